@@ -1,0 +1,233 @@
+//! From what the answers said to a finding for each account.
+//!
+//! Shared by all networks, and so it condemns nothing by itself: it weighs refusals that a network
+//! recognised, and compares what an account needs with the scopes and roles that a network told.
+
+use super::{Account, Certainty, Facts, Grant, Reach, Refusal, Requirement, Says, Scopes, Seen};
+use crate::reason::{Capability, Cause, Reason};
+use crate::time::{Expiry, Timestamp};
+
+/// What one probe says about one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It works.
+    Valid,
+    /// It does not, for this reason; an ambiguous one wants a second probe.
+    Invalid(Reason, Certainty),
+    /// This probe cannot tell.
+    Undetermined(Cause),
+}
+
+/// What a probe found out about one account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Whether it works.
+    pub verdict: Verdict,
+    /// For each needed capability: [`Reason::Ok`] or why it is gone. Empty while undetermined.
+    pub capabilities: Vec<(Capability, Reason)>,
+    /// For each scope that the needs require, whether it is granted. Empty while that is unknown.
+    pub scopes: Vec<(&'static str, bool)>,
+}
+
+/// What is known besides the answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// The time of the probe.
+    pub now: Timestamp,
+    /// The clocks as the token source and the configuration tell them.
+    pub clocks: Clocks,
+    /// Something else renews the access token.
+    pub auto_refresh: bool,
+    /// For how many seconds after its end an access token may wait for its renewal.
+    pub grace: i64,
+}
+
+/// The three clocks of a grant, and when it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clocks {
+    /// The access token's.
+    pub access: Expiry,
+    /// The refresh token's or the grant's.
+    pub refresh: Expiry,
+    /// The access to data's.
+    pub data_access: Expiry,
+    /// When the token was issued.
+    pub issued: Option<Timestamp>,
+}
+
+/// The clocks after a probe: what the network said, and the token source's word where it was silent.
+pub fn clocks(known: Clocks, seen: &[Seen]) -> Clocks {
+    let mut clocks = Clocks::default();
+    for Seen { reading, .. } in seen {
+        clocks.access = clocks.access.or(reading.access_expiry);
+        clocks.refresh = clocks.refresh.or(reading.refresh_expiry);
+        clocks.data_access = clocks.data_access.or(reading.data_access_expiry);
+        clocks.issued = clocks.issued.or(reading.issued);
+    }
+    Clocks {
+        access: clocks.access.or(known.access),
+        refresh: clocks.refresh.or(known.refresh),
+        data_access: clocks.data_access.or(known.data_access),
+        issued: clocks.issued.or(known.issued),
+    }
+}
+
+/// Seconds by which an expiry must lie ahead before a refused token counts as revoked rather than expired.
+const CLEARLY_AHEAD: i64 = 60;
+
+/// What the answers mean for each account of the grant, in the grant's order.
+pub fn conclude(grant: &Grant<'_>, seen: &[Seen], known: &Known) -> Vec<Finding> {
+    let known = Known { clocks: clocks(known.clocks, seen), ..*known };
+    let scopes = seen.iter().rev().find_map(|s| s.reading.scopes.clone()).or_else(|| grant.tokens.scopes.clone().map(Scopes::new));
+    grant
+        .accounts
+        .iter()
+        .enumerate()
+        .map(|(i, account)| {
+            let verdict = account
+                .network
+                .network()
+                .foregone(account.kind)
+                .map_or_else(|| weigh(i, account, seen, &known), |reason| Verdict::Invalid(reason, Certainty::Plain));
+            with_capabilities(verdict, grant, i, account, seen, scopes.as_ref())
+        })
+        .collect()
+}
+
+/// Weighs what was said about one account and about its grant, the weightiest first: a plainly stated reason,
+/// trouble of the app or the clock (it explains any refusal), an ambiguous refusal, any other trouble, acceptance.
+fn weigh(i: usize, account: &Account<'_>, seen: &[Seen], known: &Known) -> Verdict {
+    let concerns = |s: &&Seen, reach: Reach| reach == Reach::Grant || s.about.is_none_or(|about| about == i);
+    let said = || {
+        seen.iter().filter(|s| match s.reading.says {
+            Says::Refused(refusal) => concerns(s, refusal.reach),
+            _ => concerns(s, Reach::Account),
+        })
+    };
+    let refusals = || said().filter_map(|s| s.reading.refusal()).chain(facts(i, account, seen).into_iter().filter_map(|f| f.refused));
+    let of = |certainty: Certainty| {
+        let mut matching: Vec<Refusal> = refusals().filter(|r| r.certainty == certainty).collect();
+        // A dead login explains whatever its accounts say. The sort is stable: first said, first heard.
+        matching.sort_by_key(|r| r.reach == Reach::Account);
+        matching.into_iter().next()
+    };
+    let trouble = |wanted: &dyn Fn(Cause) -> bool| {
+        said().find_map(|s| match s.reading.says {
+            Says::Undetermined(cause) if wanted(cause) => Some(Verdict::Undetermined(cause)),
+            _ => None,
+        })
+    };
+    of(Certainty::Plain)
+        .map(|r| resolve(r, known))
+        .or_else(|| trouble(&|c| matches!(c, Cause::AppMisconfigured | Cause::ClockSkew)))
+        .or_else(|| of(Certainty::Ambiguous).map(|r| resolve(r, known)))
+        .or_else(|| trouble(&|_| true))
+        .or_else(|| said().any(|s| s.reading.says == Says::Accepted).then_some(Verdict::Valid))
+        .unwrap_or(Verdict::Undetermined(Cause::UnexpectedAnswer))
+}
+
+/// Expired or revoked? Many networks answer both alike; the known expiry decides.
+fn resolve(refusal: Refusal, known: &Known) -> Verdict {
+    let passed = |expiry: Expiry| expiry.at().is_some_and(|t| t <= known.now);
+    let reason = refusal.reason.unwrap_or(match known.clocks.access {
+        _ if passed(known.clocks.refresh) || passed(known.clocks.access) => Reason::TokenExpired,
+        Expiry::At(t) if t.since(known.now) > CLEARLY_AHEAD => Reason::AccessRevoked,
+        Expiry::Never => Reason::AccessRevoked,
+        Expiry::At(_) | Expiry::Unknown => Reason::TokenInvalid,
+    });
+    let waiting = reason == Reason::TokenExpired
+        && known.auto_refresh
+        && !passed(known.clocks.refresh)
+        && known.clocks.access.at().is_some_and(|t| known.now.since(t) <= known.grace);
+    if waiting {
+        // Its refresher is late, not yet stuck: there is no fresh token to ask about.
+        Verdict::Undetermined(Cause::CredentialUnreadable)
+    } else {
+        Verdict::Invalid(reason, refusal.certainty)
+    }
+}
+
+/// Everything that was said about one account: when it was asked about, and in lists.
+fn facts<'a>(i: usize, account: &Account<'_>, seen: &'a [Seen]) -> Vec<&'a Facts> {
+    let mut facts = Vec::new();
+    for s in seen {
+        if s.about == Some(i) {
+            facts.push(&s.reading.facts);
+        }
+        let listed = s.reading.listed.iter();
+        facts.extend(listed.filter(|l| Some(l.external_id.as_str()) == account.external_id).map(|l| &l.facts));
+    }
+    facts
+}
+
+fn with_capabilities(
+    verdict: Verdict,
+    grant: &Grant<'_>,
+    i: usize,
+    account: &Account<'_>,
+    seen: &[Seen],
+    scopes: Option<&Scopes>,
+) -> Finding {
+    let network = account.network.network();
+    let requirement = |capability| network.requirement(grant.style, account.kind, capability);
+    let mut granted: Vec<(&'static str, bool)> = Vec::new();
+    if let Some(scopes) = scopes {
+        for group in account.needs.iter().filter_map(requirement).flat_map(|r| r.scopes) {
+            if let Some(name) = group.first().filter(|name| granted.iter().all(|(n, _)| n != *name)) {
+                granted.push((name, grants(scopes, group, account)));
+            }
+        }
+    }
+    let capabilities: Vec<(Capability, Reason)> = match verdict {
+        Verdict::Undetermined(_) => Vec::new(),
+        Verdict::Invalid(reason, _) => account.needs.iter().map(|c| (c, reason)).collect(),
+        Verdict::Valid => {
+            let roles = facts(i, account, seen).into_iter().rev().find_map(|f| f.roles.as_deref());
+            let lost = |c| {
+                let mut said = seen.iter().filter(|s| s.about.is_none_or(|about| about == i));
+                said.find_map(|s| s.reading.lost.iter().find(|(l, _)| *l == c).map(|(_, reason)| *reason))
+            };
+            account.needs.iter().map(|c| (c, lost(c).unwrap_or_else(|| judge(requirement(c), scopes, roles, account)))).collect()
+        }
+    };
+    let verdict = match verdict {
+        Verdict::Valid if !capabilities.is_empty() && capabilities.iter().all(|(_, r)| *r != Reason::Ok) => {
+            Verdict::Invalid(all_gone(&capabilities), Certainty::Plain)
+        }
+        other => other,
+    };
+    // With every capability gone the connection has one reason, and so has each of them.
+    let capabilities = match verdict {
+        Verdict::Invalid(reason, _) => capabilities.into_iter().map(|(c, r)| (c, if r == Reason::Ok { reason } else { r })).collect(),
+        _ => capabilities,
+    };
+    Finding { verdict, capabilities, scopes: granted }
+}
+
+fn grants(scopes: &Scopes, group: &[&str], account: &Account<'_>) -> bool {
+    group.iter().any(|scope| scopes.grants(scope, account.external_id))
+}
+
+/// Whether a capability is there. What was not told does not count against it.
+fn judge(requirement: Option<&Requirement>, scopes: Option<&Scopes>, roles: Option<&[String]>, account: &Account<'_>) -> Reason {
+    let Some(requirement) = requirement else { return Reason::MissingPermission };
+    let permitted = scopes.is_none_or(|s| requirement.scopes.iter().all(|group| grants(s, group, account)));
+    let entitled =
+        requirement.roles.is_empty() || roles.is_none_or(|held| held.iter().any(|role| requirement.roles.contains(&role.as_str())));
+    match (permitted, entitled) {
+        (true, true) => Reason::Ok,
+        (true, false) => Reason::MissingRole,
+        (false, true) => Reason::MissingPermission,
+        (false, false) => Reason::MissingRoleAndPermission,
+    }
+}
+
+/// The one reason for a connection none of whose needed capabilities is left.
+fn all_gone(capabilities: &[(Capability, Reason)]) -> Reason {
+    let first = capabilities.first().map_or(Reason::MissingPermission, |(_, r)| *r);
+    if capabilities.iter().all(|(_, r)| *r == first) {
+        return first;
+    }
+    let wants = |reason| capabilities.iter().any(|(_, r)| *r == reason || *r == Reason::MissingRoleAndPermission);
+    if wants(Reason::MissingRole) && wants(Reason::MissingPermission) { Reason::MissingRoleAndPermission } else { first }
+}

@@ -1,0 +1,305 @@
+//! Networks as pure code: a network asks the next question or reads an answer.
+//!
+//! It opens no connection, reads no clock, knows no metric. A network is one file here, one directory under
+//! `tests/fixtures`, and one line in [`NETWORKS`]. Its heart is [`Network::read`]: the same code reads the
+//! answers of a probe and those that `classify` is given.
+
+use std::fmt;
+
+mod conclude;
+mod exchange;
+pub mod parse;
+mod reading;
+
+pub use conclude::{Clocks, Finding, Known, Verdict, clocks, conclude};
+pub use exchange::{Answer, Auth, Body, Call, Method, OAuth1Keys, Param};
+pub use reading::{Budget, Certainty, Facts, Listed, RateLimit, Reach, Reading, Refusal, Reset, Says, Scopes};
+
+use crate::reason::{Capabilities, Capability, Cause, Reason};
+use crate::secret::Secret;
+
+/// Every network, in the order of the documentation. The one list.
+pub static NETWORKS: &[&dyn Network] = &[];
+
+/// One network: what to ask it, and what its answers mean.
+pub trait Network: Sync {
+    /// What is fixed about it.
+    fn description(&self) -> &'static Description;
+
+    /// What a capability needs at this network; none where the network offers no such thing.
+    fn requirement(&self, style: Style<'_>, kind: &str, capability: Capability) -> Option<&'static Requirement>;
+
+    /// The next questions, given what the answers so far said. None left: the probe is done.
+    fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call>;
+
+    /// What an answer means, in the light of those before it. `call` is none for an answer to a call that a
+    /// probe never makes. None: not recognised; shared code then says *undetermined*, never *invalid*.
+    fn read(&self, grant: &Grant<'_>, seen: &[Seen], call: Option<&'static str>, about: Option<usize>, answer: &Answer) -> Option<Reading>;
+
+    /// What an answer's headers say about rate limits.
+    fn limits(&self, _answer: &Answer) -> Vec<RateLimit> {
+        Vec::new()
+    }
+
+    /// A reason that holds for an account whatever the network answers: its API is gone, say.
+    fn foregone(&self, _kind: &str) -> Option<Reason> {
+        None
+    }
+
+    /// How several questions travel in one call, where the network offers that.
+    fn batch(&self) -> Option<&'static Batch> {
+        None
+    }
+}
+
+/// What is fixed about a network.
+#[derive(Debug)]
+pub struct Description {
+    /// The name in configuration and labels.
+    pub name: &'static str,
+    /// Other names accepted in the configuration.
+    pub aliases: &'static [&'static str],
+    /// The name for people.
+    pub title: &'static str,
+    /// Its APIs where there are several; the first is the default.
+    pub apis: &'static [&'static str],
+    /// Whether a credential needs an app.
+    pub app: AppNeed,
+    /// Kinds of accounts; the first is the default.
+    pub kinds: &'static [&'static str],
+    /// Networks whose accounts can hang on a credential of this one.
+    pub carries: &'static [&'static str],
+    /// The version of its API that is asked for unless the configuration says otherwise.
+    pub api_version: Option<&'static str>,
+    /// Every call that a probe can make.
+    pub calls: &'static [CallInfo],
+    /// Steps that take the place of the general ones for a reason.
+    pub steps: &'static [(Reason, &'static [&'static str])],
+}
+
+/// Whether a credential of a network needs a developer app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppNeed {
+    /// It cannot be probed without.
+    Required,
+    /// It can be probed without, less well.
+    Optional,
+    /// There is no such thing.
+    None,
+}
+
+/// One call that a probe can make: documentation, and how the simulator and `classify` recognise it.
+#[derive(Debug)]
+pub struct CallInfo {
+    /// Its name.
+    pub name: &'static str,
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// Host for the documentation, path with `{…}` for segments that vary.
+    pub url: &'static str,
+    /// What is read from it.
+    pub tells: &'static str,
+    /// What it costs in quota or money.
+    pub cost: &'static str,
+}
+
+impl CallInfo {
+    /// The path part of [`CallInfo::url`].
+    pub fn path(&self) -> &'static str {
+        let after_scheme = self.url.find("://").map_or(0, |at| at + 3);
+        self.url[after_scheme..].find('/').map_or("/", |at| &self.url[after_scheme + at..])
+    }
+}
+
+/// What a capability needs.
+#[derive(Debug)]
+pub struct Requirement {
+    /// One scope of each group; a group's first name stands for it in metrics.
+    pub scopes: &'static [&'static [&'static str]],
+    /// Any of these roles; empty where roles do not matter.
+    pub roles: &'static [&'static str],
+}
+
+/// Which of a network's ways a grant was made in: what its scopes and calls depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style<'a> {
+    /// The API, where a network has several; empty otherwise.
+    pub api: &'a str,
+    /// OAuth 1.0a instead of 2.0.
+    pub oauth1: bool,
+}
+
+/// The developer app of a grant, as a network sees it.
+#[derive(Clone, Debug, Default)]
+pub struct App {
+    /// The client id.
+    pub client_id: String,
+    /// The client secret, if there is one.
+    pub client_secret: Option<Secret>,
+    /// The version of the API; the network's default is filled in.
+    pub api_version: String,
+    /// Endpoints of a generic provider, by the name of their setting.
+    pub endpoints: Vec<(&'static str, String)>,
+}
+
+/// The tokens of a grant, as a network sees them.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    /// The access token.
+    pub access: Secret,
+    /// The second half of an OAuth 1.0a token.
+    pub secret: Option<Secret>,
+    /// The refresh token, for networks that can be asked about it without using it.
+    pub refresh: Option<Secret>,
+    /// The scopes that the token response or the configuration tells.
+    pub scopes: Option<Vec<String>>,
+}
+
+/// One account of a grant, as a network sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Account<'a> {
+    /// Its network: a Facebook login carries Instagram accounts, too.
+    pub network: NetworkId,
+    /// Page, profile, organization…
+    pub kind: &'a str,
+    /// The network's id of it.
+    pub external_id: Option<&'a str>,
+    /// What it is used for.
+    pub needs: Capabilities,
+}
+
+/// One person's grant and all that hangs on it: what a probe is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Grant<'a> {
+    /// How it was made.
+    pub style: Style<'a>,
+    /// Through which app.
+    pub app: &'a App,
+    /// Its tokens.
+    pub tokens: &'a Tokens,
+    /// Its accounts.
+    pub accounts: &'a [Account<'a>],
+}
+
+/// One question and what its answer said.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The call's name.
+    pub call: &'static str,
+    /// The account it was about.
+    pub about: Option<usize>,
+    /// What the answer said.
+    pub reading: Reading,
+}
+
+/// How a network takes several questions in one call.
+#[derive(Debug)]
+pub struct Batch {
+    /// So many at most.
+    pub max: usize,
+    /// Makes one call of many.
+    pub pack: fn(&App, &[Call]) -> Call,
+    /// Makes many answers of one: as many as were asked for, none for one that was cut off. None: not a batch answer.
+    pub unpack: fn(&Answer, usize) -> Option<Vec<Option<Answer>>>,
+}
+
+/// A network by its place in [`NETWORKS`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NetworkId(u8);
+
+impl NetworkId {
+    /// Every network.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..NETWORKS.len()).filter_map(|i| u8::try_from(i).ok()).map(Self)
+    }
+
+    /// By name or alias.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::all().find(|id| {
+            let description = id.description();
+            description.name == name || description.aliases.contains(&name)
+        })
+    }
+
+    /// The network's code.
+    pub fn network(self) -> &'static dyn Network {
+        NETWORKS[usize::from(self.0)]
+    }
+
+    /// What is fixed about it.
+    pub fn description(self) -> &'static Description {
+        self.network().description()
+    }
+
+    /// Its name in configuration and labels.
+    pub fn name(self) -> &'static str {
+        self.description().name
+    }
+
+    /// Its place in [`NETWORKS`].
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl fmt::Display for NetworkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Debug for NetworkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Description {
+    /// The call that a name, a path or a whole request line means; none for one that a probe never makes.
+    pub fn call(&self, text: &str) -> Option<&'static CallInfo> {
+        let text = text.trim();
+        let target = text.split_once(' ').map_or(text, |(_, rest)| rest.trim());
+        if let Some(exact) = self.calls.iter().find(|c| c.name.eq_ignore_ascii_case(target)) {
+            return Some(exact);
+        }
+        let path = target.find("://").map_or(target, |at| {
+            let rest = &target[at + 3..];
+            rest.find('/').map_or("/", |slash| &rest[slash..])
+        });
+        let path = path.split(['?', '#']).next().unwrap_or(path);
+        self.calls.iter().find(|c| parse::path_matches(c.path(), path)).or_else(|| {
+            // Without its version: "me/accounts" for "/{version}/me/accounts".
+            let wanted: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
+            self.calls.iter().find(|c| {
+                let known: Vec<&str> = c.path().split('/').filter(|s| !s.is_empty()).collect();
+                !wanted.is_empty() && known.len() > wanted.len() && known.ends_with(&wanted)
+            })
+        })
+    }
+}
+
+/// Reads an answer as its network does, or, where the network does not recognise it, by its status alone:
+/// then it is *undetermined*, whatever it looks like.
+pub fn read_answer(
+    network: &dyn Network,
+    grant: &Grant<'_>,
+    seen: &[Seen],
+    call: Option<&'static str>,
+    about: Option<usize>,
+    answer: &Answer,
+) -> Reading {
+    network.read(grant, seen, call, about, answer).unwrap_or_else(|| {
+        Reading::undetermined(match answer.status {
+            Some(429) => Cause::RateLimited,
+            Some(500..) => Cause::ServerError,
+            _ => Cause::UnexpectedAnswer,
+        })
+    })
+}
+
+impl Grant<'_> {
+    /// The account that a reading is about, and its place.
+    pub fn account(&self, about: Option<usize>) -> Option<&Account<'_>> {
+        about.and_then(|i| self.accounts.get(i))
+    }
+}

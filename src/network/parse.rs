@@ -1,0 +1,332 @@
+//! Lenient reading of what networks send: numbers as texts, milliseconds for seconds, unquoted challenges.
+//!
+//! Helpers for the networks' own files. Nothing here decides what an answer means.
+
+use http::HeaderMap;
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+use super::{Answer, Reset};
+use crate::time::{Expiry, Timestamp};
+
+/// Everything but the unreserved characters of RFC 3986: for path segments and OAuth 1.0a alike.
+pub const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Percent-encodes a foreign text for use as one path segment or parameter.
+pub fn encode(text: &str) -> String {
+    utf8_percent_encode(text, STRICT).to_string()
+}
+
+/// A text, or a number as text: ids come as both.
+pub fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// A whole number, also from a text or a float.
+pub fn integer(value: &Value) -> Option<i64> {
+    match value {
+        // Truncation is meant: `exp` may be a float.
+        Value::Number(n) => n.as_i64().or_else(|| n.as_f64().map(|f| f as i64)),
+        Value::String(s) => {
+            s.trim().parse::<i64>().ok().or_else(|| s.trim().parse::<f64>().ok().filter(|f| f.is_finite()).map(|f| f as i64))
+        }
+        _ => None,
+    }
+}
+
+/// A truth value, also from a text or a number.
+pub fn boolean(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(b) => Some(*b),
+        Value::String(s) if s.eq_ignore_ascii_case("true") || s == "1" => Some(true),
+        Value::String(s) if s.eq_ignore_ascii_case("false") || s == "0" => Some(false),
+        Value::Number(n) => n.as_i64().map(|n| n != 0),
+        _ => None,
+    }
+}
+
+/// Above this, an instant is in milliseconds (in seconds it would lie in the year 5138).
+const MILLISECONDS_FROM: i64 = 100_000_000_000;
+
+/// An instant: Unix seconds or milliseconds, as number or text, or RFC 3339. None for 0 and nonsense.
+pub fn instant(value: &Value) -> Option<Timestamp> {
+    match integer(value) {
+        Some(n) if n >= MILLISECONDS_FROM => Timestamp::from_unix(n / 1000),
+        Some(n) => Timestamp::from_unix(n),
+        None => value.as_str().and_then(Timestamp::parse),
+    }
+}
+
+/// An end where 0 says that there is none, as at Meta.
+pub fn expiry_or_never(value: &Value) -> Expiry {
+    if integer(value) == Some(0) { Expiry::Never } else { expiry(value) }
+}
+
+/// An end; nonsense and 0 are unknown.
+pub fn expiry(value: &Value) -> Expiry {
+    instant(value).map_or(Expiry::Unknown, Expiry::At)
+}
+
+/// Scopes as a list, or as a text separated by blanks or commas.
+pub fn scopes(value: &Value) -> Option<Vec<String>> {
+    match value {
+        Value::Array(items) => Some(items.iter().filter_map(text).collect()),
+        Value::String(list) => Some(split_scopes(list)),
+        _ => None,
+    }
+}
+
+/// Scopes from a text separated by blanks or commas.
+pub fn split_scopes(list: &str) -> Vec<String> {
+    list.split(|c: char| c == ',' || c.is_whitespace()).filter(|s| !s.is_empty()).map(str::to_owned).collect()
+}
+
+/// Whether a text contains another, whatever the case.
+pub fn contains(text: &str, part: &str) -> bool {
+    text.to_lowercase().contains(&part.to_lowercase())
+}
+
+/// Whether a path fits a pattern in which `{…}` stands for one segment.
+pub fn path_matches(pattern: &str, path: &str) -> bool {
+    let mut wanted = pattern.trim_matches('/').split('/');
+    let mut found = path.trim_matches('/').split('/');
+    loop {
+        match (wanted.next(), found.next()) {
+            (None, None) => return true,
+            (Some(w), Some(f)) if segment_matches(w, f) => {}
+            _ => return false,
+        }
+    }
+}
+
+/// One segment: literal, or with a `{…}` that stands for at least one character (`account:{id}`).
+fn segment_matches(pattern: &str, segment: &str) -> bool {
+    match (pattern.find('{'), pattern.rfind('}')) {
+        (Some(open), Some(close)) => {
+            let (head, tail) = (&pattern[..open], &pattern[close + 1..]);
+            segment.len() > head.len() + tail.len() && segment.starts_with(head) && segment.ends_with(tail)
+        }
+        _ => pattern == segment,
+    }
+}
+
+/// Whether a configured id is one of the ids that the network tells. `None` if that cannot be said: no id
+/// configured, none told, or the configured one is a name while the network tells numbers.
+pub fn same_identity(configured: Option<&str>, told: &[String]) -> Option<bool> {
+    fn bare(id: &str) -> &str {
+        id.rsplit(':').next().unwrap_or(id).trim_start_matches('@')
+    }
+    let configured = bare(configured?);
+    if told.iter().any(|id| bare(id).eq_ignore_ascii_case(configured)) {
+        return Some(true);
+    }
+    let numeric = |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
+    let comparable = numeric(configured) && told.iter().any(|id| numeric(bare(id)));
+    comparable.then_some(false)
+}
+
+/// One challenge of a `WWW-Authenticate` header.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Challenge {
+    /// Lower-case scheme: `bearer`, `oauth`, `dpop`, `basic`.
+    pub scheme: String,
+    /// Parameters, names in lower case.
+    pub parameters: Vec<(String, String)>,
+}
+
+impl Challenge {
+    /// A parameter's value.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+}
+
+/// The challenges of an answer: several in one header or in several, values quoted or bare, commas inside
+/// quotes. Meta's positional form (`OAuth "Facebook Platform" "invalid_token" "text"`) yields a scheme
+/// without parameters.
+pub fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
+    headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|v| v.to_str().ok()).flat_map(parse_challenges).collect()
+}
+
+/// The challenges in one header value.
+pub fn parse_challenges(value: &str) -> Vec<Challenge> {
+    let mut challenges: Vec<Challenge> = Vec::new();
+    let mut tokens = Tokens { rest: value };
+    let mut word: Option<String> = None;
+    while let Some(token) = tokens.next() {
+        match token {
+            Token::Word(w) => {
+                // Two words in a row: the first was a scheme.
+                if let Some(scheme) = word.replace(w) {
+                    challenges.push(Challenge { scheme: scheme.to_lowercase(), parameters: Vec::new() });
+                }
+            }
+            Token::Equals => {
+                let value = match tokens.next() {
+                    Some(Token::Word(v) | Token::Quoted(v)) => v,
+                    _ => String::new(),
+                };
+                if let (Some(name), Some(challenge)) = (word.take(), challenges.last_mut()) {
+                    challenge.parameters.push((name.to_lowercase(), value));
+                }
+            }
+            Token::Quoted(_) | Token::Comma => {
+                if let Some(scheme) = word.take() {
+                    challenges.push(Challenge { scheme: scheme.to_lowercase(), parameters: Vec::new() });
+                }
+            }
+        }
+    }
+    if let Some(scheme) = word {
+        challenges.push(Challenge { scheme: scheme.to_lowercase(), parameters: Vec::new() });
+    }
+    challenges
+}
+
+enum Token {
+    Word(String),
+    Quoted(String),
+    Equals,
+    Comma,
+}
+
+struct Tokens<'a> {
+    rest: &'a str,
+}
+
+impl Iterator for Tokens<'_> {
+    type Item = Token;
+
+    fn next(&mut self) -> Option<Token> {
+        self.rest = self.rest.trim_start();
+        let first = self.rest.chars().next()?;
+        let (token, used) = match first {
+            ',' => (Token::Comma, 1),
+            '=' => (Token::Equals, 1),
+            '"' => {
+                let mut text = String::new();
+                let mut escaped = false;
+                let mut end = self.rest.len();
+                for (at, c) in self.rest.char_indices().skip(1) {
+                    match c {
+                        _ if escaped => {
+                            text.push(c);
+                            escaped = false;
+                        }
+                        '\\' => escaped = true,
+                        '"' => {
+                            end = at + 1;
+                            break;
+                        }
+                        _ => text.push(c),
+                    }
+                }
+                (Token::Quoted(text), end)
+            }
+            _ => {
+                let end = self.rest.find(|c: char| c == ',' || c == '=' || c == '"' || c.is_whitespace()).unwrap_or(self.rest.len());
+                (Token::Word(self.rest[..end].to_owned()), end)
+            }
+        };
+        self.rest = &self.rest[used..];
+        Some(token)
+    }
+}
+
+/// When a limit ends: an instant (Unix seconds or milliseconds, RFC 3339, HTTP date) or seconds from the answer.
+pub fn reset(text: &str) -> Option<Reset> {
+    let text = text.trim();
+    if let Ok(number) = text.parse::<f64>() {
+        if !number.is_finite() || number < 0.0 {
+            return None;
+        }
+        // A billion seconds are 32 years: anything above is an instant.
+        return if number >= 1e9 {
+            let seconds = if number >= MILLISECONDS_FROM as f64 { number / 1000.0 } else { number };
+            Timestamp::from_unix(seconds as i64).map(Reset::At)
+        } else {
+            Some(Reset::After(number.ceil() as u32))
+        };
+    }
+    let date = chrono::DateTime::parse_from_rfc3339(text).or_else(|_| chrono::DateTime::parse_from_rfc2822(text));
+    date.ok().and_then(|d| Timestamp::from_unix(d.timestamp())).map(Reset::At)
+}
+
+/// `Retry-After` (RFC 9110): seconds or a date.
+pub fn retry_after(answer: &Answer) -> Option<Reset> {
+    answer.headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(reset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn challenge(scheme: &str, parameters: &[(&str, &str)]) -> Challenge {
+        Challenge { scheme: scheme.into(), parameters: parameters.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect() }
+    }
+
+    #[test]
+    fn challenges_in_every_shape() {
+        let cases: [(&str, Vec<Challenge>); 7] = [
+            (r#"Bearer realm="a, b", error="invalid_token""#, vec![challenge("bearer", &[("realm", "a, b"), ("error", "invalid_token")])]),
+            ("Bearer error=insufficient_scope", vec![challenge("bearer", &[("error", "insufficient_scope")])]),
+            (r#"DPoP algs="ES256", Bearer"#, vec![challenge("dpop", &[("algs", "ES256")]), challenge("bearer", &[])]),
+            (
+                r#"Basic realm=x, Bearer realm="y", error = "invalid_token""#,
+                vec![challenge("basic", &[("realm", "x")]), challenge("bearer", &[("realm", "y"), ("error", "invalid_token")])],
+            ),
+            (r#"OAuth "Facebook Platform" "invalid_token" "text""#, vec![challenge("oauth", &[])]),
+            (r#"Bearer error_description="say \"no\"""#, vec![challenge("bearer", &[("error_description", "say \"no\"")])]),
+            ("", vec![]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse_challenges(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn resets_in_every_shape() {
+        let at = |s| Timestamp::from_unix(s).map(Reset::At);
+        assert_eq!(reset("1795000000"), at(1_795_000_000));
+        assert_eq!(reset("1795000000123"), at(1_795_000_000));
+        assert_eq!(reset("67150"), Some(Reset::After(67_150)));
+        assert_eq!(reset("0.2"), Some(Reset::After(1)));
+        assert_eq!(reset("2026-11-22T12:00:00.000Z"), at(1_795_348_800));
+        assert_eq!(reset("Sun, 22 Nov 2026 12:00:00 GMT"), at(1_795_348_800));
+        assert_eq!(reset("soon"), None);
+        assert_eq!(reset("-5"), None);
+    }
+
+    #[test]
+    fn numbers_are_forgiven() {
+        assert_eq!(integer(&json!("3599")), Some(3599));
+        assert_eq!(instant(&json!(1_795_000_000_123_i64)), Timestamp::from_unix(1_795_000_000));
+        assert_eq!(expiry_or_never(&json!("0")), Expiry::Never);
+        assert_eq!(expiry(&json!(0)), Expiry::Unknown);
+        assert_eq!(boolean(&json!("true")), Some(true));
+    }
+
+    #[test]
+    fn identities_are_compared_with_care() {
+        let told = vec!["urn:li:organization:123".to_owned(), "acme".to_owned()];
+        assert_eq!(same_identity(Some("123"), &told), Some(true));
+        assert_eq!(same_identity(Some("@ACME"), &told), Some(true));
+        assert_eq!(same_identity(Some("124"), &told), Some(false));
+        assert_eq!(same_identity(Some("acme-old-name"), &told), None);
+        assert_eq!(same_identity(None, &told), None);
+    }
+
+    #[test]
+    fn patterns_match_whole_paths() {
+        assert!(path_matches("/{version}/me/accounts", "/v25.0/me/accounts"));
+        assert!(!path_matches("/{version}/me", "/v25.0/me/accounts"));
+        assert!(path_matches("/v1/locations/{id}:check", "/v1/locations/7:check"));
+        assert!(!path_matches("/v1/{id}", "/v1/"));
+    }
+}

@@ -1,0 +1,202 @@
+//! What one answer says: a [`Reading`], made by a network from one answer, free of clocks and metrics.
+
+use crate::reason::{Capability, Cause, Reason};
+use crate::secret::Secret;
+use crate::time::{Expiry, Timestamp};
+
+/// How far a refusal reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The whole login and every account behind it.
+    Grant,
+    /// Only the account that was asked about.
+    Account,
+}
+
+/// How plainly the network spoke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certainty {
+    /// It named the cause: counts at once.
+    Plain,
+    /// It could be something passing: counts when a second probe says the same.
+    Ambiguous,
+}
+
+/// A network's recognised no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reason, or none where the answer is the same for an expired and for a revoked token:
+    /// then the known expiry decides.
+    pub reason: Option<Reason>,
+    /// How plainly it was said.
+    pub certainty: Certainty,
+    /// Whom it concerns.
+    pub reach: Reach,
+}
+
+impl Refusal {
+    /// A plainly stated reason that concerns the whole login.
+    pub fn plain(reason: Reason) -> Self {
+        Self { reason: Some(reason), certainty: Certainty::Plain, reach: Reach::Grant }
+    }
+
+    /// A reason that may be passing: it wants a second probe.
+    pub fn ambiguous(reason: Reason) -> Self {
+        Self { certainty: Certainty::Ambiguous, ..Self::plain(reason) }
+    }
+
+    /// The token is refused, expired or revoked; the answer does not tell which.
+    pub fn expired_or_revoked() -> Self {
+        Self { reason: None, certainty: Certainty::Ambiguous, reach: Reach::Grant }
+    }
+
+    /// The same, about one account only.
+    #[must_use]
+    pub fn of_account(self) -> Self {
+        Self { reach: Reach::Account, ..self }
+    }
+}
+
+/// What an answer says about the token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Says {
+    /// Nothing that bears on validity (an empty list, say). Never enough to call a connection valid.
+    #[default]
+    Nothing,
+    /// The network accepted the token.
+    Accepted,
+    /// The network refused.
+    Refused(Refusal),
+    /// The network answered, but not about the token.
+    Undetermined(Cause),
+}
+
+/// Granted scopes, some perhaps for certain accounts only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scopes {
+    /// The names.
+    pub granted: Vec<String>,
+    /// Scopes that hold only for these ids (Facebook's granular scopes).
+    pub only_for: Vec<(String, Vec<String>)>,
+}
+
+impl Scopes {
+    /// From names that hold for everything.
+    pub fn new<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
+        Self { granted: names.into_iter().map(Into::into).collect(), only_for: Vec::new() }
+    }
+
+    /// Whether this scope is granted, for this account if one is named.
+    pub fn grants(&self, scope: &str, external_id: Option<&str>) -> bool {
+        self.granted.iter().any(|s| s == scope)
+            && external_id.is_none_or(|id| self.only_for.iter().filter(|(s, _)| s == scope).all(|(_, ids)| ids.iter().any(|i| i == id)))
+    }
+}
+
+/// What an answer says about one account.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The person's roles or tasks at the account; none: not told. Empty: told, and there are none.
+    pub roles: Option<Vec<String>>,
+    /// A token of the account's own, for further calls.
+    pub token: Option<Secret>,
+    /// A further id by which the account can be asked about.
+    pub parent: Option<String>,
+    /// A refusal that concerns this account alone.
+    pub refused: Option<Refusal>,
+}
+
+/// One entry of a list of accounts.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// The network's id of the account.
+    pub external_id: String,
+    /// What the list says of it.
+    pub facts: Facts,
+}
+
+/// What one answer says, all in all.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// About the token.
+    pub says: Says,
+    /// When the access token ends.
+    pub access_expiry: Expiry,
+    /// When the refresh token or the grant ends.
+    pub refresh_expiry: Expiry,
+    /// When the access to data ends.
+    pub data_access_expiry: Expiry,
+    /// When the token was issued.
+    pub issued: Option<Timestamp>,
+    /// The granted scopes, if the answer tells them.
+    pub scopes: Option<Scopes>,
+    /// Capabilities that the answer refutes, each with its reason.
+    pub lost: Vec<(Capability, Reason)>,
+    /// What it says about the account that was asked about.
+    pub facts: Facts,
+    /// What it says about other accounts.
+    pub listed: Vec<Listed>,
+    /// Where a list goes on.
+    pub more: Option<String>,
+}
+
+impl Reading {
+    /// A reading that says this and no more.
+    pub fn says(says: Says) -> Self {
+        Self { says, ..Self::default() }
+    }
+
+    /// The network accepted the token.
+    pub fn accepted() -> Self {
+        Self::says(Says::Accepted)
+    }
+
+    /// The network refused.
+    pub fn refused(refusal: Refusal) -> Self {
+        Self::says(Says::Refused(refusal))
+    }
+
+    /// Nothing can be told from it.
+    pub fn undetermined(cause: Cause) -> Self {
+        Self::says(Says::Undetermined(cause))
+    }
+
+    /// The refusal in it, if any.
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self.says {
+            Says::Refused(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+}
+
+/// When a rate limit lets calls through again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// At this instant.
+    At(Timestamp),
+    /// So many seconds after the answer.
+    After(u32),
+}
+
+/// Whose budget a rate limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Budget {
+    /// The whole app's.
+    App,
+    /// This login's.
+    Grant,
+}
+
+/// What a network's headers say about its rate limit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RateLimit {
+    /// The network's own name of it.
+    pub bucket: &'static str,
+    /// Whose it is.
+    pub budget: Budget,
+    /// The share that is used, 0 to 1 and above.
+    pub used: Option<f64>,
+    /// When it starts anew.
+    pub reset: Option<Reset>,
+}

@@ -1,0 +1,88 @@
+//! Texts that must never be seen: tokens, client secrets, proofs.
+//!
+//! A [`Secret`] prints as `[REDACTED]`, is wiped when dropped, and can be combined into other secrets
+//! without leaving this type. Its text comes out through [`Secret::reveal`] alone, which only the HTTP
+//! client calls (a test reads the sources for other callers).
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretString};
+use sha1::Sha1;
+use sha2::Sha256;
+
+/// A text that is never logged, shown or stored.
+#[derive(Clone)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    /// Takes a text into custody.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(SecretString::from(text.into()))
+    }
+
+    /// The text itself, to be sent to the network that issued it and to nobody else.
+    pub fn reveal(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// `{text}{separator}{self}` as a secret of its own, as in Facebook's app token `id|secret`.
+    #[must_use]
+    pub fn prefixed(&self, text: &str) -> Self {
+        Self::new(format!("{text}{}", self.reveal()))
+    }
+
+    /// Hexadecimal HMAC-SHA256 of this secret under `key`: Meta's `appsecret_proof`.
+    #[must_use]
+    pub fn hmac_sha256_hex(&self, key: &Secret) -> Self {
+        let mut hex = String::with_capacity(64);
+        if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key.reveal().as_bytes()) {
+            mac.update(self.reveal().as_bytes());
+            for byte in mac.finalize().into_bytes() {
+                hex.push_str(&format!("{byte:02x}"));
+            }
+        }
+        Self::new(hex)
+    }
+
+    /// HMAC-SHA1 of a text under this secret, as OAuth 1.0a signs with it.
+    pub fn hmac_sha1(&self, text: &str) -> Vec<u8> {
+        // HMAC takes keys of any length: the error cannot occur.
+        Hmac::<Sha1>::new_from_slice(self.reveal().as_bytes()).map_or_else(
+            |_| Vec::new(),
+            |mut mac| {
+                mac.update(text.as_bytes());
+                mac.finalize().into_bytes().to_vec()
+            },
+        )
+    }
+
+    /// Whether there is no text at all.
+    pub fn is_empty(&self) -> bool {
+        self.reveal().is_empty()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[REDACTED]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_shows() {
+        let secret = Secret::new("sim-very-secret");
+        assert_eq!(format!("{secret:?} {:?}", Some(&secret)), "[REDACTED] Some([REDACTED])");
+    }
+
+    #[test]
+    fn proof_is_hmac_sha256() {
+        // RFC 4231, test case 2.
+        let proof = Secret::new("what do ya want for nothing?").hmac_sha256_hex(&Secret::new("Jefe"));
+        assert_eq!(proof.reveal(), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    }
+}

@@ -1,0 +1,123 @@
+//! Every fixture case that holds a single answer, read alone as `classify` reads it.
+
+use serde_json::{Value, json};
+use token_exporter::classify::{Payload, classify, describe};
+use token_exporter::fixtures::{Case, Expect, fill, load};
+use token_exporter::network::{Certainty, Clocks, Finding, Verdict};
+use token_exporter::time::{Expiry, Timestamp};
+
+pub(crate) const ID: &str = "1000001";
+const TOKEN: &str = "sim-reading";
+
+/// A payload for `classify` from one answer of a case.
+pub(crate) fn payload(network: &str, case: &Case, call: &str, now: Timestamp) -> Payload {
+    let reply = &case.answers[call];
+    let context = &case.context;
+    let id = context.external_id.as_deref().unwrap_or(ID);
+    let filled = |text: &str| fill(text, now, id, TOKEN);
+    let mut fields = serde_json::Map::new();
+    let mut set = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            fields.insert(name.to_owned(), value);
+        }
+    };
+    set("expires_at", context.expires_at.as_deref().map(|t| json!(filled(t))));
+    set("refresh_expires_at", context.refresh_expires_at.as_deref().map(|t| json!(filled(t))));
+    set("api", context.api.as_ref().map(|v| json!(v)));
+    set("auth", context.auth.as_ref().map(|v| json!(v)));
+    set("scopes", context.scopes.as_ref().map(|v| json!(v)));
+    set("needs", context.needs.as_ref().map(|v| json!(v)));
+    set("kind", context.kind.as_ref().map(|v| json!(v)));
+    set("external_id", context.external_id.as_ref().map(|v| json!(v)));
+    serde_json::from_value(json!({
+        "network": network,
+        "call": call,
+        "http_status": reply.status.unwrap_or(200),
+        "headers": reply.headers,
+        "body": filled(&reply.body),
+        "context": fields,
+    }))
+    .expect("a payload")
+}
+
+/// What differs between a finding and what was expected of it.
+pub(crate) fn differences(expect: &Expect, finding: &Finding, clocks: Option<&Clocks>, now: Timestamp) -> Vec<String> {
+    let mut found = Vec::new();
+    let (verdict, reason, cause, ambiguous) = match finding.verdict {
+        Verdict::Valid => ("valid", None, None, false),
+        Verdict::Invalid(reason, certainty) => ("invalid", Some(reason.label()), None, certainty == Certainty::Ambiguous),
+        Verdict::Undetermined(cause) => ("undetermined", None, Some(cause.label()), false),
+    };
+    if verdict != expect.verdict || reason != expect.reason.as_deref().filter(|r| *r != "ok") || cause != expect.cause.as_deref() {
+        found.push(format!("expected {} {:?} {:?}, found {verdict} {reason:?} {cause:?}", expect.verdict, expect.reason, expect.cause));
+    }
+    if expect.ambiguous.is_some_and(|a| a != ambiguous) {
+        found.push(format!("ambiguous is {ambiguous}"));
+    }
+    if let Some(expected) = &expect.capabilities {
+        let capabilities = finding.capabilities.iter().map(|(c, r)| (c.label().to_owned(), r.label().to_owned())).collect();
+        if *expected != capabilities {
+            found.push(format!("expected capabilities {expected:?}, found {capabilities:?}"));
+        }
+    }
+    if let Some(clocks) = clocks {
+        for (clock, wanted) in &expect.clocks {
+            let is = match clock.as_str() {
+                "access" => clocks.access,
+                "refresh" => clocks.refresh,
+                "data_access" => clocks.data_access,
+                "issued" => clocks.issued.map_or(Expiry::Unknown, Expiry::At),
+                other => panic!("no such clock: {other}"),
+            };
+            let want = match wanted.as_str() {
+                "never" => Expiry::Never,
+                "unknown" => Expiry::Unknown,
+                marker => Expiry::At(Timestamp::parse(&fill(marker, now, ID, TOKEN)).expect("an instant")),
+            };
+            if is != want {
+                found.push(format!("clock {clock}: expected {want:?}, found {is:?}"));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_single_answer_is_read_as_expected() {
+    let now = Timestamp::now();
+    let mut failures = Vec::new();
+    let mut read = 0;
+    for fixtures in load().expect("fixtures") {
+        for case in fixtures.cases.iter().filter(|c| c.answers.len() == 1) {
+            let (call, reply) = case.answers.iter().next().expect("one answer");
+            if reply.fault.is_some() {
+                continue;
+            }
+            let (finding, clocks, network) = classify(&payload(fixtures.network.name(), case, call, now), now).expect("a payload");
+            read += 1;
+            for difference in differences(&case.expect, &finding, Some(&clocks), now) {
+                failures.push(format!("{}/{}: {difference}", fixtures.network, case.name));
+            }
+            let shown = serde_json::to_string(&describe(&finding, network)).expect("JSON");
+            assert!(!shown.contains("sim-"), "a token shows in {shown}");
+        }
+    }
+    assert!(read > 0, "no fixture was read");
+    assert!(failures.is_empty(), "{} of {read} differ:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn cases_are_named_once_and_say_where_they_come_from() {
+    for fixtures in load().expect("fixtures") {
+        let mut names: Vec<&str> = fixtures.cases.iter().map(|c| c.name.as_str()).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count, "{}: a name stands twice", fixtures.network);
+        for case in &fixtures.cases {
+            let fits = case.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+            assert!(fits, "{}/{}: lower case, digits and dashes", fixtures.network, case.name);
+            assert!(case.source.len() > 10, "{}/{}: where does it come from?", fixtures.network, case.name);
+        }
+    }
+}
