@@ -55,21 +55,30 @@ pub struct Clocks {
     pub issued: Option<Timestamp>,
 }
 
+impl Clocks {
+    /// These clocks, and others where these are unknown.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            access: self.access.or(other.access),
+            refresh: self.refresh.or(other.refresh),
+            data_access: self.data_access.or(other.data_access),
+            issued: self.issued.or(other.issued),
+        }
+    }
+}
+
 /// The clocks after a probe: what the network said, and the token source's word where it was silent.
 pub fn clocks(known: Clocks, seen: &[Seen]) -> Clocks {
-    let mut clocks = Clocks::default();
-    for Seen { reading, .. } in seen {
-        clocks.access = clocks.access.or(reading.access_expiry);
-        clocks.refresh = clocks.refresh.or(reading.refresh_expiry);
-        clocks.data_access = clocks.data_access.or(reading.data_access_expiry);
-        clocks.issued = clocks.issued.or(reading.issued);
-    }
-    Clocks {
-        access: clocks.access.or(known.access),
-        refresh: clocks.refresh.or(known.refresh),
-        data_access: clocks.data_access.or(known.data_access),
-        issued: clocks.issued.or(known.issued),
-    }
+    let said = |clocks: Clocks, Seen { reading, .. }: &Seen| {
+        clocks.or(Clocks {
+            access: reading.access_expiry,
+            refresh: reading.refresh_expiry,
+            data_access: reading.data_access_expiry,
+            issued: reading.issued,
+        })
+    };
+    seen.iter().fold(Clocks::default(), said).or(known)
 }
 
 /// Seconds by which an expiry must lie ahead before a refused token counts as revoked rather than expired.

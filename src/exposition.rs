@@ -1,0 +1,556 @@
+//! From a snapshot and the time to the text of `/metrics`.
+//!
+//! Each family is one entry of a table: name, help, type and the function that writes an account's samples. Text is
+//! written straight from the snapshot in chunks, families outside, accounts inside, so that a scrape of a million
+//! accounts needs one chunk of memory. Knows no network and no HTTP.
+
+use bytes::{BufMut, Bytes};
+use prometheus::proto::{MetricFamily, MetricType};
+
+use crate::metrics::Metrics;
+use crate::reason::{Capability, Reason};
+use crate::roster::{AccountView, escape};
+use crate::rules::AccountState;
+use crate::store::{AppState, CredentialState, Snapshot};
+use crate::time::{Expiry, Timestamp};
+
+/// The two formats that Prometheus asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `text/plain; version=0.0.4`
+    Text,
+    /// `application/openmetrics-text; version=1.0.0`
+    OpenMetrics,
+}
+
+impl Format {
+    /// The media type of a response.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// What OpenMetrics knows beyond a gauge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A value that goes up and down.
+    Gauge,
+    /// Labels with a constant 1; a gauge in the older format.
+    Info,
+}
+
+/// One family of samples about accounts.
+pub struct Family {
+    /// Its name.
+    pub name: &'static str,
+    /// Its help text.
+    pub help: &'static str,
+    /// Its type.
+    pub kind: Kind,
+    /// The labels besides `account` and `network`.
+    pub labels: &'static [&'static str],
+    write: fn(&mut Samples<'_>, &Row<'_>),
+}
+
+/// All that is known about one account at the time of a scrape.
+struct Row<'a> {
+    view: AccountView<'a>,
+    account: &'a AccountState,
+    credential: &'a CredentialState,
+    auto_refresh: bool,
+    now: Timestamp,
+}
+
+impl Row<'_> {
+    fn deadline(&self) -> Expiry {
+        self.credential.deadline(self.auto_refresh)
+    }
+}
+
+/// The families about accounts. The one list: documentation, dashboards and rules are checked against it.
+pub static FAMILIES: &[Family] = &[
+    Family {
+        name: "connection_info",
+        help: "What is configured about the connection; join with group_left.",
+        kind: Kind::Info,
+        labels: &["name", "kind", "use", "external_id", "credential", "app", "connected_by", "notify", "reconnect_url"],
+        write: |out, row| {
+            let credential = row.view.credential();
+            out.open();
+            out.label("name", row.view.name());
+            out.label("kind", row.view.kind());
+            out.label("use", row.view.purpose().label());
+            out.label("external_id", row.view.external_id());
+            out.label("credential", credential.map_or("", |c| &c.config.id));
+            out.label("app", row.view.app_id());
+            out.label("connected_by", credential.and_then(|c| c.config.connected_by.as_deref()).unwrap_or(""));
+            out.label("notify", row.view.notify());
+            out.label("reconnect_url", row.view.reconnect_url());
+            out.rendered(row.view.own_labels());
+            out.close(1);
+        },
+    },
+    Family {
+        name: "connection_valid",
+        help: "Whether the connection works: 1 with reason ok, or 0 with the reason. Absent until the first conclusive probe.",
+        kind: Kind::Gauge,
+        labels: &["reason"],
+        write: |out, row| {
+            if let Some(verdict) = row.account.verdict {
+                out.open();
+                out.label("reason", verdict.label());
+                out.close(i64::from(verdict == Reason::Ok));
+            }
+        },
+    },
+    Family {
+        name: "connection_state_change_timestamp_seconds",
+        help: "Since when the connection is in its present state.",
+        kind: Kind::Gauge,
+        labels: &[],
+        write: |out, row| out.instant(row.account.since),
+    },
+    Family {
+        name: "connection_capability_available",
+        help: "Whether a needed capability is there: 1 with reason ok, or 0 with the reason.",
+        kind: Kind::Gauge,
+        labels: &["capability", "reason"],
+        write: |out, row| {
+            for capability in Capability::ALL {
+                if let Some(reason) = row.account.capabilities[*capability as usize] {
+                    out.open();
+                    out.label("capability", capability.label());
+                    out.label("reason", reason.label());
+                    out.close(i64::from(reason == Reason::Ok));
+                }
+            }
+        },
+    },
+    Family {
+        name: "token_expires_in_seconds",
+        help: "Seconds until a person must reconnect, negative afterwards. Absent without a deadline or while it is unknown.",
+        kind: Kind::Gauge,
+        labels: &[],
+        write: |out, row| {
+            if let Some(deadline) = row.deadline().at() {
+                out.open();
+                out.close(deadline.since(row.now));
+            }
+        },
+    },
+    Family {
+        name: "token_expiry_timestamp_seconds",
+        help: "When a person must reconnect at the latest.",
+        kind: Kind::Gauge,
+        labels: &[],
+        write: |out, row| out.instant(row.deadline().at()),
+    },
+    Family {
+        name: "token_has_expiry",
+        help: "Whether there is a deadline; 0 for a token that never expires, absent while unknown.",
+        kind: Kind::Gauge,
+        labels: &[],
+        write: |out, row| {
+            let has = match row.deadline() {
+                Expiry::Unknown => return,
+                Expiry::Never => 0,
+                Expiry::At(_) => 1,
+            };
+            out.open();
+            out.close(has);
+        },
+    },
+    Family {
+        name: "token_clock_expiry_timestamp_seconds",
+        help: "The instants behind the deadline: the end of the access token, of the refresh token or grant, of the access to data.",
+        kind: Kind::Gauge,
+        labels: &["clock"],
+        write: |out, row| {
+            let clocks = &row.credential.clocks;
+            for (clock, expiry) in [("access", clocks.access), ("refresh", clocks.refresh), ("data_access", clocks.data_access)] {
+                if let Some(instant) = expiry.at() {
+                    out.open();
+                    out.label("clock", clock);
+                    out.close(instant.unix());
+                }
+            }
+        },
+    },
+    Family {
+        name: "token_issued_timestamp_seconds",
+        help: "When the token was issued, where that is known.",
+        kind: Kind::Gauge,
+        labels: &[],
+        write: |out, row| out.instant(row.credential.clocks.issued),
+    },
+    Family {
+        name: "token_scope_granted",
+        help: "Whether a scope that the account's needs require is granted. Absent while unknown.",
+        kind: Kind::Gauge,
+        labels: &["scope"],
+        write: |out, row| {
+            if let Some(granted) = row.account.scopes {
+                for (i, scope) in row.view.required_scopes().iter().enumerate() {
+                    out.open();
+                    out.label("scope", scope);
+                    out.close(i64::from(granted >> i & 1));
+                }
+            }
+        },
+    },
+    Family {
+        name: "connection_probe_success",
+        help: "Whether the last probe was conclusive.",
+        kind: Kind::Gauge,
+        labels: &[],
+        write: |out, row| {
+            if let Some(conclusive) = row.account.conclusive() {
+                out.open();
+                out.close(i64::from(conclusive));
+            }
+        },
+    },
+    Family {
+        name: "connection_last_probe_timestamp_seconds",
+        help: "When the connection was probed last.",
+        kind: Kind::Gauge,
+        labels: &[],
+        write: |out, row| out.instant(row.credential.last_probe),
+    },
+    Family {
+        name: "connection_last_conclusive_probe_timestamp_seconds",
+        help: "When a probe was conclusive last: the age of the verdict.",
+        kind: Kind::Gauge,
+        labels: &[],
+        write: |out, row| out.instant(row.account.last_conclusive),
+    },
+];
+
+/// Writes the samples of one family for one account.
+struct Samples<'a> {
+    out: &'a mut Vec<u8>,
+    name: &'static str,
+    block: &'a str,
+}
+
+impl Samples<'_> {
+    fn open(&mut self) {
+        self.out.extend_from_slice(self.name.as_bytes());
+        self.out.push(b'{');
+        self.out.extend_from_slice(self.block.as_bytes());
+    }
+
+    fn label(&mut self, name: &str, value: &str) {
+        self.out.push(b',');
+        write_label(self.out, name, value);
+    }
+
+    fn rendered(&mut self, labels: &str) {
+        if !labels.is_empty() {
+            self.out.push(b',');
+            self.out.extend_from_slice(labels.as_bytes());
+        }
+    }
+
+    fn close(&mut self, value: i64) {
+        self.out.extend_from_slice(b"} ");
+        write_integer(self.out, value);
+        self.out.push(b'\n');
+    }
+
+    fn instant(&mut self, instant: Option<Timestamp>) {
+        if let Some(instant) = instant {
+            self.open();
+            self.close(instant.unix());
+        }
+    }
+}
+
+fn write_label(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"=\"");
+    if value.bytes().any(|b| matches!(b, b'\\' | b'"' | b'\n')) {
+        let mut escaped = String::with_capacity(value.len() + 8);
+        escape(&mut escaped, value);
+        out.extend_from_slice(escaped.as_bytes());
+    } else {
+        out.extend_from_slice(value.as_bytes());
+    }
+    out.push(b'"');
+}
+
+fn write_integer(out: &mut Vec<u8>, value: i64) {
+    let mut digits = [0_u8; 20];
+    let mut at = digits.len();
+    let mut left = value.unsigned_abs();
+    loop {
+        at -= 1;
+        // A remainder below ten fits a byte.
+        digits[at] = b'0' + (left % 10) as u8;
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    if value < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+fn write_float(out: &mut Vec<u8>, value: f64) {
+    let text = if value.is_infinite() {
+        if value > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() }
+    } else {
+        value.to_string()
+    };
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// The comments before a family's samples.
+fn write_header(out: &mut Vec<u8>, format: Format, name: &str, help: &str, kind: &str) {
+    let (name, kind) = match (format, kind) {
+        (Format::OpenMetrics, "counter") => (name.strip_suffix("_total").unwrap_or(name), kind),
+        (Format::OpenMetrics, "info") => (name.strip_suffix("_info").unwrap_or(name), kind),
+        (Format::Text, "info") => (name, "gauge"),
+        _ => (name, kind),
+    };
+    out.extend_from_slice(format!("# HELP {name} ").as_bytes());
+    let mut escaped = String::new();
+    for c in help.chars() {
+        match c {
+            '\\' => escaped.push_str("\\\\"),
+            '\n' => escaped.push_str("\\n"),
+            '"' if format == Format::OpenMetrics => escaped.push_str("\\\""),
+            c => escaped.push(c),
+        }
+    }
+    out.extend_from_slice(escaped.as_bytes());
+    out.extend_from_slice(format!("\n# TYPE {name} {kind}\n").as_bytes());
+    if format == Format::OpenMetrics && name.ends_with("_seconds") {
+        out.extend_from_slice(format!("# UNIT {name} seconds\n").as_bytes());
+    }
+}
+
+/// Which accounts a response is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// All, and the exporter itself.
+    Everything,
+    /// One account alone.
+    Account(usize),
+}
+
+/// A response being written: a place in the table of families and among the accounts.
+///
+/// Each call of [`Cursor::next_chunk`] goes on where the last one stopped. The snapshot is held, so that all chunks tell of
+/// the same moment.
+pub struct Cursor {
+    snapshot: Snapshot,
+    now: Timestamp,
+    format: Format,
+    first: usize,
+    end: usize,
+    family: usize,
+    account: usize,
+    /// What comes after the accounts: written beforehand, as it does not grow with them.
+    rest: Option<Bytes>,
+}
+
+/// About the size of a chunk: small enough for the processor's cache, large enough for the network.
+pub const CHUNK: usize = 64 << 10;
+
+impl Cursor {
+    /// A response about this moment.
+    pub fn new(snapshot: Snapshot, metrics: &Metrics, now: Timestamp, format: Format, extent: Extent) -> Self {
+        let mut rest = Vec::new();
+        let (first, end) = match extent {
+            Extent::Everything => {
+                write_apps(&mut rest, format, &snapshot);
+                write_own(&mut rest, format, &metrics.gather());
+                (0, snapshot.roster.len())
+            }
+            Extent::Account(account) => (account, account + 1),
+        };
+        if format == Format::OpenMetrics {
+            rest.extend_from_slice(b"# EOF\n");
+        }
+        Self { snapshot, now, format, first, end, family: 0, account: first, rest: Some(rest.into()) }
+    }
+
+    /// The next part of the text; none at its end.
+    pub fn next_chunk(&mut self) -> Option<Bytes> {
+        let mut out = Vec::with_capacity(CHUNK + 4096);
+        while let Some(family) = FAMILIES.get(self.family) {
+            if self.account == self.first {
+                let kind = if family.kind == Kind::Info { "info" } else { "gauge" };
+                write_header(&mut out, self.format, family.name, family.help, kind);
+            }
+            while self.account < self.end {
+                let index = self.account;
+                self.account += 1;
+                if let Some(row) = row(&self.snapshot, index, self.now) {
+                    let block = row.view.label_block();
+                    (family.write)(&mut Samples { out: &mut out, name: family.name, block }, &row);
+                }
+                if out.len() >= CHUNK {
+                    return Some(out.into());
+                }
+            }
+            self.family += 1;
+            self.account = self.first;
+        }
+        if !out.is_empty() {
+            return Some(out.into());
+        }
+        self.rest.take().filter(|rest| !rest.is_empty())
+    }
+}
+
+fn row(snapshot: &Snapshot, index: usize, now: Timestamp) -> Option<Row<'_>> {
+    let view = snapshot.roster.account(index)?;
+    Some(Row {
+        view,
+        account: snapshot.accounts.get(index)?,
+        credential: snapshot.credentials.get(view.credential_index())?,
+        auto_refresh: view.credential()?.config.auto_refresh,
+        now,
+    })
+}
+
+/// A family about apps or networks, for the documentation and the checks against it.
+pub struct SmallFamily {
+    /// Its name.
+    pub name: &'static str,
+    /// Its help text.
+    pub help: &'static str,
+    /// Its labels.
+    pub labels: &'static [&'static str],
+}
+
+/// The families about apps and networks.
+pub static SMALL_FAMILIES: [SmallFamily; 5] = [
+    SmallFamily {
+        name: "token_exporter_app_healthy",
+        help: "Whether the developer app is accepted; 0 while the app itself is to blame for failing probes.",
+        labels: &["app", "network"],
+    },
+    SmallFamily {
+        name: "token_exporter_rate_limit_used_ratio",
+        help: "The share of a rate limit that is used, as the network's last answer said.",
+        labels: &["app", "network", "bucket"],
+    },
+    SmallFamily {
+        name: "token_exporter_rate_limit_reset_timestamp_seconds",
+        help: "When a rate limit starts anew, as the network's last answer said.",
+        labels: &["app", "network", "bucket"],
+    },
+    SmallFamily { name: "token_exporter_accounts", help: "Configured accounts.", labels: &["network"] },
+    SmallFamily { name: "token_exporter_credentials", help: "Configured credentials.", labels: &["network"] },
+];
+
+fn write_apps(out: &mut Vec<u8>, format: Format, snapshot: &Snapshot) {
+    let [healthy, used, reset, accounts, credentials] = &SMALL_FAMILIES;
+    let apps: Vec<_> = snapshot.roster.apps().iter().zip(snapshot.apps.iter()).collect();
+    let open = |out: &mut Vec<u8>, family: &SmallFamily, labels: &[(&str, &str)]| {
+        out.extend_from_slice(family.name.as_bytes());
+        for (i, (name, value)) in labels.iter().enumerate() {
+            out.push(if i == 0 { b'{' } else { b',' });
+            write_label(out, name, value);
+        }
+        out.extend_from_slice(b"} ");
+    };
+    write_header(out, format, healthy.name, healthy.help, "gauge");
+    for (app, state) in &apps {
+        if let Some(well) = AppState::healthy(state) {
+            open(out, healthy, &[("app", &app.id), ("network", app.network.name())]);
+            write_integer(out, i64::from(well));
+            out.put_u8(b'\n');
+        }
+    }
+    write_header(out, format, used.name, used.help, "gauge");
+    for (app, state) in &apps {
+        for limit in &state.limits {
+            if let Some(share) = limit.used {
+                open(out, used, &[("app", &app.id), ("network", app.network.name()), ("bucket", limit.bucket)]);
+                write_float(out, share);
+                out.put_u8(b'\n');
+            }
+        }
+    }
+    write_header(out, format, reset.name, reset.help, "gauge");
+    for (app, state) in &apps {
+        for limit in &state.limits {
+            if let Some(instant) = limit.reset {
+                open(out, reset, &[("app", &app.id), ("network", app.network.name()), ("bucket", limit.bucket)]);
+                write_integer(out, instant.unix());
+                out.put_u8(b'\n');
+            }
+        }
+    }
+    let (by_account, by_credential) = snapshot.roster.counts();
+    for (family, counts) in [(accounts, by_account), (credentials, by_credential)] {
+        write_header(out, format, family.name, family.help, "gauge");
+        for (network, count) in counts {
+            open(out, family, &[("network", network.name())]);
+            write_integer(out, i64::try_from(*count).unwrap_or(i64::MAX));
+            out.put_u8(b'\n');
+        }
+    }
+}
+
+/// The exporter's own metrics, from the prometheus crate's values: its encoder knows no OpenMetrics.
+fn write_own(out: &mut Vec<u8>, format: Format, families: &[MetricFamily]) {
+    for family in families {
+        let name = family.name();
+        let kind = match family.get_field_type() {
+            MetricType::COUNTER => "counter",
+            MetricType::HISTOGRAM => "histogram",
+            MetricType::SUMMARY => "summary",
+            _ if name.ends_with("_info") => "info",
+            MetricType::UNTYPED | MetricType::GAUGE => "gauge",
+        };
+        write_header(out, format, name, family.help(), kind);
+        for metric in family.get_metric() {
+            let sample = |out: &mut Vec<u8>, suffix: &str, bound: Option<f64>, value: f64| {
+                out.extend_from_slice(name.as_bytes());
+                out.extend_from_slice(suffix.as_bytes());
+                let mut first = true;
+                for label in metric.get_label() {
+                    out.push(if std::mem::take(&mut first) { b'{' } else { b',' });
+                    write_label(out, label.name(), label.value());
+                }
+                if let Some(bound) = bound {
+                    out.push(if std::mem::take(&mut first) { b'{' } else { b',' });
+                    out.extend_from_slice(b"le=\"");
+                    write_float(out, bound);
+                    // OpenMetrics wants floats as bounds.
+                    if format == Format::OpenMetrics && bound.is_finite() && bound.fract() == 0.0 {
+                        out.extend_from_slice(b".0");
+                    }
+                    out.push(b'"');
+                }
+                out.extend_from_slice(if first { b" " } else { b"} " });
+                write_float(out, value);
+                out.push(b'\n');
+            };
+            match family.get_field_type() {
+                MetricType::COUNTER => sample(out, "", None, metric.get_counter().get_value()),
+                MetricType::HISTOGRAM => {
+                    let histogram = metric.get_histogram();
+                    // Counts of probes stay far below the integers that a float holds exactly.
+                    for bucket in histogram.get_bucket().iter().filter(|b| b.upper_bound().is_finite()) {
+                        sample(out, "_bucket", Some(bucket.upper_bound()), bucket.cumulative_count() as f64);
+                    }
+                    sample(out, "_bucket", Some(f64::INFINITY), histogram.get_sample_count() as f64);
+                    sample(out, "_sum", None, histogram.get_sample_sum());
+                    sample(out, "_count", None, histogram.get_sample_count() as f64);
+                }
+                _ => sample(out, "", None, metric.get_gauge().get_value()),
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The one HTTP client: time limits, size limits, redaction, and what trouble on the way means.
+//!
+//! It sends [`Call`]s and brings [`Answer`]s; it knows no network and draws no conclusion about a token. No URL
+//! with its query and no body ever reaches a log: both carry tokens.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use http::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use url::Url;
+
+use crate::network::{Answer, Auth, Body, Call, Method, Param};
+use crate::oauth1;
+use crate::reason::Cause;
+use crate::secret::Secret;
+use crate::time::Timestamp;
+
+/// The largest body that is read, after decompression. Lists of pages stay well below a megabyte.
+pub const MAX_BODY: usize = 8 << 20;
+
+/// Sends calls. Cheap to clone; connections are kept and shared.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Honours the proxy settings of the environment.
+    outward: reqwest::Client,
+    /// For this machine's own addresses, which no proxy can reach.
+    local: reqwest::Client,
+}
+
+impl Client {
+    /// A client that gives each call so much time.
+    ///
+    /// # Errors
+    /// When the system's certificates cannot be used.
+    pub fn new(timeout: Duration) -> anyhow::Result<Self> {
+        // Fails only if a provider is installed already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(concat!("token_exporter/", env!("CARGO_PKG_VERSION")))
+                .timeout(timeout)
+                .connect_timeout(timeout)
+                .redirect(reqwest::redirect::Policy::none())
+                .pool_idle_timeout(Duration::from_secs(60))
+                .pool_max_idle_per_host(64)
+                .referer(false)
+        };
+        Ok(Self { outward: builder().build()?, local: builder().no_proxy().build()? })
+    }
+
+    /// Asks and waits for the answer. `base_url` takes the place of the call's own host.
+    ///
+    /// # Errors
+    /// The cause when there is no answer: nothing is known about the token then.
+    pub async fn send(&self, call: &Call, base_url: Option<&Url>) -> Result<Answer, Cause> {
+        let request = self.request(call, base_url).ok_or(Cause::UnexpectedAnswer)?;
+        let result = self.exchange(request).await;
+        match &result {
+            Ok(answer) => tracing::trace!(call = call.name, status = answer.status, "answered"),
+            Err(cause) => tracing::debug!(call = call.name, %cause, "no answer"),
+        }
+        result
+    }
+
+    async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Answer, Cause> {
+        let mut response = request.send().await.map_err(|e| cause(&e))?;
+        let status = response.status().as_u16();
+        let headers = std::mem::take(response.headers_mut());
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| cause(&e))? {
+            if body.len() + chunk.len() > MAX_BODY {
+                return Err(Cause::UnexpectedAnswer);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer::new(Some(status), headers, &body))
+    }
+
+    fn request(&self, call: &Call, base_url: Option<&Url>) -> Option<reqwest::RequestBuilder> {
+        let base = base_url.map_or(call.host.as_ref(), Url::as_str).trim_end_matches('/');
+        let address = format!("{base}{}", call.path);
+        let mut url = Url::parse(&address).ok()?;
+        let query: Vec<(String, String)> = call.query.iter().map(|(n, v)| ((*n).to_owned(), text(v).to_owned())).collect();
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&query);
+        }
+        let (method, name) = match call.method {
+            Method::Get => (reqwest::Method::GET, "GET"),
+            Method::Post => (reqwest::Method::POST, "POST"),
+        };
+        let client = if is_loopback(&url) { &self.local } else { &self.outward };
+        let mut request = client.request(method, url).header(ACCEPT, "application/json");
+        for (name, value) in &call.headers {
+            request = request.header(*name, value);
+        }
+        request = match &call.auth {
+            Auth::None => request,
+            Auth::Bearer(token) => request.header(AUTHORIZATION, sensitive(&token.prefixed("Bearer "))?),
+            Auth::Basic(id, secret) => request.basic_auth(id, Some(secret.reveal())),
+            Auth::Header(name, secret) => request.header(*name, sensitive(secret)?),
+            Auth::OAuth1(keys) => {
+                let nonce = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+                let signed = oauth1::authorization(keys, name, &address, &query, Timestamp::now().unix(), &nonce);
+                request.header(AUTHORIZATION, sensitive(&signed)?)
+            }
+        };
+        Some(match &call.body {
+            Body::Empty => request,
+            Body::Form(fields) => request.form(&fields.iter().map(|(n, v)| (*n, text(v))).collect::<Vec<_>>()),
+            Body::Json(fields) => {
+                let object = fields.iter().map(|(n, v)| ((*n).to_owned(), text(v).into()));
+                request.json(&object.collect::<serde_json::Map<String, serde_json::Value>>())
+            }
+        })
+    }
+}
+
+/// Whether a URL leads to this machine itself.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
+fn text(param: &Param) -> &str {
+    match param {
+        Param::Text(text) => text,
+        Param::Secret(secret) => secret.reveal(),
+    }
+}
+
+/// A header that HTTP libraries know not to show. None for a secret that no header can carry.
+fn sensitive(secret: &Secret) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(secret.reveal()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// What trouble on the way means. The error itself is not kept: it shows the URL with its query.
+fn cause(error: &reqwest::Error) -> Cause {
+    if error.is_timeout() {
+        return Cause::Timeout;
+    }
+    let mut source = error.source();
+    while let Some(inner) = source {
+        if inner.is::<rustls::Error>() {
+            return Cause::Tls;
+        }
+        let within = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if within.is_some_and(|e| e.is::<rustls::Error>()) {
+            return Cause::Tls;
+        }
+        // The connector's error types are private; its words for a failed look-up are not.
+        if inner.to_string().contains("dns error") {
+            return Cause::Dns;
+        }
+        source = inner.source();
+    }
+    if error.is_decode() || error.is_body() { Cause::UnexpectedAnswer } else { Cause::Connect }
+}

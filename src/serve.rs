@@ -1,0 +1,261 @@
+//! The daemon: configuration in, engine and HTTP side running, reloads, a clean end.
+//!
+//! The caller binds and says when to stop, so that the same code runs in the binary, in `demo` and in tests.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::config::{self, Config};
+use crate::engine::{Engine, Wish};
+use crate::http::Client;
+use crate::metrics::Metrics;
+use crate::probe::Prober;
+use crate::roster::{Roster, stable_hash};
+use crate::server::{self, Context, ReloadWish};
+use crate::store::Store;
+
+/// What the command line sets.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The configuration files, merged.
+    pub config_files: Vec<PathBuf>,
+    /// How often changes of the configuration and of token files are looked for; none: never.
+    pub watch: Option<Duration>,
+    /// Which share of the credentials is probed here, from 0…
+    pub shard: u32,
+    /// …of so many.
+    pub total_shards: u32,
+    /// The HTTP side.
+    pub web: server::Settings,
+}
+
+/// How long a shutdown waits for requests that have begun.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A daemon with its configuration read: nothing runs yet.
+pub struct Daemon {
+    settings: Settings,
+    context: Arc<Context>,
+    store: Arc<Store>,
+    metrics: Metrics,
+    reloads: mpsc::Receiver<ReloadWish>,
+    config: Config,
+}
+
+/// The running engine and how to end it.
+struct Running {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+    wishes: mpsc::Sender<Wish>,
+}
+
+impl Daemon {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// Every problem of the configuration, in one text.
+    pub fn new(settings: Settings) -> anyhow::Result<Self> {
+        let config = load(&settings.config_files).map_err(anyhow::Error::msg)?;
+        let metrics = Metrics::new()?;
+        metrics.sharded(settings.shard, settings.total_shards);
+        metrics.reloaded(true);
+        let store = Arc::new(Store::default());
+        let (wish, reloads) = mpsc::channel(4);
+        let context = Arc::new(Context::new(store.clone(), metrics.clone(), settings.web.clone(), wish));
+        Ok(Self { settings, context, store, metrics, reloads, config })
+    }
+
+    /// Runs until `stop` changes; `hangup` asks for reloads.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be made at all.
+    pub async fn run(
+        self,
+        listeners: Vec<TcpListener>,
+        mut stop: watch::Receiver<bool>,
+        mut hangup: mpsc::Receiver<()>,
+    ) -> anyhow::Result<()> {
+        let Self { settings, context, store, metrics, mut reloads, config } = self;
+        let mut digest = digest(&config.files);
+        let mut files = config.files.clone();
+        let mut stamps = stamps(&files);
+        let mut running = start(config, &settings, &store, &metrics)?;
+        context.set_wishes(running.wishes.clone());
+        let mut servers = JoinSet::new();
+        for listener in listeners {
+            servers.spawn(server::serve(listener, context.clone(), stop.clone(), GRACE));
+        }
+        context.set_ready(true);
+        let mut tokens = TokenWatch::default();
+        let period = settings.watch.unwrap_or(Duration::from_secs(3600));
+        let mut tick = tokio::time::interval(period);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+
+        loop {
+            let mut reply: Option<ReloadWish> = None;
+            tokio::select! {
+                _ = stop.changed() => break,
+                Some(wish) = reloads.recv() => reply = Some(wish),
+                Some(()) = hangup.recv() => {}
+                _ = tick.tick() => {
+                    if settings.watch.is_none() {
+                        continue;
+                    }
+                    tokens = tokens.look(&store, &running.wishes).await;
+                    let fresh = self::stamps(&files);
+                    let changed = fresh != stamps;
+                    stamps = fresh;
+                    // A touched file, or a neighbour of one, is no new configuration.
+                    if !changed || self::digest(&files) == digest && config_files_unchanged(&settings, &files) {
+                        continue;
+                    }
+                }
+            }
+            let result = load(&settings.config_files);
+            metrics.reloaded(result.is_ok());
+            let result = match result {
+                Ok(config) => {
+                    digest = self::digest(&config.files);
+                    files.clone_from(&config.files);
+                    stamps = self::stamps(&files);
+                    // Probes under way are dropped and made again: they change nothing.
+                    end(running).await;
+                    running = start(config, &settings, &store, &metrics)?;
+                    context.set_wishes(running.wishes.clone());
+                    tracing::info!("configuration reloaded");
+                    Ok(())
+                }
+                Err(problems) => {
+                    // So that the same broken files are not tried again at every look.
+                    digest = self::digest(&files);
+                    tracing::error!(%problems, "configuration not reloaded, the last one stays in force");
+                    Err(problems)
+                }
+            };
+            if let Some(reply) = reply {
+                // Whoever asked may have gone.
+                let _ = reply.send(result);
+            }
+        }
+
+        tracing::info!("stopping");
+        context.set_ready(false);
+        end(running).await;
+        while servers.join_next().await.is_some() {}
+        Ok(())
+    }
+}
+
+fn load(files: &[PathBuf]) -> Result<Config, String> {
+    config::load(files).map_err(|problems| problems.to_string())
+}
+
+fn start(config: Config, settings: &Settings, store: &Arc<Store>, metrics: &Metrics) -> anyhow::Result<Running> {
+    let client = Client::new(config.global.probe_timeout)?;
+    let concurrency = config.global.probe_concurrency;
+    let (shard, total) = (u64::from(settings.shard), u64::from(settings.total_shards.max(1)));
+    let roster = Arc::new(Roster::new(config, |credential| stable_hash(credential) % total == shard));
+    tracing::info!(accounts = roster.len(), credentials = roster.credentials().len(), "configuration in force");
+    store.replace_roster(roster.clone());
+    let engine = Engine::new(Arc::new(Prober::new(client, roster)), store.clone(), metrics.clone(), concurrency);
+    let (stop, stopped) = watch::channel(false);
+    let (wishes, wished) = mpsc::channel(1024);
+    Ok(Running { stop, task: tokio::spawn(engine.run(wished, stopped)), wishes })
+}
+
+async fn end(running: Running) {
+    // Both fail only if the engine has ended already.
+    let _ = running.stop.send(true);
+    if running.task.await.is_err() {
+        tracing::error!("the engine ended with a fault");
+    }
+}
+
+/// What a look at a file's metadata shows; changes also when a symbolic link on the way points elsewhere.
+type Stamp = Option<(SystemTime, u64)>;
+
+/// The stamps of files and of their folders, where new files may appear.
+fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
+    let stamp = |path: &std::path::Path| std::fs::metadata(path).ok().and_then(|m| m.modified().ok().map(|t| (t, m.len())));
+    files.iter().flat_map(|f| [stamp(f), f.parent().and_then(stamp)]).collect()
+}
+
+fn digest(files: &[PathBuf]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for file in files {
+        file.hash(&mut hasher);
+        std::fs::read(file).ok().hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+/// Whether the includes still name the same files. A configuration that cannot be read counts as changed.
+fn config_files_unchanged(settings: &Settings, files: &[PathBuf]) -> bool {
+    config::load(&settings.config_files).is_ok_and(|config| config.files == files)
+}
+
+/// Notices token files that change between probes.
+#[derive(Default)]
+struct TokenWatch {
+    roster: Option<Arc<Roster>>,
+    prints: Vec<Option<crate::token::Fingerprint>>,
+}
+
+impl TokenWatch {
+    /// Looks at all token files and wishes for a probe of each credential whose file changed since the last look.
+    async fn look(self, store: &Store, wishes: &mpsc::Sender<Wish>) -> Self {
+        let roster = store.snapshot().roster;
+        let known = self.roster.as_ref().is_some_and(|r| Arc::ptr_eq(r, &roster));
+        let looked = roster.clone();
+        let prints = tokio::task::spawn_blocking(move || looked.credentials().iter().map(|c| c.config.token.fingerprint()).collect::<Vec<_>>());
+        let Ok(prints) = prints.await else { return self };
+        if known {
+            let changed = self.prints.iter().zip(&prints).enumerate().filter(|(_, (old, new))| old != new && new.is_some());
+            for (credential, _) in changed {
+                if wishes.send(Wish::Changed(credential)).await.is_err() {
+                    break;
+                }
+            }
+        }
+        Self { roster: Some(roster), prints }
+    }
+}
+
+/// Turns the process's signals into a wish to stop and wishes to reload. A second signal to stop ends the process at once.
+///
+/// # Errors
+/// When the signals cannot be watched.
+pub fn signals() -> std::io::Result<(watch::Receiver<bool>, mpsc::Receiver<()>)> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangups = signal(SignalKind::hangup())?;
+    let (stop, stopped) = watch::channel(false);
+    let (reload, reloads) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                _ = hangups.recv() => {
+                    // One reload that is still to come serves for all.
+                    let _ = reload.try_send(());
+                    continue;
+                }
+            }
+            if std::mem::replace(&mut stopping, true) {
+                std::process::exit(130);
+            }
+            let _ = stop.send(true);
+        }
+    });
+    Ok((stopped, reloads))
+}

@@ -1,0 +1,364 @@
+//! The HTTP side: routes, negotiation, limits. Reads snapshots, and can wish for a probe or a reload; nothing else.
+
+use std::convert::Infallible;
+use std::io::Write as _;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body::Frame;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+
+use crate::engine::Wish;
+use crate::exposition::{Cursor, Extent, Format};
+use crate::metrics::Metrics;
+use crate::page;
+use crate::store::Store;
+use crate::time::Timestamp;
+
+/// What can be set about the HTTP side.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where metrics are served.
+    pub telemetry_path: String,
+    /// Stands before every path; empty or with a leading slash and none at its end.
+    pub route_prefix: String,
+    /// Whether `/-/reload` works.
+    pub enable_lifecycle: bool,
+    /// So many scrapes at once; more are turned away.
+    pub max_requests: usize,
+}
+
+/// A wish for a reload, and where its result goes.
+pub type ReloadWish = oneshot::Sender<Result<(), String>>;
+
+/// What requests can see and wish for.
+pub struct Context {
+    /// What is known.
+    pub store: Arc<Store>,
+    /// What the exporter counts about itself.
+    pub metrics: Metrics,
+    settings: Settings,
+    wishes: Mutex<Option<mpsc::Sender<Wish>>>,
+    reload: mpsc::Sender<ReloadWish>,
+    scrapes: Arc<Semaphore>,
+    ready: AtomicBool,
+}
+
+impl Context {
+    /// For a server that is not ready yet.
+    pub fn new(store: Arc<Store>, metrics: Metrics, settings: Settings, reload: mpsc::Sender<ReloadWish>) -> Self {
+        let scrapes = Arc::new(Semaphore::new(if settings.max_requests == 0 { Semaphore::MAX_PERMITS } else { settings.max_requests }));
+        Self { store, metrics, settings, wishes: Mutex::new(None), reload, scrapes, ready: AtomicBool::new(false) }
+    }
+
+    /// Sets whether `/-/ready` says so.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Relaxed);
+    }
+
+    /// Sets where wishes for probes go.
+    pub fn set_wishes(&self, wishes: mpsc::Sender<Wish>) {
+        *self.wishes.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(wishes);
+    }
+
+    fn wishes(&self) -> Option<mpsc::Sender<Wish>> {
+        self.wishes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+/// How long a client may take to send its request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// So many connections at once for each listener; more wait to be accepted.
+const CONNECTIONS: usize = 512;
+/// How long `/probe` waits for its probe.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Serves until `stop` changes, then finishes what it has begun, for at most `grace`.
+pub async fn serve(listener: TcpListener, context: Arc<Context>, mut stop: watch::Receiver<bool>, grace: Duration) {
+    let graceful = GracefulShutdown::new();
+    let connections = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(32 << 10);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(16).max_header_list_size(32 << 10);
+    loop {
+        let accepted = async {
+            let permit = connections.clone().acquire_owned().await;
+            (listener.accept().await, permit)
+        };
+        let (accepted, permit) = tokio::select! {
+            _ = stop.changed() => break,
+            accepted = accepted => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, usually: it passes, and a tight loop would not help.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let context = context.clone();
+        let service = service_fn(move |request| {
+            let context = context.clone();
+            async move { Ok::<_, Infallible>(handle(&context, request).await) }
+        });
+        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(error = %error, "a connection ended early");
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
+        tracing::warn!("connections were still open at the end of the shutdown's grace");
+    }
+}
+
+async fn handle(context: &Context, request: Request<Incoming>) -> Response<Body> {
+    let head = request.method() == Method::HEAD;
+    let mut response = route(context, &request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"),
+    ] {
+        headers.insert(name, http::HeaderValue::from_static(value));
+    }
+    if head {
+        *response.body_mut() = Body::empty();
+    }
+    response
+}
+
+async fn route(context: &Context, request: &Request<Incoming>) -> Response<Body> {
+    let path = request.uri().path();
+    let Some(path) = path.strip_prefix(context.settings.route_prefix.as_str()) else {
+        return not_found();
+    };
+    let reading = matches!(*request.method(), Method::GET | Method::HEAD);
+    match path {
+        "/-/reload" => reload(context, request.method()).await,
+        "" | "/" | "/probe" | "/-/healthy" | "/-/ready" if !reading => not_allowed("GET, HEAD"),
+        path if path == context.settings.telemetry_path && !reading => not_allowed("GET, HEAD"),
+        "/-/healthy" => text(StatusCode::OK, "token_exporter is healthy.\n"),
+        "/-/ready" if context.ready.load(Ordering::Relaxed) => text(StatusCode::OK, "token_exporter is ready.\n"),
+        "/-/ready" => text(StatusCode::SERVICE_UNAVAILABLE, "token_exporter is not ready.\n"),
+        "/probe" => probe(context, request).await,
+        path if path == context.settings.telemetry_path => metrics(context, request.headers(), Extent::Everything),
+        "" | "/" => html(StatusCode::OK, page::landing(&context.settings)),
+        _ => not_found(),
+    }
+}
+
+fn metrics(context: &Context, headers: &HeaderMap, extent: Extent) -> Response<Body> {
+    let Ok(permit) = context.scrapes.clone().try_acquire_owned() else {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "Limit of concurrent requests reached, try again later.\n");
+    };
+    let format = negotiate(headers);
+    let cursor = Cursor::new(context.store.snapshot(), &context.metrics, Timestamp::now(), format, extent);
+    let gzip = accepts_gzip(headers);
+    let mut response = Response::new(Body::stream(cursor, gzip, permit));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(format.content_type()));
+    headers.insert(VARY, http::HeaderValue::from_static("accept, accept-encoding"));
+    if gzip {
+        headers.insert(CONTENT_ENCODING, http::HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+async fn probe(context: &Context, request: &Request<Incoming>) -> Response<Body> {
+    let query = request.uri().query().unwrap_or("");
+    let Some((_, id)) = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "account") else {
+        return text(StatusCode::BAD_REQUEST, "The parameter \"account\" is missing: /probe?account=ID\n");
+    };
+    let snapshot = context.store.snapshot();
+    let Some(credential) = snapshot.roster.find(&id).and_then(|i| snapshot.roster.account(i)).map(|a| a.credential_index()) else {
+        return text(StatusCode::NOT_FOUND, "There is no such account.\n");
+    };
+    drop(snapshot);
+    let (done, wait) = oneshot::channel();
+    let sent = match context.wishes() {
+        Some(wishes) => wishes.send(Wish::Probe(credential, done)).await.is_ok(),
+        None => false,
+    };
+    let probed = sent && matches!(tokio::time::timeout(PROBE_TIMEOUT, wait).await, Ok(Ok(())));
+    if !probed {
+        return text(StatusCode::GATEWAY_TIMEOUT, "The probe did not end in time; its rate limit may not let it.\n");
+    }
+    // A reload meanwhile may have moved or removed it.
+    match context.store.snapshot().roster.find(&id) {
+        Some(index) => metrics(context, request.headers(), Extent::Account(index)),
+        None => text(StatusCode::NOT_FOUND, "There is no such account.\n"),
+    }
+}
+
+async fn reload(context: &Context, method: &Method) -> Response<Body> {
+    if !matches!(*method, Method::POST | Method::PUT) {
+        return not_allowed("POST, PUT");
+    }
+    if !context.settings.enable_lifecycle {
+        return text(StatusCode::FORBIDDEN, "Lifecycle API is not enabled.\n");
+    }
+    let (done, wait) = oneshot::channel();
+    let sent = context.reload.send(done).await.is_ok();
+    match wait.await {
+        Ok(Ok(())) if sent => text(StatusCode::OK, ""),
+        Ok(Err(problems)) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("failed to reload config:\n{problems}\n")),
+        _ => text(StatusCode::SERVICE_UNAVAILABLE, "token_exporter is shutting down.\n"),
+    }
+}
+
+/// The format that the client likes best; the older one if it does not say.
+fn negotiate(headers: &HeaderMap) -> Format {
+    let mut best = (0.0, Format::Text);
+    for accept in headers.get_all(ACCEPT).iter().filter_map(|v| v.to_str().ok()) {
+        for range in accept.split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let media = parts.next().unwrap_or("").to_ascii_lowercase();
+            let (mut q, mut version) = (1.0_f32, None);
+            for part in parts {
+                match part.split_once('=') {
+                    Some(("q", value)) => q = value.parse().unwrap_or(0.0),
+                    Some(("version", value)) => version = Some(value.trim_matches('"')),
+                    _ => {}
+                }
+            }
+            let format = match (media.as_str(), version) {
+                ("application/openmetrics-text", None | Some("1.0.0")) => Format::OpenMetrics,
+                ("text/plain", None | Some("0.0.4")) | ("text/*" | "*/*", _) => Format::Text,
+                _ => continue,
+            };
+            if q > best.0 {
+                best = (q, format);
+            }
+        }
+    }
+    best.1
+}
+
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok());
+    values.flat_map(|v| v.split(',')).any(|coding| {
+        let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
+        let refused = parameters.trim().strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()).is_some_and(|q| q <= 0.0);
+        name.trim().eq_ignore_ascii_case("gzip") && !refused
+    })
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+    with_type(status, "text/plain; charset=utf-8", body)
+}
+
+fn html(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+    with_type(status, "text/html; charset=utf-8", body)
+}
+
+fn with_type(status: StatusCode, media: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::full(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(media));
+    response
+}
+
+fn not_found() -> Response<Body> {
+    text(StatusCode::NOT_FOUND, "Not found.\n")
+}
+
+fn not_allowed(allow: &'static str) -> Response<Body> {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed.\n");
+    response.headers_mut().insert(ALLOW, http::HeaderValue::from_static(allow));
+    response
+}
+
+/// A response's body: ready, or written while it is sent.
+pub struct Body {
+    full: Option<Bytes>,
+    stream: Option<Stream>,
+}
+
+struct Stream {
+    cursor: Cursor,
+    gzip: Option<GzEncoder<Vec<u8>>>,
+    /// Counts this scrape among those under way.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Body {
+    fn empty() -> Self {
+        Self { full: None, stream: None }
+    }
+
+    fn full(bytes: Bytes) -> Self {
+        Self { full: Some(bytes).filter(|b| !b.is_empty()), stream: None }
+    }
+
+    fn stream(cursor: Cursor, gzip: bool, permit: OwnedSemaphorePermit) -> Self {
+        let gzip = gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast()));
+        Self { full: None, stream: Some(Stream { cursor, gzip, _permit: permit }) }
+    }
+}
+
+impl Stream {
+    /// The next bytes to send; none at the end.
+    fn next(&mut self) -> Option<Bytes> {
+        loop {
+            let chunk = self.cursor.next_chunk();
+            let Some(encoder) = &mut self.gzip else { return chunk };
+            match chunk {
+                Some(chunk) => {
+                    // Writing to a vector does not fail.
+                    let _ = encoder.write_all(&chunk);
+                    if !encoder.get_ref().is_empty() {
+                        return Some(std::mem::take(encoder.get_mut()).into());
+                    }
+                }
+                None => return self.gzip.take().and_then(|encoder| encoder.finish().ok()).map(Bytes::from).filter(|b| !b.is_empty()),
+            }
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let next = self.full.take().or_else(|| self.stream.as_mut().and_then(Stream::next));
+        if next.is_none() {
+            self.stream = None;
+        }
+        Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.full.is_none() && self.stream.is_none()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        match (&self.full, &self.stream) {
+            (Some(bytes), None) => http_body::SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
+            (None, None) => http_body::SizeHint::with_exact(0),
+            _ => http_body::SizeHint::default(),
+        }
+    }
+}
