@@ -82,6 +82,8 @@ mod tests {
         assert_eq!(before.iter().copied().collect::<Vec<_>>(), (0..1000).collect::<Vec<_>>());
         assert_eq!(column.get(64), Some(&5064));
         assert_eq!(column.get(65), Some(&65));
-        assert_eq!((column.get(1000), column.get_mut(1000).is_none(), column.len()), (None, true, 1000));
+        assert_eq!(column.get(1000), None);
+        assert!(column.get_mut(1000).is_none());
+        assert_eq!(column.len(), 1000);
     }
 }

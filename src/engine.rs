@@ -384,7 +384,9 @@ fn delay_after(next: Next, watched: &Watched, clocks: Clocks, now: Timestamp) ->
             let delay = FIRST_RETRY * 2_u32.pow(u32::from(times.clamp(1, 16)) - 1);
             delay.min(interval).mul_f64(0.75 + 0.5 * fastrand::f64())
         }
-        Next::Confirm => Duration::from_secs_f64(CONFIRM_AFTER as f64 + 1.0 + (CONFIRM_WITHIN - CONFIRM_AFTER - 10) as f64 * fastrand::f64()),
+        Next::Confirm => {
+            Duration::from_secs_f64(CONFIRM_AFTER as f64 + 1.0 + (CONFIRM_WITHIN - CONFIRM_AFTER - 10) as f64 * fastrand::f64())
+        }
         Next::Dead(times) => {
             let rare = interval.saturating_mul(2_u32.pow(u32::from(times.min(16))));
             rare.min(RAREST.max(interval)).mul_f64(0.9 + 0.1 * fastrand::f64())

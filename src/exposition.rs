@@ -66,7 +66,7 @@ struct Row<'a> {
 
 impl Row<'_> {
     fn deadline(&self) -> Expiry {
-        self.credential.deadline(self.auto_refresh)
+        self.credential.clocks.deadline(self.auto_refresh)
     }
 }
 
@@ -302,11 +302,7 @@ fn write_integer(out: &mut Vec<u8>, value: i64) {
 }
 
 fn write_float(out: &mut Vec<u8>, value: f64) {
-    let text = if value.is_infinite() {
-        if value > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() }
-    } else {
-        value.to_string()
-    };
+    let text = if value.is_infinite() { if value > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() } } else { value.to_string() };
     out.extend_from_slice(text.as_bytes());
 }
 

@@ -1,1 +1,252 @@
-fn main() {}
+//! token_exporter: the binary. Reads the command line, binds, and lets the library run.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the commands print their results")]
+
+use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use token_exporter::classify::{self, Payload};
+use token_exporter::cli::{Check, Classify, Cli, Command, Demo, Level, Log, LogFormat, Output, Serve, Web};
+use token_exporter::serve::{Daemon, Settings, signals};
+use token_exporter::simulator::Simulator;
+use token_exporter::time::Timestamp;
+use token_exporter::{check, config, demo, fixtures, server};
+
+/// Could not run.
+const FAILED: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        None => run_serve(cli.serve),
+        Some(Command::Serve(serve)) => run_serve(serve),
+        Some(Command::Demo(demo)) => run_demo(demo),
+        Some(Command::Check(check)) => run_check(check),
+        Some(Command::Classify(classify)) => run_classify(&classify),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("token_exporter: {error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Logs of this program alone: libraries would show requests in theirs.
+fn start_logging(log: &Log) {
+    let level = match log.level {
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
+        Level::Debug => "debug",
+        Level::Trace => "trace",
+    };
+    let registry = tracing_subscriber::registry().with(EnvFilter::new(format!("off,token_exporter={level}")));
+    match log.format {
+        LogFormat::Logfmt => registry.with(tracing_logfmt::builder().layer().with_writer(std::io::stderr)).init(),
+        LogFormat::Json => registry.with(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).init(),
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
+}
+
+fn load(files: &[std::path::PathBuf]) -> anyhow::Result<config::Config> {
+    config::load(files).map_err(|problems| anyhow::anyhow!("{problems}"))
+}
+
+fn run_serve(serve: Serve) -> anyhow::Result<u8> {
+    if serve.config_check {
+        return Ok(check_config(&serve));
+    }
+    anyhow::ensure!(serve.shard < serve.total_shards, "--shard {} must be less than --total-shards {}", serve.shard, serve.total_shards);
+    start_logging(&serve.log);
+    runtime()?.block_on(async {
+        let settings = Settings {
+            config_files: serve.config.files,
+            watch: serve.auto_reload.then_some(serve.auto_reload_interval),
+            shard: serve.shard,
+            total_shards: serve.total_shards,
+            web: web_settings(&serve.web),
+        };
+        let daemon = Daemon::new(settings)?;
+        let listeners = bind(&serve.web.listen_address).await?;
+        let (stop, hangup) = signals().context("cannot watch signals")?;
+        daemon.run(listeners, stop, hangup).await?;
+        Ok(0)
+    })
+}
+
+/// Prints what is wrong with the configuration, or that nothing is.
+fn check_config(serve: &Serve) -> u8 {
+    match config::load(&serve.config.files) {
+        Ok(config) => {
+            for warning in &config.warnings {
+                eprintln!("warning: {warning}");
+            }
+            println!(
+                "configuration is valid: {} apps, {} credentials, {} accounts",
+                config.apps.len(),
+                config.credentials.len(),
+                config.accounts.len()
+            );
+            0
+        }
+        Err(problems) => {
+            eprintln!("{problems}");
+            FAILED
+        }
+    }
+}
+
+fn web_settings(web: &Web) -> server::Settings {
+    server::Settings {
+        telemetry_path: web.telemetry_path.clone(),
+        route_prefix: web.prefix(),
+        enable_lifecycle: web.enable_lifecycle,
+        max_requests: web.max_requests,
+    }
+}
+
+/// Binds every address; `:10219` means all of this machine's.
+async fn bind(addresses: &[String]) -> anyhow::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let listener = match address.strip_prefix(':') {
+            Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
+                Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => TcpListener::bind(format!("0.0.0.0:{port}")).await,
+                result => result,
+            },
+            None => TcpListener::bind(address).await,
+        };
+        let listener = listener.with_context(|| format!("cannot listen on {address} (--web.listen-address)"))?;
+        let bound = listener.local_addr().context("cannot tell the address listened on")?;
+        tracing::info!(address = %bound, "listening");
+        if !bound.ip().is_loopback() {
+            tracing::warn!(address = %bound, "open to other machines without a password: put it behind a proxy or listen on 127.0.0.1");
+        }
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn run_demo(options: Demo) -> anyhow::Result<u8> {
+    start_logging(&options.log);
+    runtime()?.block_on(async {
+        let simulator = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on loopback")?;
+        let address = simulator.local_addr().context("cannot tell the simulator's address")?;
+        let fixtures = fixtures::load()?;
+        let now = Timestamp::now();
+        let yaml = match options.accounts {
+            None => demo::config(&fixtures, address, now, "15s"),
+            Some(count) => demo::generated(&fixtures, address, now, "5m", usize::try_from(count).unwrap_or(usize::MAX)),
+        };
+        // The configuration takes the same road as any other: through a file.
+        let mut file = tempfile::Builder::new().prefix("token_exporter-demo-").suffix(".yaml").tempfile()?;
+        file.write_all(yaml.as_bytes())?;
+        let settings = Settings {
+            config_files: vec![file.path().to_owned()],
+            watch: None,
+            shard: 0,
+            total_shards: 1,
+            web: web_settings(&options.web),
+        };
+        let daemon = Daemon::new(settings)?;
+        let listen = demo_addresses(&options.web.listen_address);
+        let listeners = bind(&listen).await?;
+        let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
+        let playing = tokio::spawn(Arc::new(Simulator::new(fixtures)).serve(simulator));
+        let prefix = options.web.prefix();
+        for address in addresses {
+            println!("token_exporter demo: http://{address}{prefix}/");
+            println!("metrics:             http://{address}{prefix}{}", options.web.telemetry_path);
+        }
+        println!("simulated networks:  http://{address}/");
+        println!("Every account shows within a minute: ambiguous refusals wait for a second probe. Stop with Ctrl-C.");
+        let (stop, hangup) = signals().context("cannot watch signals")?;
+        daemon.run(listeners, stop, hangup).await?;
+        playing.abort();
+        Ok(0)
+    })
+}
+
+/// The demo stays on loopback unless it is told otherwise.
+fn demo_addresses(addresses: &[String]) -> Vec<String> {
+    addresses.iter().map(|a| a.strip_prefix(':').map_or_else(|| a.clone(), |port| format!("127.0.0.1:{port}"))).collect()
+}
+
+fn run_check(options: Check) -> anyhow::Result<u8> {
+    start_logging(&options.log);
+    let config = load(&options.config.files)?;
+    let checked = runtime()?.block_on(check::check(config, &options.accounts))?;
+    match options.output {
+        Output::Json => println!("{}", checked.json()?),
+        Output::Table => {
+            let terminal = std::io::stdout().is_terminal().then(|| console::Term::stdout().size().1);
+            print!("{}", checked.table(terminal.unwrap_or(160)));
+        }
+    }
+    Ok(checked.exit_code())
+}
+
+fn run_classify(options: &Classify) -> anyhow::Result<u8> {
+    let now = Timestamp::now();
+    if options.jsonl {
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        let mut bad = false;
+        for (number, line) in std::io::stdin().lock().lines().enumerate() {
+            let line = line.context("cannot read standard input")?;
+            if line.trim().is_empty() {
+                continue;
+            }
+            let result = serde_json::from_str::<Payload>(&line)
+                // serde's message can quote the payload, and payloads hold tokens: its position is enough.
+                .map_err(|e| format!("not a payload (column {})", e.column()))
+                .and_then(|payload| classify::classify(&payload, now).map_err(|e| e.to_string()));
+            let printed = match result {
+                Ok((finding, _, network)) => serde_json::to_string(&classify::describe(&finding, network))?,
+                Err(problem) => {
+                    bad = true;
+                    eprintln!("token_exporter: line {}: {problem}", number + 1);
+                    serde_json::json!({"error": problem}).to_string()
+                }
+            };
+            writeln!(out, "{printed}")?;
+        }
+        out.flush()?;
+        return Ok(if bad { FAILED } else { 0 });
+    }
+    let mut body = String::new();
+    std::io::stdin().lock().read_to_string(&mut body).context("cannot read standard input")?;
+    let mut headers = serde_json::Map::new();
+    for header in &options.headers {
+        let (name, value) = header.split_once(':').with_context(|| format!("--header {header:?} is not of the form 'Name: value'"))?;
+        let value = serde_json::Value::from(value.trim());
+        let values = headers.entry(name.trim()).or_insert_with(|| serde_json::Value::Array(Vec::new()));
+        if let Some(values) = values.as_array_mut() {
+            values.push(value);
+        }
+    }
+    let payload = serde_json::json!({
+        "network": options.network,
+        "call": options.call,
+        "http_status": options.status,
+        "headers": headers,
+        "body": body,
+        "context": {"expires_at": options.expires_at, "api": options.api, "auth": options.auth},
+    });
+    let payload: Payload = serde_json::from_value(payload).context("cannot read the arguments")?;
+    let (finding, _, network) = classify::classify(&payload, now)?;
+    println!("{}", serde_json::to_string_pretty(&classify::describe(&finding, network))?);
+    Ok(0)
+}

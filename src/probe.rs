@@ -11,7 +11,8 @@ use crate::config;
 use crate::http::Client;
 use crate::limiter::Limiter;
 use crate::network::{
-    self, Account, Answer, App, Budget, Call, Clocks, Grant, Known, Network, RateLimit, Reading, Seen, Style, Tokens, conclude, parse, read_answer,
+    self, Account, Answer, App, Budget, Call, Clocks, Grant, Known, Network, RateLimit, Reading, Seen, Style, Tokens, conclude, parse,
+    read_answer,
 };
 use crate::reason::Cause;
 use crate::roster::{Roster, Watched};
@@ -205,12 +206,7 @@ impl Prober {
                 }
             },
         };
-        Ok(App {
-            client_id: app.client_id.clone(),
-            client_secret,
-            api_version: app.api_version.clone(),
-            endpoints: app.endpoints.clone(),
-        })
+        Ok(App { client_id: app.client_id.clone(), client_secret, api_version: app.api_version.clone(), endpoints: app.endpoints.clone() })
     }
 
     fn base_url<'a>(&'a self, credential: &'a config::Credential) -> Option<&'a Url> {

@@ -155,9 +155,9 @@ impl Roster {
         let start = self.texts.len();
         let lengths = texts.map(|text| {
             // The configuration limits every one of these texts to far less.
-            let kept = &text[..text.floor_char_boundary(usize::from(u16::MAX))];
-            self.texts.push_str(kept);
-            u16::try_from(kept.len()).unwrap_or(u16::MAX)
+            let length = u16::try_from(text.len()).unwrap_or(0);
+            self.texts.push_str(&text[..usize::from(length)]);
+            length
         });
         self.rows.push(Row {
             texts: u32::try_from(start).unwrap_or(u32::MAX),

@@ -70,7 +70,8 @@ fn settle(state: &mut AccountState, verdict: Reason, finding: &Finding, now: Tim
         state.capabilities[*capability as usize] = Some(reason);
     }
     if !finding.scopes.is_empty() {
-        state.scopes = Some(finding.scopes.iter().take(32).enumerate().fold(0, |bits, (i, (_, granted))| bits | (u32::from(*granted) << i)));
+        state.scopes =
+            Some(finding.scopes.iter().take(32).enumerate().fold(0, |bits, (i, (_, granted))| bits | (u32::from(*granted) << i)));
     }
 }
 

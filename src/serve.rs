@@ -214,7 +214,8 @@ impl TokenWatch {
         let roster = store.snapshot().roster;
         let known = self.roster.as_ref().is_some_and(|r| Arc::ptr_eq(r, &roster));
         let looked = roster.clone();
-        let prints = tokio::task::spawn_blocking(move || looked.credentials().iter().map(|c| c.config.token.fingerprint()).collect::<Vec<_>>());
+        let prints =
+            tokio::task::spawn_blocking(move || looked.credentials().iter().map(|c| c.config.token.fingerprint()).collect::<Vec<_>>());
         let Ok(prints) = prints.await else { return self };
         if known {
             let changed = self.prints.iter().zip(&prints).enumerate().filter(|(_, (old, new))| old != new && new.is_some());

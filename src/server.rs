@@ -139,7 +139,10 @@ async fn handle(context: &Context, request: Request<Incoming>) -> Response<Body>
     for (name, value) in [
         ("x-content-type-options", "nosniff"),
         ("referrer-policy", "no-referrer"),
-        ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"),
+        (
+            "content-security-policy",
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+        ),
     ] {
         headers.insert(name, http::HeaderValue::from_static(value));
     }

@@ -27,19 +27,6 @@ pub struct CredentialState {
     part: Part,
 }
 
-impl CredentialState {
-    /// When a person must reconnect: the earliest clock that no refresh can move.
-    pub fn deadline(&self, auto_refresh: bool) -> Expiry {
-        let Clocks { access, refresh, data_access, .. } = self.clocks;
-        let fixed = if auto_refresh { [refresh, data_access, Expiry::Unknown] } else { [access, refresh, data_access] };
-        match fixed.into_iter().filter_map(Expiry::at).min() {
-            Some(earliest) => Expiry::At(earliest),
-            // The clock that decides: with a refresher the grant's own, without one the token's.
-            None => fixed[0],
-        }
-    }
-}
-
 /// What is known about one app.
 #[derive(Clone, Debug, Default)]
 pub struct AppState {
@@ -258,7 +245,7 @@ impl Snapshot {
         let view = self.roster.account(account);
         let credential = view.and_then(|view| view.credential());
         let state = view.and_then(|view| self.credentials.get(view.credential_index()));
-        credential.zip(state).map_or(Expiry::Unknown, |(c, s)| s.deadline(c.config.auto_refresh))
+        credential.zip(state).map_or(Expiry::Unknown, |(c, s)| s.clocks.deadline(c.config.auto_refresh))
     }
 }
 

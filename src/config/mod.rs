@@ -15,6 +15,7 @@ pub struct Config {
     pub credentials: Vec<Credential>,
     pub accounts: Vec<Account>,
     pub files: Vec<PathBuf>,
+    pub warnings: Vec<String>,
 }
 #[derive(Debug)]
 pub struct Global {

@@ -66,6 +66,17 @@ impl Clocks {
             issued: self.issued.or(other.issued),
         }
     }
+
+    /// When a person must reconnect: the earliest clock that no refresh can move.
+    pub fn deadline(self, auto_refresh: bool) -> Expiry {
+        let Self { access, refresh, data_access, .. } = self;
+        let fixed = if auto_refresh { [refresh, data_access, Expiry::Unknown] } else { [access, refresh, data_access] };
+        match fixed.into_iter().filter_map(Expiry::at).min() {
+            Some(earliest) => Expiry::At(earliest),
+            // The clock that decides: with a refresher the grant's own, without one the token's.
+            None => fixed[0],
+        }
+    }
 }
 
 /// The clocks after a probe: what the network said, and the token source's word where it was silent.

@@ -1,0 +1,216 @@
+//! The command line: what can be asked of the program, and nothing of how it is done.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::time::parse_duration;
+
+/// Tells which social-media connection is about to expire or has broken, why, and what to do.
+#[derive(Debug, Parser)]
+#[command(name = "token_exporter", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Cli {
+    /// What to do; serve if nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The flags of serve.
+    #[command(flatten)]
+    pub serve: Serve,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Probe all accounts regularly and serve metrics
+    Serve(Serve),
+    /// Run the exporter against an embedded simulator of the networks; nothing to set up
+    Demo(Demo),
+    /// Probe accounts once, the worst first; exit code 0 all valid, 1 some invalid, 2 could not run, 3 some undetermined
+    Check(Check),
+    /// Tell what an answer of a network would mean; the body comes on standard input
+    Classify(Classify),
+}
+
+/// Flags of serve.
+#[derive(Clone, Debug, Args)]
+pub struct Serve {
+    /// Which configuration.
+    #[command(flatten)]
+    pub config: ConfigFiles,
+    /// Validate the configuration, print every problem, and exit with 0 or 2
+    #[arg(long = "config.check")]
+    pub config_check: bool,
+    /// Reload when configuration or token files change
+    #[arg(long = "config.auto-reload", value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    pub auto_reload: bool,
+    /// How often to look for changes
+    #[arg(long = "config.auto-reload-interval", value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub auto_reload_interval: Duration,
+    /// The HTTP side.
+    #[command(flatten)]
+    pub web: Web,
+    /// Which share of the credentials to probe, from 0
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub shard: u32,
+    /// How many shards there are
+    #[arg(long = "total-shards", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub total_shards: u32,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: Log,
+}
+
+/// Which configuration.
+#[derive(Clone, Debug, Args)]
+pub struct ConfigFiles {
+    /// Configuration file; may be given several times
+    #[arg(long = "config.file", value_name = "FILE", default_value = "config.yaml")]
+    pub files: Vec<PathBuf>,
+}
+
+/// The HTTP side.
+#[derive(Clone, Debug, Args)]
+pub struct Web {
+    /// Address to listen on; may be given several times
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = ":10219")]
+    pub listen_address: Vec<String>,
+    /// Path of the metrics
+    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
+    pub telemetry_path: String,
+    /// URL under which the exporter is reached from outside; its path is the default route prefix
+    #[arg(long = "web.external-url", value_name = "URL")]
+    pub external_url: Option<url::Url>,
+    /// Prefix of all paths
+    #[arg(long = "web.route-prefix", value_name = "PATH")]
+    pub route_prefix: Option<String>,
+    /// Allow reloads by POST to /-/reload
+    #[arg(long = "web.enable-lifecycle")]
+    pub enable_lifecycle: bool,
+    /// Scrapes at once; 0 for no limit
+    #[arg(long = "web.max-requests", value_name = "N", default_value_t = 40)]
+    pub max_requests: usize,
+}
+
+impl Web {
+    /// The prefix of all paths: empty, or with a leading slash and none at its end.
+    pub fn prefix(&self) -> String {
+        let given = self.route_prefix.as_deref();
+        let path = given.or(self.external_url.as_ref().map(url::Url::path)).unwrap_or("");
+        let bare = path.trim_matches('/');
+        if bare.is_empty() { String::new() } else { format!("/{bare}") }
+    }
+}
+
+/// What is logged.
+#[derive(Clone, Debug, Args)]
+pub struct Log {
+    /// Only log messages of this severity or above
+    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info")]
+    pub level: Level,
+    /// Notation of log messages
+    #[arg(long = "log.format", value_name = "FORMAT", default_value = "logfmt")]
+    pub format: LogFormat,
+}
+
+/// Severities.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Level {
+    /// Errors alone.
+    Error,
+    /// And warnings.
+    Warn,
+    /// And what happens.
+    Info,
+    /// And each probe.
+    Debug,
+    /// And each call.
+    Trace,
+}
+
+/// Notations of log messages.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LogFormat {
+    /// `ts=… level=… message=…`
+    Logfmt,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Flags of demo.
+#[derive(Clone, Debug, Args)]
+pub struct Demo {
+    /// So many generated accounts instead of one in every state
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub accounts: Option<u32>,
+    /// The HTTP side.
+    #[command(flatten)]
+    pub web: Web,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: Log,
+}
+
+/// Flags of check.
+#[derive(Clone, Debug, Args)]
+pub struct Check {
+    /// Accounts to probe; all if none is named
+    pub accounts: Vec<String>,
+    /// Which configuration.
+    #[command(flatten)]
+    pub config: ConfigFiles,
+    /// How to print the result
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub output: Output,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: Log,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// Flags of classify.
+#[derive(Clone, Debug, Args)]
+pub struct Classify {
+    /// Network that answered
+    #[arg(long, value_name = "NAME", required_unless_present = "jsonl")]
+    pub network: Option<String>,
+    /// Call that was answered: a name, a path or a request line
+    #[arg(long, value_name = "CALL")]
+    pub call: Option<String>,
+    /// HTTP status
+    #[arg(long, value_name = "STATUS")]
+    pub status: Option<u16>,
+    /// Response header; may be given several times
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+    /// When the access token ends: RFC 3339 or Unix seconds
+    #[arg(long, value_name = "TIME")]
+    pub expires_at: Option<String>,
+    /// Which of the network's APIs
+    #[arg(long, value_name = "API")]
+    pub api: Option<String>,
+    /// oauth1 or oauth2
+    #[arg(long, value_name = "AUTH")]
+    pub auth: Option<String>,
+    /// Read one JSON object a line, print one a line
+    #[arg(long, conflicts_with_all = ["network", "call", "status", "headers", "expires_at", "api", "auth"])]
+    pub jsonl: bool,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = parse_duration(text).ok_or("not a duration such as 30s, 5m or 1h")?;
+    if duration.is_zero() { Err("must be more than zero".to_owned()) } else { Ok(duration) }
+}
+
+fn telemetry_path(text: &str) -> Result<String, String> {
+    let fits = text.starts_with('/') && text.len() > 1 && !text.contains(['?', '#']);
+    if fits { Ok(text.to_owned()) } else { Err("must be a path such as /metrics".to_owned()) }
+}
