@@ -6,10 +6,18 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 use sha1::Sha1;
 use sha2::Sha256;
+
+/// JWTs have no padding, but some issuers add it.
+const BASE64URL: GeneralPurpose =
+    GeneralPurpose::new(&URL_SAFE, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
 
 /// A text that is never logged, shown or stored.
 #[derive(Clone)]
@@ -57,6 +65,21 @@ impl Secret {
         )
     }
 
+    /// The claims of a JWT (RFC 7519). None for an opaque token, and for an encrypted one with its five segments.
+    ///
+    /// The signature is not checked: what a claim says is a hint, never a proof.
+    pub fn jwt_claims(&self) -> Option<Value> {
+        let mut segments = self.reveal().trim().split('.');
+        let (header, claims, _signature) = (segments.next()?, segments.next()?, segments.next()?);
+        if segments.next().is_some() {
+            return None;
+        }
+        let json = |segment: &str| BASE64URL.decode(segment).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+        // Opaque tokens hold dots, too: Google's "ya29.", Discord's for bots.
+        json(header)?.get("alg")?;
+        json(claims).filter(Value::is_object)
+    }
+
     /// Whether there is no text at all.
     pub fn is_empty(&self) -> bool {
         self.reveal().is_empty()
@@ -77,6 +100,18 @@ mod tests {
     fn nothing_shows() {
         let secret = Secret::new("sim-very-secret");
         assert_eq!(format!("{secret:?} {:?}", Some(&secret)), "[REDACTED] Some([REDACTED])");
+    }
+
+    #[test]
+    fn only_a_signed_jwt_has_claims() {
+        let segment = |json: &str| BASE64URL.encode(json);
+        let jwt =
+            format!("{}.{}.c2ln", segment(r#"{"alg":"ES256K","typ":"at+jwt"}"#), segment(r#"{"exp":1795000000.5,"sub":"did:plc:sim"}"#));
+        let claims = Secret::new(jwt.as_str()).jwt_claims();
+        assert_eq!(claims.and_then(|c| c.get("sub").cloned()), Some(Value::from("did:plc:sim")));
+        for other in [String::new(), "ya29.a0.sim".into(), "sim-opaque".into(), format!("{jwt}.a.b"), "e30.e30.sim".into()] {
+            assert_eq!(Secret::new(other.as_str()).jwt_claims(), None, "{other}");
+        }
     }
 
     #[test]

@@ -6,10 +6,15 @@
 
 use std::fmt;
 
+mod bluesky;
 mod conclude;
 mod exchange;
+mod mastodon;
+mod oauth2;
 pub mod parse;
+mod pinterest;
 mod reading;
+mod standard;
 
 pub use conclude::{Clocks, Finding, Known, Verdict, clocks, conclude};
 pub use exchange::{Answer, Auth, Body, Call, Method, OAuth1Keys, Param};
@@ -19,7 +24,12 @@ use crate::reason::{Capabilities, Capability, Cause, Reason};
 use crate::secret::Secret;
 
 /// Every network, in the order of the documentation. The one list.
-pub static NETWORKS: &[&dyn Network] = &[];
+pub static NETWORKS: &[&dyn Network] = &[
+    &pinterest::Pinterest, //
+    &bluesky::Bluesky,
+    &mastodon::Mastodon,
+    &oauth2::OAuth2,
+];
 
 /// One network: what to ask it, and what its answers mean.
 pub trait Network: Sync {

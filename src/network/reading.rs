@@ -138,6 +138,8 @@ pub struct Reading {
     pub listed: Vec<Listed>,
     /// Where a list goes on.
     pub more: Option<String>,
+    /// Endpoints that a provider's discovery document names, by the name of their setting.
+    pub endpoints: Vec<(&'static str, String)>,
 }
 
 impl Reading {

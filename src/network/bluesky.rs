@@ -1,0 +1,268 @@
+//! Bluesky and other servers of the AT Protocol: one account per token.
+//!
+//! `getSession` tells whether the session works and in what state the account is; where it is refused,
+//! `getRepoStatus`, which needs no token, tells whether the account was deactivated or taken down. The tokens are JWTs:
+//! their `exp` gives the clocks, `scope` the scopes. Tokens from OAuth are bound to a key (DPoP) that this program does
+//! not hold; of them only the account's state can be told. `createSession` and `refreshSession` are never called: the
+//! first is tightly limited, the second uses the refresh token up.
+//!
+//! What cannot be seen: a removed app password ends the refresh token; the access token works on for up to two hours.
+//!
+//! Facts: bluesky-social/atproto `packages/pds/src/auth-verifier.ts`, `packages/pds/src/api/com/atproto/server/`,
+//! `lexicons/com/atproto/`; docs.bsky.app, "Rate Limits".
+
+use super::{
+    Answer, AppNeed, Budget, Call, CallInfo, Description, Grant, Network, RateLimit, Reading, Refusal, Requirement, Scopes, Seen, Style,
+    parse, standard,
+};
+use crate::reason::{Capability, Cause, Reason};
+use crate::secret::Secret;
+
+/// Bluesky.
+pub(super) struct Bluesky;
+
+/// Bluesky's own entry; stands in where no `base_url` is configured.
+const HOST: &str = "https://bsky.social";
+const SESSION: &str = "getSession";
+const STATUS: &str = "getRepoStatus";
+
+static DESCRIPTION: Description = Description {
+    name: "bluesky",
+    aliases: &["atproto"],
+    title: "Bluesky",
+    apis: &[],
+    app: AppNeed::None,
+    kinds: &["profile"],
+    carries: &[],
+    api_version: None,
+    calls: &[
+        CallInfo {
+            name: SESSION,
+            method: "GET",
+            url: "https://bsky.social/xrpc/com.atproto.server.getSession",
+            tells: "whether the session works, whose it is, and the account's state",
+            cost: "one of 3,000 requests per address and 5 minutes",
+        },
+        CallInfo {
+            name: STATUS,
+            method: "GET",
+            url: "https://bsky.social/xrpc/com.atproto.sync.getRepoStatus",
+            tells: "whether the account was deactivated, suspended or taken down; asked without a token, where the session is refused",
+            cost: "one of 3,000 requests per address and 5 minutes",
+        },
+    ],
+    steps: &[
+        (
+            Reason::TokenExpired,
+            &[
+                "The session has run out; normally this product renews it every two hours. Reconnect the account with an app password.",
+                "If this returns, ask the operator why the renewal has stopped: a removed app password stops it, too.",
+            ],
+        ),
+        (
+            Reason::AccessRevoked,
+            &[
+                "Look under Settings → Privacy and security → App passwords whether the password of this product is still there.",
+                "Make a new app password if not, and reconnect the account with it.",
+            ],
+        ),
+        (
+            Reason::MissingPermission,
+            &[
+                "Make a new app password under Settings → Privacy and security → App passwords.",
+                "Tick \"Allow access to your direct messages\" if the inbox is needed, and reconnect the account with it.",
+            ],
+        ),
+        (
+            Reason::AccountDeactivated,
+            &[
+                "If the account is still wanted, log in at Bluesky and choose \"Reactivate my account\".",
+                "Reconnect it, or remove it from this product.",
+            ],
+        ),
+        (
+            Reason::AccountSuspended,
+            &[
+                "Log in at Bluesky: the notice there says why the account was taken down and offers an appeal.",
+                "Reconnect the account once the appeal is granted; before that it does not help.",
+            ],
+        ),
+    ],
+};
+
+static PUBLISH: Requirement = Requirement {
+    scopes: &[&[
+        "com.atproto.access",
+        "com.atproto.appPass",
+        "com.atproto.appPassPrivileged",
+        "transition:generic",
+        "repo:*",
+        "repo:app.bsky.feed.post",
+    ]],
+    roles: &[],
+};
+/// Direct messages are closed to ordinary app passwords.
+static INBOX: Requirement =
+    Requirement { scopes: &[&["com.atproto.appPassPrivileged", "com.atproto.access", "transition:chat.bsky"]], roles: &[] };
+
+impl Network for Bluesky {
+    fn description(&self) -> &'static Description {
+        &DESCRIPTION
+    }
+
+    fn requirement(&self, _style: Style<'_>, _kind: &str, capability: Capability) -> Option<&'static Requirement> {
+        match capability {
+            Capability::Publish => Some(&PUBLISH),
+            Capability::Inbox => Some(&INBOX),
+            Capability::Analytics | Capability::Ads => None,
+        }
+    }
+
+    fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
+        let token = &grant.tokens.access;
+        let status = || did(grant).map(|did| Call::get(STATUS, HOST, "/xrpc/com.atproto.sync.getRepoStatus").query("did", did));
+        match seen {
+            [] if is_bound(token) => status().into_iter().collect(),
+            [] => vec![Call::get(SESSION, HOST, "/xrpc/com.atproto.server.getSession").bearer(token)],
+            [Seen { call: SESSION, reading, .. }] if reading.refusal().is_some() => status().into_iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn read(
+        &self,
+        grant: &Grant<'_>,
+        _seen: &[Seen],
+        call: Option<&'static str>,
+        _about: Option<usize>,
+        answer: &Answer,
+    ) -> Option<Reading> {
+        let mut reading = refused(grant, call, answer).or_else(|| told(grant, call, answer))?;
+        if call != Some(STATUS) {
+            reading.access_expiry = reading.access_expiry.or(standard::jwt_expiry(&grant.tokens.access));
+            reading.refresh_expiry = grant.tokens.refresh.as_ref().map(standard::jwt_expiry).unwrap_or_default();
+            reading.issued = claim(&grant.tokens.access, "iat").as_ref().and_then(parse::instant);
+            reading.scopes = token_scopes(grant).map(Scopes::new);
+        }
+        Some(reading)
+    }
+
+    fn limits(&self, answer: &Answer) -> Vec<RateLimit> {
+        // Counted per address, so by all logins together.
+        standard::rate_limit(answer, "ratelimit-", "requests", Budget::App).into_iter().collect()
+    }
+}
+
+fn claim(token: &Secret, name: &str) -> Option<serde_json::Value> {
+    token.jwt_claims().and_then(|claims| claims.get(name).cloned())
+}
+
+/// Whether the token is bound to a key: it came through OAuth.
+fn is_bound(token: &Secret) -> bool {
+    claim(token, "cnf").is_some()
+}
+
+fn token_scopes(grant: &Grant<'_>) -> Option<Vec<String>> {
+    claim(&grant.tokens.access, "scope").as_ref().and_then(parse::scopes)
+}
+
+/// The account's id, from the configuration or from the token.
+fn did(grant: &Grant<'_>) -> Option<String> {
+    let configured = grant.accounts.iter().filter_map(|a| a.external_id).find(|id| id.starts_with("did:"));
+    let own = || claim(&grant.tokens.access, "sub").as_ref().and_then(parse::text).filter(|sub| sub.starts_with("did:"));
+    configured.map(str::to_owned).or_else(own)
+}
+
+fn refused(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Option<Reading> {
+    let text = |name: &str| answer.json.get(name).and_then(|v| v.as_str()).unwrap_or_default();
+    let challenge = standard::challenge(&answer.headers);
+    let error = match (text("error"), &challenge) {
+        ("", Some((code, _))) => code.as_str(),
+        (code, _) => code,
+    };
+    if error.is_empty() {
+        return None;
+    }
+    let description = challenge.as_ref().map_or("", |(_, description)| description.as_str());
+    let message = format!("{} {} {description}", text("message"), text("error_description"));
+    let says = |part: &str| parse::contains(&message, part);
+    let plain = |reason| Some(Reading::refused(Refusal::plain(reason)));
+    let ambiguous = |reason| Some(Reading::refused(Refusal::ambiguous(reason)));
+    let undetermined = |cause| Some(Reading::undetermined(cause));
+    if says("missing required scope") {
+        return plain(Reason::MissingPermission);
+    }
+    match error.to_ascii_lowercase().as_str() {
+        // The entry server turns "account not found" into this, too: not plain enough to overrule the account's state.
+        "expiredtoken" if says("revoked") => ambiguous(Reason::AccessRevoked),
+        "expiredtoken" => ambiguous(Reason::TokenExpired),
+        // It was sent to the entry server instead of the account's own, or without the proof that it is bound to.
+        "invalidtoken" if says("pds access only") || says("dpop") || is_bound(&grant.tokens.access) => {
+            undetermined(Cause::AppMisconfigured)
+        }
+        "invalidtoken" if says("token type") || (says("bad token scope") && is_refresh_token(grant)) => plain(Reason::WrongTokenType),
+        "invalidtoken" if says("bad token scope") || says("bad token method") => plain(Reason::MissingPermission),
+        "invalidtoken" if says("unexpected authorization type") => undetermined(Cause::UnexpectedAnswer),
+        "invalidtoken" if says("expired") || says("revoked") => Some(Reading::refused(standard::refusal(&message))),
+        "invalidtoken" => ambiguous(Reason::TokenInvalid),
+        "accounttakedown" | "accounttakendown" | "repotakendown" | "accountsuspended" | "reposuspended" => plain(Reason::AccountSuspended),
+        "accountdeactivated" | "repodeactivated" => plain(Reason::AccountDeactivated),
+        "accountnotfound" => ambiguous(Reason::AccountDeactivated),
+        // Asked for a bound token, it may only be the wrong server.
+        "reponotfound" if call == Some(STATUS) && !is_bound(&grant.tokens.access) => ambiguous(Reason::AccountDeactivated),
+        "invalidrequest" if says("could not find user info") || says("profile not found") => ambiguous(Reason::AccountDeactivated),
+        "invalidrequest" if says("could not find repo") && call == Some(STATUS) && !is_bound(&grant.tokens.access) => {
+            ambiguous(Reason::AccountDeactivated)
+        }
+        "insufficientscope" | "scopemissing" | "scopemissingerror" => plain(Reason::MissingPermission),
+        "authfactortokenrequired" => plain(Reason::TwoFactorRequired),
+        "authenticationrequired" if says("invalid identifier or password") => ambiguous(Reason::TokenInvalid),
+        "ratelimitexceeded" => undetermined(Cause::RateLimited),
+        "upstreamfailure" | "upstreamtimeout" | "internalservererror" | "notenoughresources" => undetermined(Cause::ServerError),
+        code => standard::error(code, &message),
+    }
+}
+
+/// Whether a refresh token lies where the access token should.
+fn is_refresh_token(grant: &Grant<'_>) -> bool {
+    token_scopes(grant).is_some_and(|scopes| scopes.iter().any(|s| s == "com.atproto.refresh"))
+}
+
+fn told(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Option<Reading> {
+    let json = &answer.json;
+    let there = |name: &str| json.get(name).is_some();
+    if !answer.maybe_success() {
+        return None;
+    }
+    let plain = |reason| Some(Reading::refused(Refusal::plain(reason)));
+    if let Some(did) = json.get("did").and_then(parse::text) {
+        let active = json.get("active").and_then(parse::boolean);
+        match json.get("status").and_then(|v| v.as_str()) {
+            Some("deactivated" | "deleted") => return plain(Reason::AccountDeactivated),
+            Some("takendown" | "suspended") => return plain(Reason::AccountSuspended),
+            // "desynchronized" and "throttled" are about the server.
+            None if active == Some(false) => return Some(Reading::refused(Refusal::ambiguous(Reason::AccountDeactivated))),
+            _ => {}
+        }
+        // Profiles and repositories are public: they say nothing about the token.
+        let public = ["followersCount", "postsCount", "displayName", "indexedAt", "viewer", "associated", "collections", "rev"];
+        if call == Some(STATUS) || !there("handle") || (call != Some(SESSION) && public.iter().any(|field| there(field))) {
+            return Some(Reading::default());
+        }
+        let mut reading = match token_scopes(grant) {
+            Some(scopes) if scopes.iter().any(|s| s == "com.atproto.takendown") => return plain(Reason::AccountSuspended),
+            Some(scopes) if scopes.iter().any(|s| s == "com.atproto.signupQueued") => return plain(Reason::AccountUnconfirmed),
+            _ => Reading::accepted(),
+        };
+        // Handles change; an account's DID never does.
+        let configured = grant.accounts.iter().filter_map(|a| a.external_id).filter(|id| id.starts_with("did:"));
+        let last = |id: &str| id.rsplit(':').next().unwrap_or_default().to_owned();
+        reading.listed = configured.filter(|id| last(id) != last(&did)).map(standard::stranger).collect();
+        return Some(reading);
+    }
+    // A record was written; one that was only read has a value.
+    let written = there("uri") && there("cid") && !there("value");
+    let lists =
+        ["notifications", "convos", "preferences"].iter().any(|l| json.get(l).and_then(|v| v.as_array()).is_some_and(|a| !a.is_empty()));
+    (written || lists).then(Reading::accepted)
+}

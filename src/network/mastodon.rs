@@ -1,0 +1,283 @@
+//! Mastodon, and servers that speak its API: one profile per token, each server with a host of its own.
+//!
+//! `accounts/verify_credentials` tells whether the token works and whose it is. It needs `read:accounts` or `profile`;
+//! where the token is not known to have that, `apps/verify_credentials`, which any token may ask since 4.3, goes first,
+//! so that a token for publishing alone is not taken for a broken one. Tokens live until they are revoked. No answer
+//! tells the token's scopes: `scopes` of the app are those it registered, not those that were granted.
+//!
+//! Facts: docs.joinmastodon.org, "accounts API methods", "apps API methods", "OAuth Scopes", "Rate limits";
+//! mastodon/mastodon `app/controllers/api/base_controller.rb`, `config/locales/doorkeeper.en.yml`,
+//! `config/initializers/rack_attack.rb`.
+
+use super::{
+    Answer, AppNeed, Budget, Call, CallInfo, Description, Grant, Network, RateLimit, Reading, Refusal, Requirement, Says, Seen, Style,
+    parse, standard,
+};
+use crate::reason::{Capability, Cause, Reason};
+use crate::time::Expiry;
+
+/// Mastodon.
+pub(super) struct Mastodon;
+
+/// Stands in where no `base_url` is configured.
+const HOST: &str = "https://mastodon.social";
+const ACCOUNT: &str = "verify_credentials";
+const APP: &str = "app_verify_credentials";
+
+static DESCRIPTION: Description = Description {
+    name: "mastodon",
+    aliases: &[],
+    title: "Mastodon",
+    apis: &[],
+    app: AppNeed::Optional,
+    kinds: &["profile"],
+    carries: &[],
+    api_version: None,
+    calls: &[
+        CallInfo {
+            name: ACCOUNT,
+            method: "GET",
+            url: "https://mastodon.social/api/v1/accounts/verify_credentials",
+            tells: "whether the token works, whose it is, and whether the login is disabled or unconfirmed",
+            cost: "one of 300 requests per token and 5 minutes",
+        },
+        CallInfo {
+            name: APP,
+            method: "GET",
+            url: "https://mastodon.social/api/v1/apps/verify_credentials",
+            tells: "whether the token works, without any scope; asked first where the token is not known to read accounts",
+            cost: "one of 300 requests per token and 5 minutes",
+        },
+    ],
+    steps: &[
+        (
+            Reason::AccessRevoked,
+            &[
+                "Ask whether somebody removed the access under Preferences → Account → Authorized apps on the server.",
+                "If it was not meant, reconnect the account and accept every permission.",
+            ],
+        ),
+        (
+            Reason::TokenInvalid,
+            &[
+                "Log in at the server itself. Look under Preferences → Account → Authorized apps whether this product is still there.",
+                "Reconnect the account.",
+            ],
+        ),
+        (
+            Reason::AccountSuspended,
+            &[
+                "The server's moderators have disabled the login. Log in at the server and appeal under Preferences → Account status.",
+                "Reconnect the account once the appeal is granted; before that it does not help.",
+            ],
+        ),
+        (
+            Reason::AccountUnconfirmed,
+            &[
+                "Open the confirmation mail of the server, or have it sent again under Preferences → Account.",
+                "On servers that approve new members, wait for the moderators.",
+                "Reconnect the account if it does not recover by itself.",
+            ],
+        ),
+    ],
+};
+
+static PUBLISH: Requirement = Requirement { scopes: &[&["write:statuses", "write"], &["write:media", "write"]], roles: &[] };
+static INBOX: Requirement =
+    Requirement { scopes: &[&["read:notifications", "read"], &["read:statuses", "read"], &["write:statuses", "write"]], roles: &[] };
+static ANALYTICS: Requirement = Requirement { scopes: &[&["read:statuses", "read"], &["read:accounts", "read"]], roles: &[] };
+
+/// Words of Doorkeeper's "expired" in the languages of many servers: answers come in the account's language, though
+/// nobody asked for it (mastodon/mastodon issue 4637).
+const EXPIRED: &[&str] = &[
+    "期限",
+    "abgelaufen",
+    "expiré",
+    "expirado",
+    "caducado",
+    "caducat",
+    "scaduto",
+    "verlopen",
+    "wygas",
+    "истек",
+    "истёк",
+    "过期",
+    "過期",
+    "만료",
+];
+/// Words of its "revoked".
+const REVOKED: &[&str] = &[
+    "取り消",
+    "widerrufen",
+    "révoqué",
+    "revocado",
+    "revogado",
+    "revocat",
+    "ingetrokken",
+    "unieważnion",
+    "отозван",
+    "撤销",
+    "撤銷",
+    "취소",
+];
+
+impl Network for Mastodon {
+    fn description(&self) -> &'static Description {
+        &DESCRIPTION
+    }
+
+    fn requirement(&self, _style: Style<'_>, _kind: &str, capability: Capability) -> Option<&'static Requirement> {
+        match capability {
+            Capability::Publish => Some(&PUBLISH),
+            Capability::Inbox => Some(&INBOX),
+            Capability::Analytics => Some(&ANALYTICS),
+            Capability::Ads => None,
+        }
+    }
+
+    fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
+        let token = &grant.tokens.access;
+        let account = || vec![Call::get(ACCOUNT, HOST, "/api/v1/accounts/verify_credentials").bearer(token)];
+        match seen {
+            [] if reads_accounts(grant) => account(),
+            [] => vec![Call::get(APP, HOST, "/api/v1/apps/verify_credentials").bearer(token)],
+            [Seen { call: APP, reading, .. }] if matches!(reading.says, Says::Accepted | Says::Nothing) => account(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn read(
+        &self,
+        grant: &Grant<'_>,
+        seen: &[Seen],
+        call: Option<&'static str>,
+        _about: Option<usize>,
+        answer: &Answer,
+    ) -> Option<Reading> {
+        let reading = refused(answer).or_else(|| accepted(grant, call, answer))?;
+        let after_app = seen.iter().any(|s| s.call == APP && matches!(s.reading.says, Says::Accepted | Says::Nothing));
+        Some(match (call, reading.refusal().and_then(|r| r.reason)) {
+            // Before 4.3 this call needed a scope, and having none says nothing about the token.
+            (Some(APP), Some(Reason::MissingPermission)) => Reading::default(),
+            // The token is alive, or its scopes would not be looked at; it may not read the account, and no more is known.
+            (Some(ACCOUNT), Some(Reason::MissingPermission)) if after_app => Reading {
+                lost: vec![(Capability::Analytics, Reason::MissingPermission)],
+                access_expiry: Expiry::Never,
+                ..Reading::accepted()
+            },
+            // The app's call accepts a token that the app got for itself.
+            (Some(ACCOUNT), None) if after_app && says(answer, "requires an authenticated user") => {
+                Reading::refused(Refusal::plain(Reason::WrongTokenType))
+            }
+            _ => reading,
+        })
+    }
+
+    fn limits(&self, answer: &Answer) -> Vec<RateLimit> {
+        standard::rate_limit(answer, "x-ratelimit-", "requests", Budget::Grant).into_iter().collect()
+    }
+}
+
+/// Whether the token is known to have a scope that reads its own account.
+fn reads_accounts(grant: &Grant<'_>) -> bool {
+    let reads = |s: &String| matches!(s.as_str(), "read" | "read:accounts" | "profile");
+    grant.tokens.scopes.as_deref().is_some_and(|scopes| scopes.iter().any(reads))
+}
+
+fn says(answer: &Answer, part: &str) -> bool {
+    answer.json.get("error").and_then(|v| v.as_str()).is_some_and(|text| parse::contains(text, part))
+}
+
+fn refused(answer: &Answer) -> Option<Reading> {
+    if answer.status.is_some_and(|s| s >= 500 || s == 429 || (200..300).contains(&s)) {
+        return None;
+    }
+    let text = |name: &str| answer.json.get(name).and_then(|v| v.as_str()).unwrap_or_default();
+    let error = text("error");
+    let says = |part: &str| parse::contains(error, part);
+    let plain = |reason| Some(Reading::refused(Refusal::plain(reason)));
+    // These texts are never translated; Pleroma names the same cases in "identifier".
+    if says("login is currently disabled") || text("identifier") == "account_is_disabled" {
+        return plain(Reason::AccountSuspended);
+    }
+    if says("missing a confirmed e-mail") || says("pending approval") || text("identifier") == "missing_confirmed_email" {
+        return plain(Reason::AccountUnconfirmed);
+    }
+    if says("outside the authorized scopes") || says("insufficient permissions") {
+        return plain(Reason::MissingPermission);
+    }
+    if says("this action is not allowed") {
+        return plain(Reason::MissingRole);
+    }
+    if says("requires an authenticated user") {
+        // An app's own token, or that of a deleted person.
+        return Some(Reading::refused(Refusal::expired_or_revoked()));
+    }
+    if answer.status.is_none() && (says("too many requests") || says("throttled")) {
+        return Some(Reading::undetermined(Cause::RateLimited));
+    }
+    let challenge = standard::challenge(&answer.headers);
+    let description = challenge.as_ref().map_or("", |(_, description)| description.as_str());
+    let words = format!("{error} {} {description}", text("error_description"));
+    let code = Some(error).filter(|e| standard::error(e, "").is_some()).or(challenge.as_ref().map(|(code, _)| code.as_str()));
+    if let Some(code) = code {
+        if code == "invalid_grant" {
+            // There are no refresh tokens: this is about a code that was to be exchanged.
+            return Some(Reading::undetermined(Cause::UnexpectedAnswer));
+        }
+        let reading = standard::error(code, &words)?;
+        return Some(if reading.refusal().is_some_and(|r| r.reason.is_none()) { Reading::refused(refusal(&words)) } else { reading });
+    }
+    // Without the header, as it is pasted into tickets. Pleroma says 403 and "Invalid credentials." to dead tokens.
+    let unsent = ["not supplied", "not provided", "missing", "no token"].iter().any(|part| says(part));
+    let known = says("access token") || says("invalid credentials");
+    let refuses = match answer.status {
+        Some(401) => !error.is_empty() && !unsent && !basic(answer),
+        Some(403) | None => known && !unsent,
+        _ => false,
+    };
+    refuses.then(|| Reading::refused(refusal(&words)))
+}
+
+/// A password in front of the whole server: not Mastodon's own answer.
+fn basic(answer: &Answer) -> bool {
+    parse::challenges(&answer.headers).iter().any(|c| c.scheme == "basic")
+}
+
+/// Doorkeeper states which it was, in the account's language.
+fn refusal(words: &str) -> Refusal {
+    let words = words.to_lowercase();
+    let any = |list: &[&str]| list.iter().any(|w| words.contains(w));
+    match (any(EXPIRED), any(REVOKED)) {
+        (true, false) => Refusal::ambiguous(Reason::TokenExpired),
+        (false, true) => Refusal::ambiguous(Reason::AccessRevoked),
+        _ if words.contains("the access token was revoked") => Refusal::plain(Reason::AccessRevoked),
+        _ if words.contains("the access token expired") => Refusal::plain(Reason::TokenExpired),
+        _ => standard::refusal(&words),
+    }
+}
+
+fn accepted(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Option<Reading> {
+    let json = &answer.json;
+    let there = |name: &str| json.get(name).is_some();
+    if !answer.maybe_success() || there("error") {
+        return None;
+    }
+    let mut reading = Reading { access_expiry: Expiry::Never, ..Reading::accepted() };
+    let id = json.get("id").and_then(parse::text);
+    let username = json.get("username").or_else(|| json.get("acct")).and_then(parse::text);
+    match (id, username) {
+        // Anybody may look at an account; its `source` is for its owner alone.
+        (Some(id), Some(username)) if call == Some(ACCOUNT) || there("source") => {
+            if json.get("suspended").and_then(parse::boolean) == Some(true) {
+                return Some(Reading::refused(Refusal::plain(Reason::AccountSuspended)));
+            }
+            reading.listed = standard::strangers(grant, &[id, username]);
+            Some(reading)
+        }
+        _ if there("name") && (call == Some(APP) || there("vapid_key")) => Some(reading),
+        // A post that tells whether it was favourited by "me" was asked for, or made, with a token.
+        (Some(_), _) if there("account") && there("favourited") => Some(reading),
+        _ => standard::token_response(answer),
+    }
+}

@@ -1,0 +1,551 @@
+//! Any OAuth 2.0 provider: introspection (RFC 7662), OpenID Connect userinfo, or a configured probe URL.
+//!
+//! Introspection is asked first: it tells validity, expiry and scopes, and it is the one standard way to look at a
+//! refresh token without using it up. Then the probe URL, or userinfo, with the token itself. An `exp` in a JWT is an
+//! upper bound for the expiry and proves nothing else. With an `issuer`, missing endpoints come from its discovery
+//! document (OpenID Connect Discovery 1.0, RFC 8414).
+//!
+//! Challenges are read after RFC 6750, 9449 and 9470. Many APIs answer in a shape of their own; those that are read here
+//! are documented in "Opcodes and status codes" (docs.discord.com), "auth.test" (docs.slack.dev), reddit.com/dev/api,
+//! "Making requests" (core.telegram.org/bots/api), "Microsoft Entra authentication and authorization error codes"
+//! (learn.microsoft.com), "Authorization" (developer.spotify.com), "Troubleshooting" (docs.github.com).
+
+use serde_json::Value;
+use url::{Position, Url};
+
+use super::{
+    Answer, AppNeed, Auth, Body, Budget, Call, CallInfo, Description, Grant, Network, Param, RateLimit, Reading, Refusal, Requirement,
+    Says, Scopes, Seen, Style, parse, standard,
+};
+use crate::reason::{Capability, Cause, Reason};
+use crate::secret::Secret;
+use crate::time::Expiry;
+
+/// Any OAuth 2.0 provider.
+pub(super) struct OAuth2;
+
+const INTROSPECTION: &str = "introspection";
+const REFRESH: &str = "introspection_refresh";
+const USERINFO: &str = "userinfo";
+const PROBE: &str = "probe";
+const OPENID: &str = "openid_configuration";
+const METADATA: &str = "authorization_server_metadata";
+
+/// Stands in where neither an endpoint nor a `base_url` is configured: reserved, resolves nowhere (RFC 2606).
+const NOWHERE: &str = "https://oauth2.invalid";
+
+static DESCRIPTION: Description = Description {
+    name: "oauth2",
+    aliases: &["oidc"],
+    title: "OAuth 2.0",
+    apis: &[],
+    app: AppNeed::Optional,
+    kinds: &["profile"],
+    carries: &[],
+    api_version: None,
+    calls: &[
+        CallInfo {
+            name: INTROSPECTION,
+            method: "POST",
+            url: "https://provider.example/oauth2/introspect",
+            tells: "whether the access token is active, its expiry and scopes, whose it is",
+            cost: "one request",
+        },
+        CallInfo {
+            name: REFRESH,
+            method: "POST",
+            url: "https://provider.example/oauth2/introspect",
+            tells: "when the refresh token ends; asked where the token source holds one",
+            cost: "one request",
+        },
+        CallInfo {
+            name: USERINFO,
+            method: "GET",
+            url: "https://provider.example/oauth2/userinfo",
+            tells: "whether the access token works, and whose it is",
+            cost: "one request",
+        },
+        CallInfo {
+            name: PROBE,
+            method: "GET",
+            url: "https://provider.example/api/me",
+            tells: "whether the access token works at the API itself; any URL that answers to a GET with the token",
+            cost: "one request",
+        },
+        CallInfo {
+            name: OPENID,
+            method: "GET",
+            url: "https://provider.example/.well-known/openid-configuration",
+            tells: "the endpoints, where an issuer is configured in their place",
+            cost: "one request",
+        },
+        CallInfo {
+            name: METADATA,
+            method: "GET",
+            url: "https://provider.example/.well-known/oauth-authorization-server",
+            tells: "the same for providers without OpenID Connect",
+            cost: "one request",
+        },
+    ],
+    steps: &[],
+};
+
+/// What an unknown provider's scopes and roles allow is not known: whoever has a token has every capability.
+static ANYTHING: Requirement = Requirement { scopes: &[], roles: &[] };
+
+impl Network for OAuth2 {
+    fn description(&self) -> &'static Description {
+        &DESCRIPTION
+    }
+
+    fn requirement(&self, _style: Style<'_>, _kind: &str, _capability: Capability) -> Option<&'static Requirement> {
+        Some(&ANYTHING)
+    }
+
+    fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
+        if seen.iter().any(|s| !matches!(s.reading.says, Says::Nothing | Says::Accepted)) {
+            return Vec::new();
+        }
+        let asked = |name: &str| seen.iter().any(|s| s.call == name);
+        let configured = |name: &str| setting(&grant.app.endpoints, name);
+        let discovered = |name: &str| seen.iter().find_map(|s| setting(&s.reading.endpoints, name));
+        let enough = configured("introspection_url").is_some() || configured("userinfo_url").is_some() || configured("probe_url").is_some();
+        let issuer = configured("issuer").or((!enough).then_some(NOWHERE));
+        if let Some(issuer) = issuer
+            && seen.iter().all(|s| s.reading.endpoints.is_empty())
+            && !(configured("introspection_url").is_some() && (configured("userinfo_url").is_some() || configured("probe_url").is_some()))
+        {
+            if !asked(OPENID) {
+                return well_known(OPENID, issuer, "openid-configuration").into_iter().collect();
+            }
+            if !asked(METADATA) {
+                return well_known(METADATA, issuer, "oauth-authorization-server").into_iter().collect();
+            }
+        }
+        // A discovered endpoint without a secret would refuse: callers of introspection have to authenticate.
+        let secret = grant.app.client_secret.as_ref();
+        let introspection = configured("introspection_url").or_else(|| discovered("introspection_url").filter(|_| secret.is_some()));
+        if let Some(url) = introspection {
+            if !asked(INTROSPECTION) {
+                return introspect(INTROSPECTION, url, grant, &grant.tokens.access, "access_token").into_iter().collect();
+            }
+            if let Some(token) = grant.tokens.refresh.as_ref().filter(|_| !asked(REFRESH)) {
+                return introspect(REFRESH, url, grant, token, "refresh_token").into_iter().collect();
+            }
+        }
+        let alive = seen.iter().any(|s| s.reading.says == Says::Accepted);
+        let userinfo = configured("userinfo_url")
+            .or_else(|| discovered("userinfo_url").filter(|_| !alive && configured("probe_url").is_none()))
+            .filter(|_| !asked(USERINFO))
+            .map(|url| (USERINFO, url));
+        let probe = configured("probe_url").filter(|_| !asked(PROBE)).map(|url| (PROBE, url));
+        let with_token =
+            |(name, url): (&'static str, &str)| Some(at(url, |host, path| Call::get(name, host, path))?.bearer(&grant.tokens.access));
+        probe.into_iter().chain(userinfo).filter_map(with_token).collect()
+    }
+
+    fn read(
+        &self,
+        grant: &Grant<'_>,
+        seen: &[Seen],
+        call: Option<&'static str>,
+        _about: Option<usize>,
+        answer: &Answer,
+    ) -> Option<Reading> {
+        let active = seen.iter().any(|s| s.call == INTROSPECTION && s.reading.says == Says::Accepted);
+        let mut reading = match call {
+            Some(OPENID | METADATA) => return discovery(grant, answer),
+            Some(REFRESH) => return refresh(answer).or_else(|| active.then(Reading::default)),
+            Some(INTROSPECTION) => introspection(grant, answer)?,
+            // Userinfo wants the scope "openid"; introspection has the last word.
+            Some(USERINFO) if active => resource(grant, call, answer).filter(|r| r.says == Says::Accepted).unwrap_or_default(),
+            _ => resource(grant, call, answer)?,
+        };
+        if matches!(reading.says, Says::Accepted | Says::Refused(_)) {
+            reading.access_expiry = reading.access_expiry.or(standard::jwt_expiry(&grant.tokens.access));
+        }
+        Some(reading)
+    }
+
+    fn limits(&self, answer: &Answer) -> Vec<RateLimit> {
+        let of = |prefix| standard::rate_limit(answer, prefix, "requests", Budget::Grant);
+        of("x-ratelimit-").or_else(|| of("ratelimit-")).into_iter().collect()
+    }
+}
+
+fn setting<'a>(endpoints: &'a [(&'static str, String)], name: &str) -> Option<&'a str> {
+    endpoints.iter().find(|(n, url)| *n == name && !url.is_empty()).map(|(_, url)| url.as_str())
+}
+
+/// A call to a configured or discovered URL. Its query stays with its path.
+fn at(url: &str, call: impl FnOnce(String, String) -> Call) -> Option<Call> {
+    let url = Url::parse(url).ok().filter(|u| u.has_host())?;
+    Some(call(url[..Position::BeforePath].to_owned(), url[Position::BeforePath..Position::AfterQuery].to_owned()))
+}
+
+fn well_known(name: &'static str, issuer: &str, document: &str) -> Option<Call> {
+    at(issuer, |host, path| {
+        let path = path.trim_end_matches('/');
+        // OpenID Connect puts it behind the issuer's path, RFC 8414 before.
+        let path = if name == OPENID { format!("{path}/.well-known/{document}") } else { format!("/.well-known/{document}{path}") };
+        Call::get(name, host, path)
+    })
+}
+
+fn introspect(name: &'static str, url: &str, grant: &Grant<'_>, token: &Secret, hint: &'static str) -> Option<Call> {
+    let mut form: Vec<(&'static str, Param)> = vec![("token", token.into()), ("token_type_hint", hint.into())];
+    let auth = match &grant.app.client_secret {
+        Some(secret) => Auth::Basic(grant.app.client_id.clone(), secret.clone()),
+        None => {
+            if !grant.app.client_id.is_empty() {
+                form.push(("client_id", grant.app.client_id.clone().into()));
+            }
+            Auth::None
+        }
+    };
+    at(url, |host, path| Call::post(name, host, path, Body::Form(form)).auth(auth))
+}
+
+/// Reads a discovery document. That there is none says nothing about the token.
+fn discovery(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
+    if answer.status.is_some_and(|s| s >= 500 || s == 429) {
+        return None;
+    }
+    let told = |name: &str| answer.json.get(name).and_then(|v| v.as_str());
+    let mut reading = Reading::default();
+    let issuer = setting(&grant.app.endpoints, "issuer").map(|i| i.trim_end_matches('/'));
+    // RFC 8414, section 3.3: a document of another issuer must not be used; client secrets would go astray.
+    let own = issuer.is_none() || issuer == told("issuer").map(|i| i.trim_end_matches('/'));
+    // Plain http where the issuer itself is configured so: on loopback.
+    let plain = issuer.is_some_and(|i| i.starts_with("http://"));
+    if answer.maybe_success() && own {
+        for (setting, name) in [("introspection_url", "introspection_endpoint"), ("userinfo_url", "userinfo_endpoint")] {
+            if let Some(url) = told(name).filter(|url| url.starts_with("https://") || plain) {
+                reading.endpoints.push((setting, url.to_owned()));
+            }
+        }
+    }
+    Some(reading)
+}
+
+/// Reads what introspection says of the refresh token. Some servers know access tokens only and call every other
+/// inactive: only a clock is taken from it, no verdict.
+fn refresh(answer: &Answer) -> Option<Reading> {
+    let active = answer.json.get("active").and_then(parse::boolean).filter(|_| answer.maybe_success())?;
+    let exp = answer.json.get("exp").filter(|_| active);
+    Some(Reading { refresh_expiry: exp.map_or(Expiry::Unknown, parse::expiry), ..Reading::default() })
+}
+
+fn introspection(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
+    if answer.maybe_success()
+        && let Some(reading) = introspected(grant, &answer.json)
+    {
+        return Some(reading);
+    }
+    match answer.status {
+        // Whatever it calls the error: it is the caller that is refused here, never the token.
+        Some(401) => Some(Reading::undetermined(Cause::AppMisconfigured)),
+        Some(403) if answer.json.is_object() => Some(Reading::undetermined(Cause::AppMisconfigured)),
+        // No such endpoint: the other ways may still tell.
+        Some(404 | 405) => Some(Reading::default()),
+        Some(429 | 500..) => None,
+        _ => standard::error(&codes(&answer.json).into_iter().next()?, "").filter(|r| r.refusal().is_none()),
+    }
+}
+
+/// An answer of RFC 7662, section 2.2.
+fn introspected(grant: &Grant<'_>, json: &Value) -> Option<Reading> {
+    if !json.get("active").and_then(parse::boolean)? {
+        return Some(Reading::refused(Refusal::expired_or_revoked()));
+    }
+    Some(described(grant, json))
+}
+
+/// An accepted token with what is told about it, in the names of RFC 7662.
+fn described(grant: &Grant<'_>, json: &Value) -> Reading {
+    let mut reading = Reading::accepted();
+    reading.access_expiry = json.get("exp").map_or(Expiry::Unknown, parse::expiry);
+    reading.issued = json.get("iat").and_then(parse::instant);
+    let scopes = ["scope", "scopes", "scp"].iter().find_map(|name| json.get(name)).and_then(parse::scopes);
+    reading.scopes = scopes.map(Scopes::new);
+    let user = json.get("user").filter(|u| u.is_object()).unwrap_or(json);
+    let told: Vec<String> =
+        ["sub", "user_id", "id"].iter().filter_map(|name| json.get(name).or(user.get(name))).filter_map(parse::text).collect();
+    reading.listed = standard::strangers(grant, &told);
+    reading
+}
+
+/// Reads an answer of userinfo, of a probe URL, or of any other call that carried the token.
+fn resource(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Option<Reading> {
+    // An inactive person has more about them than `{"active": false}`.
+    let inactive = answer.json.get("active").and_then(parse::boolean) == Some(false) && !has_owner(&answer.json);
+    if call.is_none() && answer.maybe_success() && inactive {
+        return introspected(grant, &answer.json);
+    }
+    if let Some(reading) = refused(answer) {
+        return Some(reading);
+    }
+    accepted(grant, call, answer)
+}
+
+/// The status, or the one that the body tells where that of HTTP is not known or a success.
+fn status(answer: &Answer) -> Option<u16> {
+    if answer.status.is_some_and(|s| !(200..300).contains(&s)) {
+        return answer.status;
+    }
+    let json = &answer.json;
+    let nested = json.get("error").filter(|e| e.is_object()).unwrap_or(json);
+    let told = ["status", "statusCode", "status_code", "error_code", "code", "error"].iter().filter_map(|name| nested.get(name));
+    told.filter_map(parse::integer).find_map(|n| u16::try_from(n).ok().filter(|n| (400..600).contains(n))).or(answer.status)
+}
+
+/// The error codes of a body, in the places where APIs put them.
+fn codes(json: &Value) -> Vec<String> {
+    let error = json.get("error").unwrap_or(&Value::Null);
+    let first = json.get("errors").and_then(|e| e.get(0)).unwrap_or(&Value::Null);
+    let extensions = first.get("extensions").unwrap_or(&Value::Null);
+    let places = [
+        Some(error),
+        error.get("code"),
+        error.get("error"),
+        error.get("type"),
+        error.get(".tag"),
+        json.get("code"),
+        json.get("error_code"),
+        json.get("errorCode"),
+        json.get("error_subtype"),
+        first.get("code"),
+        first.get("reason"),
+        first.get("type"),
+        extensions.get("code"),
+    ];
+    places.into_iter().flatten().filter_map(|v| v.as_str()).map(str::to_owned).collect()
+}
+
+/// The texts of an error, in the places where APIs put them.
+fn message(json: &Value) -> String {
+    let error = json.get("error").unwrap_or(&Value::Null);
+    let first = json.get("errors").and_then(|e| e.get(0)).unwrap_or(&Value::Null);
+    let names = ["message", "error_description", "error_message", "description", "detail", "msg", "title"];
+    let own = names.iter().filter_map(|n| json.get(n));
+    let nested = names.iter().filter_map(|n| error.get(n).or_else(|| first.get(n)));
+    own.chain(nested).chain([error, first]).filter_map(|v| v.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+fn refused(answer: &Answer) -> Option<Reading> {
+    let json = &answer.json;
+    let challenge = standard::challenge(&answer.headers).filter(|_| !answer.status.is_some_and(|s| (200..300).contains(&s)));
+    let text = format!("{} {}", message(json), challenge.as_ref().map_or("", |(_, description)| description.as_str()));
+    let status = status(answer);
+    let exchanged = answer.status.is_some_and(|s| (200..300).contains(&s));
+    let said = codes(json).into_iter().chain(challenge.into_iter().map(|(error, _)| error));
+    let mut readings: Vec<Reading> = said
+        .filter_map(|c| match c.to_ascii_lowercase().as_str() {
+            // Reddit refuses codes and clients inside of a success.
+            "invalid_grant" if exchanged => Some(Reading::undetermined(Cause::AppMisconfigured)),
+            _ => by_code(&c, &text),
+        })
+        .collect();
+    // The more telling one: a header says invalid_token, a body token_expired.
+    let open = |r: &Reading| r.refusal().is_some_and(|r| r.reason.is_none());
+    if let Some(telling) = readings.iter().position(|r| !open(r)) {
+        return Some(readings.swap_remove(telling));
+    }
+    if let Some(first) = readings.into_iter().next() {
+        return Some(first);
+    }
+    if matches!(status, Some(429 | 500..)) {
+        let cause = if status == Some(429) { Cause::RateLimited } else { Cause::ServerError };
+        return Some(Reading::undetermined(cause));
+    }
+    by_shape(json, status, &text)
+}
+
+/// Error codes: those of the standards, and those that providers made up.
+fn by_code(code: &str, text: &str) -> Option<Reading> {
+    let plain = |reason| Some(Reading::refused(Refusal::plain(reason)));
+    let undetermined = |cause| Some(Reading::undetermined(cause));
+    let lower = code.to_ascii_lowercase();
+    if lower == "invalid_grant" || lower == "interaction_required" || lower == "invalid_client" {
+        // Microsoft Entra: the number in the text is the code proper. Google's is in error_subtype or the text.
+        for (number, reason) in [
+            ("AADSTS50173", Reason::PasswordChanged),
+            ("AADSTS50057", Reason::AccountDeactivated),
+            ("AADSTS50053", Reason::AccountLocked),
+            ("AADSTS700082", Reason::TokenExpired),
+            ("AADSTS70043", Reason::ReauthRequired),
+            ("AADSTS50076", Reason::ReauthRequired),
+            ("AADSTS50079", Reason::TwoFactorRequired),
+            ("AADSTS53003", Reason::AdminPolicyBlocked),
+            ("AADSTS65001", Reason::MissingPermission),
+            ("invalid_rapt", Reason::ReauthRequired),
+            ("rapt_required", Reason::ReauthRequired),
+        ] {
+            if text.contains(number) {
+                return plain(reason);
+            }
+        }
+    }
+    match lower.as_str() {
+        "token_expired" | "expired_token" | "access_token_expired" | "expired_access_token" | "tokenexpired" | "expiredtoken" => {
+            plain(Reason::TokenExpired)
+        }
+        "token_revoked" | "revoked_token" | "access_token_revoked" | "tokenrevoked" => plain(Reason::AccessRevoked),
+        "invalid_auth"
+        | "invalid_access_token"
+        | "invalid_oauth_token"
+        | "token_invalid"
+        | "inactive_token"
+        | "token_inactive"
+        | "invalidauthenticationtoken"
+        | "invalidtoken"
+        | "e3002" => Some(Reading::refused(standard::refusal(text))),
+        "missing_scope" | "no_permission" | "team_access_not_granted" | "consent_required" | "e3003" => plain(Reason::MissingPermission),
+        "account_inactive" | "account_deactivated" | "account_disabled" | "user_deactivated" | "user_disabled" => {
+            plain(Reason::AccountDeactivated)
+        }
+        "account_suspended" | "user_suspended" => plain(Reason::AccountSuspended),
+        "account_locked" | "user_locked" => plain(Reason::AccountLocked),
+        "invalid_rapt" | "rapt_required" | "login_required" | "interaction_required" => plain(Reason::ReauthRequired),
+        "two_factor_setup_required" => plain(Reason::TwoFactorRequired),
+        "org_login_required" | "ekm_access_denied" | "enterprise_is_restricted" | "admin_policy_enforced" => {
+            plain(Reason::AdminPolicyBlocked)
+        }
+        "not_allowed_token_type" => plain(Reason::WrongTokenType),
+        "disabled_client" | "deleted_client" | "invalid_client_id" => undetermined(Cause::AppMisconfigured),
+        "ratelimited" | "rate_limited" | "rate_limit_exceeded" | "too_many_requests" | "slow_down" => undetermined(Cause::RateLimited),
+        "fatal_error" | "internal_error" | "service_unavailable" | "request_timeout" | "team_added_to_org" => {
+            undetermined(Cause::ServerError)
+        }
+        // Of introspection: Keycloak's and Janssen's words for a client that may not ask.
+        "invalid_request" if parse::contains(text, "authentication failed") => undetermined(Cause::AppMisconfigured),
+        "access_denied" if parse::contains(text, "authorization server denied") => undetermined(Cause::AppMisconfigured),
+        "not_authed" | "access_denied" => undetermined(Cause::UnexpectedAnswer),
+        code => standard::error(code, text),
+    }
+}
+
+/// Refusals of APIs that have numbers or texts in place of codes.
+fn by_shape(json: &Value, status: Option<u16>, text: &str) -> Option<Reading> {
+    let refusal = || Some(Reading::refused(standard::refusal(text)));
+    let plain = |reason| Some(Reading::refused(Refusal::plain(reason)));
+    let says = |part: &str| parse::contains(text, part);
+    let number = |name: &str| json.get(name).filter(|v| v.is_number() || v.is_string()).and_then(parse::integer);
+    let client_error = status.is_none_or(|s| (400..500).contains(&s));
+    if client_error && json.get("message").is_some_and(Value::is_string) {
+        // Discord. The numbers are its own, the texts make sure that it is Discord's.
+        match number("code") {
+            Some(0) if says("401: unauthorized") => return refusal(),
+            Some(40001) if says("unauthorized") => return refusal(),
+            Some(50014) if says("authentication token") => return refusal(),
+            Some(50025) if says("access token") => return refusal(),
+            Some(50026) if says("scope") => return plain(Reason::MissingPermission),
+            Some(50001) if says("missing access") => return plain(Reason::MissingRole),
+            Some(50013) if says("missing permissions") => return plain(Reason::MissingRole),
+            Some(40002) if says("verify your account") => return plain(Reason::AccountUnconfirmed),
+            _ => {}
+        }
+    }
+    // Reddit.
+    if number("error") == Some(401) && says("unauthorized") {
+        return refusal();
+    }
+    // Telegram.
+    if json.get("ok").and_then(parse::boolean) == Some(false)
+        && let Some(code) = number("error_code")
+    {
+        return match code {
+            401 => refusal(),
+            403 if says("kicked") || says("not a member") => plain(Reason::MissingRole),
+            _ => None,
+        };
+    }
+    if status == Some(401) && is_about_a_bad_token(text) {
+        return refusal();
+    }
+    None
+}
+
+/// Whether the text of a 401 says that the token was looked at and found bad, and not that none was there.
+fn is_about_a_bad_token(text: &str) -> bool {
+    let text = text.to_lowercase();
+    let any = |words: &[&str]| words.iter().any(|w| text.contains(w));
+    let token = any(&["token", "credentials", "jwt"]) && !text.contains("csrf");
+    let absent = any(&["missing", "no token", "not provided", "not supplied", "no access token", "required", "absent", "without"]);
+    let ended = any(&["expired", "revoked"]);
+    let bad = any(&["invalid", "not valid", "malformed", "bad ", "inactive", "not active", "not recognized", "could not be verified"]);
+    token && (ended && !any(&["missing", "no token"]) || bad && !absent)
+}
+
+/// Whether an object tells of a person or an account.
+fn has_owner(json: &Value) -> bool {
+    let names = ["sub", "id", "user_id", "username", "preferred_username", "login", "email", "user", "account", "accountId", "me"];
+    names.iter().any(|name| json.get(name).is_some_and(|v| !v.is_null()))
+}
+
+/// Whether a success carries an error all the same.
+fn has_error(json: &Value) -> bool {
+    let there = |v: &Value| match v {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(s) => !s.is_empty(),
+        Value::Array(a) => !a.is_empty(),
+        Value::Object(o) => !o.is_empty(),
+        Value::Number(n) => n.as_i64() != Some(0),
+        Value::Bool(true) => true,
+    };
+    let denied = |name: &str| json.get(name).and_then(Value::as_bool) == Some(false);
+    let failed =
+        json.get("status").and_then(|v| v.as_str()).is_some_and(|s| matches!(s.to_lowercase().as_str(), "error" | "fail" | "failure"));
+    ["error", "errors", "error_code", "errorCode"].iter().any(|name| json.get(name).is_some_and(there))
+        || denied("ok")
+        || denied("success")
+        || failed
+}
+
+fn accepted(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Option<Reading> {
+    if !answer.maybe_success() {
+        return None;
+    }
+    if call == Some(USERINFO) && !answer.text.is_empty() {
+        // Userinfo may come signed (OpenID Connect Core, section 5.3.2).
+        let claims = Secret::new(answer.text.as_str()).jwt_claims().filter(|c| c.get("sub").is_some())?;
+        return Some(Reading { access_expiry: Expiry::Unknown, issued: None, scopes: None, ..described(grant, &claims) });
+    }
+    if let Some(reading) = standard::token_response(answer) {
+        return Some(reading);
+    }
+    let json = &answer.json;
+    if has_error(json) {
+        return None;
+    }
+    let succeeded = answer.status.is_some();
+    let mut reading = match json {
+        // A public document: no token was needed for it.
+        Value::Object(o) if o.contains_key("issuer") && o.contains_key("jwks_uri") => return Some(Reading::default()),
+        Value::Object(o) if o.is_empty() => return None,
+        Value::Object(_) if json.get("active").and_then(parse::boolean) == Some(true) && !has_owner(json) => described(grant, json),
+        // Telegram wraps it, others call it data.
+        Value::Object(_) if has_owner(json) => described(grant, json),
+        Value::Object(_) if ["result", "data"].iter().any(|n| json.get(n).is_some_and(has_owner)) => Reading::accepted(),
+        Value::Object(_) if json.get("exp").is_some() && (json.get("aud").is_some() || json.get("scope").is_some()) => {
+            described(grant, json)
+        }
+        // The operator chose the URL: what it answers to a token is its own affair.
+        Value::Object(_) if call == Some(PROBE) && succeeded => Reading::accepted(),
+        Value::Array(items) if call == Some(PROBE) && succeeded && !items.is_empty() => Reading::accepted(),
+        _ => return None,
+    };
+    if json.get("is_suspended").and_then(parse::boolean) == Some(true) {
+        // Reddit.
+        return Some(Reading::refused(Refusal::plain(Reason::AccountSuspended)));
+    }
+    if json.get("application").is_some_and(Value::is_object) {
+        // Discord's oauth2/@me.
+        reading.access_expiry = reading.access_expiry.or(json.get("expires").map_or(Expiry::Unknown, parse::expiry));
+    }
+    if let Some(scopes) = answer.header("x-oauth-scopes") {
+        // Slack, GitHub.
+        reading.scopes = Some(Scopes::new(parse::split_scopes(scopes)));
+    }
+    Some(reading)
+}

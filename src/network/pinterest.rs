@@ -1,0 +1,253 @@
+//! Pinterest (API v5): one profile per token.
+//!
+//! `user_account` tells whether the token works, whose it is and whether the account is a business account;
+//! `ad_accounts`, asked only where ads are needed, tells the role. Neither tells expiry or scopes: those come from
+//! the token response or the configuration. A token without `user_accounts:read` is tried on `boards` instead.
+//! Refreshing is never tried: Pinterest's refresh tokens are good for one use.
+//!
+//! Codes and schemas: pinterest/api-description `v5/openapi.json`; scopes and roles: developers.pinterest.com,
+//! "Scopes" and "Business Access". The status alone misleads (a missing scope is a 401), and so does the code alone
+//! (30 is a limit with 429 and a missing user with 404): the pair decides.
+
+use super::{
+    Account, Answer, AppNeed, Budget, Call, CallInfo, Description, Facts, Grant, Network, RateLimit, Reading, Refusal, Requirement, Says,
+    Seen, Style, parse, standard,
+};
+use crate::reason::{Capability, Cause, Reason};
+
+/// Pinterest.
+pub(super) struct Pinterest;
+
+const HOST: &str = "https://api.pinterest.com";
+const USER: &str = "user_account";
+const BOARDS: &str = "boards";
+const AD_ACCOUNTS: &str = "ad_accounts";
+
+static DESCRIPTION: Description = Description {
+    name: "pinterest",
+    aliases: &[],
+    title: "Pinterest",
+    apis: &[],
+    app: AppNeed::Optional,
+    kinds: &["profile"],
+    carries: &[],
+    api_version: None,
+    calls: &[
+        CallInfo {
+            name: USER,
+            method: "GET",
+            url: "https://api.pinterest.com/v5/user_account",
+            tells: "whether the token works, whose it is, and whether the account is a business account",
+            cost: "one request of the org_read category",
+        },
+        CallInfo {
+            name: BOARDS,
+            method: "GET",
+            url: "https://api.pinterest.com/v5/boards",
+            tells: "whether a token without user_accounts:read works; asked in place of user_account",
+            cost: "one request of the org_read category",
+        },
+        CallInfo {
+            name: AD_ACCOUNTS,
+            method: "GET",
+            url: "https://api.pinterest.com/v5/ad_accounts",
+            tells: "the person's roles at ad accounts; asked only where ads are needed",
+            cost: "one request of the ads_read category",
+        },
+    ],
+    steps: &[
+        (
+            Reason::AccessRevoked,
+            &[
+                "Ask whether somebody removed the access under Settings → Security → Connected apps at Pinterest.",
+                "If it was not meant, reconnect the account and accept every permission.",
+            ],
+        ),
+        (
+            Reason::AccountLocked,
+            &[
+                "Pinterest is reviewing the account. Open the business hub (pinterest.com/business/hub) and follow the notice there.",
+                "Wait for the end of the review; reconnect the account if it does not recover by itself.",
+            ],
+        ),
+        (
+            Reason::AccountSuspended,
+            &[
+                "Pinterest has disapproved the account. Open the business hub (pinterest.com/business/hub) and appeal.",
+                "Reconnect the account once the appeal is granted; before that it does not help.",
+            ],
+        ),
+        (
+            Reason::UnsupportedAccountType,
+            &[
+                "Switch to a business account: Settings → Account management → Convert to a business account.",
+                "Reconnect the account: analytics and ads are for business accounts only.",
+            ],
+        ),
+        (
+            Reason::MissingRole,
+            &[
+                "Ask an owner or admin of the business to give the connecting person access: Business Access → Employees (or Partners) → Ad accounts.",
+                "Refresh the connection; reconnecting before the role is given changes nothing.",
+            ],
+        ),
+    ],
+};
+
+static PUBLISH: Requirement = Requirement { scopes: &[&["pins:write"], &["pins:read"], &["boards:read"], &["boards:write"]], roles: &[] };
+static ANALYTICS: Requirement = Requirement { scopes: &[&["user_accounts:read"]], roles: &[] };
+static ADS: Requirement =
+    Requirement { scopes: &[&["ads:read"], &["ads:write"]], roles: &["OWNER", "RESTRICTED_OWNER", "ADMIN", "CAMPAIGN_MANAGER"] };
+
+impl Network for Pinterest {
+    fn description(&self) -> &'static Description {
+        &DESCRIPTION
+    }
+
+    fn requirement(&self, _style: Style<'_>, _kind: &str, capability: Capability) -> Option<&'static Requirement> {
+        match capability {
+            Capability::Publish => Some(&PUBLISH),
+            Capability::Analytics => Some(&ANALYTICS),
+            Capability::Ads => Some(&ADS),
+            // There is no API for messages and comments.
+            Capability::Inbox => None,
+        }
+    }
+
+    fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
+        let token = &grant.tokens.access;
+        match seen {
+            [] if without_profile(grant) => vec![Call::get(BOARDS, HOST, "/v5/boards").query("page_size", "1").bearer(token)],
+            [] => vec![Call::get(USER, HOST, "/v5/user_account").bearer(token)],
+            [first] if first.reading.says == Says::Accepted && needs_ads(grant) => {
+                vec![Call::get(AD_ACCOUNTS, HOST, "/v5/ad_accounts").query("page_size", "250").bearer(token)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn read(&self, grant: &Grant<'_>, seen: &[Seen], call: Option<&'static str>, about: Option<usize>, answer: &Answer) -> Option<Reading> {
+        if let Some(reading) = refused(answer) {
+            return Some(softened(reading, seen, call));
+        }
+        if !answer.maybe_success() {
+            return None;
+        }
+        profile(grant, call, answer)
+            .or_else(|| list(grant, about, answer))
+            .or_else(|| standard::token_response(answer))
+            .or_else(|| written(answer))
+    }
+
+    fn limits(&self, answer: &Answer) -> Vec<RateLimit> {
+        // The reset is told in seconds that are left.
+        standard::rate_limit(answer, "x-ratelimit-", "requests", Budget::App).into_iter().collect()
+    }
+}
+
+fn needs_ads(grant: &Grant<'_>) -> bool {
+    grant.accounts.iter().any(|a| a.needs.contains(Capability::Ads))
+}
+
+/// Whether the token is known to lack the scope of `user_account`, but to have that of `boards`.
+fn without_profile(grant: &Grant<'_>) -> bool {
+    let has = |scopes: &[String], scope: &str| scopes.iter().any(|s| s == scope);
+    grant.tokens.scopes.as_deref().is_some_and(|s| !has(s, "user_accounts:read") && has(s, "boards:read"))
+}
+
+fn refused(answer: &Answer) -> Option<Reading> {
+    let json = &answer.json;
+    let code = json.get("code").and_then(parse::integer)?;
+    let text = |name: &str| json.get(name).and_then(|v| v.as_str()).unwrap_or_default();
+    let message = text("message");
+    let says = |part: &str| parse::contains(message, part);
+    let plain = |reason| Some(Reading::refused(Refusal::plain(reason)));
+    // Refusals of the app come under the codes of refused accounts.
+    let app = ["trial access", "your application", "consumer type", "restricted feature"].iter().any(|t| says(t))
+        || (code == 283 && parse::contains(text("data"), "application"));
+    if app {
+        return Some(Reading::undetermined(Cause::AppMisconfigured));
+    }
+    match (answer.status, code) {
+        (Some(429), _) | (None, 8) => Some(Reading::undetermined(Cause::RateLimited)),
+        (None, 30) if says("rate limit") => Some(Reading::undetermined(Cause::RateLimited)),
+        (Some(500..), _) | (None, 4197) => Some(Reading::undetermined(Cause::ServerError)),
+        (Some(401), 2) => Some(Reading::refused(Refusal::expired_or_revoked())),
+        // Code 2 is also "not found" elsewhere.
+        (None | Some(403), 2) if says("authentication failed") => Some(Reading::refused(Refusal::expired_or_revoked())),
+        (Some(401 | 403), 3) => plain(Reason::MissingPermission),
+        (None, 3) if says("permission") || says("scope") => plain(Reason::MissingPermission),
+        (Some(401 | 403), 7 | 29) | (Some(403), 403) => plain(Reason::MissingRole),
+        (None, 7 | 29 | 403) if says("not permitted") || says("not authorized") || says("don't have access") => plain(Reason::MissingRole),
+        (Some(403) | None, 2625) => plain(Reason::AccountSuspended),
+        (Some(403) | None, 2626) => plain(Reason::AccountLocked),
+        (Some(403) | None, 654) => plain(Reason::UnsupportedAccountType),
+        (Some(404), 40) => plain(Reason::PageUnavailable),
+        (Some(404), 404) | (None, 40) if says("board not found") => plain(Reason::PageUnavailable),
+        // Among them 400/1104, "the token … is not valid or has expired": that is the token of a report.
+        _ => None,
+    }
+}
+
+/// Where the profile was read, what is refused at the ad accounts is ads alone.
+fn softened(reading: Reading, seen: &[Seen], call: Option<&'static str>) -> Reading {
+    let optional = call == Some(AD_ACCOUNTS) && seen.iter().any(|s| s.reading.says == Says::Accepted);
+    match reading.refusal().and_then(|r| r.reason) {
+        Some(reason @ (Reason::MissingPermission | Reason::MissingRole | Reason::UnsupportedAccountType)) if optional => {
+            Reading { lost: vec![(Capability::Ads, reason)], ..Reading::default() }
+        }
+        _ => reading,
+    }
+}
+
+fn profile(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Option<Reading> {
+    let json = &answer.json;
+    let username = json.get("username").and_then(parse::text)?;
+    let kind = json.get("account_type").and_then(|v| v.as_str());
+    if kind.is_none() && call != Some(USER) {
+        return None;
+    }
+    let mut reading = Reading::accepted();
+    let told: Vec<String> = json.get("id").and_then(parse::text).into_iter().chain([username]).collect();
+    reading.listed = standard::strangers(grant, &told);
+    if kind.is_some_and(|k| k.eq_ignore_ascii_case("PINNER")) {
+        // Personal accounts can publish; analytics and ads are for business accounts.
+        reading.lost = vec![(Capability::Analytics, Reason::UnsupportedAccountType), (Capability::Ads, Reason::UnsupportedAccountType)];
+    }
+    Some(reading)
+}
+
+/// A list of ad accounts, boards or pins. All of them need a token, but an empty one may be a stand-in.
+fn list(grant: &Grant<'_>, about: Option<usize>, answer: &Answer) -> Option<Reading> {
+    let items = answer.json.get("items")?.as_array()?;
+    let Some(first) = items.first() else { return Some(Reading::default()) };
+    first.get("id")?;
+    let mut reading = Reading::accepted();
+    if items.iter().any(|i| i.get("permissions").is_some()) {
+        let roles_at = |id: Option<&str>| {
+            let wanted = items.iter().filter(|i| id.is_none_or(|id| i.get("id").and_then(parse::text).as_deref() == Some(id)));
+            wanted.filter_map(|i| i.get("permissions").and_then(parse::scopes)).flatten().collect::<Vec<_>>()
+        };
+        // An account may be an ad account itself; a profile has all of them.
+        let of = |account: &Account<'_>| {
+            let own = roles_at(account.external_id);
+            if own.is_empty() { roles_at(None) } else { own }
+        };
+        reading.facts.roles = grant.account(about).map(of);
+        reading.listed = grant
+            .accounts
+            .iter()
+            .filter_map(|a| {
+                let facts = Facts { roles: Some(of(a)), ..Facts::default() };
+                a.external_id.map(|id| super::Listed { external_id: id.to_owned(), facts })
+            })
+            .collect();
+    }
+    Some(reading)
+}
+
+/// The answer to a call that wrote or read one Pin or board.
+fn written(answer: &Answer) -> Option<Reading> {
+    let there = |name: &str| answer.json.get(name).is_some();
+    (there("id") && (there("board_id") || there("privacy"))).then(Reading::accepted)
+}

@@ -1,0 +1,121 @@
+//! What the OAuth standards say, for the networks that follow them: error codes (RFC 6749, 6750, 9449, 9470),
+//! expiry in a JWT (RFC 7519), rate-limit headers; and whose token it is.
+//!
+//! A network's own file decides where these apply: a code means one thing at a resource and another at an
+//! introspection endpoint.
+
+use http::HeaderMap;
+
+use super::{Answer, Budget, Facts, Grant, Listed, RateLimit, Reading, Refusal, parse};
+use crate::reason::{Cause, Reason};
+use crate::secret::Secret;
+use crate::time::Expiry;
+
+/// Ways to name one of several possibilities: such a text does not say which it was.
+const ALTERNATIVES: &[&str] = &["or expired", "expired or", ", expired", "expired,", "/expired", "expired/", "or revoked", "revoked or"];
+
+/// The refusal of a token whose description is this text: a hint, for no code tells an expired token from a
+/// revoked one.
+pub(super) fn refusal(text: &str) -> Refusal {
+    let text = text.to_lowercase();
+    let (expired, revoked) = (text.contains("expired"), text.contains("revoked"));
+    // "expired or is not yet valid" is one case: the clock.
+    let open = !text.contains("not yet valid") && ALTERNATIVES.iter().any(|a| text.contains(a));
+    match (expired, revoked) {
+        (true, false) if !open => Refusal::ambiguous(Reason::TokenExpired),
+        (false, true) if !open => Refusal::ambiguous(Reason::AccessRevoked),
+        _ => Refusal::expired_or_revoked(),
+    }
+}
+
+/// The error and its description in the challenges of an answer.
+pub(super) fn challenge(headers: &HeaderMap) -> Option<(String, String)> {
+    parse::challenges(headers).into_iter().find_map(|c| {
+        let error = c.get("error").filter(|_| matches!(c.scheme.as_str(), "bearer" | "dpop" | "oauth"))?;
+        Some((error.to_owned(), c.get("error_description").unwrap_or_default().to_owned()))
+    })
+}
+
+/// What an error code of the standards means where a token is used, or exchanged for a fresh one.
+pub(super) fn error(code: &str, text: &str) -> Option<Reading> {
+    Some(match code.to_ascii_lowercase().as_str() {
+        "invalid_token" | "invalid_grant" => Reading::refused(refusal(text)),
+        "insufficient_scope" => Reading::refused(Refusal::plain(Reason::MissingPermission)),
+        "insufficient_user_authentication" => Reading::refused(Refusal::plain(Reason::ReauthRequired)),
+        "invalid_client" | "unauthorized_client" => Reading::undetermined(Cause::AppMisconfigured),
+        "server_error" | "temporarily_unavailable" => Reading::undetermined(Cause::ServerError),
+        "invalid_request"
+        | "invalid_scope"
+        | "invalid_target"
+        | "unsupported_grant_type"
+        | "unsupported_token_type"
+        | "unsupported_response_type"
+        | "use_dpop_nonce"
+        | "invalid_dpop_proof" => Reading::undetermined(Cause::UnexpectedAnswer),
+        _ => return None,
+    })
+}
+
+/// What a successful answer of a token endpoint says (RFC 6749, section 5.1).
+pub(super) fn token_response(answer: &Answer) -> Option<Reading> {
+    let json = &answer.json;
+    let there = |name: &str| json.get(name).and_then(|v| v.as_str()).is_some_and(|t| !t.is_empty());
+    if !(answer.maybe_success() && there("access_token") && there("token_type")) {
+        return None;
+    }
+    let mut reading = Reading::accepted();
+    reading.scopes = json.get("scope").and_then(parse::scopes).map(super::Scopes::new);
+    reading.issued = json.get("created_at").and_then(parse::instant);
+    Some(reading)
+}
+
+/// When a token ends that is a JWT; unknown for any other.
+pub(super) fn jwt_expiry(token: &Secret) -> Expiry {
+    token.jwt_claims().as_ref().and_then(|c| c.get("exp")).map_or(Expiry::Unknown, parse::expiry)
+}
+
+/// Accounts that are configured with an id other than those that the network tells of the token's owner.
+pub(super) fn strangers(grant: &Grant<'_>, told: &[String]) -> Vec<Listed> {
+    let configured = grant.accounts.iter().filter_map(|a| a.external_id);
+    configured.filter(|id| parse::same_identity(Some(id), told) == Some(false)).map(stranger).collect()
+}
+
+/// An account that the token does not belong to.
+pub(super) fn stranger(external_id: &str) -> Listed {
+    let refused = Some(Refusal::plain(Reason::WrongAccount));
+    Listed { external_id: external_id.to_owned(), facts: Facts { refused, ..Facts::default() } }
+}
+
+/// A limit from the headers `…limit`, `…remaining` and `…reset`, as most networks name them.
+pub(super) fn rate_limit(answer: &Answer, prefix: &str, bucket: &'static str, budget: Budget) -> Option<RateLimit> {
+    let header = |name: &str| answer.header(&format!("{prefix}{name}"));
+    // Envoy writes "100, 100;w=1": the limit, then its policies.
+    let number = |name: &str| header(name)?.split([',', ';']).next()?.trim().parse::<f64>().ok().filter(|n| n.is_finite());
+    let used = match (number("limit"), number("remaining")) {
+        (Some(limit), Some(remaining)) if limit > 0.0 => Some((1.0 - remaining / limit).max(0.0)),
+        _ => None,
+    };
+    let reset = header("reset").and_then(parse::reset);
+    (used.is_some() || reset.is_some()).then_some(RateLimit { bucket, budget, used, reset })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_hints_only_where_it_names_one_cause() {
+        for (text, reason) in [
+            ("The access token expired", Some(Reason::TokenExpired)),
+            ("Access token has expired or is not yet valid.", Some(Reason::TokenExpired)),
+            ("Token was revoked. You have to re-authorize from the user.", Some(Reason::AccessRevoked)),
+            ("The access token is invalid or expired", None),
+            ("The access token provided is expired, revoked, malformed, or invalid", None),
+            ("Token has been expired or revoked.", None),
+            ("The access token is invalid", None),
+            ("", None),
+        ] {
+            assert_eq!(refusal(text).reason, reason, "{text}");
+        }
+    }
+}
