@@ -9,12 +9,14 @@ use std::fmt;
 mod bluesky;
 mod conclude;
 mod exchange;
+mod linkedin;
 mod mastodon;
 mod oauth2;
 pub mod parse;
 mod pinterest;
 mod reading;
 mod standard;
+mod x;
 
 pub use conclude::{Clocks, Finding, Known, Verdict, clocks, conclude};
 pub use exchange::{Answer, Auth, Body, Call, Method, OAuth1Keys, Param};
@@ -24,8 +26,11 @@ use crate::reason::{Capabilities, Capability, Cause, Reason};
 use crate::secret::Secret;
 
 /// Every network, in the order of the documentation. The one list.
+#[rustfmt::skip] // a line each
 pub static NETWORKS: &[&dyn Network] = &[
-    &pinterest::Pinterest, //
+    &linkedin::LinkedIn,
+    &x::X,
+    &pinterest::Pinterest,
     &bluesky::Bluesky,
     &mastodon::Mastodon,
     &oauth2::OAuth2,

@@ -1,0 +1,574 @@
+//! LinkedIn: the token is introspected, then the person's roles at the pages (or the person itself) are read.
+//!
+//! Introspection is a POST that only reads; it tells state, end and scopes. It decides: ordinary calls answer
+//! healthy fresh tokens with 65601 "revoked" now and then (omniauth-linkedin-openid issue 6 and threads
+//! since 2017), so what they say against a token that introspection calls active does not count.
+//! The role list is asked without filters, so that it holds revoked rows, too.
+//!
+//! Facts: Microsoft Learn, "Token Introspection", "Refresh Tokens with OAuth 2.0", "Organization Access Control by
+//! Role", "API Error Handling", "API Rate Limiting" and "Versioning"; LinkedIn's earlier public draft of introspection
+//! (milliseconds, `expires_in` for an instant, `member_restricted`); real answers in linkedin-developers/linkedin-api-python-client issues 49 and 66, omniauth-linkedin-oauth2 issues 17 and 81, PipedreamHQ/pipedream issue 21823.
+//!
+//! What a read-only probe cannot see: a restricted member (no documented answer names one) and the spent daily
+//! allowance of other calls. There are no rate headers; quotas end at midnight UTC.
+
+use serde_json::Value;
+
+use super::{
+    Answer, App, AppNeed, Body, Call, CallInfo, Description, Facts, Grant, Listed, Network, Param, Reading, Refusal, Requirement, Says,
+    Scopes, Seen, Style, parse,
+};
+use crate::reason::{Capability, Cause, Reason};
+use crate::secret::Secret;
+use crate::time::Expiry;
+
+const API: &str = "https://api.linkedin.com";
+const INTROSPECT: &str = "introspectToken";
+const ACLS: &str = "organizationAcls";
+const USERINFO: &str = "userinfo";
+const ME: &str = "me";
+
+/// Rows of the role list per call, and calls at most: a list without an end must not use up the day's quota.
+const PAGE: usize = 100;
+const PAGES: usize = 20;
+
+/// Marks what an unfinished role list says: not yet a fact about an account.
+const UNFINISHED: &str = "unfinished list: ";
+
+/// See the module's description.
+pub(super) struct LinkedIn;
+
+static DESCRIPTION: Description = Description {
+    name: "linkedin",
+    aliases: &[],
+    title: "LinkedIn",
+    apis: &[],
+    app: AppNeed::Required,
+    kinds: &["organization", "profile"],
+    carries: &[],
+    api_version: Some("202609"),
+    calls: &[
+        CallInfo {
+            name: INTROSPECT,
+            method: "POST",
+            url: "https://www.linkedin.com/oauth/v2/introspectToken",
+            tells: "whether the token is active, revoked or expired, when it ends, its scopes",
+            cost: "one call; its limit is not published",
+        },
+        CallInfo {
+            name: ACLS,
+            method: "GET",
+            url: "https://api.linkedin.com/rest/organizationAcls",
+            tells: "the person's roles at each page, also those that were taken away",
+            cost: "one call per 100 roles, of the daily quota of app and member",
+        },
+        CallInfo {
+            name: USERINFO,
+            method: "GET",
+            url: "https://api.linkedin.com/v2/userinfo",
+            tells: "whose token it is (profiles, with the scope openid)",
+            cost: "one call of the daily quota of app and member",
+        },
+        CallInfo {
+            name: ME,
+            method: "GET",
+            url: "https://api.linkedin.com/v2/me",
+            tells: "whose token it is (profiles, with a profile scope)",
+            cost: "one call of the daily quota of app and member",
+        },
+    ],
+    steps: &[
+        (
+            Reason::TokenExpired,
+            &[
+                "Reconnect the account. LinkedIn grants access for a limited time (often 60 days, at most a year) and then wants a fresh consent.",
+                "Do not delete the account: planned posts would go with it.",
+            ],
+        ),
+        (
+            Reason::AccessRevoked,
+            &[
+                "Log in at linkedin.com and look under Me, Settings & Privacy, Data privacy, Other applications, Permitted services: this product is no longer there.",
+                "Ask whether the removal was meant.",
+                "If not, reconnect the account and accept every permission.",
+            ],
+        ),
+        (
+            Reason::NotAdmin,
+            &[
+                "The connecting person is no longer an admin of the LinkedIn page. Ask a super admin to add the person again: page, Settings, Manage admins, Page admins, Add admin.",
+                "Then reconnect the account, or let another super admin of the page connect it.",
+            ],
+        ),
+        (
+            Reason::MissingRole,
+            &[
+                "Ask a super admin of the LinkedIn page for a stronger role: page, Settings, Manage admins. Super admin covers everything; Content admin covers posts and comments; Analyst covers statistics only.",
+                "Refresh the connection afterwards; reconnecting before the role is given changes nothing.",
+            ],
+        ),
+        (
+            Reason::MissingRoleAndPermission,
+            &[
+                "First ask a super admin of the LinkedIn page for the role: page, Settings, Manage admins.",
+                "Then reconnect the account and accept every permission that LinkedIn shows.",
+            ],
+        ),
+        (
+            Reason::MissingPermission,
+            &[
+                "Reconnect the account and accept every permission that LinkedIn shows.",
+                "If that changes nothing, ask the operator whether LinkedIn has approved the app for the product that grants it (Community Management, Advertising).",
+            ],
+        ),
+        (
+            Reason::AccountRestricted,
+            &[
+                "Log in at linkedin.com: a restricted profile is told so and asked to verify its identity.",
+                "Reconnect the account when the restriction has ended, or let another admin of the page connect it.",
+            ],
+        ),
+    ],
+};
+
+impl Network for LinkedIn {
+    fn description(&self) -> &'static Description {
+        &DESCRIPTION
+    }
+
+    fn requirement(&self, _style: Style<'_>, kind: &str, capability: Capability) -> Option<&'static Requirement> {
+        Some(match (is_profile(kind), capability) {
+            (true, Capability::Publish) => &Requirement { scopes: &[&["w_member_social"]], roles: &[] },
+            (true, Capability::Inbox) => &Requirement { scopes: &[&["w_member_social_feed"]], roles: &[] },
+            (true, Capability::Analytics) => &Requirement { scopes: &[&["r_member_postAnalytics"]], roles: &[] },
+            (false, Capability::Publish) => &Requirement {
+                scopes: &[&["w_organization_social"]],
+                roles: &["ADMINISTRATOR", "CONTENT_ADMINISTRATOR", "CONTENT_ADMIN", "DIRECT_SPONSORED_CONTENT_POSTER"],
+            },
+            (false, Capability::Inbox) => &Requirement {
+                scopes: &[
+                    &["r_organization_social_feed", "r_organization_social"],
+                    &["w_organization_social_feed", "w_organization_social"],
+                ],
+                roles: &["ADMINISTRATOR", "CONTENT_ADMINISTRATOR", "CONTENT_ADMIN"],
+            },
+            (false, Capability::Analytics) => &Requirement {
+                scopes: &[&["rw_organization_admin", "r_organization_admin"]],
+                roles: &["ADMINISTRATOR", "ANALYST", "CURATOR"],
+            },
+            // Roles at ad accounts are others than those at pages: the role list does not tell them.
+            (_, Capability::Ads) => &Requirement { scopes: &[&["rw_ads"]], roles: &[] },
+        })
+    }
+
+    fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
+        let Some(introspection) = seen.iter().find(|s| s.call == INTROSPECT) else { return introspect(grant) };
+        if introspection.reading.says != Says::Accepted {
+            return Vec::new();
+        }
+        let scopes = introspection.reading.scopes.as_ref();
+        let allowed = |wanted: &[&str]| scopes.is_none_or(|s| wanted.iter().any(|w| s.grants(w, None)));
+        let fresh = |name: &str| seen.iter().all(|s| s.call != name);
+        let mut calls = Vec::new();
+        let has_page = grant.accounts.iter().any(|a| !is_profile(a.kind) && a.external_id.is_some());
+        if has_page && allowed(&["rw_organization_admin", "r_organization_admin"]) {
+            if fresh(ACLS) {
+                calls.push(roles(grant, "0".to_owned()));
+            } else if seen.iter().filter(|s| s.call == ACLS).count() < PAGES {
+                let more = seen.iter().rev().find(|s| s.call == ACLS).and_then(|s| s.reading.more.clone());
+                calls.extend(more.map(|start| roles(grant, start)));
+            }
+        }
+        if grant.accounts.iter().any(|a| is_profile(a.kind)) && fresh(USERINFO) && fresh(ME) {
+            // Each wants a scope of its own, and neither is needed where introspection has spoken.
+            let told = |wanted: &[&str]| scopes.is_some() && allowed(wanted);
+            let path = if told(&["openid"]) {
+                Some((USERINFO, "/v2/userinfo"))
+            } else if told(&["r_liteprofile", "r_basicprofile", "r_fullprofile"]) {
+                Some((ME, "/v2/me"))
+            } else {
+                None
+            };
+            calls.extend(path.map(|(name, path)| Call::get(name, API, path).bearer(&grant.tokens.access)));
+        }
+        calls
+    }
+
+    fn read(&self, grant: &Grant<'_>, seen: &[Seen], call: Option<&'static str>, about: Option<usize>, answer: &Answer) -> Option<Reading> {
+        let active = seen.iter().any(|s| s.call == INTROSPECT && s.reading.says == Says::Accepted);
+        if let Some(fault) = Fault::find(answer) {
+            let reading = fault.judge(grant, call, about)?;
+            return Some(if active && call != Some(INTROSPECT) { in_the_light_of_introspection(reading) } else { reading });
+        }
+        introspection(grant.app, answer)
+            .or_else(|| list(grant, seen, about, active, answer))
+            .or_else(|| person(grant, call, answer))
+            .or_else(|| other_success(call, answer))
+    }
+}
+
+/// Kinds as people write them; all else is a page.
+fn is_profile(kind: &str) -> bool {
+    matches!(kind, "profile" | "person" | "member" | "user")
+}
+
+fn introspect(grant: &Grant<'_>) -> Vec<Call> {
+    // Without a secret it would answer that the secret is wrong.
+    let Some(secret) = &grant.app.client_secret else { return Vec::new() };
+    let form: Vec<(&'static str, Param)> = vec![
+        ("client_id", grant.app.client_id.clone().into()),
+        ("client_secret", secret.into()),
+        ("token", Secret::into(grant.tokens.access.clone())),
+    ];
+    vec![Call::post(INTROSPECT, "https://www.linkedin.com", "/oauth/v2/introspectToken", Body::Form(form))]
+}
+
+fn roles(grant: &Grant<'_>, start: String) -> Call {
+    let call = Call::get(ACLS, API, "/rest/organizationAcls").query("q", "roleAssignee").query("count", PAGE.to_string());
+    let call = if start == "0" { call } else { call.query("start", start) };
+    call.header("LinkedIn-Version", grant.app.api_version.clone()).header("X-Restli-Protocol-Version", "2.0.0").bearer(&grant.tokens.access)
+}
+
+/// What is left of a refusal once introspection has called the token active: what it says about roles.
+fn in_the_light_of_introspection(reading: Reading) -> Reading {
+    match reading.says {
+        Says::Refused(refusal) if !matches!(refusal.reason, Some(Reason::NotAdmin | Reason::MissingRole)) => Reading::says(Says::Nothing),
+        _ => reading,
+    }
+}
+
+/// An error in one of LinkedIn's shapes: `{serviceErrorCode, message, status}`, the same with `code`, a gateway's
+/// without a number, OAuth's `{error, error_description}`; or a 429 inside a 200.
+struct Fault {
+    number: Option<i64>,
+    /// In upper case.
+    code: String,
+    /// In lower case.
+    text: String,
+    status: Option<u16>,
+}
+
+impl Fault {
+    fn find(answer: &Answer) -> Option<Self> {
+        let json = &answer.json;
+        let Value::Object(fields) = json else {
+            // Some 401s say it in the challenge alone (RFC 6750).
+            let challenge = parse::challenges(&answer.headers).into_iter().find(|c| c.get("error").is_some());
+            return challenge.filter(|_| answer.is(401)).map(|c| Self {
+                number: None,
+                code: c.get("error").unwrap_or_default().to_uppercase(),
+                text: c.get("error_description").unwrap_or_default().to_lowercase(),
+                status: answer.status,
+            });
+        };
+        if json["error"].is_object() {
+            return Self::from_fields(&json["error"], answer.status);
+        }
+        let spoken = ["serviceErrorCode", "errorCode", "message", "error", "error_description"];
+        if !fields.contains_key("active") && spoken.iter().any(|name| json[*name].is_string() || json[*name].is_number()) {
+            return Self::from_fields(json, answer.status);
+        }
+        throttled(json, 4).then(|| Self { number: None, code: String::new(), text: String::new(), status: Some(429) })
+    }
+
+    fn from_fields(json: &Value, status: Option<u16>) -> Option<Self> {
+        let text = |name: &str| parse::text(&json[name]).unwrap_or_default();
+        let inner = parse::integer(&json["status"]).and_then(|s| u16::try_from(s).ok()).filter(|s| (100..1000).contains(s));
+        let status = inner.or(status);
+        let code = if json["code"].is_null() { text("error") } else { text("code") };
+        let number = parse::integer(&json["serviceErrorCode"]);
+        let message = format!("{} | {}", text("message"), text("error_description")).to_lowercase();
+        // A message on a success (with nothing that marks an error) is no fault.
+        let marked = number.is_some() || !code.is_empty() || status.is_none_or(|s| s >= 400);
+        marked.then(|| Self { number, code: code.to_uppercase(), text: message, status })
+    }
+
+    fn judge(&self, grant: &Grant<'_>, call: Option<&'static str>, about: Option<usize>) -> Option<Reading> {
+        let introspecting = call == Some(INTROSPECT);
+        self.by_code().or_else(|| self.by_status()).or_else(|| self.by_text(grant, about)).or_else(|| match self.status {
+            // Documented: a wrong client secret.
+            Some(401) if introspecting => Some(Reading::undetermined(Cause::AppMisconfigured)),
+            // Documented for tokens alone, here without the word for which trouble it is.
+            Some(401) => Some(Reading::refused(Refusal::expired_or_revoked())),
+            // Documented: a client id or token that is none.
+            Some(400) if introspecting => Some(Reading::undetermined(Cause::AppMisconfigured)),
+            _ => None,
+        })
+    }
+
+    fn by_code(&self) -> Option<Reading> {
+        Some(match (self.number, self.code.as_str()) {
+            // Also the answer to healthy tokens just after they were issued.
+            (Some(65601), _) | (_, "REVOKED_ACCESS_TOKEN") => Reading::refused(Refusal::ambiguous(Reason::AccessRevoked)),
+            (Some(65602), _) | (_, "EXPIRED_ACCESS_TOKEN") => Reading::refused(Refusal::plain(Reason::TokenExpired)),
+            (Some(65604), _) | (_, "EMPTY_ACCESS_TOKEN") => Reading::undetermined(Cause::AppMisconfigured),
+            (Some(65600), _) | (_, "INVALID_ACCESS_TOKEN") => Reading::refused(Refusal::ambiguous(Reason::TokenInvalid)),
+            (_, "MEMBER_RESTRICTED") => Reading::refused(Refusal::ambiguous(Reason::AccountRestricted)),
+            (_, "INVALID_CLIENT" | "INVALID_CLIENT_ID" | "UNAUTHORIZED_CLIENT" | "VERSION_MISSING" | "NONEXISTENT_VERSION") => {
+                Reading::undetermined(Cause::AppMisconfigured)
+            }
+            (Some(101), _) | (_, "TOO_MANY_REQUESTS") => Reading::undetermined(Cause::RateLimited),
+            // About an authorization code or a refresh token, which a probe never sends.
+            (_, "INVALID_GRANT") => Reading::undetermined(Cause::UnexpectedAnswer),
+            _ => return None,
+        })
+    }
+
+    fn by_status(&self) -> Option<Reading> {
+        Some(Reading::undetermined(match self.status? {
+            429 => Cause::RateLimited,
+            426 => Cause::AppMisconfigured,
+            500.. => Cause::ServerError,
+            _ => return None,
+        }))
+    }
+
+    fn by_text(&self, grant: &Grant<'_>, about: Option<usize>) -> Option<Reading> {
+        let says = |part: &str| self.text.contains(part);
+        let token = says("token");
+        let forbidden = self.status.is_none_or(|s| s == 403);
+        Some(if says("empty oauth2 access token") {
+            Reading::undetermined(Cause::AppMisconfigured)
+        } else if token && says("revoked") && says("expired") {
+            Reading::refused(Refusal::expired_or_revoked())
+        } else if token && says("revoked") {
+            Reading::refused(Refusal::ambiguous(Reason::AccessRevoked))
+        } else if token && (says("has expired") || says("is expired") || says("token expired") || says("expired access token")) {
+            Reading::refused(Refusal::plain(Reason::TokenExpired))
+        } else if says("invalid access token") || says("unable to verify access token") {
+            Reading::refused(Refusal::ambiguous(Reason::TokenInvalid))
+        } else if says("member_restricted") || says("member is restricted") {
+            Reading::refused(Refusal::ambiguous(Reason::AccountRestricted))
+        } else if says("client authentication failed") || says("client_id") || says("client_secret") {
+            Reading::undetermined(Cause::AppMisconfigured)
+        } else if says("a version must be present") || says("requested version") && says("not active") {
+            Reading::undetermined(Cause::AppMisconfigured)
+        } else if says("throttle limit") || says("level throttle") {
+            Reading::undetermined(Cause::RateLimited)
+        } else if says("admin_only") {
+            Reading::refused(Refusal::plain(Reason::NotAdmin).of_account())
+        } else if says("insufficient permissions to perform") {
+            Reading::refused(Refusal::plain(Reason::MissingRole).of_account())
+        } else if says("not enough permissions")
+            || says("unpermitted fields")
+            || says("organization permissions must be used")
+            || forbidden && (self.number == Some(100) || self.code == "ACCESS_DENIED")
+        {
+            self.lacking(grant, about)
+        } else {
+            return None;
+        })
+    }
+
+    /// A permission is missing: for the one capability behind the refused resource if the account needs others, too.
+    fn lacking(&self, grant: &Grant<'_>, about: Option<usize>) -> Reading {
+        let needs = grant.account(about).map(|a| a.needs).unwrap_or_default();
+        let partial = self.capability().filter(|c| needs.contains(*c) && needs.iter().count() > 1);
+        match partial {
+            Some(capability) => Reading { lost: vec![(capability, Reason::MissingPermission)], ..Reading::accepted() },
+            None => Reading::refused(Refusal::plain(Reason::MissingPermission)),
+        }
+    }
+
+    /// What the refused resource is good for.
+    fn capability(&self) -> Option<Capability> {
+        let resource = self.text.split_once("to access").map_or("", |(_, resource)| resource);
+        let names = |parts: &[&str]| parts.iter().any(|p| resource.contains(p));
+        if names(&["adaccount", "adanalytics", "adcampaign", "adtarget", "creatives", "leadform"]) {
+            Some(Capability::Ads)
+        } else if names(&["socialactions", "comments", "reactions", "likes", "socialmetadata", "organizationalentitynotifications"]) {
+            Some(Capability::Inbox)
+        } else if names(&["statistics", "analytics"]) {
+            Some(Capability::Analytics)
+        } else if names(&["create", "post /", "registerupload", "initializeupload", "media resource"]) {
+            Some(Capability::Publish)
+        } else {
+            None
+        }
+    }
+}
+
+/// Whether an answer holds a refusal for too many calls somewhere inside (batches and decorated fields do).
+fn throttled(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::Object(fields) => {
+            parse::integer(&value["status"]) == Some(429) || depth > 0 && fields.values().any(|inner| throttled(inner, depth - 1))
+        }
+        Value::Array(items) => depth > 0 && items.iter().any(|inner| throttled(inner, depth - 1)),
+        _ => false,
+    }
+}
+
+fn introspection(app: &App, answer: &Answer) -> Option<Reading> {
+    let json = &answer.json;
+    let active = parse::boolean(json.get("active")?)?;
+    let status = json["status"].as_str().unwrap_or_default().to_lowercase();
+    let says = match status.as_str() {
+        "revoked" => Says::Refused(Refusal::plain(Reason::AccessRevoked)),
+        "expired" => Says::Refused(Refusal::plain(Reason::TokenExpired)),
+        "member_restricted" | "restricted" => Says::Refused(Refusal::ambiguous(Reason::AccountRestricted)),
+        "active" if !active => Says::Undetermined(Cause::UnexpectedAnswer),
+        // Not a token, or another client's.
+        _ if !active => Says::Refused(Refusal::ambiguous(Reason::TokenInvalid)),
+        _ => {
+            let issued_to = parse::text(&json["client_id"]);
+            let foreign = issued_to.is_some_and(|id| !app.client_id.is_empty() && id != app.client_id);
+            // A two-legged token is the app's own: no member stands behind it.
+            let two_legged = json["auth_type"].as_str().is_some_and(|t| t.eq_ignore_ascii_case("2L"));
+            if foreign {
+                Says::Refused(Refusal::plain(Reason::TokenInvalid))
+            } else if two_legged {
+                Says::Refused(Refusal::plain(Reason::WrongTokenType))
+            } else {
+                Says::Accepted
+            }
+        }
+    };
+    // The draft called the instant `expires_in`; a number of seconds by that name would need a clock.
+    let instant = |name: &str| parse::instant(&json[name]).filter(|t| t.unix() > 1_000_000_000);
+    let end = instant("expires_at").or_else(|| instant("expires_in")).or_else(|| instant("exp"));
+    Some(Reading {
+        access_expiry: end.map_or(Expiry::Unknown, Expiry::At),
+        issued: instant("created_at"),
+        scopes: parse::scopes(&json["scope"]).filter(|s| !s.is_empty()).map(Scopes::new),
+        ..Reading::says(says)
+    })
+}
+
+/// A list: of roles at pages, of roles at ad accounts, or of anything else.
+fn list(grant: &Grant<'_>, seen: &[Seen], about: Option<usize>, active: bool, answer: &Answer) -> Option<Reading> {
+    let rows = answer.json["elements"].as_array().filter(|_| answer.maybe_success())?;
+    if rows.iter().any(|row| row["role"].is_string() && page(row).is_some()) || rows.is_empty() && active {
+        return Some(page_roles(grant, seen, about, rows, &answer.json["paging"]));
+    }
+    if rows.is_empty() {
+        // Alone it does not even show that the right list was asked for.
+        return Some(Reading::says(Says::Nothing));
+    }
+    let ad_roles: Vec<&str> = rows.iter().filter(|r| r["account"].is_string()).filter_map(|r| r["role"].as_str()).collect();
+    let mut reading = Reading::accepted();
+    if !ad_roles.is_empty() && ad_roles.iter().all(|role| *role == "VIEWER") {
+        // A viewer may not run campaigns, not even with rw_ads.
+        reading.lost.push((Capability::Ads, Reason::MissingRole));
+    }
+    Some(reading)
+}
+
+/// The page of a row of the role list, under its present or former name.
+fn page(row: &Value) -> Option<&str> {
+    ["organization", "organizationalTarget", "organizationTarget"].iter().find_map(|name| row[*name].as_str())
+}
+
+/// The last part of a URN, or the text itself.
+fn bare(id: &str) -> &str {
+    id.rsplit(':').next().unwrap_or(id)
+}
+
+fn page_roles(grant: &Grant<'_>, seen: &[Seen], about: Option<usize>, rows: &[Value], paging: &Value) -> Reading {
+    let approved = |row: &Value| row["state"].as_str().is_none_or(|s| s.eq_ignore_ascii_case("APPROVED"));
+    // Page by page, also for pages of the list that were read before.
+    let mut held: Vec<(String, String)> = Vec::new();
+    let mut known: Vec<String> = Vec::new();
+    for listed in seen.iter().filter(|s| s.call == ACLS).flat_map(|s| &s.reading.listed) {
+        if let Some(urn) = listed.external_id.strip_prefix(UNFINISHED) {
+            known.push(urn.to_owned());
+            held.extend(listed.facts.roles.iter().flatten().map(|role| (urn.to_owned(), role.clone())));
+        }
+    }
+    for row in rows {
+        if let Some(urn) = page(row) {
+            known.push(urn.to_owned());
+            if approved(row) {
+                held.extend(row["role"].as_str().map(|role| (urn.to_owned(), role.to_uppercase())));
+            }
+        }
+    }
+    known.sort_unstable();
+    known.dedup();
+    let roles_at =
+        |id: &str| -> Vec<String> { held.iter().filter(|(urn, _)| bare(urn) == bare(id)).map(|(_, role)| role.clone()).collect() };
+    let facts = |roles: Vec<String>| Facts {
+        refused: roles.is_empty().then_some(Refusal::plain(Reason::NotAdmin).of_account()),
+        roles: Some(roles),
+        ..Facts::default()
+    };
+    let mut reading = Reading::accepted();
+    if let Some(start) = next_start(rows.len(), paging) {
+        // A role may still come: what is known is carried along, as no fact about an account.
+        reading.more = Some(start.to_string());
+        reading.listed = known
+            .iter()
+            .map(|urn| Listed {
+                external_id: format!("{UNFINISHED}{urn}"),
+                facts: Facts { roles: Some(roles_at(urn)), ..Facts::default() },
+            })
+            .collect();
+        // The strongest role is one already.
+        for id in page_ids(grant).filter(|id| roles_at(id).iter().any(|r| r == "ADMINISTRATOR")) {
+            reading.listed.push(Listed { external_id: id.to_owned(), facts: facts(roles_at(id)) });
+        }
+        return reading;
+    }
+    reading.listed = page_ids(grant).map(|id| Listed { external_id: id.to_owned(), facts: facts(roles_at(id)) }).collect();
+    let unnamed = grant.account(about).is_some_and(|a| a.external_id.is_none() && !is_profile(a.kind));
+    if unnamed && (known.len() == 1 || held.is_empty()) {
+        // Which page is meant is clear all the same.
+        reading.facts = facts(held.into_iter().map(|(_, role)| role).collect());
+    }
+    reading
+}
+
+/// The configured ids of the grant's pages.
+fn page_ids<'a>(grant: &'a Grant<'_>) -> impl Iterator<Item = &'a str> {
+    grant.accounts.iter().filter(|a| !is_profile(a.kind)).filter_map(|a| a.external_id)
+}
+
+/// Where a list goes on; none: it is complete.
+fn next_start(rows: usize, paging: &Value) -> Option<i64> {
+    let rows = i64::try_from(rows).ok().filter(|n| *n > 0)?;
+    let next = parse::integer(&paging["start"]).unwrap_or(0).saturating_add(rows);
+    let more = match (parse::integer(&paging["total"]), parse::integer(&paging["count"])) {
+        _ if paging["links"].as_array().is_some_and(|links| links.iter().any(|l| l["rel"].as_str() == Some("next"))) => true,
+        (Some(total), _) => next < total,
+        (None, Some(count)) => count > 0 && rows >= count,
+        (None, None) => false,
+    };
+    more.then_some(next)
+}
+
+/// `/v2/userinfo` and `/v2/me`.
+fn person(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Option<Reading> {
+    let json = &answer.json;
+    let named = |names: &[&str]| names.iter().any(|n| json.get(*n).is_some());
+    let told = match call {
+        Some(USERINFO) => parse::text(&json["sub"]),
+        Some(ME) => parse::text(&json["id"]),
+        None if named(&["sub"]) => parse::text(&json["sub"]),
+        None if named(&["localizedFirstName", "localizedLastName", "vanityName", "localizedHeadline"]) => parse::text(&json["id"]),
+        _ => None,
+    };
+    let told = told.filter(|id| !id.is_empty() && answer.maybe_success())?;
+    let profiles = grant.accounts.iter().filter(|a| is_profile(a.kind)).filter_map(|a| a.external_id);
+    let refused = Some(Refusal::plain(Reason::WrongAccount).of_account());
+    let listed = profiles
+        .filter(|id| comparable(id, &told) && bare(id) != bare(&told))
+        .map(|id| Listed { external_id: id.to_owned(), facts: Facts { refused, ..Facts::default() } })
+        .collect();
+    Some(Reading { listed, ..Reading::accepted() })
+}
+
+/// Whether a configured id is of the same making as the one that LinkedIn told: the name in a profile's address is not.
+fn comparable(configured: &str, told: &str) -> bool {
+    let looks_made = |id: &str| id.bytes().any(|b| b.is_ascii_uppercase() || b == b'_');
+    configured.starts_with("urn:li:person:") || configured.len() == told.len() && looks_made(configured)
+}
+
+/// Answers to calls that a probe never makes: something that was made or looked up.
+fn other_success(call: Option<&'static str>, answer: &Answer) -> Option<Reading> {
+    if call.is_some() || !answer.maybe_success() {
+        return None;
+    }
+    let made = answer.is(201) && ["x-restli-id", "x-linkedin-id"].iter().any(|name| answer.header(name).is_some());
+    let found = parse::text(&answer.json["id"]).is_some_and(|id| !id.is_empty());
+    (made || found).then(Reading::accepted)
+}

@@ -1,0 +1,530 @@
+//! X (Twitter): who am I, asked with OAuth 1.0a or OAuth 2.0, and a tie-breaker where OAuth 1.0a gets a bare no.
+//!
+//! There is no introspection, and `/2/oauth2/token` would use up the single-use refresh token: the probe reads
+//! `/2/users/me`. OAuth 1.0a tokens have no end; the end and the scopes of an OAuth 2.0 token stand in its token
+//! response only. X charges for user reads, so nothing else is asked while all is well.
+//!
+//! Facts: docs.x.com, "Response Codes and Errors", "Rate limits", "OAuth 2.0 Authorization Code Flow with PKCE" and
+//! "Authenticated User Access" (Ads API); real answers in plhery/node-twitter-api-v2 issues 265, 425, 475 and 553,
+//! jsha/blocktogether issue 146, xdevplatform/bookmarks-search issue 10, xdevplatform/samples issues 150 and 160.
+//!
+//! What a read-only probe cannot see: a spam filter that refuses posts, and a spent allowance for posts.
+
+use serde_json::Value;
+
+use super::{
+    Account, Answer, AppNeed, Auth, Budget, Call, CallInfo, Description, Facts, Grant, Listed, Network, OAuth1Keys, RateLimit, Reading,
+    Refusal, Requirement, Reset, Says, Scopes, Seen, Style, parse,
+};
+use crate::reason::{Capability, Cause, Reason};
+use crate::time::Expiry;
+
+const HOST: &str = "https://api.x.com";
+const ME: &str = "me";
+const TIE_BREAKER: &str = "verify_credentials";
+
+/// See the module's description.
+pub(super) struct X;
+
+static DESCRIPTION: Description = Description {
+    name: "x",
+    aliases: &["twitter"],
+    title: "X",
+    apis: &[],
+    app: AppNeed::Optional,
+    kinds: &["profile"],
+    carries: &[],
+    api_version: None,
+    calls: &[
+        CallInfo {
+            name: ME,
+            method: "GET",
+            url: "https://api.x.com/2/users/me",
+            tells: "whether the token works, whose it is, whether the account is locked or suspended; with OAuth 1.0a also the access level",
+            cost: "one user read (charged once per account and UTC day); 75 per 15 minutes and user",
+        },
+        CallInfo {
+            name: TIE_BREAKER,
+            method: "GET",
+            url: "https://api.x.com/1.1/account/verify_credentials.json",
+            tells: "OAuth 1.0a, after a bare refusal only: whether the token or the app's keys are refused",
+            cost: "75 per 15 minutes and user",
+        },
+    ],
+    steps: &[
+        (
+            Reason::AccountLocked,
+            &[
+                "Log in at x.com as the account itself and unlock it: X asks for a code by phone or e-mail, or for a puzzle.",
+                "Wait until the account can post at x.com again; the connection usually recovers by itself.",
+                "Reconnect the account if it does not.",
+            ],
+        ),
+        (
+            Reason::AccountSuspended,
+            &[
+                "Log in at x.com as the account itself and read the notice.",
+                "Appeal at help.x.com, under Contact Us, Locked and suspended accounts. Reconnecting does not help before the suspension ends.",
+                "Reconnect the account afterwards.",
+            ],
+        ),
+        (
+            Reason::AccessRevoked,
+            &[
+                "Log in at x.com and look under More, Settings and privacy, Security and account access, Apps and sessions, Connected apps: this product is no longer there.",
+                "Ask whether the removal was meant.",
+                "If not, reconnect the account while logged in at x.com as the right account.",
+            ],
+        ),
+        (
+            Reason::AccountRestricted,
+            &[
+                "X takes recent posts for automated ones. Log in at x.com as the account itself and deal with any notice.",
+                "Post once by hand, pause planned posts for a day, and vary their text.",
+                "Reconnecting is not needed.",
+            ],
+        ),
+        (
+            Reason::AccountDeactivated,
+            &[
+                "Log in at x.com within 30 days of the deactivation to bring the account back, if it is still wanted.",
+                "Reconnect it, or remove it from this product.",
+            ],
+        ),
+        (
+            Reason::MissingPermission,
+            &[
+                "Reconnect the account and accept everything that X shows.",
+                "If that changes nothing, ask the operator to raise the app's permissions in X's developer console, under User authentication settings (Read and write, and Direct message for the inbox), and reconnect again: older logins keep their old level.",
+            ],
+        ),
+    ],
+};
+
+const READ: &[&str] = &["read", "read-write", "read-write-directmessages", "read-write-privatemessages"];
+const WRITE: &[&str] = &["read-write", "read-write-directmessages", "read-write-privatemessages"];
+const MESSAGES: &[&str] = &["read-write-directmessages", "read-write-privatemessages"];
+
+impl Network for X {
+    fn description(&self) -> &'static Description {
+        &DESCRIPTION
+    }
+
+    fn requirement(&self, style: Style<'_>, _kind: &str, capability: Capability) -> Option<&'static Requirement> {
+        match (style.oauth1, capability) {
+            (true, Capability::Publish) => Some(&Requirement { scopes: &[WRITE], roles: &[] }),
+            (true, Capability::Inbox) => Some(&Requirement { scopes: &[MESSAGES], roles: &[] }),
+            (true, Capability::Analytics) => Some(&Requirement { scopes: &[READ], roles: &[] }),
+            (true, Capability::Ads) => Some(&Requirement { scopes: &[READ], roles: &["AD_MANAGER", "ACCOUNT_ADMIN"] }),
+            (false, Capability::Publish) => {
+                Some(&Requirement { scopes: &[&["tweet.write"], &["tweet.read"], &["users.read"]], roles: &[] })
+            }
+            (false, Capability::Inbox) => {
+                Some(&Requirement { scopes: &[&["dm.read"], &["dm.write"], &["tweet.read"], &["users.read"]], roles: &[] })
+            }
+            (false, Capability::Analytics) => Some(&Requirement { scopes: &[&["tweet.read"], &["users.read"]], roles: &[] }),
+            // The Ads API takes OAuth 1.0a only.
+            (false, Capability::Ads) => None,
+        }
+    }
+
+    fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
+        let Some(auth) = authorization(grant) else { return Vec::new() };
+        let Some(me) = seen.iter().find(|s| s.call == ME) else {
+            return vec![Call::get(ME, HOST, "/2/users/me").query("user.fields", "verified,verified_type,subscription_type").auth(auth)];
+        };
+        let bare = me.reading.refusal().is_some_and(|r| r.certainty == super::Certainty::Ambiguous);
+        if grant.style.oauth1 && bare && seen.iter().all(|s| s.call != TIE_BREAKER) {
+            let call = Call::get(TIE_BREAKER, HOST, "/1.1/account/verify_credentials.json");
+            vec![call.query("include_entities", "false").query("skip_status", "true").auth(auth)]
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn read(&self, grant: &Grant<'_>, seen: &[Seen], call: Option<&'static str>, about: Option<usize>, answer: &Answer) -> Option<Reading> {
+        let reading = interpret(grant, call, about, answer)?;
+        let breaks_tie = call == Some(TIE_BREAKER) && seen.iter().any(|s| s.call == ME);
+        Some(if breaks_tie { break_tie(reading) } else { reading })
+    }
+
+    fn limits(&self, answer: &Answer) -> Vec<RateLimit> {
+        let number = |name: String| answer.header(&name).and_then(|v| v.trim().parse::<f64>().ok());
+        let buckets = [
+            ("15min", "x-rate-limit", Budget::Grant),
+            ("app-24hour", "x-app-limit-24hour", Budget::App),
+            ("user-24hour", "x-user-limit-24hour", Budget::Grant),
+        ];
+        let limit = |(bucket, prefix, budget): (&'static str, &str, Budget)| {
+            let limit = number(format!("{prefix}-limit")).filter(|l| *l > 0.0);
+            let used = limit.zip(number(format!("{prefix}-remaining"))).map(|(limit, left)| 1.0 - left / limit);
+            let reset: Option<Reset> = answer.header(&format!("{prefix}-reset")).and_then(parse::reset);
+            (used.is_some() || reset.is_some()).then_some(RateLimit { bucket, budget, used, reset })
+        };
+        buckets.into_iter().filter_map(limit).collect()
+    }
+}
+
+/// None where a key of OAuth 1.0a is missing: asking without it would only blame the token.
+fn authorization(grant: &Grant<'_>) -> Option<Auth> {
+    if !grant.style.oauth1 {
+        return Some(Auth::Bearer(grant.tokens.access.clone()));
+    }
+    Some(Auth::OAuth1(Box::new(OAuth1Keys {
+        consumer_key: grant.app.client_id.clone(),
+        consumer_secret: grant.app.client_secret.clone()?,
+        token: grant.tokens.access.clone(),
+        token_secret: grant.tokens.secret.clone()?,
+    })))
+}
+
+/// The tie-breaker tells a refused token from refused keys or a wrong clock. It is closed to many apps (453), and
+/// it has answered well for suspended users (jsha/blocktogether issue 146): nothing else that it says counts.
+fn break_tie(reading: Reading) -> Reading {
+    let counts = match reading.says {
+        Says::Refused(refusal) => {
+            matches!(refusal.reason, Some(Reason::AccessRevoked | Reason::TokenInvalid | Reason::AccountLocked | Reason::AccountSuspended))
+        }
+        Says::Undetermined(cause) => cause == Cause::ClockSkew,
+        // v1.1 accepts token and keys, v2 does not: that is about the app's access to v2.
+        Says::Accepted => return Reading::undetermined(Cause::AppMisconfigured),
+        Says::Nothing => false,
+    };
+    if counts { reading } else { Reading::says(Says::Nothing) }
+}
+
+fn interpret(grant: &Grant<'_>, call: Option<&'static str>, about: Option<usize>, answer: &Answer) -> Option<Reading> {
+    let asked = Asked { grant, account: grant.account(about), own: call.is_some(), oauth1: grant.style.oauth1 };
+    let problems = problems(answer);
+    if let Some(reading) = success(&asked, answer) {
+        // Errors beside data are about parts of it, unless they are about the account itself.
+        let state = problems.iter().filter(|p| p.about.is_none()).find_map(|p| match (p.code, p.kind.as_str()) {
+            (Some(64 | 326), _) | (_, "user-suspended") => asked.judge(p),
+            _ => None,
+        });
+        return state.or(Some(reading));
+    }
+    let mut readings: Vec<Reading> = problems.iter().filter_map(|p| asked.judge(p)).collect();
+    // Several errors: a refusal tells more than trouble.
+    readings.sort_by_key(|r| !matches!(r.says, Says::Refused(_)));
+    readings.into_iter().next()
+}
+
+/// One error, in whichever of X's shapes: a problem of v2, a coded error of v1.1, a text.
+struct Problem {
+    code: Option<i64>,
+    /// The Ads API's codes are words.
+    word: String,
+    /// The part of `type` after `/problems/`, whatever the host; or `about:blank`.
+    kind: String,
+    title: String,
+    detail: String,
+    /// All its texts, in lower case.
+    text: String,
+    status: Option<u16>,
+    /// The resource that it is about, where it names one.
+    about: Option<String>,
+}
+
+fn problems(answer: &Answer) -> Vec<Problem> {
+    let mut found = Vec::new();
+    collect(&answer.json, answer.status, &mut found);
+    let text = answer.text.trim();
+    // Cut-off JSON and pages of a gateway tell nothing reliable.
+    if !text.is_empty() && text.len() < 300 && !text.starts_with(['{', '[', '<', '"']) && !answer.status.is_some_and(|s| s < 400) {
+        found.push(Problem::from_text(text, answer.status));
+    }
+    found
+}
+
+fn collect(value: &Value, status: Option<u16>, found: &mut Vec<Problem>) {
+    let Value::Object(fields) = value else { return };
+    let mut add = |value: &Value| match value {
+        Value::String(text) => found.push(Problem::from_text(text, status)),
+        Value::Object(_) => found.push(Problem::from_object(value, status)),
+        _ => {}
+    };
+    match &value["errors"] {
+        Value::Array(errors) => errors.iter().for_each(&mut add),
+        other => add(other),
+    }
+    // `error` beside `error_description` is OAuth's form of one error.
+    if fields.contains_key("error_description") {
+        add(value);
+    } else {
+        add(&value["error"]);
+    }
+    if ["title", "type", "detail", "code", "message", "reason"].iter().any(|name| fields.contains_key(*name)) {
+        add(value);
+    }
+    if is_problem(&value["data"]) {
+        collect(&value["data"], status, found);
+    }
+}
+
+/// Whether the place of data holds an error: some clients log answers with that wrapping.
+fn is_problem(data: &Value) -> bool {
+    data.get("id").is_none() && (data.get("errors").is_some() || data.get("title").is_some() && data.get("status").is_some())
+}
+
+impl Problem {
+    fn from_text(text: &str, status: Option<u16>) -> Self {
+        Self {
+            code: None,
+            word: String::new(),
+            kind: String::new(),
+            // A lone word ("Unauthorized") could be any gateway's.
+            title: String::new(),
+            detail: String::new(),
+            text: text.to_lowercase(),
+            status,
+            about: None,
+        }
+    }
+
+    fn from_object(value: &Value, status: Option<u16>) -> Self {
+        let field = |name: &str| value[name].as_str().unwrap_or_default().trim();
+        let kind = field("type").trim_end_matches('/');
+        let kind = kind.rsplit_once("/problems/").map_or(kind, |(_, suffix)| suffix).to_lowercase();
+        let texts = ["title", "detail", "message", "reason", "error", "error_description"].map(field);
+        let inner = parse::integer(&value["status"]).and_then(|s| u16::try_from(s).ok()).filter(|s| (100..1000).contains(s));
+        Self {
+            code: parse::integer(&value["code"]),
+            word: field("code").to_uppercase(),
+            kind,
+            title: field("title").to_owned(),
+            detail: field("detail").to_owned(),
+            text: texts.join(" | ").to_lowercase(),
+            status: inner.or(status),
+            about: parse::text(&value["resource_id"]).or_else(|| parse::text(&value["value"])),
+        }
+    }
+}
+
+/// Wordings that stand for a code of v1.1, for errors that come without one. Order matters: the first fits.
+const WORDINGS: &[(&str, i64)] = &[
+    ("timestamp out of bounds", 135),
+    ("temporarily locked", 326),
+    ("your account is suspended", 64),
+    ("account is suspended and is not permitted", 64),
+    ("user has been suspended", 63),
+    ("invalid or suspended application", 416),
+    ("invalid or expired token", 89),
+    ("invalid / expired token", 89),
+    ("could not authenticate you", 32),
+    ("bad authentication data", 215),
+    ("unable to verify your credentials", 99),
+    ("credentials do not allow access", 220),
+    ("client is not permitted to perform", 87),
+    ("application cannot perform write", 261),
+    ("read-only application cannot post", 261),
+    ("not allowed to access or delete your direct messages", 93),
+    ("looks like it might be automated", 226),
+    ("subset of", 453),
+    ("rate limit exceeded", 88),
+    ("too many requests", 88),
+    ("over daily status update limit", 185),
+    ("over capacity", 130),
+    ("internal error", 131),
+];
+
+/// Wordings that stand for a problem type of v2.
+const TITLES: &[(&str, &str)] = &[
+    ("user used for authentication is suspended", "user-suspended"),
+    ("usagecapexceeded", "usage-capped"),
+    ("usage cap exceeded", "usage-capped"),
+    ("spending limit", "usage-capped"),
+    ("spend cap", "usage-capped"),
+    ("creditsdepleted", "credits"),
+    ("does not have any credits", "credits"),
+    ("client-not-enrolled", "client-forbidden"),
+    ("client forbidden", "client-forbidden"),
+    ("developer app that is attached to a project", "client-forbidden"),
+    ("oauth1 app permissions", "oauth1-permissions"),
+    ("unsupported authentication", "unsupported-authentication"),
+    ("application-only is forbidden", "unsupported-authentication"),
+];
+
+/// What is known about the question.
+struct Asked<'a> {
+    grant: &'a Grant<'a>,
+    account: Option<&'a Account<'a>>,
+    /// It was a call of the probe, all of which are about the token's own account.
+    own: bool,
+    oauth1: bool,
+}
+
+impl Asked<'_> {
+    /// Codes before types before texts before the status.
+    fn judge(&self, problem: &Problem) -> Option<Reading> {
+        let by_code = problem.code.and_then(|code| self.by_code(code, problem));
+        by_code
+            .or_else(|| self.by_type(&problem.kind, problem))
+            .or_else(|| by_word(problem))
+            .or_else(|| self.by_text(problem))
+            .or_else(|| self.by_status(problem))
+    }
+
+    fn by_code(&self, code: i64, problem: &Problem) -> Option<Reading> {
+        Some(match code {
+            // The signature is checked first, so the keys were right. Tokens of OAuth 1.0a do not expire.
+            89 if self.oauth1 => Reading::refused(Refusal::plain(Reason::AccessRevoked)),
+            // Codes are v1.1's way, and v1.1 takes OAuth 1.0a: whoever asked did not say so.
+            89 => Reading::refused(Refusal::ambiguous(Reason::AccessRevoked)),
+            // Also the answer to a wrong clock, then told by the text alone.
+            32 if problem.text.contains("timestamp") => Reading::undetermined(Cause::ClockSkew),
+            // Token or app keys: that shows when every account of the app gets it.
+            32 | 215 => Reading::refused(Refusal::ambiguous(Reason::TokenInvalid)),
+            135 => Reading::undetermined(Cause::ClockSkew),
+            326 => Reading::refused(Refusal::plain(Reason::AccountLocked)),
+            64 => Reading::refused(Refusal::plain(Reason::AccountSuspended)),
+            63 if self.is_own(problem) => Reading::refused(Refusal::plain(Reason::AccountSuspended)),
+            34 | 50 if self.is_own(problem) => Reading::refused(Refusal::ambiguous(Reason::AccountDeactivated)),
+            // About somebody who was looked up.
+            34 | 50 | 63 => Reading::undetermined(Cause::UnexpectedAnswer),
+            87 | 220 => Reading::refused(Refusal::plain(Reason::MissingPermission)),
+            93 => self.lacking(Capability::Inbox),
+            261 => self.lacking(Capability::Publish),
+            // The token works; X's filter against automation stopped a post.
+            226 => Reading { lost: vec![(Capability::Publish, Reason::AccountRestricted)], ..self.accepted() },
+            68 | 92 | 99 | 251 | 416 | 453 => Reading::undetermined(Cause::AppMisconfigured),
+            88 | 161 | 185 | 205 | 344 | 420 | 429 => Reading::undetermined(Cause::RateLimited),
+            130 | 131 => Reading::undetermined(Cause::ServerError),
+            _ => return None,
+        })
+    }
+
+    fn by_type(&self, kind: &str, problem: &Problem) -> Option<Reading> {
+        Some(match kind {
+            "user-suspended" if self.own || problem.about.is_none() || self.is_own(problem) => {
+                Reading::refused(Refusal::plain(Reason::AccountSuspended))
+            }
+            "user-suspended" => Reading::undetermined(Cause::UnexpectedAnswer),
+            "oauth1-permissions" => Reading::refused(Refusal::plain(Reason::MissingPermission)),
+            // An app's own bearer token stands where a user's should.
+            "unsupported-authentication" if parse::contains(&problem.text, "application-only is forbidden") => {
+                Reading::refused(Refusal::ambiguous(Reason::TokenInvalid))
+            }
+            "unsupported-authentication" | "app-suspended" | "client-forbidden" | "credits" | "credits-depleted" => {
+                Reading::undetermined(Cause::AppMisconfigured)
+            }
+            "usage-capped" | "rate-limit-exceeded" => Reading::undetermined(Cause::RateLimited),
+            _ => return None,
+        })
+    }
+
+    fn by_text(&self, problem: &Problem) -> Option<Reading> {
+        let fits = |part: &str| problem.text.contains(part);
+        if let Some((_, kind)) = TITLES.iter().find(|(part, _)| fits(part)) {
+            return self.by_type(kind, problem);
+        }
+        if let Some((_, code)) = WORDINGS.iter().find(|(part, _)| fits(part)) {
+            return self.by_code(*code, problem);
+        }
+        // A refused write (an allowance, a spam filter, a paid feature): never a disconnection.
+        let write = fits("not permitted to perform this action") || fits("not permitted to access this feature");
+        write.then(|| Reading::undetermined(Cause::UnexpectedAnswer))
+    }
+
+    fn by_status(&self, problem: &Problem) -> Option<Reading> {
+        let blank = matches!(problem.kind.as_str(), "" | "about:blank");
+        let says = |word: &str| problem.title.eq_ignore_ascii_case(word);
+        Some(match problem.status {
+            Some(401) if problem.kind == "about:blank" || says("unauthorized") => self.bare_refusal(),
+            None if blank && says("unauthorized") => self.bare_refusal(),
+            // The one 403 without a code that is known to mean a missing scope.
+            Some(403) | None if blank && says("forbidden") && problem.detail.eq_ignore_ascii_case("forbidden") => {
+                Reading::refused(Refusal::plain(Reason::MissingPermission))
+            }
+            Some(402) => Reading::undetermined(Cause::AppMisconfigured),
+            Some(420 | 429) => Reading::undetermined(Cause::RateLimited),
+            Some(500..) => Reading::undetermined(Cause::ServerError),
+            _ => return None,
+        })
+    }
+
+    /// OAuth 2.0: expired, revoked, deleted and banned look alike. OAuth 1.0a: token, keys or clock.
+    fn bare_refusal(&self) -> Reading {
+        Reading::refused(if self.oauth1 { Refusal::ambiguous(Reason::TokenInvalid) } else { Refusal::expired_or_revoked() })
+    }
+
+    /// Whether an error about a looked-up user is about the token's own account.
+    fn is_own(&self, problem: &Problem) -> bool {
+        let configured = self.account.and_then(|a| a.external_id);
+        match &problem.about {
+            Some(id) => self.own || parse::same_identity(configured, std::slice::from_ref(id)) == Some(true),
+            None => self.own,
+        }
+    }
+
+    /// A permission that one capability wants: it alone is gone if the account needs others, too.
+    fn lacking(&self, capability: Capability) -> Reading {
+        let needs = self.account.map(|a| a.needs).unwrap_or_default();
+        if needs.contains(capability) && needs.iter().count() > 1 {
+            Reading { lost: vec![(capability, Reason::MissingPermission)], ..self.accepted() }
+        } else {
+            Reading::refused(Refusal::plain(Reason::MissingPermission))
+        }
+    }
+
+    fn accepted(&self) -> Reading {
+        let access_expiry = if self.oauth1 { Expiry::Never } else { Expiry::Unknown };
+        Reading { access_expiry, ..Reading::accepted() }
+    }
+
+    /// Accounts of the grant that are not the one that the network named.
+    fn strangers(&self, told: &[String]) -> Vec<Listed> {
+        let refused = Some(Refusal::plain(Reason::WrongAccount).of_account());
+        let ids = self.grant.accounts.iter().filter_map(|a| a.external_id);
+        ids.filter(|id| parse::same_identity(Some(id), told) == Some(false))
+            .map(|id| Listed { external_id: id.to_owned(), facts: Facts { refused, ..Facts::default() } })
+            .collect()
+    }
+}
+
+/// The Ads API's codes.
+fn by_word(problem: &Problem) -> Option<Reading> {
+    Some(match problem.word.as_str() {
+        "UNAUTHORIZED_ACCESS" if problem.status == Some(401) => Reading::refused(Refusal::ambiguous(Reason::TokenInvalid)),
+        "UNAUTHORIZED_CLIENT_APPLICATION" => Reading::undetermined(Cause::AppMisconfigured),
+        "TOO_MANY_REQUESTS" => Reading::undetermined(Cause::RateLimited),
+        "INTERNAL_ERROR" | "OVER_CAPACITY" | "SERVICE_UNAVAILABLE" => Reading::undetermined(Cause::ServerError),
+        _ => return None,
+    })
+}
+
+/// An answer that carries what was asked for.
+fn success(asked: &Asked<'_>, answer: &Answer) -> Option<Reading> {
+    if !answer.maybe_success() {
+        return None;
+    }
+    let json = &answer.json;
+    let user = if json["screen_name"].is_string() { json } else { &json["data"] };
+    let told: Vec<String> = match user {
+        // A user: other things (posts) have ids, too.
+        Value::Object(fields) if asked.own || fields.contains_key("username") || fields.contains_key("screen_name") => {
+            ["id", "id_str", "username", "screen_name"].iter().filter_map(|name| parse::text(&user[*name])).collect()
+        }
+        Value::Object(fields) if !fields.is_empty() && !is_problem(user) => Vec::new(),
+        Value::Array(items) if !items.is_empty() => Vec::new(),
+        // An empty list comes without `data`.
+        _ if parse::integer(&json["meta"]["result_count"]) == Some(0) => return Some(Reading::says(Says::Nothing)),
+        _ => return None,
+    };
+    if parse::boolean(&user["suspended"]) == Some(true) {
+        return Some(Reading::refused(Refusal::plain(Reason::AccountSuspended)));
+    }
+    let mut reading = Reading { listed: asked.strangers(&told), ..asked.accepted() };
+    reading.facts.roles = parse::scopes(&user["permissions"]);
+    if let Some(level) = answer.header("x-access-level").map(|l| l.trim().to_lowercase()).filter(|l| READ.contains(&l.as_str())) {
+        if asked.oauth1 {
+            reading.scopes = Some(Scopes::new([level]));
+        } else {
+            // Only OAuth 1.0a is answered with it: whoever asked did not say so.
+            let lacks = |names: &[&str]| !names.contains(&level.as_str());
+            reading.lost.extend(lacks(WRITE).then_some((Capability::Publish, Reason::MissingPermission)));
+            reading.lost.extend(lacks(MESSAGES).then_some((Capability::Inbox, Reason::MissingPermission)));
+        }
+    }
+    Some(reading)
+}
