@@ -1,4 +1,16 @@
 //! token_exporter: which social-media connection is about to expire or has broken, why, and what to do.
+//!
+//! The story of one probe, module by module, each knowing only those before it:
+//!
+//! 1. [`config`] reads YAML; [`roster`] keeps who is watched in compact form.
+//! 2. [`engine`] decides that a credential is due. [`probe`] reads its [`token`] and lets its [`network`] ask.
+//! 3. [`http`] carries questions and answers. The network, pure code, reads each answer, and
+//!    [`network::conclude`] makes of all of them a finding for each account.
+//! 4. [`rules`] decide whether the finding counts; [`store`] keeps what is known, and hands out snapshots.
+//! 5. [`exposition`] turns a snapshot and the time into text; [`server`] sends it.
+//!
+//! [`classify`] reads a single answer as a probe would, [`check`] probes once, and [`demo`] runs it all against the
+//! [`simulator`], which plays [`fixtures`].
 
 pub mod check;
 pub mod classify;

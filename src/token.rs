@@ -1,34 +1,260 @@
-//! placeholder until token sources land.
-#![allow(missing_docs)]
-use crate::config::Credential;
-use crate::network::{Clocks, Tokens};
-use crate::secret::Secret;
-use crate::time::Timestamp;
-use std::path::PathBuf;
+//! Where tokens come from: files, environment variables, commands, the configuration itself.
+//!
+//! Sources are read anew on every probe, so that whatever refreshes tokens need not tell this program.
+//! What they hold is never quoted: an [`Unreadable`] says what was wrong, not with what.
 
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::Command;
+
+use crate::config::Credential;
+use crate::network::{Clocks, Tokens, parse};
+use crate::secret::Secret;
+use crate::time::{Expiry, Timestamp};
+
+/// No token is longer; a file that is has been mistaken for one.
+const MAX_BYTES: u64 = 64 * 1024;
+
+/// How long a command may take.
+const COMMAND_TIME: Duration = Duration::from_secs(10);
+
+/// Where a secret comes from.
 #[derive(Clone, Debug)]
 pub enum SecretSource {
+    /// A file, read on every probe.
     File(PathBuf),
+    /// An environment variable.
     Env(String),
+    /// A program and its arguments; the secret is what it prints.
     Command(Vec<String>),
+    /// The configuration itself.
     Inline(Secret),
 }
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("x")]
-pub struct Unreadable;
-impl SecretSource {
-    pub async fn read(&self) -> Result<(Secret, Option<Timestamp>), Unreadable> {
-        Err(Unreadable)
-    }
-    pub fn fingerprint(&self) -> Option<Fingerprint> {
-        None
-    }
+
+/// Why a secret could not be read; never with what was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// No such file.
+    #[error("the file does not exist")]
+    Missing,
+    /// No permission.
+    #[error("the file may not be read (permission denied)")]
+    Denied,
+    /// A directory, a pipe, a device.
+    #[error("not a regular file")]
+    NotAFile,
+    /// Any other trouble with the file.
+    #[error("the file cannot be read ({0})")]
+    Io(std::io::ErrorKind),
+    /// Too long.
+    #[error("longer than 64 KiB: not a token")]
+    TooLong,
+    /// Not a text.
+    #[error("not UTF-8 text")]
+    NotText,
+    /// Nothing but blanks.
+    #[error("empty")]
+    Empty,
+    /// Blanks or control characters inside.
+    #[error("blanks or control characters inside the token")]
+    NotAToken,
+    /// JSON, but no token response.
+    #[error("JSON without an access_token")]
+    NoAccessToken,
+    /// The environment variable is not set.
+    #[error("the environment variable is not set")]
+    NotSet,
+    /// The command does not start.
+    #[error("the command cannot be started ({0})")]
+    NotStarted(std::io::ErrorKind),
+    /// The command takes too long.
+    #[error("the command was stopped after 10 s")]
+    TooSlow,
+    /// The command failed; none: it was killed.
+    #[error("the command failed with {}", .0.map_or_else(|| "a signal".to_owned(), |code| format!("exit code {code}")))]
+    Failed(Option<i32>),
 }
+
+/// A cheap sign that a file is still the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint {
+    modified: Option<SystemTime>,
+    size: u64,
+    inode: u64,
+}
+
+/// What a credential's sources hold.
+#[derive(Clone, Debug)]
 pub struct TokenSet {
+    /// The tokens themselves.
     pub tokens: Tokens,
+    /// When they end, as far as the sources and the configuration tell.
     pub clocks: Clocks,
 }
-pub async fn read(_credential: &Credential) -> Result<TokenSet, Unreadable> {
-    Err(Unreadable)
+
+impl SecretSource {
+    /// The secret, without blanks around it, and when its file was last written.
+    ///
+    /// # Errors
+    /// When there is none, or what is there cannot be one.
+    pub async fn read(&self) -> Result<(Secret, Option<Timestamp>), Unreadable> {
+        match self.content().await? {
+            Content::Ready(secret) => Ok((secret, None)),
+            Content::Text(text, written) => Ok((bare(&text)?, written)),
+        }
+    }
+
+    /// What changes when a file changes; none for other sources and for a file that is not there.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        let Self::File(path) = self else { return None };
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Fingerprint { modified: metadata.modified().ok(), size: metadata.len(), inode: inode(&metadata) })
+    }
+
+    async fn content(&self) -> Result<Content, Unreadable> {
+        let (text, written) = match self {
+            Self::Inline(secret) => return Ok(Content::Ready(secret.clone())),
+            Self::File(path) => read_file(path).await?,
+            Self::Env(name) => match std::env::var(name) {
+                Ok(text) => (text, None),
+                Err(std::env::VarError::NotPresent) => return Err(Unreadable::NotSet),
+                Err(std::env::VarError::NotUnicode(_)) => return Err(Unreadable::NotText),
+            },
+            Self::Command(words) => (run(words).await?, None),
+        };
+        let trimmed = text.trim_start_matches('\u{feff}').trim();
+        if trimmed.is_empty() { Err(Unreadable::Empty) } else { Ok(Content::Text(trimmed.to_owned(), written)) }
+    }
 }
-pub type Fingerprint = u64;
+
+/// What a source gave.
+enum Content {
+    Ready(Secret),
+    Text(String, Option<Timestamp>),
+}
+
+async fn read_file(path: &Path) -> Result<(String, Option<Timestamp>), Unreadable> {
+    let trouble = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::NotFound => Unreadable::Missing,
+        std::io::ErrorKind::PermissionDenied => Unreadable::Denied,
+        kind => Unreadable::Io(kind),
+    };
+    // A pipe would be waited for without end: looked at before it is opened.
+    let metadata = tokio::fs::metadata(path).await.map_err(trouble)?;
+    if !metadata.is_file() {
+        return Err(Unreadable::NotAFile);
+    }
+    let written = metadata
+        .modified()
+        .ok()
+        .and_then(|t| t.duration_since(UNIX_EPOCH).ok())
+        .and_then(|d| i64::try_from(d.as_secs()).ok())
+        .and_then(Timestamp::from_unix);
+    let file = tokio::fs::File::open(path).await.map_err(trouble)?;
+    let bytes = bounded(file).await.map_err(trouble)??;
+    Ok((String::from_utf8(bytes).map_err(|_| Unreadable::NotText)?, written))
+}
+
+/// All that comes, unless it is too much.
+async fn bounded(from: impl AsyncRead + Unpin) -> std::io::Result<Result<Vec<u8>, Unreadable>> {
+    let mut bytes = Vec::new();
+    from.take(MAX_BYTES + 1).read_to_end(&mut bytes).await?;
+    Ok(if bytes.len() as u64 > MAX_BYTES { Err(Unreadable::TooLong) } else { Ok(bytes) })
+}
+
+/// What a program prints. It sees little of this process and is killed with the probe that waits for it.
+async fn run(words: &[String]) -> Result<String, Unreadable> {
+    let (program, arguments) = words.split_first().ok_or(Unreadable::NotStarted(std::io::ErrorKind::NotFound))?;
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    for name in ["PATH", "HOME"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    let mut child = command.spawn().map_err(|e| Unreadable::NotStarted(e.kind()))?;
+    let output = child.stdout.take().ok_or(Unreadable::Empty)?;
+    let work = async {
+        let bytes = bounded(output).await.map_err(|e| Unreadable::Io(e.kind()))??;
+        let status = child.wait().await.map_err(|e| Unreadable::Io(e.kind()))?;
+        if status.success() { String::from_utf8(bytes).map_err(|_| Unreadable::NotText) } else { Err(Unreadable::Failed(status.code())) }
+    };
+    tokio::time::timeout(COMMAND_TIME, work).await.unwrap_or(Err(Unreadable::TooSlow))
+}
+
+/// A secret that stands alone.
+fn bare(text: &str) -> Result<Secret, Unreadable> {
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) { Err(Unreadable::NotAToken) } else { Ok(Secret::new(text)) }
+}
+
+/// The tokens of a credential, as they are now.
+///
+/// # Errors
+/// When the token, or the second half of an OAuth 1.0a token, cannot be read.
+pub async fn read(credential: &Credential) -> Result<TokenSet, Unreadable> {
+    let mut set = match credential.token.content().await? {
+        Content::Ready(access) => TokenSet { tokens: only(access), clocks: Clocks::default() },
+        Content::Text(text, written) if text.starts_with('{') => response(&text, written)?,
+        Content::Text(text, _) => TokenSet { tokens: only(bare(&text)?), clocks: Clocks::default() },
+    };
+    if let Some(source) = &credential.token_secret {
+        set.tokens.secret = Some(source.read().await?.0);
+    }
+    let told = |instant: Option<Timestamp>| instant.map_or(Expiry::Unknown, Expiry::At);
+    set.clocks.access = set.clocks.access.or(told(credential.expires_at));
+    set.clocks.refresh = set.clocks.refresh.or(told(credential.refresh_expires_at));
+    if set.tokens.scopes.is_none() {
+        set.tokens.scopes.clone_from(&credential.scopes);
+    }
+    Ok(set)
+}
+
+fn only(access: Secret) -> Tokens {
+    Tokens { access, secret: None, refresh: None, scopes: None }
+}
+
+/// A token response (RFC 6749, section 5.1) as it was stored, with what the networks add to it.
+fn response(text: &str, written: Option<Timestamp>) -> Result<TokenSet, Unreadable> {
+    let Ok(Value::Object(object)) = serde_json::from_str(text) else { return Err(Unreadable::NoAccessToken) };
+    // TikTok's business API wraps the response.
+    let object = match object.get("data") {
+        Some(Value::Object(inner)) if !object.contains_key("access_token") => inner,
+        _ => &object,
+    };
+    let secret = |name: &str| object.get(name).and_then(Value::as_str).map(str::trim).filter(|t| !t.is_empty()).map(bare);
+    let access = secret("access_token").ok_or(Unreadable::NoAccessToken)??;
+    let said = first(object, &["issued_at", "created_at"]).and_then(parse::instant);
+    let issued = said.or(written);
+    let end = |at: &[&str], lasts: &[&str]| {
+        let instant = first(object, at).and_then(parse::instant);
+        let seconds = || first(object, lasts).and_then(parse::integer).filter(|s| *s > 0);
+        instant.or_else(|| Some(issued?.plus(seconds()?))).map_or(Expiry::Unknown, Expiry::At)
+    };
+    let clocks = Clocks {
+        access: end(&["expires_at"], &["expires_in"]),
+        refresh: end(&["refresh_token_expires_at", "refresh_expires_at"], &["refresh_token_expires_in", "refresh_expires_in"]),
+        data_access: Expiry::Unknown,
+        // The file's time is the token's only where the response counts from it.
+        issued: said.or_else(|| first(object, &["expires_in"]).and(written)),
+    };
+    let scopes = first(object, &["scope", "scopes"]).and_then(parse::scopes).filter(|s| !s.is_empty());
+    Ok(TokenSet { tokens: Tokens { access, secret: None, refresh: secret("refresh_token").transpose()?, scopes }, clocks })
+}
+
+fn first<'v>(object: &'v Map<String, Value>, names: &[&str]) -> Option<&'v Value> {
+    names.iter().find_map(|name| object.get(*name)).filter(|v| !v.is_null())
+}
+
+#[cfg(unix)]
+fn inode(metadata: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+#[cfg(not(unix))]
+fn inode(_metadata: &std::fs::Metadata) -> u64 {
+    0
+}
