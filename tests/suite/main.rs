@@ -2,4 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod conformance;
+mod exposition;
+mod golden;
+mod probing;
+mod prometheus;
 mod reading;
+mod secrets;

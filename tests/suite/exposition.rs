@@ -1,0 +1,197 @@
+//! The text of `/metrics`, from a snapshot made by hand at a fixed time.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use token_exporter::config;
+use token_exporter::exposition::{CHUNK, Cursor, Extent, FAMILIES, Format, SMALL_FAMILIES};
+use token_exporter::metrics::Metrics;
+use token_exporter::network::{Budget, Certainty, Clocks, Finding, RateLimit, Reset, Verdict};
+use token_exporter::reason::{Capability, Cause, Reason};
+use token_exporter::roster::Roster;
+use token_exporter::store::{Outcome, Snapshot, Store};
+use token_exporter::time::{Expiry, Timestamp};
+
+use crate::golden::assert_golden;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_unix(1_800_000_000 + seconds).expect("in range")
+}
+
+pub(crate) fn roster(yaml: &str) -> Arc<Roster> {
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file");
+    std::fs::write(file.path(), yaml).expect("written");
+    let config = config::load(&[file.path().to_owned()]).unwrap_or_else(|p| panic!("{p}"));
+    Arc::new(Roster::new(config, |_| true))
+}
+
+fn finding(verdict: Verdict, capabilities: &[(Capability, Reason)], scopes: &[(&'static str, bool)]) -> Finding {
+    Finding { verdict, capabilities: capabilities.to_vec(), scopes: scopes.to_vec() }
+}
+
+/// Accounts in each state that the exposition tells apart.
+fn snapshot() -> Snapshot {
+    let store = Store::default();
+    store.replace_roster(roster(include_str!("../golden/exposition.yaml")));
+    let applied = |credential: &str, outcome: Outcome| {
+        let roster = store.snapshot().roster;
+        let index = roster.credentials().iter().position(|c| c.config.id == credential).expect("a credential");
+        store.apply(index, &outcome).expect("applied");
+    };
+    let clocks = |access, refresh, data_access| Clocks { access, refresh, data_access, issued: Some(at(-86_400)) };
+    applied(
+        "jane",
+        Outcome {
+            at: at(-60),
+            findings: vec![
+                finding(
+                    Verdict::Valid,
+                    &[(Capability::Publish, Reason::Ok), (Capability::Inbox, Reason::MissingRole)],
+                    &[("pages_manage_posts", true), ("pages_messaging", false)],
+                ),
+                finding(
+                    Verdict::Invalid(Reason::NotAdmin, Certainty::Plain),
+                    &[(Capability::Publish, Reason::NotAdmin)],
+                    &[("pages_manage_posts", true)],
+                ),
+            ],
+            clocks: Some(clocks(Expiry::At(at(864_000)), Expiry::Unknown, Expiry::At(at(5_000_000)))),
+            limits: vec![RateLimit { bucket: "app_usage", budget: Budget::App, used: Some(0.28), reset: Some(Reset::After(600)) }],
+        },
+    );
+    applied(
+        "never",
+        Outcome {
+            at: at(-50),
+            findings: vec![finding(Verdict::Valid, &[(Capability::Publish, Reason::Ok)], &[])],
+            clocks: Some(Clocks { access: Expiry::Never, ..Clocks::default() }),
+            limits: vec![],
+        },
+    );
+    applied("unread", Outcome::undetermined(Cause::CredentialUnreadable, 1, at(-40)));
+    applied(
+        "late",
+        Outcome {
+            at: at(-30),
+            findings: vec![finding(
+                Verdict::Invalid(Reason::TokenExpired, Certainty::Plain),
+                &[(Capability::Publish, Reason::TokenExpired)],
+                &[],
+            )],
+            clocks: Some(clocks(Expiry::At(at(-3600)), Expiry::Unknown, Expiry::Unknown)),
+            limits: vec![],
+        },
+    );
+    store.snapshot()
+}
+
+fn render(snapshot: Snapshot, format: Format, extent: Extent) -> String {
+    let metrics = Metrics::new().expect("metrics");
+    metrics.sharded(0, 1);
+    let mut cursor = Cursor::new(snapshot, &metrics, at(0), format, extent);
+    let mut text = Vec::new();
+    while let Some(chunk) = cursor.next_chunk() {
+        assert!(chunk.len() < CHUNK + 8192, "a chunk of {} bytes", chunk.len());
+        text.extend_from_slice(&chunk);
+    }
+    String::from_utf8(text).expect("UTF-8")
+}
+
+/// What changes from run to run and from release to release does not belong into a golden file.
+fn steady(text: &str) -> String {
+    let passing = |line: &&str| !line.contains("process_") && !line.contains("token_exporter_build_info{");
+    text.lines().filter(passing).map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn both_formats_are_as_before() {
+    assert_golden("golden/metrics.txt", &steady(&render(snapshot(), Format::Text, Extent::Everything)));
+    assert_golden("golden/metrics.openmetrics.txt", &steady(&render(snapshot(), Format::OpenMetrics, Extent::Everything)));
+    assert_golden("golden/probe.txt", &render(snapshot(), Format::Text, Extent::Account(1)));
+}
+
+#[test]
+fn every_family_is_shown_and_no_other() {
+    let text = render(snapshot(), Format::Text, Extent::Everything);
+    let described = |name: &str| text.contains(&format!("# TYPE {name} "));
+    for name in FAMILIES.iter().map(|f| f.name).chain(SMALL_FAMILIES.iter().map(|f| f.name)) {
+        assert!(described(name), "{name} is not described");
+        assert!(text.contains(&format!("\n{name}{{")), "{name} has no sample");
+    }
+    for line in text.lines().filter(|l| !l.starts_with('#')) {
+        let name = line.split(['{', ' ']).next().unwrap_or("");
+        let family = ["_bucket", "_sum", "_count"].iter().find_map(|s| name.strip_suffix(s).filter(|n| described(n))).unwrap_or(name);
+        assert!(described(family), "{line} belongs to no family");
+    }
+}
+
+#[test]
+fn promtool_has_nothing_to_say() {
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool, from the package prometheus (tests/run installs it)");
+    let text = render(snapshot(), Format::Text, Extent::Everything);
+    promtool.stdin.take().expect("its input").write_all(text.as_bytes()).expect("written");
+    let output = promtool.wait_with_output().expect("its end");
+    assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn a_strict_openmetrics_parser_accepts_it() {
+    const READ: &str = "import sys\nfrom prometheus_client.openmetrics.parser import text_string_to_metric_families as read\n\
+                        print(sum(len(family.samples) for family in read(sys.stdin.read())))";
+    let mut python = Command::new("/usr/bin/python3")
+        .args(["-c", READ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("python3 (tests/run installs it)");
+    let text = render(snapshot(), Format::OpenMetrics, Extent::Everything);
+    python.stdin.take().expect("its input").write_all(text.as_bytes()).expect("written");
+    let output = python.wait_with_output().expect("its end");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read: usize = String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number");
+    assert_eq!(read, text.lines().filter(|l| !l.starts_with('#')).count());
+}
+
+#[test]
+fn a_scrape_sees_one_moment() {
+    let store = Store::default();
+    let pages: String = (0..2000)
+        .map(|i| format!("  - {{id: page-{i}, name: Page, network: facebook, credential: jane, external_id: \"{i}\"}}\n"))
+        .collect();
+    store.replace_roster(roster(&format!(
+        "apps: [{{id: a, network: facebook, client_id: \"1\", client_secret: sim-s}}]\n\
+         credentials: [{{id: jane, network: facebook, token: sim-t}}]\naccounts:\n{pages}"
+    )));
+    let outcome = |verdict| Outcome {
+        at: at(0),
+        findings: vec![finding(verdict, &[(Capability::Publish, Reason::Ok)], &[]); 2000],
+        clocks: None,
+        limits: vec![],
+    };
+    store.apply(0, &outcome(Verdict::Valid)).expect("applied");
+    let metrics = Metrics::new().expect("metrics");
+    let mut cursor = Cursor::new(store.snapshot(), &metrics, at(1), Format::Text, Extent::Everything);
+    let mut text = Vec::new();
+    let mut chunks = 0;
+    while let Some(chunk) = cursor.next_chunk() {
+        text.extend_from_slice(&chunk);
+        chunks += 1;
+        // The login is revoked while the scrape is under way.
+        if chunks == 2 {
+            store.apply(0, &outcome(Verdict::Invalid(Reason::AccessRevoked, Certainty::Plain))).expect("applied");
+        }
+    }
+    let text = String::from_utf8(text).expect("UTF-8");
+    assert!(chunks > 4);
+    assert_eq!(text.matches("reason=\"access_revoked\"").count(), 0, "half of a login shows as revoked");
+    let later = render(store.snapshot(), Format::Text, Extent::Everything);
+    assert_eq!(later.lines().filter(|l| l.starts_with("connection_valid{") && l.ends_with(" 0")).count(), 2000);
+}

@@ -1,0 +1,108 @@
+//! Every fixture case as a whole probe: YAML, token, network, HTTP client, simulator, and the finding at the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use token_exporter::demo;
+use token_exporter::fixtures::{Case, load};
+use token_exporter::http::Client;
+use token_exporter::network::{NetworkId, Verdict};
+use token_exporter::probe::Prober;
+use token_exporter::reason::Cause;
+use token_exporter::roster::Roster;
+use token_exporter::simulator::Simulator;
+use token_exporter::store::Outcome;
+use token_exporter::time::Timestamp;
+use tokio::net::TcpListener;
+
+use crate::reading::differences;
+
+/// A simulator of all networks on loopback, until the test ends.
+pub(crate) async fn simulator() -> (Arc<Simulator>, std::net::SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let address = listener.local_addr().expect("an address");
+    let simulator = Arc::new(Simulator::new(load().expect("fixtures")));
+    tokio::spawn(simulator.clone().serve(listener));
+    (simulator, address)
+}
+
+/// One probe of one case, through everything but the schedule.
+async fn probe(network: NetworkId, case: &Case, address: std::net::SocketAddr, timeout: Duration) -> Outcome {
+    let yaml = demo::single(network, case, address, Timestamp::now());
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file");
+    std::fs::write(file.path(), &yaml).expect("written");
+    let config = token_exporter::config::load(&[file.path().to_owned()]).unwrap_or_else(|p| panic!("{network}/{}: {p}\n{yaml}", case.name));
+    let prober = Prober::new(Client::new(timeout).expect("a client"), Arc::new(Roster::new(config, |_| true)));
+    prober.probe(&[0]).await.pop().expect("an outcome").1
+}
+
+/// The same, with everything on the way in its debug notation.
+pub(crate) async fn probe_and_show(network: NetworkId, case: &Case, address: std::net::SocketAddr) -> (Outcome, String) {
+    let yaml = demo::single(network, case, address, Timestamp::now());
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file");
+    std::fs::write(file.path(), &yaml).expect("written");
+    let config = token_exporter::config::load(&[file.path().to_owned()]).expect("a configuration");
+    let mut shown = format!("{config:?}");
+    let prober = Prober::new(Client::new(Duration::from_secs(10)).expect("a client"), Arc::new(Roster::new(config, |_| true)));
+    shown.push_str(&format!("{prober:?}"));
+    (prober.probe(&[0]).await.pop().expect("an outcome").1, shown)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_case_is_probed_as_expected() {
+    let (_simulator, address) = simulator().await;
+    let mut failures = Vec::new();
+    let mut probed = 0;
+    for fixtures in load().expect("fixtures") {
+        let network = fixtures.network;
+        for case in &fixtures.cases {
+            let made = |call: &String| network.description().calls.iter().any(|c| c.name == call);
+            if !case.answers.keys().all(made) {
+                continue;
+            }
+            let slow = case.answers.values().any(|a| a.fault.is_some());
+            let timeout = Duration::from_millis(if slow { 500 } else { 10_000 });
+            let now = Timestamp::now();
+            let outcome = probe(network, case, address, timeout).await;
+            let expect = case.probe.as_ref().unwrap_or(&case.expect);
+            probed += 1;
+            // The probe's markers were filled a moment before or after: clocks are compared in readings alone.
+            for finding in &outcome.findings {
+                for difference in differences(expect, finding, None, now) {
+                    failures.push(format!("{network}/{}: {difference}", case.name));
+                }
+            }
+        }
+    }
+    assert!(probed > 0, "nothing was probed");
+    assert!(failures.is_empty(), "{} of {probed} differ:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Whatever a network's answers are replaced with, trouble on the way says nothing about the token.
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_on_the_way_are_undetermined() {
+    let (_simulator, address) = simulator().await;
+    let expected = [
+        ("reset", vec![Cause::Connect]),
+        ("slow", vec![Cause::Timeout]),
+        ("cut_off", vec![Cause::UnexpectedAnswer, Cause::Connect]),
+        ("oversized", vec![Cause::UnexpectedAnswer, Cause::Timeout]),
+        ("gzip_bomb", vec![Cause::UnexpectedAnswer, Cause::Timeout]),
+    ];
+    for fixtures in load().expect("fixtures") {
+        let valid = fixtures.cases.iter().find(|c| c.name == "valid").expect("a valid case");
+        for (fault, causes) in &expected {
+            let case = fixtures.cases.iter().find(|c| c.name == format!("fault-{}", fault.replace('_', "-")));
+            let Some(case) = case else { continue };
+            let outcome = probe(fixtures.network, case, address, Duration::from_millis(1500)).await;
+            for finding in &outcome.findings {
+                let fits = matches!(finding.verdict, Verdict::Undetermined(cause) if causes.contains(&cause));
+                assert!(fits, "{} {fault}: {:?}", fixtures.network, finding.verdict);
+            }
+        }
+        // Nobody listens there.
+        let closed = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+        let outcome = probe(fixtures.network, valid, closed, Duration::from_secs(2)).await;
+        assert!(outcome.findings.iter().all(|f| f.verdict == Verdict::Undetermined(Cause::Connect)), "{}", fixtures.network);
+    }
+}

@@ -1,0 +1,97 @@
+//! The hunt for secrets: every fixture is played, and all output is searched for tokens, secrets and proofs.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use token_exporter::fixtures::load;
+use token_exporter::network::NetworkId;
+use token_exporter::secret::Secret;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::prometheus::{eventually, get, start_demo};
+
+/// What must not show: tokens, client and token secrets (all fixtures' begin alike), and what is made of them.
+fn secrets_in(text: &str) -> Option<&str> {
+    let proof = Secret::new("sim-client-secret");
+    let signs = ["sim-", "sim%2D", "c2ltLW", "oauth_signature", "appsecret_proof="];
+    let found = signs.iter().find_map(|sign| text.find(sign)).or_else(|| {
+        let known = NetworkId::all().map(|n| Secret::new(token_exporter::simulator::token(n, "valid", "1000001")).hmac_sha256_hex(&proof));
+        known.into_iter().find_map(|p| text.find(p.reveal()))
+    })?;
+    let start = found.saturating_sub(60);
+    Some(text.get(start..(found + 60).min(text.len())).unwrap_or("(a secret)"))
+}
+
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("unpoisoned").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Captured {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+#[test]
+fn no_fixture_brings_a_secret_into_logs_findings_or_debug_output() {
+    let captured = Captured::default();
+    let filter = tracing_subscriber::EnvFilter::new("off,token_exporter=trace");
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(captured.clone()).finish();
+    let mut output = String::new();
+    // One thread: the subscriber is this thread's.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    tracing::subscriber::with_default(subscriber, || {
+        runtime.block_on(async {
+            let (simulator, address) = crate::probing::simulator().await;
+            for fixtures in load().expect("fixtures") {
+                for case in &fixtures.cases {
+                    if case.answers.values().any(|a| a.fault.is_some()) {
+                        continue;
+                    }
+                    let (outcome, debug) = crate::probing::probe_and_show(fixtures.network, case, address).await;
+                    output.push_str(&format!("{outcome:?}\n{debug}\n"));
+                }
+            }
+            assert!(!simulator.requests().is_empty());
+        });
+    });
+    let logged = String::from_utf8_lossy(&captured.0.lock().expect("unpoisoned")).into_owned();
+    assert!(logged.contains("answered"), "trace messages are captured");
+    assert_eq!(secrets_in(&logged), None);
+    assert_eq!(secrets_in(&output), None);
+    assert!(secrets_in("Bearer sim-x").is_some(), "the hunt finds what it looks for");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_running_demo_shows_no_secret_anywhere() {
+    let (demo, address, log) = start_demo(&["--log.level", "trace"]);
+    let metrics = format!("http://{address}/metrics");
+    let text = eventually("every account was probed", std::time::Duration::from_secs(60), async || {
+        let text = get(&metrics).await?;
+        let probed = text.lines().filter(|l| l.starts_with("connection_last_probe_timestamp_seconds{")).count();
+        let accounts = text.lines().filter(|l| l.starts_with("connection_info{")).count();
+        (accounts > 0 && probed == accounts).then_some(text)
+    })
+    .await;
+    assert_eq!(secrets_in(&text), None);
+    for path in ["/", "/probe?account=facebook-valid", "/probe?account=sim", "/-/healthy", "/nowhere", "/metrics?x=1"] {
+        let page = get(&format!("http://{address}{path}")).await.unwrap_or_default();
+        assert_eq!(secrets_in(&page), None, "{path}");
+    }
+    drop(demo);
+    let log = log.join().expect("the log");
+    assert!(log.contains("answered"), "trace messages are captured: {log}");
+    assert_eq!(secrets_in(&log), None);
+}
