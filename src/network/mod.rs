@@ -46,6 +46,11 @@ pub trait Network: Sync {
         None
     }
 
+    /// Which of its APIs an answer comes from, where its shape tells: for answers that nobody says that of.
+    fn api_of(&self, _call: Option<&'static str>, _answer: &Answer) -> Option<&'static str> {
+        None
+    }
+
     /// How several questions travel in one call, where the network offers that.
     fn batch(&self) -> Option<&'static Batch> {
         None
