@@ -10,6 +10,7 @@ mod conclude;
 mod exchange;
 pub mod parse;
 mod reading;
+mod tiktok;
 
 pub use conclude::{Clocks, Finding, Known, Verdict, clocks, conclude};
 pub use exchange::{Answer, Auth, Body, Call, Method, OAuth1Keys, Param};
@@ -19,7 +20,7 @@ use crate::reason::{Capabilities, Capability, Cause, Reason};
 use crate::secret::Secret;
 
 /// Every network, in the order of the documentation. The one list.
-pub static NETWORKS: &[&dyn Network] = &[];
+pub static NETWORKS: &[&dyn Network] = &[&tiktok::TikTok];
 
 /// One network: what to ask it, and what its answers mean.
 pub trait Network: Sync {
