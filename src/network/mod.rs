@@ -8,9 +8,12 @@ use std::fmt;
 
 mod conclude;
 mod exchange;
+mod google;
+mod google_business;
 pub mod parse;
 mod reading;
 mod tiktok;
+mod youtube;
 
 pub use conclude::{Clocks, Finding, Known, Verdict, clocks, conclude};
 pub use exchange::{Answer, Auth, Body, Call, Method, OAuth1Keys, Param};
@@ -20,7 +23,7 @@ use crate::reason::{Capabilities, Capability, Cause, Reason};
 use crate::secret::Secret;
 
 /// Every network, in the order of the documentation. The one list.
-pub static NETWORKS: &[&dyn Network] = &[&tiktok::TikTok];
+pub static NETWORKS: &[&dyn Network] = &[&tiktok::TikTok, &youtube::YouTube, &google_business::GoogleBusiness];
 
 /// One network: what to ask it, and what its answers mean.
 pub trait Network: Sync {
