@@ -15,7 +15,7 @@ use super::google::{self, Fault, scopes};
 use super::{
     Answer, AppNeed, Call, CallInfo, Certainty, Description, Grant, Network, Reading, Refusal, Requirement, Says, Seen, Style, parse,
 };
-use crate::reason::{Capability, Cause, Reason};
+use crate::reason::{Capability, Reason};
 
 /// The network.
 pub(super) struct GoogleBusiness;
@@ -237,10 +237,14 @@ fn read_voice(call: Option<&'static str>, answer: &Answer) -> Option<Says> {
 fn read_resource(answer: &Answer) -> Option<Says> {
     let json = answer.json.as_object().filter(|_| answer.maybe_success())?;
     let named = |prefix: &str| json.get("name").and_then(Value::as_str).is_some_and(|n| n.starts_with(prefix));
+    if parse::boolean(&answer.json["metadata"]["hasVoiceOfMerchant"]) == Some(false) {
+        // Why it may not speak, only VoiceOfMerchantState tells.
+        return Some(Says::Nothing);
+    }
     if named("accounts/") || named("locations/") {
         return Some(Says::Accepted);
     }
     let lists = ["accounts", "locations", "admins", "accountAdmins", "reviews", "localPosts", "multiDailyMetricTimeSeries", "invitations"];
     let list = lists.iter().find_map(|name| json.get(*name)?.as_array())?;
-    Some(if list.is_empty() { Says::Undetermined(Cause::UnexpectedAnswer) } else { Says::Accepted })
+    Some(if list.is_empty() { Says::Nothing } else { Says::Accepted })
 }

@@ -268,7 +268,9 @@ impl Description {
     pub fn call(&self, text: &str) -> Option<&'static CallInfo> {
         let text = text.trim();
         let target = text.split_once(' ').map_or(text, |(_, rest)| rest.trim());
-        if let Some(exact) = self.calls.iter().find(|c| c.name.eq_ignore_ascii_case(target)) {
+        // "voiceOfMerchantState" and "voice_of_merchant_state" are the same name.
+        let folded = |name: &str| name.replace(['_', '-'], "").to_lowercase();
+        if let Some(exact) = self.calls.iter().find(|c| folded(c.name) == folded(target)) {
             return Some(exact);
         }
         let path = target.find("://").map_or(target, |at| {

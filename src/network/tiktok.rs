@@ -163,6 +163,7 @@ impl Network for TikTok {
             // Number or text: the two APIs differ in the type of their codes.
             _ if parse::integer(&json["code"]).is_some() => read_business(grant, answer),
             _ if json["code"].is_string() => read_v2(grant, answer, json),
+            _ if json["access_token"].is_string() && answer.maybe_success() => Some(read_grant(grant, json)),
             _ => None,
         }
     }
@@ -256,6 +257,12 @@ fn v2_code(code: &str) -> Option<Says> {
     })
 }
 
+/// The token response that every grant begins with: besides the token it tells the scopes that the person left on.
+fn read_grant(grant: &Grant<'_>, json: &Value) -> Reading {
+    let told: Vec<String> = parse::text(&json["open_id"]).into_iter().collect();
+    Reading { scopes: parse::scopes(&json["scope"]).map(Scopes::new), listed: strangers(grant, &told), ..Reading::accepted() }
+}
+
 /// Refusals of the token endpoint, which a probe never calls.
 fn read_oauth_error(error: &str, description: &str) -> Option<Says> {
     let said = |part| parse::contains(description, part);
@@ -343,7 +350,7 @@ fn business_code(code: i64, message: &str) -> Option<Says> {
             _ => app(),
         }),
         40001 | 40002 if said("permission") && said("advertiser") => Says::Refused(Refusal::plain(Reason::MissingRole).of_account()),
-        40001 => refused(Reason::MissingPermission),
+        40001 => about_token().unwrap_or(refused(Reason::MissingPermission)),
         40002 if said("exist") && said("deleted") => Says::Refused(Refusal::plain(Reason::PageUnavailable).of_account()),
         40002 if auth_code => app(),
         40002 => about_token().unwrap_or(app()),
