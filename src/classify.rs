@@ -109,8 +109,10 @@ pub fn classify(payload: &Payload, now: Timestamp) -> Result<(Finding, Clocks, N
             })
             .collect::<Result<_, _>>()?,
     };
+    let answer = answer(payload)?;
+    let call = payload.call.as_deref().and_then(|text| description.call(text)).map(|c| c.name);
     let api = match context.api.as_deref() {
-        None => description.apis.first().copied().unwrap_or(""),
+        None => network.network().api_of(call, &answer).or(description.apis.first().copied()).unwrap_or(""),
         Some(api) if description.apis.contains(&api) || description.apis.is_empty() => api,
         Some(api) => return Err(bad("context.api", format!("\"{api}\" is not one of {}", description.apis.join(", ")))),
     };
@@ -130,8 +132,6 @@ pub fn classify(payload: &Payload, now: Timestamp) -> Result<(Finding, Clocks, N
     let tokens = Tokens { access: Secret::new(""), secret: None, refresh: None, scopes: parse::scopes(&context.scopes) };
     let grant = Grant { style: Style { api, oauth1 }, app: &app, tokens: &tokens, accounts: &accounts };
 
-    let answer = answer(payload)?;
-    let call = payload.call.as_deref().and_then(|text| description.call(text)).map(|c| c.name);
     let reading = read_answer(network.network(), &grant, &[], call, Some(0), &answer);
     let seen = [Seen { call: call.unwrap_or("other"), about: Some(0), reading }];
     let known = Known {

@@ -9,6 +9,8 @@ use std::fmt;
 mod bluesky;
 mod conclude;
 mod exchange;
+mod google;
+mod google_business;
 mod linkedin;
 mod mastodon;
 mod oauth2;
@@ -16,7 +18,9 @@ pub mod parse;
 mod pinterest;
 mod reading;
 mod standard;
+mod tiktok;
 mod x;
+mod youtube;
 
 pub use conclude::{Clocks, Finding, Known, Verdict, clocks, conclude};
 pub use exchange::{Answer, Auth, Body, Call, Method, OAuth1Keys, Param};
@@ -27,9 +31,13 @@ use crate::secret::Secret;
 
 /// Every network, in the order of the documentation. The one list.
 #[rustfmt::skip] // a line each
+#[rustfmt::skip] // a line each
 pub static NETWORKS: &[&dyn Network] = &[
     &linkedin::LinkedIn,
+    &tiktok::TikTok,
     &x::X,
+    &youtube::YouTube,
+    &google_business::GoogleBusiness,
     &pinterest::Pinterest,
     &bluesky::Bluesky,
     &mastodon::Mastodon,
@@ -58,6 +66,11 @@ pub trait Network: Sync {
 
     /// A reason that holds for an account whatever the network answers: its API is gone, say.
     fn foregone(&self, _kind: &str) -> Option<Reason> {
+        None
+    }
+
+    /// Which of its APIs an answer comes from, where its shape tells: for answers that nobody says that of.
+    fn api_of(&self, _call: Option<&'static str>, _answer: &Answer) -> Option<&'static str> {
         None
     }
 
@@ -274,7 +287,9 @@ impl Description {
     pub fn call(&self, text: &str) -> Option<&'static CallInfo> {
         let text = text.trim();
         let target = text.split_once(' ').map_or(text, |(_, rest)| rest.trim());
-        if let Some(exact) = self.calls.iter().find(|c| c.name.eq_ignore_ascii_case(target)) {
+        // "voiceOfMerchantState" and "voice_of_merchant_state" are the same name.
+        let folded = |name: &str| name.replace(['_', '-'], "").to_lowercase();
+        if let Some(exact) = self.calls.iter().find(|c| folded(c.name) == folded(target)) {
             return Some(exact);
         }
         let path = target.find("://").map_or(target, |at| {

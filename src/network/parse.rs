@@ -130,6 +130,15 @@ pub fn same_identity(configured: Option<&str>, told: &[String]) -> Option<bool> 
     comparable.then_some(false)
 }
 
+/// Whether a configured id is surely none of those told, besides what [`same_identity`] can say: `is_id` knows the
+/// form of a network's own ids, so that a configured name is never held against a told id.
+pub fn other_identity(configured: &str, told: &[String], is_id: impl Fn(&str) -> bool) -> bool {
+    match same_identity(Some(configured), told) {
+        Some(same) => !same,
+        None => is_id(configured) && told.iter().any(|id| is_id(id)),
+    }
+}
+
 /// One challenge of a `WWW-Authenticate` header.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Challenge {

@@ -71,6 +71,10 @@ fn trouble_at_the_network_is_undetermined() {
             (200, json!("\u{feff}  "), None),
             (418, json!({"short": "stout"}), None),
         ] {
+            // Google leaves out what is false: an empty VoiceOfMerchantState is an answer, of an unverified location.
+            if key == "voice_of_merchant_state" && status == 200 && body == json!({}) {
+                continue;
+            }
             let found = verdict(fixtures, key, Some(status), body.clone());
             match cause {
                 Some(cause) => assert_eq!(found, Verdict::Undetermined(cause), "{name}/{key}: {status} {body}"),

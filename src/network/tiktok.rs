@@ -1,0 +1,392 @@
+//! TikTok: two unrelated APIs, whose tokens are not interchangeable.
+//!
+//! *login_kit* (Login Kit, Display and Content Posting, `open.tiktokapis.com/v2`): asks `user/info` for `open_id` alone,
+//! since any further field needs a further scope. *business* (Accounts API, `business-api.tiktok.com/open_api/v1.3`): asks
+//! `token_info`, which tells the granted scopes, and then reads the account. Neither tells when a token ends, and both
+//! answer an expired and a revoked token alike. Both can send their errors with status 200, so codes decide.
+//!
+//! Sources: TikTok for Developers "Error Handling", "OAuth Error Handling", "Get User Info", "Query Creator Info",
+//! "Get Post Status", "Webhook Events", "Scopes"; API for Business "Accounts API"; airbytehq/airbyte
+//! `source-tiktok-marketing` tests (codes 40105, 40100); gitroomhq/postiz-app and chatwoot/chatwoot TikTok clients.
+
+use serde_json::Value;
+
+use super::{
+    Answer, AppNeed, Auth, Body, Call, CallInfo, Description, Facts, Grant, Listed, Network, Reading, Refusal, Requirement, Says, Scopes,
+    Seen, Style, parse,
+};
+use crate::reason::{Capability, Cause, Reason};
+
+/// The network.
+pub(super) struct TikTok;
+
+const LOGIN_KIT: &str = "login_kit";
+const BUSINESS: &str = "business";
+const BUSINESS_HOST: &str = "https://business-api.tiktok.com";
+
+static DESCRIPTION: Description = Description {
+    name: "tiktok",
+    aliases: &[],
+    title: "TikTok",
+    apis: &[LOGIN_KIT, BUSINESS],
+    app: AppNeed::Optional,
+    kinds: &["profile"],
+    carries: &[],
+    api_version: None,
+    calls: &[
+        CallInfo {
+            name: "user_info",
+            method: "GET",
+            url: "https://open.tiktokapis.com/v2/user/info/",
+            tells: "login_kit: whether the token lives, and whose it is",
+            cost: "1 of 600 requests a minute and app",
+        },
+        CallInfo {
+            name: "token_info",
+            method: "POST",
+            url: "https://business-api.tiktok.com/open_api/v1.3/tt_user/token_info/get/",
+            tells: "business: whether the token lives, whose it is, and its scopes",
+            cost: "1 of 40 requests a minute and account",
+        },
+        CallInfo {
+            name: "business_get",
+            method: "GET",
+            url: "https://business-api.tiktok.com/open_api/v1.3/business/get/",
+            tells: "business: whether the account can be read with it",
+            cost: "1 of 40 requests a minute and account",
+        },
+    ],
+    steps: &[
+        (
+            Reason::AccessRevoked,
+            &[
+                "Ask whether the removal was meant: TikTok lists apps under Settings and privacy, Security & permissions, Apps and services permissions.",
+                "If not, log in at tiktok.com to see that the account is not banned, then reconnect it and accept every permission.",
+            ],
+        ),
+        (
+            Reason::TokenInvalid,
+            &[
+                "Log in at tiktok.com with the connected account and deal with any notice: TikTok answers alike for removed access, a banned account and a lapsed login.",
+                "Reconnect the account.",
+            ],
+        ),
+        (
+            Reason::TokenExpired,
+            &[
+                "Reconnect the account. Do not delete it: planned posts would go with it.",
+                "TikTok's access lasts hours and is renewed by the product: if it stopped long before the yearly reconnection, ask the operator about the renewal.",
+            ],
+        ),
+        (
+            Reason::MissingPermission,
+            &["Reconnect the account and leave every switch on TikTok's permission page on: each can be switched off there."],
+        ),
+        (
+            Reason::AccountRestricted,
+            &[
+                "Open the TikTok app: Settings and privacy, Support, Account check (or the notice in the inbox) shows the restriction and the way to appeal.",
+                "Post again after it has ended; reconnecting does not lift it.",
+            ],
+        ),
+        (
+            Reason::AccountSuspended,
+            &["Open the TikTok app and appeal from the notice about the ban.", "Reconnect the account once it is restored."],
+        ),
+        (
+            Reason::MissingRole,
+            &[
+                "Ask an admin of the advertiser account to give the connecting person access: TikTok Business Center, Users, Members.",
+                "Refresh the connection afterwards.",
+            ],
+        ),
+        (
+            Reason::WrongAccount,
+            &[
+                "Log out at tiktok.com, log in with the right account, and reconnect: TikTok connects whichever account the browser is logged in to.",
+            ],
+        ),
+    ],
+};
+
+// Publishing needs user.info.basic as well. Every app has it, and the probe itself proves it: it is not asked for here.
+static PUBLISH: Requirement = Requirement { scopes: &[&["video.publish", "video.upload"]], roles: &[] };
+static ANALYTICS: Requirement = Requirement { scopes: &[&["video.list"], &["user.info.stats"]], roles: &[] };
+static BUSINESS_ANALYTICS: Requirement =
+    Requirement { scopes: &[&["user.insights", "user.info.stats"], &["video.insights", "video.list"]], roles: &[] };
+static BUSINESS_INBOX: Requirement = Requirement {
+    scopes: &[
+        &["comment.list", "comment.list.manage", "message.list.read", "message.list.manage"],
+        &["comment.list.manage", "message.list.send", "message.list.manage"],
+    ],
+    roles: &[],
+};
+static BUSINESS_ADS: Requirement = Requirement { scopes: &[&["biz.spark.auth"]], roles: &[] };
+
+impl Network for TikTok {
+    fn description(&self) -> &'static Description {
+        &DESCRIPTION
+    }
+
+    fn requirement(&self, style: Style<'_>, _kind: &str, capability: Capability) -> Option<&'static Requirement> {
+        match (capability, style.api == BUSINESS) {
+            (Capability::Publish, _) => Some(&PUBLISH),
+            (Capability::Analytics, false) => Some(&ANALYTICS),
+            (Capability::Analytics, true) => Some(&BUSINESS_ANALYTICS),
+            (Capability::Inbox, true) => Some(&BUSINESS_INBOX),
+            (Capability::Ads, true) => Some(&BUSINESS_ADS),
+            (Capability::Inbox | Capability::Ads, false) => None,
+        }
+    }
+
+    fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
+        if grant.style.api == BUSINESS { next_of_business(grant, seen) } else { next_of_login_kit(grant, seen) }
+    }
+
+    fn read(
+        &self,
+        grant: &Grant<'_>,
+        _seen: &[Seen],
+        _call: Option<&'static str>,
+        _about: Option<usize>,
+        answer: &Answer,
+    ) -> Option<Reading> {
+        let json = &answer.json;
+        if json["event"] == "authorization.removed" {
+            return Some(removed(json));
+        }
+        match &json["error"] {
+            error @ Value::Object(_) => read_v2(grant, answer, error),
+            Value::String(error) => v2_code(error)
+                .or_else(|| read_oauth_error(error, json["error_description"].as_str().unwrap_or_default()))
+                .map(Reading::says),
+            // Number or text: the two APIs differ in the type of their codes.
+            _ if parse::integer(&json["code"]).is_some() => read_business(grant, answer),
+            _ if json["code"].is_string() => read_v2(grant, answer, json),
+            _ if json["access_token"].is_string() && answer.maybe_success() => Some(read_grant(grant, json)),
+            _ => None,
+        }
+    }
+
+    fn api_of(&self, call: Option<&'static str>, answer: &Answer) -> Option<&'static str> {
+        let business = !answer.json["error"].is_object() && parse::integer(&answer.json["code"]).is_some();
+        let asked = matches!(call, Some("token_info" | "business_get"));
+        Some(if business || asked { BUSINESS } else { LOGIN_KIT })
+    }
+}
+
+fn next_of_login_kit(grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
+    let user_info =
+        Call::get("user_info", "https://open.tiktokapis.com", "/v2/user/info/").query("fields", "open_id").bearer(&grant.tokens.access);
+    if seen.is_empty() { vec![user_info] } else { Vec::new() }
+}
+
+fn next_of_business(grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
+    let app = &grant.app.client_id;
+    let business_get = |id: &str| {
+        let call = Call::get("business_get", BUSINESS_HOST, "/open_api/v1.3/business/get/")
+            .query("business_id", id.to_owned())
+            .query("fields", r#"["username"]"#)
+            .auth(Auth::Header("Access-Token", grant.tokens.access.clone()));
+        vec![call]
+    };
+    let configured = grant.accounts.first().and_then(|a| a.external_id);
+    match seen {
+        [] if app.is_empty() => configured.map(business_get).unwrap_or_default(),
+        [] => {
+            let body = Body::Json(vec![("app_id", app.clone().into()), ("access_token", (&grant.tokens.access).into())]);
+            vec![Call::post("token_info", BUSINESS_HOST, "/open_api/v1.3/tt_user/token_info/get/", body)]
+        }
+        [Seen { call: "token_info", reading, .. }] if reading.says == Says::Accepted => {
+            // A healthy token without any right to the profile is not held against it.
+            let open = reading.scopes.as_ref().is_none_or(|s| s.granted.iter().any(|name| name.starts_with("user.info.")));
+            // What the token itself says it belongs to, before what is configured.
+            let id = reading.facts.parent.as_deref().or(configured);
+            id.filter(|_| open).map(business_get).unwrap_or_default()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The open API: `error` as an object, or the same fields at the top as the documentation prints them.
+fn read_v2(grant: &Grant<'_>, answer: &Answer, error: &Value) -> Option<Reading> {
+    let code = error["code"].as_str().unwrap_or_default();
+    let data = &answer.json["data"];
+    if code.eq_ignore_ascii_case("spam_risk_user_banned_from_posting") {
+        return Some(banned_from_posting());
+    }
+    if !code.eq_ignore_ascii_case("ok") {
+        return v2_code(code).map(Reading::says);
+    }
+    if !answer.maybe_success() {
+        return None;
+    }
+    if let Some(reading) = publish_failure(data) {
+        return Some(reading);
+    }
+    let user = &data["user"];
+    let told: Vec<String> =
+        [&user["open_id"], &user["union_id"], &user["username"], &data["creator_username"]].into_iter().filter_map(parse::text).collect();
+    Some(Reading { says: accepted_unless_empty(data), listed: strangers(grant, &told), ..Reading::default() })
+}
+
+/// TikTok bars the account from posting through any product; all else goes on.
+fn banned_from_posting() -> Reading {
+    Reading { lost: vec![(Capability::Publish, Reason::AccountRestricted)], ..Reading::accepted() }
+}
+
+/// The codes of the open API other than `ok`.
+fn v2_code(code: &str) -> Option<Says> {
+    Some(match code.to_lowercase().as_str() {
+        "access_token_invalid" => Says::Refused(Refusal::expired_or_revoked()),
+        "scope_not_authorized" | "scope_permission_missed" => refused(Reason::MissingPermission),
+        "rate_limit_exceeded" | "spam_risk_too_many_posts" | "spam_risk_too_many_pending_share" | "spam_risk" => {
+            Says::Undetermined(Cause::RateLimited)
+        }
+        "internal_error" | "internal" => Says::Undetermined(Cause::ServerError),
+        // The app's own limits and requests.
+        "reached_active_user_cap"
+        | "unaudited_client_can_only_post_to_private_accounts"
+        | "url_ownership_unverified"
+        | "privacy_level_option_mismatch"
+        | "app_version_check_failed"
+        | "invalid_params"
+        | "invalid_param"
+        | "invalid_file_upload" => app(),
+        _ => return None,
+    })
+}
+
+/// The token response that every grant begins with: besides the token it tells the scopes that the person left on.
+fn read_grant(grant: &Grant<'_>, json: &Value) -> Reading {
+    let told: Vec<String> = parse::text(&json["open_id"]).into_iter().collect();
+    Reading { scopes: parse::scopes(&json["scope"]).map(Scopes::new), listed: strangers(grant, &told), ..Reading::accepted() }
+}
+
+/// Refusals of the token endpoint, which a probe never calls.
+fn read_oauth_error(error: &str, description: &str) -> Option<Says> {
+    let said = |part| parse::contains(description, part);
+    Some(match error.to_lowercase().as_str() {
+        // A code that was used up says nothing about the grant.
+        "invalid_grant" if said("authorization code") || said("auth code") || said("code verifier") || said("code_verifier") => app(),
+        "invalid_grant" | "invalid_token" => Says::Refused(Refusal::expired_or_revoked()),
+        "invalid_client" | "unauthorized_client" | "invalid_request" | "unsupported_grant_type" | "invalid_scope" => app(),
+        "server_error" | "temporarily_unavailable" => Says::Undetermined(Cause::ServerError),
+        "too_many_requests" | "slow_down" => Says::Undetermined(Cause::RateLimited),
+        _ => return None,
+    })
+}
+
+/// The status of an earlier post can tell what became of the access.
+fn publish_failure(data: &Value) -> Option<Reading> {
+    match data["fail_reason"].as_str().or(data["reason"].as_str())? {
+        "auth_removed" => Some(Reading::refused(Refusal::plain(Reason::AccessRevoked))),
+        "spam_risk_user_banned_from_posting" => Some(banned_from_posting()),
+        "spam_risk_too_many_posts" | "spam_risk_too_many_pending_share" => Some(Reading::undetermined(Cause::RateLimited)),
+        _ => None,
+    }
+}
+
+/// A webhook event: the one place where TikTok says why an access ended.
+fn removed(event: &Value) -> Reading {
+    // `content` is JSON inside a text.
+    let inner: Value = event["content"].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let code = parse::integer(&inner["reason"]).or_else(|| parse::integer(&event["content"]["reason"]));
+    Reading::refused(Refusal::plain(match code {
+        Some(2) => Reason::AccountDeactivated,
+        // The person's age.
+        Some(3) => Reason::AccountRestricted,
+        Some(4) => Reason::AccountSuspended,
+        // By the person, by the developer, or unknown: the access is gone in any case.
+        _ => Reason::AccessRevoked,
+    }))
+}
+
+/// The API for Business: `code` is a number, 0 is the only success, whatever the status.
+fn read_business(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
+    let json = &answer.json;
+    let code = parse::integer(&json["code"])?;
+    if code != 0 {
+        return business_code(code, json["message"].as_str().unwrap_or_default()).map(Reading::says);
+    }
+    if !answer.maybe_success() {
+        return None;
+    }
+    let data = &json["data"];
+    if let Some(reading) = publish_failure(data) {
+        return Some(reading);
+    }
+    let creator = parse::text(&data["creator_id"]);
+    let told: Vec<String> = [&data["creator_id"], &data["open_id"], &data["username"]].into_iter().filter_map(parse::text).collect();
+    Some(Reading {
+        says: accepted_unless_empty(data),
+        scopes: parse::scopes(&data["scope"]).map(Scopes::new),
+        listed: strangers(grant, &told),
+        facts: Facts { parent: creator, ..Facts::default() },
+        ..Reading::default()
+    })
+}
+
+/// The codes of the API for Business. The official list could not be read; the lists in circulation contradict one
+/// another, so a text that names the cause goes before a code of the disputed range.
+fn business_code(code: i64, message: &str) -> Option<Says> {
+    let said = |part| parse::contains(message, part);
+    let expired_or_revoked = Says::Refused(Refusal::expired_or_revoked());
+    let token = said("access token") || said("access_token") || said("refresh token") || said("refresh_token");
+    let dead = match (said("expired"), said("incorrect") || said("revoked")) {
+        (true, false) => Some(refused(Reason::TokenExpired)),
+        (_, true) => Some(expired_or_revoked),
+        (false, false) => None,
+    };
+    let about_token = || dead.filter(|_| token);
+    let auth_code = said("auth code") || said("auth_code") || said("authorization code");
+    Some(match code {
+        40100 | 40133 | 51021 => Says::Undetermined(Cause::RateLimited),
+        40105 if auth_code => app(),
+        40105 => about_token().unwrap_or(expired_or_revoked),
+        40101..=40119 if auth_code => app(),
+        40101..=40119 => about_token().unwrap_or(match code {
+            40102 | 40103 | 40107 => expired_or_revoked,
+            _ => app(),
+        }),
+        40001 | 40002 if said("permission") && said("advertiser") => Says::Refused(Refusal::plain(Reason::MissingRole).of_account()),
+        40001 => about_token().unwrap_or(refused(Reason::MissingPermission)),
+        40002 if said("exist") && said("deleted") => Says::Refused(Refusal::plain(Reason::PageUnavailable).of_account()),
+        40002 if auth_code => app(),
+        40002 => about_token().unwrap_or(app()),
+        50000..=50999 => Says::Undetermined(Cause::ServerError),
+        _ if said("too many requests") || said("qps limit") || said("rate limit") => Says::Undetermined(Cause::RateLimited),
+        _ => return about_token(),
+    })
+}
+
+/// An empty list proves nothing; any other success was given to a living token.
+fn accepted_unless_empty(data: &Value) -> Says {
+    let mut lists = data.as_object().into_iter().flatten().filter_map(|(_, v)| v.as_array()).peekable();
+    let only_empty = lists.peek().is_some() && lists.all(Vec::is_empty);
+    let identified =
+        ["open_id", "creator_id", "username", "creator_username", "publish_id", "access_token"].iter().any(|n| !data[*n].is_null());
+    if data.is_null() || (only_empty && !identified) { Says::Nothing } else { Says::Accepted }
+}
+
+/// The configured accounts that the token does not belong to.
+fn strangers(grant: &Grant<'_>, told: &[String]) -> Vec<Listed> {
+    let ids = grant.accounts.iter().filter_map(|a| a.external_id).filter(|id| parse::other_identity(id, told, is_open_id));
+    let wrong = || Facts { refused: Some(Refusal::plain(Reason::WrongAccount).of_account()), ..Facts::default() };
+    ids.map(|id| Listed { external_id: id.to_owned(), facts: wrong() }).collect()
+}
+
+/// Open ids begin like this or are UUIDs. Names change, and must not be held against an id.
+fn is_open_id(id: &str) -> bool {
+    let long = id.len() >= 20 && (id.starts_with("-000") || id.starts_with("_000"));
+    let parts: Vec<usize> = id.split('-').map(str::len).collect();
+    long || parts == [8, 4, 4, 4, 12]
+}
+
+fn refused(reason: Reason) -> Says {
+    Says::Refused(Refusal::plain(reason))
+}
+
+fn app() -> Says {
+    Says::Undetermined(Cause::AppMisconfigured)
+}
