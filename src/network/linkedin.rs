@@ -1,13 +1,15 @@
 //! LinkedIn: the token is introspected, then the person's roles at the pages (or the person itself) are read.
 //!
 //! Introspection is a POST that only reads; it tells state, end and scopes. It decides: ordinary calls answer
-//! healthy fresh tokens with 65601 "revoked" now and then (omniauth-linkedin-openid issue 6 and threads
-//! since 2017), so what they say against a token that introspection calls active does not count.
+//! healthy fresh tokens with 65601 "revoked" now and then (jclusso/omniauth-linkedin-openid issue 6,
+//! decioferreira/omniauth-linkedin-oauth2 issues 17 and 81, tomasvotava/fastapi-sso issue 196), so what they say against a token that introspection calls active does not count.
 //! The role list is asked without filters, so that it holds revoked rows, too.
 //!
 //! Facts: Microsoft Learn, "Token Introspection", "Refresh Tokens with OAuth 2.0", "Organization Access Control by
 //! Role", "API Error Handling", "API Rate Limiting" and "Versioning"; LinkedIn's earlier public draft of introspection
-//! (milliseconds, `expires_in` for an instant, `member_restricted`); real answers in linkedin-developers/linkedin-api-python-client issues 49 and 66, omniauth-linkedin-oauth2 issues 17 and 81, PipedreamHQ/pipedream issue 21823.
+//! (milliseconds, `expires_in` for an instant, `member_restricted`); real answers in linkedin-developers/linkedin-api-python-client
+//! issue 49, linkedin-developers/linkedin-api-js-client issue 35, PipedreamHQ/pipedream issue 21823, xcarpentier/react-native-linkedin
+//! issue 80.
 //!
 //! What a read-only probe cannot see: a restricted member (no documented answer names one) and the spent daily
 //! allowance of other calls. There are no rate headers; quotas end at midnight UTC.
@@ -198,7 +200,17 @@ impl Network for LinkedIn {
         let active = seen.iter().any(|s| s.call == INTROSPECT && s.reading.says == Says::Accepted);
         if let Some(fault) = Fault::find(answer) {
             let reading = fault.judge(grant, call, about)?;
-            return Some(if active && call != Some(INTROSPECT) { in_the_light_of_introspection(reading) } else { reading });
+            return Some(match answer.status {
+                // Whatever stands in it: a limit and a fault at LinkedIn say nothing about the account.
+                Some(429) if reading.refusal().is_some() => Reading::undetermined(Cause::RateLimited),
+                Some(500..) if reading.refusal().is_some() => Reading::undetermined(Cause::ServerError),
+                _ if active && call != Some(INTROSPECT) => in_the_light_of_introspection(reading),
+                _ => reading,
+            });
+        }
+        if answer.is(426) || answer.is(401) && call == Some(INTROSPECT) {
+            // A version that is over, or a wrong secret: documented by the status alone.
+            return Some(Reading::undetermined(Cause::AppMisconfigured));
         }
         introspection(grant.app, answer)
             .or_else(|| list(grant, seen, about, active, answer))
@@ -334,19 +346,23 @@ impl Fault {
         } else if token && says("revoked") {
             Reading::refused(Refusal::ambiguous(Reason::AccessRevoked))
         } else if token && (says("has expired") || says("is expired") || says("token expired") || says("expired access token")) {
-            Reading::refused(Refusal::plain(Reason::TokenExpired))
-        } else if says("invalid access token") || says("unable to verify access token") {
+            // By text alone: fresh tokens were told so, too.
+            Reading::refused(Refusal::ambiguous(Reason::TokenExpired))
+        } else if ["invalid access token", "unable to verify access token", "token is invalid", "invalid token"].iter().any(|p| says(p)) {
             Reading::refused(Refusal::ambiguous(Reason::TokenInvalid))
         } else if says("member_restricted") || says("member is restricted") {
             Reading::refused(Refusal::ambiguous(Reason::AccountRestricted))
-        } else if says("client authentication failed") || says("client_id") || says("client_secret") {
-            Reading::undetermined(Cause::AppMisconfigured)
-        } else if says("a version must be present") || says("requested version") && says("not active") {
+        } else if says("client authentication failed")
+            || says("client_id")
+            || says("client_secret")
+            || says("a version must be present")
+            || says("requested version") && says("not active")
+        {
             Reading::undetermined(Cause::AppMisconfigured)
         } else if says("throttle limit") || says("level throttle") {
             Reading::undetermined(Cause::RateLimited)
         } else if says("admin_only") {
-            Reading::refused(Refusal::plain(Reason::NotAdmin).of_account())
+            self.not_admin(grant, about)
         } else if says("insufficient permissions to perform") {
             Reading::refused(Refusal::plain(Reason::MissingRole).of_account())
         } else if says("not enough permissions")
@@ -358,6 +374,21 @@ impl Fault {
         } else {
             return None;
         })
+    }
+
+    /// One page is closed to the person. The answer names it, and it may be another than the one that is meant: a
+    /// single lost page ends a whole list.
+    fn not_admin(&self, grant: &Grant<'_>, about: Option<usize>) -> Reading {
+        let refused = Refusal::plain(Reason::NotAdmin).of_account();
+        let named = self.text.split_once("urn:li:organization:").map(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next());
+        let Some(page) = named.flatten().filter(|id| !id.is_empty()) else { return Reading::refused(refused) };
+        if grant.account(about).is_some_and(|a| a.external_id.is_none()) {
+            return Reading::refused(refused);
+        }
+        let lost = page_ids(grant).filter(|id| bare(id) == page);
+        let facts = Facts { refused: Some(refused), ..Facts::default() };
+        let listed = lost.map(|id| Listed { external_id: id.to_owned(), facts: facts.clone() }).collect();
+        Reading { listed, ..Reading::undetermined(Cause::UnexpectedAnswer) }
     }
 
     /// A permission is missing: for the one capability behind the refused resource if the account needs others, too.
@@ -414,7 +445,7 @@ fn introspection(app: &App, answer: &Answer) -> Option<Reading> {
             let issued_to = parse::text(&json["client_id"]);
             let foreign = issued_to.is_some_and(|id| !app.client_id.is_empty() && id != app.client_id);
             // A two-legged token is the app's own: no member stands behind it.
-            let two_legged = json["auth_type"].as_str().is_some_and(|t| t.eq_ignore_ascii_case("2L"));
+            let two_legged = json["auth_type"].as_str().is_some_and(|t| t.eq_ignore_ascii_case("2L")) && json["scope"].is_null();
             if foreign {
                 Says::Refused(Refusal::plain(Reason::TokenInvalid))
             } else if two_legged {
@@ -439,7 +470,10 @@ fn introspection(app: &App, answer: &Answer) -> Option<Reading> {
 fn list(grant: &Grant<'_>, seen: &[Seen], about: Option<usize>, active: bool, answer: &Answer) -> Option<Reading> {
     let rows = answer.json["elements"].as_array().filter(|_| answer.maybe_success())?;
     if rows.iter().any(|row| row["role"].is_string() && page(row).is_some()) || rows.is_empty() && active {
-        return Some(page_roles(grant, seen, about, rows, &answer.json["paging"]));
+        let reading = page_roles(grant, seen, about, rows, &answer.json["paging"]);
+        // A part of the list alone, without the role that counts: the rest would tell.
+        let silent = reading.more.is_some() && !active && reading.listed.iter().all(|l| l.external_id.starts_with(UNFINISHED));
+        return Some(if silent { Reading::says(Says::Nothing) } else { reading });
     }
     if rows.is_empty() {
         // Alone it does not even show that the right list was asked for.
@@ -527,11 +561,12 @@ fn page_ids<'a>(grant: &'a Grant<'_>) -> impl Iterator<Item = &'a str> {
 fn next_start(rows: usize, paging: &Value) -> Option<i64> {
     let rows = i64::try_from(rows).ok().filter(|n| *n > 0)?;
     let next = parse::integer(&paging["start"]).unwrap_or(0).saturating_add(rows);
-    let more = match (parse::integer(&paging["total"]), parse::integer(&paging["count"])) {
-        _ if paging["links"].as_array().is_some_and(|links| links.iter().any(|l| l["rel"].as_str() == Some("next"))) => true,
-        (Some(total), _) => next < total,
-        (None, Some(count)) => count > 0 && rows >= count,
-        (None, None) => false,
+    let more = match (paging["links"].as_array(), parse::integer(&paging["total"]), parse::integer(&paging["count"])) {
+        // Rest.li links the next part whenever there may be one.
+        (Some(links), ..) => links.iter().any(|l| l["rel"].as_str() == Some("next")),
+        (None, Some(total), _) => next < total,
+        (None, None, Some(count)) => count > 0 && rows >= count,
+        (None, None, None) => false,
     };
     more.then_some(next)
 }
@@ -571,4 +606,69 @@ fn other_success(call: Option<&'static str>, answer: &Answer) -> Option<Reading>
     let made = answer.is(201) && ["x-restli-id", "x-linkedin-id"].iter().any(|name| answer.header(name).is_some());
     let found = parse::text(&answer.json["id"]).is_some_and(|id| !id.is_empty());
     (made || found).then(Reading::accepted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::{Account, Clocks, Known, NetworkId, Tokens, Verdict, conclude, read_answer};
+    use crate::reason::Capabilities;
+    use crate::time::Timestamp;
+    use serde_json::json;
+
+    fn rows(role: &str, page: u32, start: usize, more: bool) -> Value {
+        let links = if more { json!([{"rel": "next", "href": "/rest/organizationAcls"}]) } else { json!([]) };
+        json!({
+            "paging": {"start": start, "count": 1, "links": links},
+            "elements": [{"role": role, "organization": format!("urn:li:organization:{page}"), "state": "APPROVED"}],
+        })
+    }
+
+    /// What a probe says about the pages 7 and 8 when the role list comes in these parts.
+    fn probe(parts: &[Value]) -> Vec<Verdict> {
+        let Some(network) = NetworkId::from_name("linkedin") else { return Vec::new() };
+        let account = |id| Account { network, kind: "organization", external_id: Some(id), needs: Capabilities::DEFAULT };
+        let accounts = [account("7"), account("urn:li:organization:8")];
+        let app =
+            App { client_id: "app".into(), client_secret: Some(Secret::new("s")), api_version: "202609".into(), endpoints: Vec::new() };
+        let tokens = Tokens { access: Secret::new("t"), secret: None, refresh: None, scopes: None };
+        let grant = Grant { style: Style { api: "", oauth1: false }, app: &app, tokens: &tokens, accounts: &accounts };
+        let mut seen: Vec<Seen> = Vec::new();
+        let mut parts = parts.iter();
+        while let Some(call) = LinkedIn.next(&grant, &seen).pop() {
+            let json = if call.name == INTROSPECT { Some(json!({"active": true})) } else { parts.next().cloned() };
+            let answer = json.map_or(Answer { status: Some(503), ..Answer::default() }, |json| Answer {
+                status: Some(200),
+                json,
+                ..Answer::default()
+            });
+            seen.push(Seen {
+                call: call.name,
+                about: None,
+                reading: read_answer(&LinkedIn, &grant, &seen, Some(call.name), None, &answer),
+            });
+        }
+        let known = Known { now: Timestamp::now(), clocks: Clocks::default(), auto_refresh: false, grace: 0 };
+        conclude(&grant, &seen, &known).into_iter().map(|f| f.verdict).collect()
+    }
+
+    #[test]
+    fn a_role_list_counts_when_it_is_complete() {
+        use super::super::Certainty::Plain;
+        let no = |reason| Verdict::Invalid(reason, Plain);
+        let all = [rows("ANALYST", 7, 0, true), rows("CONTENT_ADMINISTRATOR", 7, 1, true), rows("ANALYST", 8, 2, false)];
+        assert_eq!(probe(&all), [Verdict::Valid, no(Reason::MissingRole)]);
+        assert_eq!(probe(&[rows("ANALYST", 5, 0, true), rows("ADMINISTRATOR", 8, 1, false)]), [no(Reason::NotAdmin), Verdict::Valid]);
+        let cut = probe(&all[..1]);
+        assert!(cut.iter().all(|v| *v == Verdict::Undetermined(Cause::ServerError)), "{cut:?}");
+    }
+
+    #[test]
+    fn a_token_of_another_app_is_told() {
+        let answer = Answer { json: json!({"active": true, "client_id": "other"}), ..Answer::default() };
+        let app = App { client_id: "app".into(), ..App::default() };
+        let refusal = introspection(&app, &answer).and_then(|r| r.refusal());
+        assert_eq!(refusal.and_then(|r| r.reason), Some(Reason::TokenInvalid));
+        assert_eq!(introspection(&App::default(), &answer).map(|r| r.says), Some(Says::Accepted));
+    }
 }

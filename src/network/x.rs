@@ -5,8 +5,9 @@
 //! response only. X charges for user reads, so nothing else is asked while all is well.
 //!
 //! Facts: docs.x.com, "Response Codes and Errors", "Rate limits", "OAuth 2.0 Authorization Code Flow with PKCE" and
-//! "Authenticated User Access" (Ads API); real answers in plhery/node-twitter-api-v2 issues 265, 425, 475 and 553,
-//! jsha/blocktogether issue 146, xdevplatform/bookmarks-search issue 10, xdevplatform/samples issues 150 and 160.
+//! "Authenticated User Access" (Ads API); real answers in plhery/node-twitter-api-v2 issues 265, 425 and 493,
+//! jsha/blocktogether issue 146, akrherz/iembot issue 156, nextcloud/integration_twitter issue 25, xdevplatform/bookmarks-search
+//! issue 10, xdevplatform/samples issue 58, xdevplatform/xdk issue 25.
 //!
 //! What a read-only probe cannot see: a spam filter that refuses posts, and a spent allowance for posts.
 
@@ -143,7 +144,13 @@ impl Network for X {
     }
 
     fn read(&self, grant: &Grant<'_>, seen: &[Seen], call: Option<&'static str>, about: Option<usize>, answer: &Answer) -> Option<Reading> {
-        let reading = interpret(grant, call, about, answer)?;
+        let reading = interpret(grant, call, about, answer).or_else(|| by_bare_status(answer))?;
+        // Whatever stands in it: a limit and a fault at X say nothing about the account.
+        let reading = match answer.status {
+            Some(420 | 429) if reading.refusal().is_some() => Reading::undetermined(Cause::RateLimited),
+            Some(500..) if reading.refusal().is_some() => Reading::undetermined(Cause::ServerError),
+            _ => reading,
+        };
         let breaks_tie = call == Some(TIE_BREAKER) && seen.iter().any(|s| s.call == ME);
         Some(if breaks_tie { break_tie(reading) } else { reading })
     }
@@ -210,6 +217,16 @@ fn interpret(grant: &Grant<'_>, call: Option<&'static str>, about: Option<usize>
     readings.into_iter().next()
 }
 
+/// What an answer without a readable body can still mean.
+fn by_bare_status(answer: &Answer) -> Option<Reading> {
+    match answer.status {
+        // The app's wallet is empty.
+        Some(402) => Some(Reading::undetermined(Cause::AppMisconfigured)),
+        Some(420) => Some(Reading::undetermined(Cause::RateLimited)),
+        _ => None,
+    }
+}
+
 /// One error, in whichever of X's shapes: a problem of v2, a coded error of v1.1, a text.
 struct Problem {
     code: Option<i64>,
@@ -231,7 +248,7 @@ fn problems(answer: &Answer) -> Vec<Problem> {
     collect(&answer.json, answer.status, &mut found);
     let text = answer.text.trim();
     // Cut-off JSON and pages of a gateway tell nothing reliable.
-    if !text.is_empty() && text.len() < 300 && !text.starts_with(['{', '[', '<', '"']) && !answer.status.is_some_and(|s| s < 400) {
+    if !text.is_empty() && text.len() < 300 && !text.starts_with(['{', '[', '<', '"']) && answer.status.is_none_or(|s| s >= 400) {
         found.push(Problem::from_text(text, answer.status));
     }
     found
@@ -264,7 +281,7 @@ fn collect(value: &Value, status: Option<u16>, found: &mut Vec<Problem>) {
 
 /// Whether the place of data holds an error: some clients log answers with that wrapping.
 fn is_problem(data: &Value) -> bool {
-    data.get("id").is_none() && (data.get("errors").is_some() || data.get("title").is_some() && data.get("status").is_some())
+    data.get("id").is_none() && (data.get("errors").is_some() || data.get("title").is_some() && data.get("detail").is_some())
 }
 
 impl Problem {
@@ -341,6 +358,8 @@ const TITLES: &[(&str, &str)] = &[
     ("client forbidden", "client-forbidden"),
     ("developer app that is attached to a project", "client-forbidden"),
     ("oauth1 app permissions", "oauth1-permissions"),
+    ("unauthorized_client", "client-forbidden"),
+    ("invalid_client", "client-forbidden"),
     ("unsupported authentication", "unsupported-authentication"),
     ("application-only is forbidden", "unsupported-authentication"),
 ];
@@ -380,7 +399,7 @@ impl Asked<'_> {
             64 => Reading::refused(Refusal::plain(Reason::AccountSuspended)),
             63 if self.is_own(problem) => Reading::refused(Refusal::plain(Reason::AccountSuspended)),
             34 | 50 if self.is_own(problem) => Reading::refused(Refusal::ambiguous(Reason::AccountDeactivated)),
-            // About somebody who was looked up.
+            // About somebody who was looked up (nextcloud/integration_twitter issue 25 saw it pass by itself).
             34 | 50 | 63 => Reading::undetermined(Cause::UnexpectedAnswer),
             87 | 220 => Reading::refused(Refusal::plain(Reason::MissingPermission)),
             93 => self.lacking(Capability::Inbox),
@@ -408,6 +427,10 @@ impl Asked<'_> {
             "unsupported-authentication" | "app-suspended" | "client-forbidden" | "credits" | "credits-depleted" => {
                 Reading::undetermined(Cause::AppMisconfigured)
             }
+            // An own id that is looked up, as its owner's page would be.
+            "resource-not-found" if problem.text.contains("could not find user") && !self.own && self.is_own(problem) => {
+                Reading::refused(Refusal::ambiguous(Reason::AccountDeactivated))
+            }
             "usage-capped" | "rate-limit-exceeded" => Reading::undetermined(Cause::RateLimited),
             _ => return None,
         })
@@ -429,7 +452,9 @@ impl Asked<'_> {
     fn by_status(&self, problem: &Problem) -> Option<Reading> {
         let blank = matches!(problem.kind.as_str(), "" | "about:blank");
         let says = |word: &str| problem.title.eq_ignore_ascii_case(word);
-        Some(match problem.status {
+        // The problem's own words hold where a status is missing or belongs to a wrapping success.
+        let status = problem.status.filter(|s| *s >= 400);
+        Some(match status {
             Some(401) if problem.kind == "about:blank" || says("unauthorized") => self.bare_refusal(),
             None if blank && says("unauthorized") => self.bare_refusal(),
             // The one 403 without a code that is known to mean a missing scope.
@@ -527,4 +552,34 @@ fn success(asked: &Asked<'_>, answer: &Answer) -> Option<Reading> {
         }
     }
     Some(reading)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Timestamp;
+    use http::{HeaderMap, HeaderValue};
+
+    #[test]
+    fn limits_are_told_by_headers() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("x-rate-limit-limit", "75"),
+            ("x-rate-limit-remaining", "60"),
+            ("x-rate-limit-reset", "1795000000"),
+            ("x-app-limit-24hour-limit", "500"),
+            ("x-app-limit-24hour-remaining", "0"),
+            ("x-user-limit-24hour-limit", "many"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        let reset = Timestamp::from_unix(1_795_000_000).map(Reset::At);
+        assert_eq!(
+            X.limits(&Answer { headers, ..Answer::default() }),
+            [
+                RateLimit { bucket: "15min", budget: Budget::Grant, used: Some(1.0 - 60.0 / 75.0), reset },
+                RateLimit { bucket: "app-24hour", budget: Budget::App, used: Some(1.0), reset: None },
+            ]
+        );
+    }
 }
