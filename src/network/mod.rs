@@ -32,6 +32,7 @@ use crate::secret::Secret;
 /// Every network, in the order of the documentation. The one list.
 #[rustfmt::skip] // a line each
 #[rustfmt::skip] // a line each
+#[rustfmt::skip] // a line each
 pub static NETWORKS: &[&dyn Network] = &[
     &linkedin::LinkedIn,
     &tiktok::TikTok,
