@@ -8,8 +8,12 @@ use std::fmt;
 
 mod conclude;
 mod exchange;
+mod facebook;
+mod instagram;
+mod meta;
 pub mod parse;
 mod reading;
+mod threads;
 
 pub use conclude::{Clocks, Finding, Known, Verdict, clocks, conclude};
 pub use exchange::{Answer, Auth, Body, Call, Method, OAuth1Keys, Param};
@@ -19,7 +23,7 @@ use crate::reason::{Capabilities, Capability, Cause, Reason};
 use crate::secret::Secret;
 
 /// Every network, in the order of the documentation. The one list.
-pub static NETWORKS: &[&dyn Network] = &[];
+pub static NETWORKS: &[&dyn Network] = &[&facebook::Facebook, &instagram::Instagram, &threads::Threads];
 
 /// One network: what to ask it, and what its answers mean.
 pub trait Network: Sync {
