@@ -86,8 +86,6 @@ macro_rules! reasons {
 use FixedBy::{Connector, Operator, PageAdmin};
 use Reconnecting::{DoesNotHelp, Helps, HelpsAfterSteps};
 
-const DAY: Duration = Duration::from_secs(86_400);
-
 reasons! {
     /// The connection works.
     Ok = "ok" {
@@ -271,9 +269,6 @@ impl fmt::Display for Reason {
         f.write_str(self.label())
     }
 }
-
-/// How long Facebook and Instagram want people to wait after a security check.
-pub const WAIT_AFTER_META_CHECK: Duration = DAY;
 
 /// What to do about a reason at a network, in order.
 pub fn advice(reason: Reason, network: NetworkId) -> &'static [&'static str] {

@@ -40,6 +40,18 @@ impl Secret {
         Self::new(format!("{text}{}", self.reveal()))
     }
 
+    /// Texts and secrets in a row, as one secret: a request that carries tokens inside its body.
+    #[must_use]
+    pub fn concat<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Self {
+        Self::new(parts.into_iter().fold(String::new(), |text, part| text + part.reveal()))
+    }
+
+    /// Percent-encoded for use as a parameter inside another text.
+    #[must_use]
+    pub fn percent_encoded(&self) -> Self {
+        Self::new(crate::network::parse::encode(self.reveal()))
+    }
+
     /// Hexadecimal HMAC-SHA256 of this secret under `key`: Meta's `appsecret_proof`.
     #[must_use]
     pub fn hmac_sha256_hex(&self, key: &Secret) -> Self {

@@ -142,8 +142,17 @@ fn weigh(i: usize, account: &Account<'_>, seen: &[Seen], known: &Known) -> Verdi
         .or_else(|| trouble(&|c| matches!(c, Cause::AppMisconfigured | Cause::ClockSkew)))
         .or_else(|| of(Certainty::Ambiguous).map(|r| resolve(r, known)))
         .or_else(|| trouble(&|_| true))
-        .or_else(|| said().any(|s| s.reading.says == Says::Accepted).then_some(Verdict::Valid))
+        .or_else(|| said().any(|s| s.reading.says == Says::Accepted).then(|| accepted(known)))
         .unwrap_or(Verdict::Undetermined(Cause::UnexpectedAnswer))
+}
+
+/// An accepted token works, unless its access to data has run out: Meta goes on calling such a token valid.
+fn accepted(known: &Known) -> Verdict {
+    if known.clocks.data_access.at().is_some_and(|t| t <= known.now) {
+        Verdict::Invalid(Reason::DataAccessExpired, Certainty::Plain)
+    } else {
+        Verdict::Valid
+    }
 }
 
 /// Expired or revoked? Many networks answer both alike; the known expiry decides.

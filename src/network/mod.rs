@@ -9,15 +9,19 @@ use std::fmt;
 mod bluesky;
 mod conclude;
 mod exchange;
+mod facebook;
 mod google;
 mod google_business;
+mod instagram;
 mod linkedin;
 mod mastodon;
+mod meta;
 mod oauth2;
 pub mod parse;
 mod pinterest;
 mod reading;
 mod standard;
+mod threads;
 mod tiktok;
 mod x;
 mod youtube;
@@ -33,7 +37,11 @@ use crate::secret::Secret;
 #[rustfmt::skip] // a line each
 #[rustfmt::skip] // a line each
 #[rustfmt::skip] // a line each
+#[rustfmt::skip] // a line each
 pub static NETWORKS: &[&dyn Network] = &[
+    &facebook::Facebook,
+    &instagram::Instagram,
+    &threads::Threads,
     &linkedin::LinkedIn,
     &tiktok::TikTok,
     &x::X,
