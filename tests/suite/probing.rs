@@ -6,9 +6,9 @@ use std::time::Duration;
 use token_exporter::demo;
 use token_exporter::fixtures::{Case, load};
 use token_exporter::http::Client;
-use token_exporter::network::{NetworkId, Verdict};
+use token_exporter::network::{NetworkId, Style, Verdict};
 use token_exporter::probe::Prober;
-use token_exporter::reason::Cause;
+use token_exporter::reason::{Capability, Cause};
 use token_exporter::roster::Roster;
 use token_exporter::simulator::Simulator;
 use token_exporter::store::Outcome;
@@ -48,6 +48,17 @@ pub(crate) async fn probe_and_show(network: NetworkId, case: &Case, address: std
     (prober.probe(&[0]).await.pop().expect("an outcome").1, shown)
 }
 
+/// Whether a probe makes the case's calls, and a configuration allows its needs.
+pub(crate) fn can_be_probed(network: NetworkId, case: &Case) -> bool {
+    let context = &case.context;
+    let description = network.description();
+    let api = context.api.as_deref().or(description.apis.first().copied()).unwrap_or("");
+    let style = Style { api, oauth1: context.auth.as_deref() == Some("oauth1") };
+    let kind = context.kind.as_deref().or(description.kinds.first().copied()).unwrap_or("");
+    let offered = |need: &String| Capability::from_label(need).is_some_and(|c| network.network().requirement(style, kind, c).is_some());
+    case.answers.keys().all(|call| description.calls.iter().any(|c| c.name == call)) && context.needs.iter().flatten().all(offered)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_case_is_probed_as_expected() {
     let (_simulator, address) = simulator().await;
@@ -56,8 +67,7 @@ async fn every_case_is_probed_as_expected() {
     for fixtures in load().expect("fixtures") {
         let network = fixtures.network;
         for case in &fixtures.cases {
-            let made = |call: &String| network.description().calls.iter().any(|c| c.name == call);
-            if !case.answers.keys().all(made) {
+            if !can_be_probed(network, case) {
                 continue;
             }
             let slow = case.answers.values().any(|a| a.fault.is_some());

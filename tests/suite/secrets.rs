@@ -57,7 +57,7 @@ fn no_fixture_brings_a_secret_into_logs_findings_or_debug_output() {
             let (simulator, address) = crate::probing::simulator().await;
             for fixtures in load().expect("fixtures") {
                 for case in &fixtures.cases {
-                    if case.answers.values().any(|a| a.fault.is_some()) {
+                    if case.answers.values().any(|a| a.fault.is_some()) || !crate::probing::can_be_probed(fixtures.network, case) {
                         continue;
                     }
                     let (outcome, debug) = crate::probing::probe_and_show(fixtures.network, case, address).await;

@@ -1,0 +1,18 @@
+# The same commands that CI and the README use.
+.PHONY: run test lint fmt golden
+
+run: ## The demo, with nothing set up
+	cargo run --release -- demo
+
+test: ## Every test, with what they need installed
+	tests/run
+
+lint:
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+
+fmt:
+	cargo fmt
+
+golden: ## Accept what people read as it is now; look at the difference before committing it
+	UPDATE_GOLDEN=1 cargo test
