@@ -124,7 +124,7 @@ impl SecretSource {
                 Err(std::env::VarError::NotPresent) => return Err(Unreadable::NotSet),
                 Err(std::env::VarError::NotUnicode(_)) => return Err(Unreadable::NotText),
             },
-            Self::Command(words) => (run(words).await?, None),
+            Self::Command(words) => (run(words, COMMAND_TIME).await?, None),
         };
         let trimmed = text.trim_start_matches('\u{feff}').trim();
         if trimmed.is_empty() { Err(Unreadable::Empty) } else { Ok(Content::Text(trimmed.to_owned(), written)) }
@@ -167,7 +167,7 @@ async fn bounded(from: impl AsyncRead + Unpin) -> std::io::Result<Result<Vec<u8>
 }
 
 /// What a program prints. It sees little of this process and is killed with the probe that waits for it.
-async fn run(words: &[String]) -> Result<String, Unreadable> {
+async fn run(words: &[String], limit: Duration) -> Result<String, Unreadable> {
     let (program, arguments) = words.split_first().ok_or(Unreadable::NotStarted(std::io::ErrorKind::NotFound))?;
     let mut command = Command::new(program);
     command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
@@ -183,7 +183,7 @@ async fn run(words: &[String]) -> Result<String, Unreadable> {
         let status = child.wait().await.map_err(|e| Unreadable::Io(e.kind()))?;
         if status.success() { String::from_utf8(bytes).map_err(|_| Unreadable::NotText) } else { Err(Unreadable::Failed(status.code())) }
     };
-    tokio::time::timeout(COMMAND_TIME, work).await.unwrap_or(Err(Unreadable::TooSlow))
+    tokio::time::timeout(limit, work).await.unwrap_or(Err(Unreadable::TooSlow))
 }
 
 /// A secret that stands alone.
@@ -257,4 +257,15 @@ fn inode(metadata: &std::fs::Metadata) -> u64 {
 #[cfg(not(unix))]
 fn inode(_metadata: &std::fs::Metadata) -> u64 {
     0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_that_hangs_is_stopped() {
+        let words = ["sleep".to_owned(), "60".to_owned()];
+        assert_eq!(run(&words, Duration::from_millis(50)).await, Err(Unreadable::TooSlow));
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`load`] reads every file, reports every problem in one go, and resolves all references: whoever holds a
 //! [`Config`] need not check anything again. The way there: `yaml` makes a tree that knows its places, `read`
-//! takes typed values from it, `validate` puts them together, `problem` says what is wrong. Nothing here
+//! takes typed values from it, `values` the compound ones, `validate` puts them together, `problem` says what is wrong. Nothing here
 //! talks to a network or reads a secret.
 
 use std::collections::HashSet;
@@ -20,6 +20,7 @@ use crate::token::SecretSource;
 mod problem;
 mod read;
 mod validate;
+mod values;
 mod yaml;
 
 pub use problem::{At, Problem, Problems, Warning, WarningKind};
@@ -289,19 +290,26 @@ fn account_files(documents: &[Document<'_>], main: &[PathBuf], patterns: &mut Ve
             let escaped = glob::Pattern::escape(&directory.to_string_lossy());
             let pattern =
                 if Path::new(text).is_absolute() { text.to_owned() } else { Path::new(&escaped).join(text).to_string_lossy().into_owned() };
-            let Ok(matches) = glob::glob(&pattern) else {
+            // Editors keep their locks and copies beside a file, with a dot in front.
+            let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
+            let Ok(matches) = glob::glob_with(&pattern, options) else {
                 item.problem(out, "is not a pattern of file names like accounts.d/*.yml");
                 return;
             };
-            let before = files.len();
             let mut any = false;
-            for path in matches.filter_map(Result::ok).filter(|path| !path.is_dir()) {
-                any = true;
-                if known.insert(identity(&path)) {
-                    files.push(path);
+            for path in matches {
+                match path {
+                    Ok(path) if path.is_file() => {
+                        any = true;
+                        if known.insert(identity(&path)) {
+                            files.push(path);
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(e) => out.problem(e.path(), None, String::new(), why_unreadable(e.error())),
                 }
             }
-            if !any && files.len() == before {
+            if !any {
                 item.warning(out, WarningKind::NoFiles, "matches no file");
             }
             patterns.push(pattern);

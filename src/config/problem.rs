@@ -125,9 +125,21 @@ impl Findings {
         }
     }
 
-    /// Whether looking for near misses among many names is still worth its time.
-    pub(super) fn few(&self) -> bool {
-        self.problems.list.len() < 100
+    /// ` (did you mean "mastodon"?)` where there is a near miss, else `; known are …` where the list is short.
+    pub(super) fn hint<'c>(&self, text: &str, candidates: impl Iterator<Item = &'c str> + Clone) -> String {
+        // Looking for near misses takes time, the more candidates the more.
+        let worth_it = if candidates.clone().nth(100).is_some() { 100 } else { MAX_LISTED };
+        if self.problems.list.len() >= worth_it {
+            return String::new();
+        }
+        if let Some(near) = nearest(text, candidates.clone()) {
+            return format!(" (did you mean {}?)", shown(near));
+        }
+        let known: Vec<&str> = candidates.take(31).collect();
+        if known.is_empty() || known.len() > 30 || known.iter().any(|name| looks_secret(name)) {
+            return String::new();
+        }
+        format!("; known are {}", known.join(", "))
     }
 
     /// The problems in the order of `files`, if there are any.
@@ -242,19 +254,6 @@ fn distance(a: &[char], b: &[char]) -> usize {
         before = std::mem::replace(&mut last, row);
     }
     last[b.len()]
-}
-
-/// `(did you mean "mastodon"?)` where there is a near miss, else `; known are …` where the list is short.
-pub(super) fn hint<'c>(text: &str, candidates: impl Iterator<Item = &'c str> + Clone) -> String {
-    if let Some(near) = nearest(text, candidates.clone()) {
-        return format!(" (did you mean {}?)", shown(near));
-    }
-    let mut known: Vec<&str> = candidates.take(31).collect();
-    if known.is_empty() || known.len() > 30 || known.iter().any(|name| looks_secret(name)) {
-        return String::new();
-    }
-    known.dedup();
-    format!("; known are {}", known.join(", "))
 }
 
 #[cfg(test)]

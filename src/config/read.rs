@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
-use super::problem::{At, Findings, hint, shown, shown_key};
+use super::problem::{At, Findings, shown, shown_key};
 use super::problem::{WarningKind, looks_secret};
 use super::yaml::{Key, Node, Value};
 use crate::secret::Secret;
@@ -83,18 +83,19 @@ impl<'a> Cursor<'a> {
         matches!(self.node.value, Value::List(_))
     }
 
-    /// The mapping, after a look at its keys: none twice, none unknown.
+    /// The mapping, after a look at its keys: none twice, none unknown. Nothing where keys are merged in, for then
+    /// it is unknown what it holds.
     pub(super) fn fields(&'a self, known: &[&str], out: &mut Findings) -> Option<Fields<'a>> {
         let fields = self.any_fields(out)?;
         for (key, _) in fields.entries.iter().filter(|(key, _)| !known.contains(&&*key.text)) {
             let message = if key.text == "<<" {
                 "merge keys are not supported; write the keys out, or give an alias for a whole value (labels: *team)".to_owned()
             } else {
-                format!("unknown key{}", hint(&key.text, known.iter().copied()))
+                format!("unknown key{}", out.hint(&key.text, known.iter().copied()))
             };
             out.problem(self.file, Some(key.at), Trail::Key(&self.trail, &key.text).to_string(), message);
         }
-        Some(fields)
+        (!fields.entries.iter().any(|(key, _)| key.text == "<<")).then_some(fields)
     }
 
     /// The mapping as it is, if it is one.
@@ -179,7 +180,7 @@ impl<'a> Cursor<'a> {
         let text = self.scalar(out, "a single word")?;
         let found = parse(text);
         if found.is_none() {
-            self.problem(out, format!("{} is not known{}", shown(text), hint(text, known.iter().copied())));
+            self.problem(out, format!("{} is not known{}", shown(text), out.hint(text, known.iter().copied())));
         }
         found
     }
@@ -243,6 +244,16 @@ impl<'a> Cursor<'a> {
         };
         if url.scheme() == "http" && !local {
             self.problem(out, "is not encrypted: expected https:// (http:// is for this machine only: 127.0.0.1, [::1], localhost)");
+            return None;
+        }
+        Some(url)
+    }
+
+    /// What takes the place of scheme, host and prefix of a network's addresses.
+    pub(super) fn base_url(&self, out: &mut Findings) -> Option<Url> {
+        let url = self.endpoint(out)?;
+        if url.query().is_some() || url.fragment().is_some() {
+            self.problem(out, "holds a ? or #; expected scheme, host and perhaps the beginning of a path");
             return None;
         }
         Some(url)

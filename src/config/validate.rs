@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Duration;
 
-use super::problem::{At, Findings, WarningKind, hint, shown};
-use super::read::{Cursor, Fields, SecretKeys, is_name};
+use super::problem::{At, Findings, WarningKind, shown};
+use super::read::{Cursor, Fields, SecretKeys};
+use super::values::{
+    Offer, SECOND, YEAR, addresses, default_api, default_schedule, labels, labels_of, needs, network, purpose, rate_limit, schedule, scopes,
+};
 use super::yaml::{Node, Value};
-use super::{Account, App, Config, Credential, Global, Notice, RateLimit, ScheduleRule};
-use crate::network::parse::split_scopes;
+use super::{Account, App, Config, Credential, Global};
 use crate::network::{AppNeed, NetworkId, Style};
 use crate::reason::{Capabilities, Capability, Use};
-use crate::time::parse_duration;
 
 /// A file's tree.
 pub(super) struct Document<'t> {
@@ -77,45 +78,6 @@ const CLIENT_SECRET: SecretKeys = SecretKeys(&["client_secret_file", "client_sec
 const TOKEN: SecretKeys = SecretKeys(&["token_file", "token_env", "token", "token_command"]);
 const TOKEN_SECRET: SecretKeys = SecretKeys(&["token_secret_file", "token_secret_env", "token_secret", "token_secret_command"]);
 
-/// So many labels may an account have of its own: each is repeated on every alert.
-const MAX_LABELS: usize = 32;
-/// How long the name of a label may be.
-const MAX_LABEL_NAME: usize = 64;
-
-/// Labels that metrics and alerts have already, or that Prometheus and Alertmanager set.
-const RESERVED_LABELS: &[&str] = &[
-    "account",
-    "network",
-    "name",
-    "kind",
-    "use",
-    "external_id",
-    "credential",
-    "app",
-    "connected_by",
-    "notify",
-    "reconnect_url",
-    "reason",
-    "capability",
-    "scope",
-    "clock",
-    "notice",
-    "cause",
-    "bucket",
-    "severity",
-    "alertname",
-    "alertstate",
-    "job",
-    "instance",
-    "le",
-    "quantile",
-];
-
-const SECOND: Duration = Duration::from_secs(1);
-const DAY: Duration = Duration::from_secs(86_400);
-/// Nothing that this program waits for is further away.
-const YEAR: Duration = Duration::from_secs(365 * 86_400);
-
 /// Where an id was first used, and what it stands for; none where that has problems of its own.
 struct Known<'d> {
     file: &'d Path,
@@ -126,7 +88,7 @@ struct Known<'d> {
 /// Reads section by section.
 pub(super) struct Validator<'o, 'd> {
     out: &'o mut Findings,
-    /// Whether what is not found is not there: false when a file could not be read.
+    /// Whether what is not found is not there. It may be when a file, a list or an id could not be read.
     complete: bool,
     config: Config,
     apps: BTreeMap<String, Known<'d>>,
@@ -178,7 +140,7 @@ impl<'o, 'd> Validator<'o, 'd> {
             }
         }
         self.config.schedule = default_schedule();
-        self.only_once(main(), "schedule", Self::schedule);
+        self.only_once(main(), "schedule", |this, cursor| this.config.schedule = schedule(cursor, this.out));
         self.unused();
         self.config
     }
@@ -188,6 +150,7 @@ impl<'o, 'd> Validator<'o, 'd> {
         let root = Cursor::root(document.path, &document.root);
         let Some(fields) = root.entries() else { return };
         if let Some(list) = fields.get(section) {
+            self.complete &= list.is_list();
             for item in list.items(self.out) {
                 take(self, &item);
             }
@@ -248,6 +211,7 @@ impl<'o, 'd> Validator<'o, 'd> {
 
     fn app(&mut self, file: &'d Path, cursor: &Cursor<'_>) {
         let Some(fields) = cursor.entries() else {
+            self.complete = false;
             cursor.fields(APP_KEYS, self.out);
             return;
         };
@@ -255,14 +219,15 @@ impl<'o, 'd> Validator<'o, 'd> {
         let named = fields.get("network");
         let generic = named.as_ref().is_some_and(|c| matches!(&c.node.value, Value::Scalar(text) if text == GENERIC));
         let keys = if generic { [APP_KEYS, ENDPOINT_KEYS].concat() } else { APP_KEYS.to_vec() };
-        cursor.fields(&keys, self.out);
+        if cursor.fields(&keys, self.out).is_none() {
+            self.complete = false;
+            return;
+        }
         let id = Self::id(self.out, &fields, file, &mut self.apps);
         let out = &mut *self.out;
         let network = network(&fields, out);
-        if network.is_none() {
-            // Its network could be any: what follows would be guesswork.
-            self.complete = false;
-        }
+        // Whatever is not known of it could be what another item refers to.
+        self.complete &= id.is_some() && network.is_some();
         let api = match (fields.get("api"), network) {
             (Some(c), Some(network)) if network.description().apis.is_empty() => {
                 c.problem(out, format!("{network} has one API only; leave the key out"));
@@ -291,7 +256,7 @@ impl<'o, 'd> Validator<'o, 'd> {
                 fits
             }),
         };
-        let base_url = fields.get("base_url").and_then(|c| c.endpoint(out));
+        let base_url = fields.get("base_url").and_then(|c| c.base_url(out));
         let rate_limit = fields.get("rate_limit").and_then(|c| rate_limit(&c, out));
         let mut endpoints = Vec::new();
         if generic {
@@ -312,8 +277,12 @@ impl<'o, 'd> Validator<'o, 'd> {
 
     fn named_credential(&mut self, file: &'d Path, cursor: &Cursor<'_>) {
         let keys = [&["id", "network"], GRANT_KEYS].concat();
-        let Some(fields) = cursor.fields(&keys, self.out) else { return };
+        let Some(fields) = cursor.fields(&keys, self.out) else {
+            self.complete = false;
+            return;
+        };
         let id = Self::id(self.out, &fields, file, &mut self.credentials);
+        self.complete &= id.is_some();
         let network = network(&fields, self.out);
         let credential = self.credential(&fields, id.clone().unwrap_or_default(), network);
         if let (Some(id), Some(credential)) = (id, credential) {
@@ -350,7 +319,7 @@ impl<'o, 'd> Validator<'o, 'd> {
                 c.problem(out, format!("belongs to the app: {n} credentials have one"));
                 None
             }
-            _ => c.endpoint(out),
+            _ => c.base_url(out),
         });
         Some(Credential {
             id,
@@ -532,32 +501,6 @@ impl<'o, 'd> Validator<'o, 'd> {
         Style { api: app.map_or_else(|| default_api(credential.network), |a| a.api), oauth1: credential.token_secret.is_some() }
     }
 
-    fn schedule(&mut self, cursor: &Cursor<'_>) {
-        let out = &mut *self.out;
-        let mut rules: Vec<ScheduleRule> = Vec::new();
-        for item in cursor.items(out) {
-            let Some(fields) = item.fields(&["match", "notices"], out) else { continue };
-            if rules.iter().any(|r| r.networks.is_empty() && r.uses.is_empty()) {
-                item.warning(out, WarningKind::NeverReached, "is never reached: a rule before it matches everything");
-            }
-            let mut rule = ScheduleRule { networks: Vec::new(), uses: Vec::new(), notices: Vec::new() };
-            if let Some(matching) = fields.get("match")
-                && let Some(matched) = matching.fields(&["network", "use"], out)
-            {
-                rule.networks = one_or_more(&matched, "network", out, network_word);
-                rule.uses = one_or_more(&matched, "use", out, purpose);
-            }
-            if let Some(list) = fields.required("notices", out) {
-                rule.notices = notices(&list, out);
-            }
-            rules.push(rule);
-        }
-        if rules.is_empty() && cursor.is_list() {
-            cursor.problem(out, "is empty; leave the key out for the default schedule");
-        }
-        self.config.schedule = rules;
-    }
-
     /// Apps and credentials that nothing uses.
     fn unused(&mut self) {
         let mut used = vec![false; self.config.credentials.len()];
@@ -614,188 +557,7 @@ fn already_used(id: &str, first: &Known<'_>) -> String {
 fn unknown(cursor: &Cursor<'_>, id: &str, known: &BTreeMap<String, Known<'_>>, complete: bool, out: &mut Findings) {
     // What is not found may stand in the file that could not be read.
     if complete {
-        let near = if out.few() { hint(id, known.keys().map(String::as_str)) } else { String::new() };
-        cursor.problem(out, format!("{} is not known{near}", shown(id)));
+        let hint = out.hint(id, known.keys().map(String::as_str));
+        cursor.problem(out, format!("{} is not known{hint}", shown(id)));
     }
-}
-
-fn network(fields: &Fields<'_>, out: &mut Findings) -> Option<NetworkId> {
-    let cursor = fields.required("network", out)?;
-    network_word(&cursor, out)
-}
-
-fn network_word(cursor: &Cursor<'_>, out: &mut Findings) -> Option<NetworkId> {
-    let text = cursor.scalar(out, "the name of a network")?;
-    if let Some(network) = NetworkId::from_name(text) {
-        return Some(network);
-    }
-    let names: Vec<&str> =
-        NetworkId::all().flat_map(|n| std::iter::once(n.name()).chain(n.description().aliases.iter().copied())).collect();
-    cursor.word(out, &names, |_| None)
-}
-
-fn default_api(network: NetworkId) -> &'static str {
-    network.description().apis.first().copied().unwrap_or("")
-}
-
-fn labels_of<T: Copy>(all: &[T], label: fn(T) -> &'static str) -> Vec<&'static str> {
-    all.iter().map(|v| label(*v)).collect()
-}
-
-fn purpose(cursor: &Cursor<'_>, out: &mut Findings) -> Option<Use> {
-    cursor.word(out, &labels_of(Use::ALL, Use::label), Use::from_label)
-}
-
-/// Mail addresses in their order, each once.
-fn addresses(fields: &Fields<'_>, name: &str, out: &mut Findings) -> Vec<String> {
-    let mut addresses: Vec<String> = Vec::new();
-    fields.each(name, out, |item, out| {
-        if let Some(address) = item.mail_address(out)
-            && !addresses.iter().any(|a| a.eq_ignore_ascii_case(address))
-        {
-            addresses.push(address.to_owned());
-        }
-    });
-    addresses
-}
-
-/// A list of words, or a single one; empty where the key is absent.
-fn one_or_more<T>(fields: &Fields<'_>, name: &str, out: &mut Findings, parse: impl Fn(&Cursor<'_>, &mut Findings) -> Option<T>) -> Vec<T> {
-    let Some(cursor) = fields.get(name) else { return Vec::new() };
-    if !cursor.is_list() {
-        return parse(&cursor, out).into_iter().collect();
-    }
-    let items: Vec<Cursor<'_>> = cursor.items(out).collect();
-    if items.is_empty() {
-        cursor.problem(out, "is empty; leave the key out to match all");
-    }
-    items.iter().filter_map(|item| parse(item, out)).collect()
-}
-
-/// Scopes as a list, or as the text that token responses have.
-fn scopes(cursor: &Cursor<'_>, out: &mut Findings) -> Vec<String> {
-    if !cursor.is_list() {
-        return cursor.text(out).map(split_scopes).unwrap_or_default();
-    }
-    let items: Vec<Cursor<'_>> = cursor.items(out).collect();
-    items.iter().filter_map(|item| item.text(out)).map(str::to_owned).collect()
-}
-
-/// What an account's network offers.
-struct Offer {
-    network: NetworkId,
-    kind: &'static str,
-    style: Style<'static>,
-}
-
-impl Offer {
-    fn has(&self, capability: Capability) -> bool {
-        self.network.network().requirement(self.style, self.kind, capability).is_some()
-    }
-}
-
-/// What an account needs, all of it offered by its network.
-fn needs(fields: &Fields<'_>, offer: &Offer, out: &mut Findings) -> Capabilities {
-    // Nothing is offered for a kind whose API is gone; its verdict says so better than a refusal here.
-    let foregone = offer.network.network().foregone(offer.kind).is_some();
-    if fields.get("needs").is_none() {
-        return Capabilities::DEFAULT.iter().filter(|c| foregone || offer.has(*c)).collect();
-    }
-    let mut needs = Vec::new();
-    fields.each("needs", out, |item, out| {
-        let Some(capability) = item.word(out, &labels_of(Capability::ALL, Capability::label), Capability::from_label) else { return };
-        if foregone || offer.has(capability) {
-            needs.push(capability);
-            return;
-        }
-        let offered: Vec<&str> = Capability::ALL.iter().filter(|c| offer.has(**c)).map(|c| c.label()).collect();
-        let offered = if offered.is_empty() { "nothing".to_owned() } else { offered.join(", ") };
-        item.problem(out, format!("{} does not offer {capability} for a {}; it offers {offered}", offer.network, offer.kind));
-    });
-    needs.into_iter().collect()
-}
-
-fn labels(cursor: &Cursor<'_>, out: &mut Findings) -> Vec<(String, String)> {
-    let Some(fields) = cursor.any_fields(out) else { return Vec::new() };
-    let mut labels = Vec::new();
-    for (key, value) in fields.all() {
-        let name = &*key.text;
-        if !is_name(name) || name.len() > MAX_LABEL_NAME {
-            value.problem(
-                out,
-                format!("is not the name of a label: letters, digits and _, at most {MAX_LABEL_NAME} of them, no digit first"),
-            );
-        } else if name.starts_with("__") {
-            value.problem(out, "names that begin with __ belong to Prometheus");
-        } else if RESERVED_LABELS.contains(&name) {
-            value.problem(out, "this label is taken; choose another name");
-        } else if let Some(text) = value.text(out) {
-            labels.push((name.to_owned(), text.to_owned()));
-        }
-    }
-    if labels.len() > MAX_LABELS {
-        cursor.problem(out, format!("holds {} labels; at most {MAX_LABELS} are allowed", labels.len()));
-    }
-    labels
-}
-
-fn rate_limit(cursor: &Cursor<'_>, out: &mut Findings) -> Option<RateLimit> {
-    let text = cursor.scalar(out, "a rate limit like 20/s")?;
-    let limit = text.split_once('/').and_then(|(count, unit)| {
-        let seconds = match unit.trim() {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3600,
-            "d" => 86_400,
-            _ => return None,
-        };
-        let count = count.trim().parse().ok().filter(|n: &u32| *n > 0)?;
-        Some(RateLimit { count, per: Duration::from_secs(seconds) })
-    });
-    if limit.is_none() {
-        cursor.problem(out, format!("{} is not a rate limit; expected one like 20/s, 200/m, 4800/h or 10000/d", shown(text)));
-    }
-    limit
-}
-
-fn notices(cursor: &Cursor<'_>, out: &mut Findings) -> Vec<Notice> {
-    let mut notices: Vec<Notice> = Vec::new();
-    let mut empty = true;
-    for item in cursor.items(out) {
-        empty = false;
-        let Some(text) = item.scalar(out, "a duration or today") else { continue };
-        let notice = if text == "today" {
-            Notice::Today
-        } else if let Some(before) = parse_duration(text).filter(|d| *d >= SECOND && *d <= YEAR) {
-            Notice::Before(before)
-        } else {
-            item.problem(out, format!("{} is not a notice; expected a duration from 1s to 1y, or today", shown(text)));
-            continue;
-        };
-        match (notices.last(), notice) {
-            (Some(Notice::Today), _) => item.problem(out, "nothing can follow today"),
-            (Some(Notice::Before(last)), Notice::Before(d)) if d >= *last => {
-                item.problem(out, format!("{} does not come after the notice before it; expected ever shorter durations", shown(text)));
-            }
-            _ => notices.push(notice),
-        }
-    }
-    if empty && cursor.is_list() {
-        cursor.problem(out, "is empty; expected notices like [10d, 1d, today]");
-    }
-    notices
-}
-
-/// The schedule of a configuration that has none.
-fn default_schedule() -> Vec<ScheduleRule> {
-    let before = |days: u32| Notice::Before(DAY * days);
-    let monitored = |name: &str, notices: &[Notice]| {
-        let networks = vec![NetworkId::from_name(name)?];
-        Some(ScheduleRule { networks, uses: vec![Use::Monitored], notices: notices.to_vec() })
-    };
-    let mut rules = Vec::new();
-    rules.extend(monitored("facebook", &[before(10)]));
-    rules.extend(monitored("instagram", &[before(10), before(1), Notice::Today]));
-    rules.push(ScheduleRule { networks: Vec::new(), uses: Vec::new(), notices: vec![before(10), before(5), before(1), Notice::Today] });
-    rules
 }

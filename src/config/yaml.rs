@@ -15,12 +15,18 @@ use super::problem::At;
 
 /// A larger file is not read.
 pub(super) const MAX_BYTES: u64 = 64 << 20;
-/// The contract's deepest path has five levels.
-const MAX_DEPTH: usize = 32;
-/// So many values may be made by aliases.
-const MAX_COPIES: usize = 1_000_000;
-/// So many values in all; 64 MiB can hold more commas than memory holds values.
-const MAX_VALUES: usize = 8_000_000;
+
+/// How large a tree may become.
+struct Limits {
+    /// How deep it may be. The deepest value of a configuration lies five levels down.
+    depth: usize,
+    /// How many values aliases may make.
+    copies: usize,
+    /// How many values there may be in all: 64 MiB can hold more commas than memory holds values.
+    values: usize,
+}
+
+const LIMITS: Limits = Limits { depth: 32, copies: 1_000_000, values: 8_000_000 };
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
@@ -80,10 +86,14 @@ struct Open<'t> {
 
 /// The one document in `text`.
 pub(super) fn parse(text: &str) -> Result<Node<'_>, Fault> {
+    parse_within(text, &LIMITS)
+}
+
+fn parse_within<'t>(text: &'t str, limits: &Limits) -> Result<Node<'t>, Fault> {
     let mut parser = Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
-    let mut builder = Builder { open: Vec::new(), root: None, anchors: HashMap::new(), values: 0, copies: 0 };
+    let mut builder = Builder { limits, open: Vec::new(), root: None, anchors: HashMap::new(), values: 0, copies: 0 };
     while let Some(event) = parser.next_event() {
-        let (event, span) = event.map_err(|e| unreadable(&e))?;
+        let (event, span) = event.map_err(|e| unreadable(&e, limits))?;
         builder.take(event, place(span.start))?;
     }
     let empty = Fault { at: None, message: "is empty".to_owned() };
@@ -96,21 +106,50 @@ fn place(mark: Marker) -> At {
 }
 
 /// The parser's errors hold nothing of the text but one: the character that cannot begin a value.
-fn unreadable(error: &ScanError) -> Fault {
+fn unreadable(error: &ScanError, limits: &Limits) -> Fault {
     let at = place(*error.marker());
     match error.info() {
-        info if info.starts_with("recursion limit") => too_deep(at),
+        info if info.starts_with("recursion limit") => limits.too_deep(at),
         info if info.starts_with("unexpected character") => fault(at, "a value that begins with %, @ or ` must be put in quotes"),
         info if info.contains("unknown anchor") => fault(at, "an alias without an anchor (text that begins with * must be put in quotes)"),
         info => fault(at, format!("is not YAML: {info}")),
     }
 }
 
-fn too_deep(at: At) -> Fault {
-    fault(at, format!("is nested deeper than {MAX_DEPTH} levels"))
+impl Limits {
+    fn too_deep(&self, at: At) -> Fault {
+        fault(at, format!("is nested deeper than {} levels", self.depth))
+    }
+
+    fn too_many_copies(&self, at: At) -> Fault {
+        fault(at, format!("aliases stand for more than {} values in this file; write fewer of them, or the values themselves", self.copies))
+    }
+
+    /// How many values a tree holds that stands at this depth; none where aliases made it deeper than may be.
+    fn size(&self, node: &Node<'_>, depth: usize) -> Result<usize, Fault> {
+        if depth > self.depth {
+            return Err(self.too_deep(node.at));
+        }
+        let mut total = 1;
+        match &node.value {
+            Value::Null | Value::Scalar(_) => {}
+            Value::List(items) => {
+                for item in items {
+                    total += self.size(item, depth + 1)?;
+                }
+            }
+            Value::Map(entries) => {
+                for (_, value) in entries {
+                    total += 1 + self.size(value, depth + 1)?;
+                }
+            }
+        }
+        Ok(total)
+    }
 }
 
-struct Builder<'t> {
+struct Builder<'l, 't> {
+    limits: &'l Limits,
     open: Vec<Open<'t>>,
     root: Option<Node<'t>>,
     anchors: HashMap<usize, (Node<'t>, usize)>,
@@ -118,7 +157,7 @@ struct Builder<'t> {
     copies: usize,
 }
 
-impl<'t> Builder<'t> {
+impl<'t> Builder<'_, 't> {
     fn take(&mut self, event: Event<'t>, at: At) -> Result<(), Fault> {
         match event {
             Event::DocumentStart(_) if self.root.is_some() => {
@@ -139,7 +178,9 @@ impl<'t> Builder<'t> {
             }
             Event::Alias(anchor) => {
                 let (node, size) = match self.anchors.get(&anchor) {
-                    Some((_, size)) if self.copies.saturating_add(*size) > MAX_COPIES => return Err(too_many_copies(at)),
+                    Some((_, size)) if self.copies.saturating_add(*size) > self.limits.copies => {
+                        return Err(self.limits.too_many_copies(at));
+                    }
                     Some((node, size)) => (node.clone(), *size),
                     None => return Err(fault(at, "an alias inside of what it stands for")),
                 };
@@ -153,8 +194,8 @@ impl<'t> Builder<'t> {
 
     fn start(&mut self, at: At, anchor: usize, tag: Option<&Tag>, value: Value<'t>) -> Result<(), Fault> {
         known_tag(at, tag)?;
-        if self.open.len() >= MAX_DEPTH {
-            return Err(too_deep(at));
+        if self.open.len() >= self.limits.depth {
+            return Err(self.limits.too_deep(at));
         }
         self.open.push(Open { at, anchor, value, key: None });
         Ok(())
@@ -163,15 +204,15 @@ impl<'t> Builder<'t> {
     /// A value is complete: it goes into what is open around it.
     fn add(&mut self, node: Node<'t>, anchor: usize) -> Result<(), Fault> {
         self.values += 1;
-        if self.values > MAX_VALUES {
-            return Err(fault(node.at, format!("holds more than {MAX_VALUES} values")));
+        if self.values > self.limits.values {
+            return Err(fault(node.at, format!("holds more than {} values", self.limits.values)));
         }
         if anchor != 0 {
             // The kept copy counts, too: anchors inside of anchors multiply.
-            let size = size(&node, self.open.len())?;
+            let size = self.limits.size(&node, self.open.len())?;
             self.copies = self.copies.saturating_add(size);
-            if self.copies > MAX_COPIES {
-                return Err(too_many_copies(node.at));
+            if self.copies > self.limits.copies {
+                return Err(self.limits.too_many_copies(node.at));
             }
             self.anchors.insert(anchor, (node.clone(), size));
         }
@@ -195,10 +236,6 @@ impl<'t> Builder<'t> {
     }
 }
 
-fn too_many_copies(at: At) -> Fault {
-    fault(at, format!("aliases stand for more than {MAX_COPIES} values in this file; write fewer of them, or the values themselves"))
-}
-
 /// Tags of the core schema are harmless; others ask for types that there are none of here.
 fn known_tag(at: At, tag: Option<&Tag>) -> Result<(), Fault> {
     let harmless = |t: &Tag| {
@@ -211,24 +248,69 @@ fn known_tag(at: At, tag: Option<&Tag>) -> Result<(), Fault> {
     }
 }
 
-/// How many values a tree holds; none where aliases made it deeper than may be.
-fn size(node: &Node<'_>, depth: usize) -> Result<usize, Fault> {
-    if depth > MAX_DEPTH {
-        return Err(too_deep(node.at));
+#[cfg(test)]
+#[allow(clippy::panic, reason = "a test that cannot go on has failed")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SMALL: Limits = Limits { depth: 4, copies: 10, values: 20 };
+
+    fn refused(text: &str) -> Option<String> {
+        parse_within(text, &SMALL).err().map(|fault| fault.message)
     }
-    let mut total = 1;
-    match &node.value {
-        Value::Null | Value::Scalar(_) => {}
-        Value::List(items) => {
-            for item in items {
-                total += size(item, depth + 1)?;
-            }
-        }
-        Value::Map(entries) => {
-            for (_, value) in entries {
-                total += 1 + size(value, depth + 1)?;
-            }
+
+    #[test]
+    fn limits_hold_exactly() {
+        let too_deep = Some("is nested deeper than 4 levels".to_owned());
+        assert_eq!(refused("[[[[x]]]]"), None);
+        assert_eq!(refused("[[[[[x]]]]]"), too_deep);
+        let chain = parse_within("{a: &a [[x]], b: &b [*a], c: &c [*b]}", &Limits { copies: 100, ..SMALL });
+        assert_eq!(chain.err().map(|fault| fault.message), too_deep);
+        assert_eq!(refused("[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19]"), None);
+        assert_eq!(refused("[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20]").as_deref(), Some("holds more than 20 values"));
+        assert_eq!(refused("[&a [x], *a, *a, *a, *a]"), None);
+        assert!(refused("[&a [x], *a, *a, *a, *a, *a]").is_some_and(|m| m.starts_with("aliases stand for more than 10 values")));
+    }
+
+    #[test]
+    fn scalars_are_what_was_written() {
+        for (text, found) in [
+            ("0123", Some("0123")),
+            ("1e5", Some("1e5")),
+            ("'~'", Some("~")),
+            ("!!str ~", Some("~")),
+            ("~", None),
+            ("NULL", None),
+            ("NO", Some("NO")),
+        ] {
+            let text = format!("[{text}]");
+            let Ok(Node { value: Value::List(items), .. }) = parse(&text) else { panic!("{text}") };
+            let scalar = match &items[0].value {
+                Value::Scalar(text) => Some(&**text),
+                _ => None,
+            };
+            assert_eq!(scalar, found, "{text}");
         }
     }
-    Ok(total)
+
+    #[test]
+    fn places_count_characters() {
+        let Ok(Node { value: Value::Map(entries), .. }) = parse("\u{feff}# ä\näö: {ü: x}\n") else { panic!("no mapping") };
+        assert_eq!(entries[0].0.at, At { line: 2, column: 1 });
+        let Value::Map(inner) = &entries[0].1.value else { panic!("no mapping") };
+        assert_eq!((inner[0].0.at, inner[0].1.at), (At { line: 2, column: 6 }, At { line: 2, column: 9 }));
+    }
+
+    proptest! {
+        /// The parser is not ours: whatever is fed to it, it must come back with a tree or a fault.
+        #[test]
+        fn nothing_makes_it_panic(parts in prop::collection::vec(prop::sample::select(vec![
+            "a", ": ", "- ", "\n", "\n  ", "\t", "[", "]", "{", "}", ", ", "&a ", "*a", "'", "\"", "\\", "|", ">", "? ", "!!str ", "!", "%", "---", "...", "<<", "#", "~", "ä", "\r", "\0", ":", "-",
+        ]), 0..60)) {
+            let text = parts.concat();
+            let _ = parse(&text);
+        }
+    }
 }
