@@ -3,8 +3,8 @@
 //!
 //! Answers are judged by their body, never by status or `type`: `debug_token` reports a dead token under 200, Threads
 //! a missing permission under 500, and `OAuthException` stands on throttling, too. Subcodes go before codes, codes
-//! before texts; texts are needed because Instagram often sends no subcode. A code alone never condemns where the
-//! sheets of Meta give it several causes.
+//! before texts; texts are needed because Instagram often sends no subcode. A code alone never condemns where
+//! it has several causes.
 //!
 //! Sources: Meta, "Handle Errors" and "Error Reference" (Graph API), "Debug Token", "Permissions Reference", "Batch
 //! Requests", "Rate Limits", "Instagram Platform: Error Codes"; payloads in public trackers and test suites:
@@ -400,7 +400,12 @@ pub(super) fn read(grant: &Grant<'_>, seen: &[Seen], call: Option<&'static str>,
     if let Some(error) = GraphError::find(answer) {
         let says = judge(&error, names_another_object(grant, call, about, &error));
         if error.inspected {
-            return says.map(|says| inspection(&answer.json["data"], says));
+            let data = &answer.json["data"];
+            return match (parse::boolean(&data["is_valid"]), says) {
+                (Some(true), _) => None,
+                (Some(false), None) => Some(inspection(data, Says::Refused(Refusal::expired_or_revoked()))),
+                (_, says) => says.map(|says| inspection(data, says)),
+            };
         }
         // A bare error to `debug_token` concerns the token that asked: the app's, unless a token inspects itself.
         // A probe without a secret does that; of an answer that was handed in nobody knows.
@@ -606,8 +611,8 @@ fn is_somebody_else(grant: &Grant<'_>, about: Option<usize>, node: &Value, told:
 pub(super) fn limits(answer: &Answer) -> Vec<RateLimit> {
     let header = |name: &str| answer.header(name).and_then(|text| serde_json::from_str::<Value>(text).ok());
     let mut limits = Vec::new();
-    let mut push = |bucket, budget, used: Option<f64>, reset| {
-        if used.is_some() || reset != None {
+    let mut push = |bucket, budget, used: Option<f64>, reset: Option<Reset>| {
+        if used.is_some() || reset.is_some() {
             limits.push(RateLimit { bucket, budget, used: used.map(|percent| percent / 100.0), reset });
         }
     };
@@ -730,4 +735,63 @@ fn read_batch(grant: &Grant<'_>, seen: &[Seen], about: Option<usize>, items: &[A
     // Items are read without a batch inside a batch.
     let readings = items.iter().filter(|a| batch_items(&a.json).is_none()).filter_map(|a| read(grant, seen, None, about, a));
     readings.min_by_key(weight)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(headers: &[(&'static str, &'static str)], body: &str) -> Answer {
+        let map = headers.iter().map(|(n, v)| (http::HeaderName::from_static(n), http::HeaderValue::from_static(v))).collect();
+        Answer::new(Some(200), map, body.as_bytes())
+    }
+
+    #[test]
+    fn rate_limits_are_read_from_every_header() {
+        let limits = limits(&answer(
+            &[
+                ("x-app-usage", r#"{"call_count":28,"total_time":25,"total_cputime":"31"}"#),
+                ("x-page-usage", "not json"),
+                (
+                    "x-business-use-case-usage",
+                    r#"{"1":[{"type":"pages","call_count":10,"estimated_time_to_regain_access":0}],"2":[{"type":"instagram","total_time":99,"estimated_time_to_regain_access":5}]}"#,
+                ),
+                ("x-ad-account-usage", r#"{"acc_id_util_pct":9.5,"reset_time_duration":100}"#),
+            ],
+            "",
+        ));
+        let limit = |bucket, budget, used, reset| RateLimit { bucket, budget, used: Some(used), reset };
+        assert_eq!(
+            limits,
+            [
+                limit("app_usage", Budget::App, 0.31, None),
+                limit("business_use_case_usage", Budget::Grant, 0.99, Some(Reset::After(300))),
+                limit("ad_account_usage", Budget::Grant, 0.095, Some(Reset::After(100))),
+            ]
+        );
+    }
+
+    #[test]
+    fn batches_come_apart_in_order() {
+        let body = r#"[{"code":200,"headers":[{"name":"x-app-usage","value":"{\"call_count\":5}"}],"body":"{\"id\":\"1\"}"},null,{"code":"400","body":{"error":{}}}]"#;
+        let items = unpack(&answer(&[], body), 4).unwrap_or_default();
+        let statuses: Vec<Option<u16>> = items.iter().map(|i| i.as_ref().and_then(|a| a.status)).collect();
+        assert_eq!(statuses, [Some(200), None, Some(400), None]);
+        assert_eq!(items[0].as_ref().map(|a| limits(a).len()), Some(1));
+        assert!(unpack(&answer(&[], r#"{"error":{"message":"Too many requests in batch message."}}"#), 2).is_none());
+    }
+
+    #[test]
+    fn a_batch_shows_no_token() {
+        let app = App {
+            client_id: "1".into(),
+            client_secret: Some(Secret::new("sim-secret")),
+            api_version: "v25.0".into(),
+            endpoints: Vec::new(),
+        };
+        let call = get(&app, ME, "https://graph.facebook.com", "me", &Secret::new("sim-token")).query("fields", "id,name");
+        let packed = pack(&app, &[call.clone(), call]);
+        assert_eq!(packed.path, "/v25.0/");
+        assert!(!format!("{packed:?}").contains("sim-"));
+    }
 }
