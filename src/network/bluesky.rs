@@ -180,7 +180,7 @@ fn refused(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Op
         ("", Some((code, _))) => code.as_str(),
         (code, _) => code,
     };
-    if error.is_empty() {
+    if error.is_empty() || matches!(answer.status, Some(429 | 500..)) {
         return None;
     }
     let description = challenge.as_ref().map_or("", |(_, description)| description.as_str());
@@ -265,4 +265,54 @@ fn told(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Optio
     let lists =
         ["notifications", "convos", "preferences"].iter().any(|l| json.get(l).and_then(|v| v.as_array()).is_some_and(|a| !a.is_empty()));
     (written || lists).then(Reading::accepted)
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use http::HeaderMap;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::network::{App, Says, Tokens};
+    use crate::time::{Expiry, Timestamp};
+
+    fn jwt(claims: &Value) -> Secret {
+        let segment = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
+        Secret::new(format!("{}.{}.c2ln", segment(&json!({"alg": "ES256K"})), segment(claims)))
+    }
+
+    #[test]
+    fn clocks_and_scopes_come_from_the_tokens() {
+        let tokens = Tokens {
+            access: jwt(&json!({"scope": "com.atproto.appPass", "sub": "did:plc:sim", "iat": 1_795_000_000, "exp": 1_795_007_200})),
+            secret: None,
+            refresh: Some(jwt(&json!({"scope": "com.atproto.refresh", "exp": 1_802_776_000}))),
+            scopes: None,
+        };
+        let grant = Grant { style: Style { api: "", oauth1: false }, app: &App::default(), tokens: &tokens, accounts: &[] };
+        let expired = json!({"error": "ExpiredToken", "message": "Token has expired"});
+        let answer = Answer { status: Some(400), headers: HeaderMap::new(), json: expired, text: String::new() };
+        let reading = Bluesky.read(&grant, &[], Some(SESSION), None, &answer).unwrap_or_default();
+        let at = |seconds| Timestamp::from_unix(seconds).map_or(Expiry::Unknown, Expiry::At);
+        assert_eq!((reading.access_expiry, reading.refresh_expiry), (at(1_795_007_200), at(1_802_776_000)));
+        assert_eq!(reading.scopes, Some(Scopes::new(["com.atproto.appPass"])));
+
+        let seen = [Seen { call: SESSION, about: None, reading }];
+        let calls = Bluesky.next(&grant, &seen);
+        assert_eq!(calls.iter().map(|c| c.name).collect::<Vec<_>>(), [STATUS], "the account's state is asked for");
+    }
+
+    #[test]
+    fn a_bound_token_is_not_sent() {
+        let access = jwt(&json!({"sub": "did:plc:sim", "cnf": {"jkt": "sim"}, "scope": "atproto transition:generic"}));
+        let tokens = Tokens { access, secret: None, refresh: None, scopes: None };
+        let grant = Grant { style: Style { api: "", oauth1: false }, app: &App::default(), tokens: &tokens, accounts: &[] };
+        assert_eq!(Bluesky.next(&grant, &[]).iter().map(|c| c.name).collect::<Vec<_>>(), [STATUS]);
+        let gone = json!({"error": "InvalidToken", "message": "Malformed token"});
+        let answer = Answer { status: Some(400), headers: HeaderMap::new(), json: gone, text: String::new() };
+        let reading = Bluesky.read(&grant, &[], Some(SESSION), None, &answer).unwrap_or_default();
+        assert_eq!(reading.says, Says::Undetermined(Cause::AppMisconfigured));
+    }
 }

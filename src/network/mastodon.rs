@@ -166,7 +166,7 @@ impl Network for Mastodon {
                 ..Reading::accepted()
             },
             // The app's call accepts a token that the app got for itself.
-            (Some(ACCOUNT), None) if after_app && says(answer, "requires an authenticated user") => {
+            (Some(ACCOUNT), Some(Reason::TokenInvalid)) if after_app && says(answer, "requires an authenticated user") => {
                 Reading::refused(Refusal::plain(Reason::WrongTokenType))
             }
             _ => reading,
@@ -189,9 +189,11 @@ fn says(answer: &Answer, part: &str) -> bool {
 }
 
 fn refused(answer: &Answer) -> Option<Reading> {
-    if answer.status.is_some_and(|s| s >= 500 || s == 429 || (200..300).contains(&s)) {
+    if answer.status.is_some_and(|s| s >= 500 || s == 429) {
         return None;
     }
+    // Logs and proxies lose statuses; an error inside of a success is still one.
+    let status = answer.status.filter(|s| !(200..300).contains(s));
     let text = |name: &str| answer.json.get(name).and_then(|v| v.as_str()).unwrap_or_default();
     let error = text("error");
     let says = |part: &str| parse::contains(error, part);
@@ -211,9 +213,9 @@ fn refused(answer: &Answer) -> Option<Reading> {
     }
     if says("requires an authenticated user") {
         // An app's own token, or that of a deleted person.
-        return Some(Reading::refused(Refusal::expired_or_revoked()));
+        return Some(Reading::refused(Refusal::ambiguous(Reason::TokenInvalid)));
     }
-    if answer.status.is_none() && (says("too many requests") || says("throttled")) {
+    if status.is_none() && (says("too many requests") || says("throttled")) {
         return Some(Reading::undetermined(Cause::RateLimited));
     }
     let challenge = standard::challenge(&answer.headers);
@@ -225,13 +227,12 @@ fn refused(answer: &Answer) -> Option<Reading> {
             // There are no refresh tokens: this is about a code that was to be exchanged.
             return Some(Reading::undetermined(Cause::UnexpectedAnswer));
         }
-        let reading = standard::error(code, &words)?;
-        return Some(if reading.refusal().is_some_and(|r| r.reason.is_none()) { Reading::refused(refusal(&words)) } else { reading });
+        return if code == "invalid_token" { Some(Reading::refused(refusal(&words))) } else { standard::error(code, &words) };
     }
     // Without the header, as it is pasted into tickets. Pleroma says 403 and "Invalid credentials." to dead tokens.
     let unsent = ["not supplied", "not provided", "missing", "no token"].iter().any(|part| says(part));
     let known = says("access token") || says("invalid credentials");
-    let refuses = match answer.status {
+    let refuses = match status {
         Some(401) => !error.is_empty() && !unsent && !basic(answer),
         Some(403) | None => known && !unsent,
         _ => false,
@@ -263,7 +264,6 @@ fn accepted(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> O
     if !answer.maybe_success() || there("error") {
         return None;
     }
-    let mut reading = Reading { access_expiry: Expiry::Never, ..Reading::accepted() };
     let id = json.get("id").and_then(parse::text);
     let username = json.get("username").or_else(|| json.get("acct")).and_then(parse::text);
     match (id, username) {
@@ -272,12 +272,12 @@ fn accepted(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> O
             if json.get("suspended").and_then(parse::boolean) == Some(true) {
                 return Some(Reading::refused(Refusal::plain(Reason::AccountSuspended)));
             }
-            reading.listed = standard::strangers(grant, &[id, username]);
-            Some(reading)
+            let listed = standard::strangers(grant, &[id, username]);
+            Some(Reading { access_expiry: Expiry::Never, listed, ..Reading::accepted() })
         }
-        _ if there("name") && (call == Some(APP) || there("vapid_key")) => Some(reading),
+        _ if there("name") && (call == Some(APP) || there("vapid_key")) => Some(Reading::accepted()),
         // A post that tells whether it was favourited by "me" was asked for, or made, with a token.
-        (Some(_), _) if there("account") && there("favourited") => Some(reading),
+        (Some(_), _) if there("account") && there("favourited") => Some(Reading::accepted()),
         _ => standard::token_response(answer),
     }
 }

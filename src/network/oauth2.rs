@@ -277,10 +277,10 @@ fn described(grant: &Grant<'_>, json: &Value) -> Reading {
 
 /// Reads an answer of userinfo, of a probe URL, or of any other call that carried the token.
 fn resource(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Option<Reading> {
-    // An inactive person has more about them than `{"active": false}`.
-    let inactive = answer.json.get("active").and_then(parse::boolean) == Some(false) && !has_owner(&answer.json);
-    if call.is_none() && answer.maybe_success() && inactive {
-        return introspected(grant, &answer.json);
+    if answer.maybe_success() && answer.json.get("active").and_then(parse::boolean) == Some(false) {
+        // Elsewhere an inactive person may be meant, not an inactive token.
+        let about_a_token = ["client_id", "token_type", "exp", "scope"].iter().any(|name| answer.json.get(name).is_some());
+        return introspected(grant, &answer.json).filter(|_| about_a_token || !has_owner(&answer.json));
     }
     if let Some(reading) = refused(answer) {
         return Some(reading);
@@ -333,6 +333,9 @@ fn message(json: &Value) -> String {
 }
 
 fn refused(answer: &Answer) -> Option<Reading> {
+    if matches!(answer.status, Some(429 | 500..)) {
+        return None;
+    }
     let json = &answer.json;
     let challenge = standard::challenge(&answer.headers).filter(|_| !answer.status.is_some_and(|s| (200..300).contains(&s)));
     let text = format!("{} {}", message(json), challenge.as_ref().map_or("", |(_, description)| description.as_str()));
@@ -460,6 +463,12 @@ fn by_shape(json: &Value, status: Option<u16>, text: &str) -> Option<Reading> {
             _ => None,
         };
     }
+    if status == Some(403) && says("rate limit") {
+        return Some(Reading::undetermined(Cause::RateLimited));
+    }
+    if status == Some(403) && (says("account was suspended") || says("account has been suspended") || says("account is suspended")) {
+        return plain(Reason::AccountSuspended);
+    }
     if status == Some(401) && is_about_a_bad_token(text) {
         return refusal();
     }
@@ -471,10 +480,10 @@ fn is_about_a_bad_token(text: &str) -> bool {
     let text = text.to_lowercase();
     let any = |words: &[&str]| words.iter().any(|w| text.contains(w));
     let token = any(&["token", "credentials", "jwt"]) && !text.contains("csrf");
-    let absent = any(&["missing", "no token", "not provided", "not supplied", "no access token", "required", "absent", "without"]);
+    let absent = any(standard::ABSENT) || any(&["required", "absent", "without"]);
     let ended = any(&["expired", "revoked"]);
     let bad = any(&["invalid", "not valid", "malformed", "bad ", "inactive", "not active", "not recognized", "could not be verified"]);
-    token && (ended && !any(&["missing", "no token"]) || bad && !absent)
+    token && (ended && !any(standard::ABSENT) || bad && !absent)
 }
 
 /// Whether an object tells of a person or an account.
@@ -524,9 +533,11 @@ fn accepted(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> O
         Value::Object(o) if o.contains_key("issuer") && o.contains_key("jwks_uri") => return Some(Reading::default()),
         Value::Object(o) if o.is_empty() => return None,
         Value::Object(_) if json.get("active").and_then(parse::boolean) == Some(true) && !has_owner(json) => described(grant, json),
-        // Telegram wraps it, others call it data.
         Value::Object(_) if has_owner(json) => described(grant, json),
+        // Telegram wraps it, others call it data.
         Value::Object(_) if ["result", "data"].iter().any(|n| json.get(n).is_some_and(has_owner)) => Reading::accepted(),
+        // Slack and Telegram, of any call.
+        Value::Object(_) if json.get("ok").and_then(Value::as_bool) == Some(true) => Reading::accepted(),
         Value::Object(_) if json.get("exp").is_some() && (json.get("aud").is_some() || json.get("scope").is_some()) => {
             described(grant, json)
         }
@@ -548,4 +559,88 @@ fn accepted(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> O
         reading.scopes = Some(Scopes::new(parse::split_scopes(scopes)));
     }
     Some(reading)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use serde_json::json;
+
+    use super::*;
+    use crate::network::{App, Tokens, read_answer};
+
+    fn app(endpoints: &[(&'static str, &str)], secret: bool) -> App {
+        App {
+            client_id: "planner".into(),
+            client_secret: secret.then(|| Secret::new("sim-secret")),
+            api_version: String::new(),
+            endpoints: endpoints.iter().map(|(name, url)| (*name, (*url).to_owned())).collect(),
+        }
+    }
+
+    /// Everything that a probe asks when these answers come: `name host path`.
+    fn asked(app: &App, refresh: bool, answers: &[(&str, u16, Value)]) -> Vec<String> {
+        let tokens =
+            Tokens { access: Secret::new("sim-access"), secret: None, refresh: refresh.then(|| Secret::new("sim-refresh")), scopes: None };
+        let grant = Grant { style: Style { api: "", oauth1: false }, app, tokens: &tokens, accounts: &[] };
+        let (mut seen, mut asked) = (Vec::new(), Vec::new());
+        loop {
+            let calls = OAuth2.next(&grant, &seen);
+            if calls.is_empty() {
+                return asked;
+            }
+            for call in calls {
+                asked.push(format!("{} {}{}", call.name, call.host, call.path));
+                let (status, json) = answers
+                    .iter()
+                    .find(|(name, ..)| *name == call.name)
+                    .map_or((404, Value::Null), |(_, status, json)| (*status, json.clone()));
+                let answer = Answer { status: Some(status), headers: HeaderMap::new(), json, text: String::new() };
+                let reading = read_answer(&OAuth2, &grant, &seen, Some(call.name), None, &answer);
+                seen.push(Seen { call: call.name, about: None, reading });
+            }
+        }
+    }
+
+    #[test]
+    fn endpoints_come_from_the_issuer() {
+        let document = json!({
+            "issuer": "https://id.example/tenant", "introspection_endpoint": "https://id.example/introspect",
+            "userinfo_endpoint": "https://id.example/me?v=2", "jwks_uri": "https://id.example/keys",
+        });
+        let issuer = app(&[("issuer", "https://id.example/tenant/")], false);
+        assert_eq!(
+            asked(&issuer, false, &[(OPENID, 404, Value::Null), (METADATA, 200, document.clone()), (USERINFO, 200, json!({"sub": "1"}))]),
+            [
+                "openid_configuration https://id.example/tenant/.well-known/openid-configuration",
+                "authorization_server_metadata https://id.example/.well-known/oauth-authorization-server/tenant",
+                "userinfo https://id.example/me?v=2",
+            ]
+        );
+        let with_secret = app(&[("issuer", "https://id.example/tenant")], true);
+        assert_eq!(
+            asked(&with_secret, false, &[(OPENID, 200, document.clone()), (INTROSPECTION, 200, json!({"active": true}))]),
+            [
+                "openid_configuration https://id.example/tenant/.well-known/openid-configuration",
+                "introspection https://id.example/introspect",
+            ]
+        );
+        // A document of another issuer is not used.
+        let other = app(&[("issuer", "https://other.example")], true);
+        assert_eq!(asked(&other, false, &[(OPENID, 200, document.clone()), (METADATA, 200, document)]).len(), 2);
+    }
+
+    #[test]
+    fn introspection_comes_first_and_a_refusal_ends_the_probe() {
+        let endpoints = [("introspection_url", "https://id.example/introspect"), ("probe_url", "https://api.example/me")];
+        let both = app(&endpoints, true);
+        let names = |asked: Vec<String>| asked.iter().filter_map(|a| a.split(' ').next().map(str::to_owned)).collect::<Vec<_>>();
+        assert_eq!(
+            names(asked(&both, true, &[(INTROSPECTION, 200, json!({"active": true})), (REFRESH, 500, Value::Null)])),
+            [INTROSPECTION, REFRESH, PROBE]
+        );
+        assert_eq!(names(asked(&both, true, &[(INTROSPECTION, 200, json!({"active": false}))])), [INTROSPECTION]);
+        assert_eq!(names(asked(&both, false, &[(INTROSPECTION, 401, json!({"error": "invalid_client"}))])), [INTROSPECTION]);
+        assert_eq!(names(asked(&both, false, &[])), [INTROSPECTION, PROBE]);
+    }
 }

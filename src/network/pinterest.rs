@@ -168,7 +168,8 @@ fn refused(answer: &Answer) -> Option<Reading> {
     if app {
         return Some(Reading::undetermined(Cause::AppMisconfigured));
     }
-    match (answer.status, code) {
+    // Logs and proxies lose statuses; an error inside of a success is still one.
+    match (answer.status.filter(|s| !(200..300).contains(s)), code) {
         (Some(429), _) | (None, 8) => Some(Reading::undetermined(Cause::RateLimited)),
         (None, 30) if says("rate limit") => Some(Reading::undetermined(Cause::RateLimited)),
         (Some(500..), _) | (None, 4197) => Some(Reading::undetermined(Cause::ServerError)),

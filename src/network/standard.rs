@@ -14,6 +14,10 @@ use crate::time::Expiry;
 /// Ways to name one of several possibilities: such a text does not say which it was.
 const ALTERNATIVES: &[&str] = &["or expired", "expired or", ", expired", "expired,", "/expired", "expired/", "or revoked", "revoked or"];
 
+/// Ways to say that there was no token at all.
+pub(super) const ABSENT: &[&str] =
+    &["missing", "no token", "no access token", "not provided", "not supplied", "not present", "token required", "token is required"];
+
 /// The refusal of a token whose description is this text: a hint, for no code tells an expired token from a
 /// revoked one.
 pub(super) fn refusal(text: &str) -> Refusal {
@@ -38,8 +42,11 @@ pub(super) fn challenge(headers: &HeaderMap) -> Option<(String, String)> {
 
 /// What an error code of the standards means where a token is used, or exchanged for a fresh one.
 pub(super) fn error(code: &str, text: &str) -> Option<Reading> {
+    let text = text.to_lowercase();
     Some(match code.to_ascii_lowercase().as_str() {
-        "invalid_token" | "invalid_grant" => Reading::refused(refusal(text)),
+        // No token arrived: that is about this program or a proxy, not about the grant.
+        "invalid_token" if ABSENT.iter().any(|words| text.contains(words)) => Reading::undetermined(Cause::UnexpectedAnswer),
+        "invalid_token" | "invalid_grant" => Reading::refused(refusal(&text)),
         "insufficient_scope" => Reading::refused(Refusal::plain(Reason::MissingPermission)),
         "insufficient_user_authentication" => Reading::refused(Refusal::plain(Reason::ReauthRequired)),
         "invalid_client" | "unauthorized_client" => Reading::undetermined(Cause::AppMisconfigured),
@@ -101,7 +108,33 @@ pub(super) fn rate_limit(answer: &Answer, prefix: &str, bucket: &'static str, bu
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderName, HeaderValue};
+
     use super::*;
+    use crate::network::Reset;
+
+    #[test]
+    fn limits_are_read_in_every_dialect() {
+        let limit = |headers: &[(&'static str, &'static str)]| {
+            let headers = headers.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect();
+            rate_limit(&Answer { headers, ..Answer::default() }, "x-ratelimit-", "requests", Budget::App)
+        };
+        let envoy =
+            limit(&[("x-ratelimit-limit", "100, 100;w=1, 1000;w=60"), ("x-ratelimit-remaining", "25"), ("x-ratelimit-reset", "67150")]);
+        assert_eq!(envoy.and_then(|l| l.used), Some(0.75));
+        assert_eq!(envoy.and_then(|l| l.reset), Some(Reset::After(67_150)));
+        let mastodon = limit(&[("x-ratelimit-reset", "2026-11-22T12:00:00.000000Z")]);
+        assert!(matches!(mastodon.and_then(|l| l.reset), Some(Reset::At(_))));
+        assert_eq!(limit(&[("x-ratelimit-limit", "0"), ("x-ratelimit-remaining", "0")]), None);
+        assert_eq!(limit(&[]), None);
+    }
+
+    #[test]
+    fn a_token_that_did_not_arrive_is_not_refused() {
+        let says = |text| error("invalid_token", text).and_then(|r| r.refusal());
+        assert_eq!(says("No access token was provided"), None);
+        assert_eq!(says("The access token is invalid"), Some(Refusal::expired_or_revoked()));
+    }
 
     #[test]
     fn a_text_hints_only_where_it_names_one_cause() {
