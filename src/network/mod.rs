@@ -40,6 +40,7 @@ use crate::secret::Secret;
 #[rustfmt::skip] // a line each
 #[rustfmt::skip] // a line each
 #[rustfmt::skip] // a line each
+#[rustfmt::skip] // a line each
 pub static NETWORKS: &[&dyn Network] = &[
     &facebook::Facebook,
     &instagram::Instagram,
