@@ -2,6 +2,7 @@
 //!
 //! The accounts are those of the fixtures' cases that ask for it, written as YAML and loaded like any configuration.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
@@ -44,7 +45,7 @@ pub fn config(fixtures: &[Fixtures], address: SocketAddr, now: Timestamp, probe_
     let mut yaml = Yaml::new(probe_interval);
     for fixtures in fixtures {
         for case in fixtures.cases.iter().filter(|c| c.demo.is_some()) {
-            yaml.case(fixtures.network, case, address, now, &format!("{}-{}", fixtures.network, case.name), ID);
+            yaml.case(fixtures, case, address, now, &format!("{}-{}", fixtures.network, case.name), ID);
         }
     }
     yaml.finish()
@@ -52,26 +53,26 @@ pub fn config(fixtures: &[Fixtures], address: SocketAddr, now: Timestamp, probe_
 
 /// A configuration of so many generated accounts, each with a login of its own, in the demo's mixture of states.
 pub fn generated(fixtures: &[Fixtures], address: SocketAddr, now: Timestamp, probe_interval: &str, count: usize) -> String {
-    let cases: Vec<(NetworkId, &Case)> = fixtures
+    let cases: Vec<(&Fixtures, &Case)> = fixtures
         .iter()
-        .flat_map(|f| f.cases.iter().filter(|c| c.demo.as_ref().is_some_and(|d| d.also.is_empty())).map(move |c| (f.network, c)))
+        .flat_map(|f| f.cases.iter().filter(|c| c.demo.as_ref().is_some_and(|d| d.also.is_empty())).map(move |c| (f, c)))
         .collect();
-    let healthy: Vec<(NetworkId, &Case)> = cases.iter().copied().filter(|(_, c)| c.name == "valid").collect();
+    let healthy: Vec<(&Fixtures, &Case)> = cases.iter().copied().filter(|(_, c)| c.name == "valid").collect();
     let mut yaml = Yaml::new(probe_interval);
     for number in 0..count {
         // Nineteen of twenty are well, as in life.
         let from = if number % 20 == 0 { &cases } else { &healthy };
-        if let Some((network, case)) = from.get(number / 20 % from.len().max(1)).or(from.first()) {
-            yaml.case(*network, case, address, now, &format!("account-{number}"), &format!("{}", 1_000_001 + number));
+        if let Some((fixtures, case)) = from.get(number / 20 % from.len().max(1)).or(from.first()) {
+            yaml.case(fixtures, case, address, now, &format!("account-{number}"), &format!("{}", 1_000_001 + number));
         }
     }
     yaml.finish()
 }
 
 /// A configuration with one case alone, as tests use it.
-pub fn single(network: NetworkId, case: &Case, address: SocketAddr, now: Timestamp) -> String {
+pub fn single(fixtures: &Fixtures, case: &Case, address: SocketAddr, now: Timestamp) -> String {
     let mut yaml = Yaml::new("1h");
-    yaml.case(network, case, address, now, "account", ID);
+    yaml.case(fixtures, case, address, now, "account", ID);
     yaml.finish()
 }
 
@@ -97,7 +98,8 @@ impl Yaml {
     }
 
     /// The app of a case. Cases in which the app itself is refused have one of their own, or the others would suffer.
-    fn app(&mut self, network: NetworkId, case: &Case, address: SocketAddr) -> Option<String> {
+    fn app(&mut self, fixtures: &Fixtures, case: &Case, address: SocketAddr) -> Option<String> {
+        let network = fixtures.network;
         if network.description().app == AppNeed::None {
             return None;
         }
@@ -116,18 +118,24 @@ impl Yaml {
             let base_url = Simulator::base_url(address, network);
             let _ = write!(
                 self.app_texts,
-                "  - id: {id}\n    network: {network}\n{api}    client_id: sim-client\n    client_secret: sim-client-secret\n    base_url: {base_url}\n"
+                "  - id: {id}\n    network: {network}\n{api}    client_secret: sim-client-secret\n    base_url: {base_url}\n"
             );
+            let known = fixtures.app.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+            let settings: BTreeMap<&str, &str> = [("client_id", "sim-client")].into_iter().chain(known).collect();
+            for (key, value) in settings {
+                let _ = writeln!(self.app_texts, "    {key}: {}", quoted(value));
+            }
             self.apps.push(id.clone());
         }
         Some(id)
     }
 
-    fn case(&mut self, network: NetworkId, case: &Case, address: SocketAddr, now: Timestamp, id: &str, default_id: &str) {
+    fn case(&mut self, fixtures: &Fixtures, case: &Case, address: SocketAddr, now: Timestamp, id: &str, default_id: &str) {
+        let network = fixtures.network;
         let context = &case.context;
         let external_id = context.external_id.as_deref().unwrap_or(default_id);
         let demo = case.demo.as_ref();
-        let app = self.app(network, case, address);
+        let app = self.app(fixtures, case, address);
         let token = token(network, &case.name, external_id);
         let out = &mut self.credentials;
         let _ = write!(out, "  - id: {id}\n    network: {network}\n    token: {}\n", quoted(&token));

@@ -1,7 +1,7 @@
 //! The fixtures under `tests/fixtures`: what networks answer, as data, one directory a network.
 //!
-//! The same files feed the simulator (and through it `demo`) and the tests. A directory holds YAML files with
-//! `answers` (what the network says to each call when all is well) and `cases` (what it says otherwise, and what
+//! The same files feed the simulator (and through it `demo`) and the tests. A directory holds YAML files with `app`
+//! (settings of the app that the answers speak of), `answers` (what the network says to each call when all is well) and `cases` (what it says otherwise, and what
 //! that means). Texts may hold markers: `{{id}}` the account's id, `{{token}}` the token that was sent,
 //! `{{now+60d}}` an instant in Unix seconds, `{{iso now-1h}}` the same as RFC 3339.
 
@@ -20,6 +20,8 @@ static FILES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/tests/fixtures");
 pub struct Fixtures {
     /// The network.
     pub network: NetworkId,
+    /// Settings of the developer app that the answers speak of, by their key in the configuration.
+    pub app: BTreeMap<String, String>,
     /// What it answers to each call when all is well; for networks with several APIs by `api/call`.
     pub healthy: BTreeMap<String, Reply>,
     /// What it answers otherwise.
@@ -30,6 +32,7 @@ pub struct Fixtures {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
+    app: BTreeMap<String, String>,
     answers: BTreeMap<String, Reply>,
     cases: Vec<Case>,
 }
@@ -165,11 +168,12 @@ pub fn load() -> anyhow::Result<Vec<Fixtures>> {
 }
 
 fn load_network(network: NetworkId) -> anyhow::Result<Fixtures> {
-    let mut fixtures = Fixtures { network, healthy: BTreeMap::new(), cases: Vec::new() };
+    let mut fixtures = Fixtures { network, app: BTreeMap::new(), healthy: BTreeMap::new(), cases: Vec::new() };
     let files = FILES.get_dir(network.name()).map(Dir::files).into_iter().flatten();
     for file in files.filter(|f| f.path().extension().is_some_and(|e| e == "yaml")) {
         let text = file.contents_utf8().unwrap_or_default();
         let parsed: File = serde_yaml::from_str(text).map_err(|e| anyhow::anyhow!("{}: {e}", file.path().display()))?;
+        fixtures.app.extend(parsed.app);
         fixtures.healthy.extend(parsed.answers);
         fixtures.cases.extend(parsed.cases);
     }

@@ -28,7 +28,7 @@ const STATUS: &str = "getRepoStatus";
 
 static DESCRIPTION: Description = Description {
     name: "bluesky",
-    aliases: &["atproto"],
+    aliases: &[],
     title: "Bluesky",
     apis: &[],
     app: AppNeed::None,

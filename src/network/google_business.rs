@@ -26,7 +26,7 @@ const ACCOUNTS: &str = "accounts";
 
 static DESCRIPTION: Description = Description {
     name: "google_business",
-    aliases: &["google_business_profile"],
+    aliases: &[],
     title: "Google Business Profile",
     apis: &[],
     app: AppNeed::Optional,

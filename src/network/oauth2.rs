@@ -36,7 +36,7 @@ const NOWHERE: &str = "https://oauth2.invalid";
 
 static DESCRIPTION: Description = Description {
     name: "oauth2",
-    aliases: &["oidc"],
+    aliases: &[],
     title: "OAuth 2.0",
     apis: &[],
     app: AppNeed::Optional,

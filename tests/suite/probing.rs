@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use token_exporter::demo;
-use token_exporter::fixtures::{Case, load};
+use token_exporter::fixtures::{Case, Fixtures, load};
 use token_exporter::http::Client;
 use token_exporter::network::{NetworkId, Style, Verdict};
 use token_exporter::probe::Prober;
@@ -26,24 +26,29 @@ pub(crate) async fn simulator() -> (Arc<Simulator>, std::net::SocketAddr) {
     (simulator, address)
 }
 
+pub(crate) fn client(milliseconds: u64) -> Client {
+    Client::new(Duration::from_millis(milliseconds)).expect("a client")
+}
+
 /// One probe of one case, through everything but the schedule.
-async fn probe(network: NetworkId, case: &Case, address: std::net::SocketAddr, timeout: Duration) -> Outcome {
-    let yaml = demo::single(network, case, address, Timestamp::now());
+async fn probe(fixtures: &Fixtures, case: &Case, address: std::net::SocketAddr, client: &Client) -> Outcome {
+    let yaml = demo::single(fixtures, case, address, Timestamp::now());
     let file = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file");
     std::fs::write(file.path(), &yaml).expect("written");
-    let config = token_exporter::config::load(&[file.path().to_owned()]).unwrap_or_else(|p| panic!("{network}/{}: {p}\n{yaml}", case.name));
-    let prober = Prober::new(Client::new(timeout).expect("a client"), Arc::new(Roster::new(config, |_| true)));
+    let config = token_exporter::config::load(&[file.path().to_owned()])
+        .unwrap_or_else(|p| panic!("{}/{}: {p}\n{yaml}", fixtures.network, case.name));
+    let prober = Prober::new(client.clone(), Arc::new(Roster::new(config, |_| true)));
     prober.probe(&[0]).await.pop().expect("an outcome").1
 }
 
 /// The same, with everything on the way in its debug notation.
-pub(crate) async fn probe_and_show(network: NetworkId, case: &Case, address: std::net::SocketAddr) -> (Outcome, String) {
-    let yaml = demo::single(network, case, address, Timestamp::now());
+pub(crate) async fn probe_and_show(fixtures: &Fixtures, case: &Case, address: std::net::SocketAddr, client: &Client) -> (Outcome, String) {
+    let yaml = demo::single(fixtures, case, address, Timestamp::now());
     let file = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file");
     std::fs::write(file.path(), &yaml).expect("written");
     let config = token_exporter::config::load(&[file.path().to_owned()]).expect("a configuration");
     let mut shown = format!("{config:?}");
-    let prober = Prober::new(Client::new(Duration::from_secs(10)).expect("a client"), Arc::new(Roster::new(config, |_| true)));
+    let prober = Prober::new(client.clone(), Arc::new(Roster::new(config, |_| true)));
     shown.push_str(&format!("{prober:?}"));
     (prober.probe(&[0]).await.pop().expect("an outcome").1, shown)
 }
@@ -64,6 +69,7 @@ async fn every_case_is_probed_as_expected() {
     let (_simulator, address) = simulator().await;
     let mut failures = Vec::new();
     let mut probed = 0;
+    let [impatient, patient] = [500, 10_000].map(client);
     for fixtures in load().expect("fixtures") {
         let network = fixtures.network;
         for case in &fixtures.cases {
@@ -71,9 +77,8 @@ async fn every_case_is_probed_as_expected() {
                 continue;
             }
             let slow = case.answers.values().any(|a| a.fault.is_some());
-            let timeout = Duration::from_millis(if slow { 500 } else { 10_000 });
             let now = Timestamp::now();
-            let outcome = probe(network, case, address, timeout).await;
+            let outcome = probe(&fixtures, case, address, if slow { &impatient } else { &patient }).await;
             let expect = case.probe.as_ref().unwrap_or(&case.expect);
             probed += 1;
             // The probe's markers were filled a moment before or after: clocks are compared in readings alone.
@@ -99,12 +104,13 @@ async fn faults_on_the_way_are_undetermined() {
         ("oversized", vec![Cause::UnexpectedAnswer, Cause::Timeout]),
         ("gzip_bomb", vec![Cause::UnexpectedAnswer, Cause::Timeout]),
     ];
+    let [patient, impatient] = [2000, 1500].map(client);
     for fixtures in load().expect("fixtures") {
         let valid = fixtures.cases.iter().find(|c| c.name == "valid").expect("a valid case");
         for (fault, causes) in &expected {
             let case = fixtures.cases.iter().find(|c| c.name == format!("fault-{}", fault.replace('_', "-")));
             let Some(case) = case else { continue };
-            let outcome = probe(fixtures.network, case, address, Duration::from_millis(1500)).await;
+            let outcome = probe(&fixtures, case, address, &impatient).await;
             for finding in &outcome.findings {
                 let fits = matches!(finding.verdict, Verdict::Undetermined(cause) if causes.contains(&cause));
                 assert!(fits, "{} {fault}: {:?}", fixtures.network, finding.verdict);
@@ -112,7 +118,14 @@ async fn faults_on_the_way_are_undetermined() {
         }
         // Nobody listens there.
         let closed = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-        let outcome = probe(fixtures.network, valid, closed, Duration::from_secs(2)).await;
+        let outcome = probe(&fixtures, valid, closed, &patient).await;
         assert!(outcome.findings.iter().all(|f| f.verdict == Verdict::Undetermined(Cause::Connect)), "{}", fixtures.network);
+    }
+}
+
+#[test]
+fn the_demo_shows_only_what_can_be_probed() {
+    for shown in demo::shown(&load().expect("fixtures")) {
+        assert!(can_be_probed(shown.network, shown.case), "{}: its configuration would be refused", shown.account);
     }
 }

@@ -54,13 +54,14 @@ fn no_fixture_brings_a_secret_into_logs_findings_or_debug_output() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     tracing::subscriber::with_default(subscriber, || {
         runtime.block_on(async {
+            let client = crate::probing::client(10_000);
             let (simulator, address) = crate::probing::simulator().await;
             for fixtures in load().expect("fixtures") {
                 for case in &fixtures.cases {
                     if case.answers.values().any(|a| a.fault.is_some()) || !crate::probing::can_be_probed(fixtures.network, case) {
                         continue;
                     }
-                    let (outcome, debug) = crate::probing::probe_and_show(fixtures.network, case, address).await;
+                    let (outcome, debug) = crate::probing::probe_and_show(&fixtures, case, address, &client).await;
                     output.push_str(&format!("{outcome:?}\n{debug}\n"));
                 }
             }
