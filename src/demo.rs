@@ -97,7 +97,8 @@ impl Yaml {
         format!("{global}{apps}credentials:\n{credentials}accounts:\n{accounts}")
     }
 
-    /// The app of a case. Cases in which the app itself is refused have one of their own, or the others would suffer.
+    /// The app of a case. Cases in which the app itself is refused or slowed down have one of
+    /// their own, or the others would suffer.
     fn app(&mut self, fixtures: &Fixtures, case: &Case, address: SocketAddr) -> Option<String> {
         let network = fixtures.network;
         if network.description().app == AppNeed::None {
@@ -105,7 +106,7 @@ impl Yaml {
         }
         let api = case.context.api.as_deref().or(network.description().apis.first().copied());
         let expected = case.probe.as_ref().unwrap_or(&case.expect);
-        let broken = expected.cause.as_deref() == Some("app_misconfigured");
+        let broken = matches!(expected.cause.as_deref(), Some("app_misconfigured" | "rate_limited"));
         let mut id = format!("demo-{network}");
         if let Some(api) = api {
             let _ = write!(id, "-{api}");
@@ -121,7 +122,7 @@ impl Yaml {
                 "  - id: {id}\n    network: {network}\n{api}    client_secret: sim-client-secret\n    base_url: {base_url}\n"
             );
             let known = fixtures.app.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-            let settings: BTreeMap<&str, &str> = [("client_id", "sim-client")].into_iter().chain(known).collect();
+            let settings: BTreeMap<&str, &str> = [("client_id", "demo-client")].into_iter().chain(known).collect();
             for (key, value) in settings {
                 let _ = writeln!(self.app_texts, "    {key}: {}", quoted(value));
             }

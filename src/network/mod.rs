@@ -35,12 +35,6 @@ use crate::secret::Secret;
 
 /// Every network, in the order of the documentation. The one list.
 #[rustfmt::skip] // a line each
-#[rustfmt::skip] // a line each
-#[rustfmt::skip] // a line each
-#[rustfmt::skip] // a line each
-#[rustfmt::skip] // a line each
-#[rustfmt::skip] // a line each
-#[rustfmt::skip] // a line each
 pub static NETWORKS: &[&dyn Network] = &[
     &facebook::Facebook,
     &instagram::Instagram,

@@ -110,16 +110,22 @@ async fn a_real_prometheus_reads_every_family_and_every_reason() {
     }
     assert!(expected.len() >= 30, "the demo is to have at least 30 accounts");
     // Ambiguous refusals are shown after a second probe, 30 to 60 s after the first.
-    eventually("every account shows its verdict", Duration::from_secs(150), async || {
+    let start = Instant::now();
+    loop {
         let found: BTreeMap<String, String> = prometheus
             .query("connection_valid")
             .await
             .iter()
             .filter_map(|s| Some((s["metric"]["account"].as_str()?.to_owned(), s["metric"]["reason"].as_str()?.to_owned())))
             .collect();
-        (found == expected).then_some(())
-    })
-    .await;
+        let differing: Vec<_> = expected.iter().filter(|(a, r)| found.get(*a) != Some(r)).map(|(a, r)| (a, r, found.get(a))).collect();
+        let strangers: Vec<_> = found.keys().filter(|a| !expected.contains_key(*a)).collect();
+        if differing.is_empty() && strangers.is_empty() {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(150), "expected, found: {differing:?}; not expected: {strangers:?}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
 
     let names: BTreeSet<String> = prometheus
         .query("count by (__name__) ({job=\"token_exporter\"})")
