@@ -55,6 +55,8 @@ pub(crate) async fn eventually<T>(what: &str, within: Duration, mut condition: i
 }
 
 pub(crate) async fn get(url: &str) -> Option<String> {
+    // As the exporter's own client does; it may have done so already in this process.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().build().ok()?.get(url).send().await.ok()?.text().await.ok()
 }
 
