@@ -21,6 +21,7 @@ pub mod demo;
 pub mod engine;
 pub mod exposition;
 pub mod fixtures;
+pub mod guard;
 pub mod http;
 pub mod limiter;
 pub mod metrics;

@@ -158,7 +158,7 @@ fn load(files: &[PathBuf]) -> Result<Config, String> {
 }
 
 fn start(config: Config, settings: &Settings, store: &Arc<Store>, metrics: &Metrics) -> anyhow::Result<Running> {
-    let client = Client::new(config.global.probe_timeout)?;
+    let client = Client::new(config.global.probe_timeout, config.global.allow_private_networks)?;
     let concurrency = config.global.probe_concurrency;
     let (shard, total) = (u64::from(settings.shard), u64::from(settings.total_shards.max(1)));
     let roster = Arc::new(Roster::new(config, |credential| stable_hash(credential) % total == shard));
