@@ -86,6 +86,7 @@ fn run_serve(serve: Serve) -> anyhow::Result<u8> {
             watch: serve.auto_reload.then_some(serve.auto_reload_interval),
             shard: serve.shard,
             total_shards: serve.total_shards,
+            show_warnings: true,
             web: web_settings(&serve.web),
         };
         let daemon = Daemon::new(settings)?;
@@ -164,6 +165,8 @@ fn run_demo(options: Demo) -> anyhow::Result<u8> {
             watch: None,
             shard: 0,
             total_shards: 1,
+            // Its tokens stand in the configuration, which is nothing to warn of: they are made up.
+            show_warnings: false,
             web: web_settings(&options.web),
         };
         let daemon = Daemon::new(settings)?;

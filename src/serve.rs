@@ -32,6 +32,8 @@ pub struct Settings {
     pub shard: u32,
     /// …of so many.
     pub total_shards: u32,
+    /// Whether to log what deserves a look in the configuration.
+    pub show_warnings: bool,
     /// The HTTP side.
     pub web: server::Settings,
 }
@@ -62,7 +64,7 @@ impl Daemon {
     /// # Errors
     /// Every problem of the configuration, in one text.
     pub fn new(settings: Settings) -> anyhow::Result<Self> {
-        let config = load(&settings.config_files).map_err(anyhow::Error::msg)?;
+        let config = load(&settings).map_err(anyhow::Error::msg)?;
         let metrics = Metrics::new()?;
         metrics.sharded(settings.shard, settings.total_shards);
         metrics.reloaded(true);
@@ -118,7 +120,7 @@ impl Daemon {
                     }
                 }
             }
-            let result = load(&settings.config_files);
+            let result = load(&settings);
             metrics.reloaded(result.is_ok());
             let result = match result {
                 Ok(config) => {
@@ -153,8 +155,19 @@ impl Daemon {
     }
 }
 
-fn load(files: &[PathBuf]) -> Result<Config, String> {
-    config::load(files).map_err(|problems| problems.to_string())
+fn load(settings: &Settings) -> Result<Config, String> {
+    /// More would hide the rest of the log.
+    const SHOWN: usize = 20;
+    let config = config::load(&settings.config_files).map_err(|problems| problems.to_string())?;
+    if settings.show_warnings {
+        for warning in config.warnings.iter().take(SHOWN) {
+            tracing::warn!(%warning, "the configuration deserves a look");
+        }
+        if let Some(more) = config.warnings.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+            tracing::warn!(more, "the configuration deserves more looks: --config.check shows them all");
+        }
+    }
+    Ok(config)
 }
 
 fn start(config: Config, settings: &Settings, store: &Arc<Store>, metrics: &Metrics) -> anyhow::Result<Running> {

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::probing::simulator;
-use crate::prometheus::{eventually, get};
+use crate::prometheus::{eventually, get, http_client};
 
 /// A running daemon, its configuration file and its address.
 struct Running {
@@ -230,7 +230,7 @@ async fn reloads_keep_what_stays_and_drop_what_goes() {
     daemon.until("the third is back", |text| valid(text) == 3 && sample(text, successful) == Some(1.0)).await;
 
     // By request, too; and by signal.
-    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let client = http_client();
     let reload = format!("http://{}/-/reload", daemon.address);
     assert_eq!(client.post(&reload).send().await.expect("an answer").status(), 200);
     assert_eq!(client.get(&reload).send().await.expect("an answer").status(), 405);
@@ -254,7 +254,7 @@ async fn a_rate_limit_bounds_what_is_asked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_http_side_says_clearly_what_it_does_not_do() {
     let daemon = Running::start(|base| x_logins(base, 1, "1h", "")).await;
-    let client = reqwest::Client::builder().no_proxy().no_gzip().build().expect("a client");
+    let client = http_client();
     let url = |path: &str| format!("http://{}{path}", daemon.address);
     for (method, path, status) in [
         ("GET", "/", 200),

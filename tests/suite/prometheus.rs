@@ -54,10 +54,15 @@ pub(crate) async fn eventually<T>(what: &str, within: Duration, mut condition: i
     }
 }
 
-pub(crate) async fn get(url: &str) -> Option<String> {
+/// A client that shows answers as they come.
+pub(crate) fn http_client() -> reqwest::Client {
     // As the exporter's own client does; it may have done so already in this process.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().build().ok()?.get(url).send().await.ok()?.text().await.ok()
+    reqwest::Client::builder().no_proxy().no_gzip().build().expect("a client")
+}
+
+pub(crate) async fn get(url: &str) -> Option<String> {
+    http_client().get(url).send().await.ok()?.text().await.ok()
 }
 
 struct Prometheus {
