@@ -42,7 +42,14 @@ impl Running {
             enable_lifecycle: true,
             max_requests: 2,
         };
-        let settings = Settings { config_files: vec![file], watch: Some(Duration::from_millis(100)), shard: 0, total_shards: 1, web };
+        let settings = Settings {
+            config_files: vec![file],
+            watch: Some(Duration::from_millis(100)),
+            shard: 0,
+            total_shards: 1,
+            show_warnings: true,
+            web,
+        };
         let daemon = Daemon::new(settings).expect("a configuration");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let address = listener.local_addr().expect("an address").to_string();
