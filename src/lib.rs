@@ -39,3 +39,4 @@ pub mod simulator;
 pub mod store;
 pub mod time;
 pub mod token;
+pub mod watch;
