@@ -10,4 +10,5 @@ mod golden;
 mod probing;
 mod prometheus;
 mod reading;
+mod readme;
 mod secrets;
