@@ -80,6 +80,11 @@ pub trait Network: Sync {
         None
     }
 
+    /// Whether a call that names no account bears on the accounts of this kind.
+    fn concerns(&self, _call: &str, _kind: &str) -> bool {
+        true
+    }
+
     /// How several questions travel in one call, where the network offers that.
     fn batch(&self) -> Option<&'static Batch> {
         None
