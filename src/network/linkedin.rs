@@ -199,14 +199,8 @@ impl Network for LinkedIn {
     fn read(&self, grant: &Grant<'_>, seen: &[Seen], call: Option<&'static str>, about: Option<usize>, answer: &Answer) -> Option<Reading> {
         let active = seen.iter().any(|s| s.call == INTROSPECT && s.reading.says == Says::Accepted);
         if let Some(fault) = Fault::find(answer) {
-            let reading = fault.judge(grant, call, about)?;
-            return Some(match answer.status {
-                // Whatever stands in it: a limit and a fault at LinkedIn say nothing about the account.
-                Some(429) if reading.refusal().is_some() => Reading::undetermined(Cause::RateLimited),
-                Some(500..) if reading.refusal().is_some() => Reading::undetermined(Cause::ServerError),
-                _ if active && call != Some(INTROSPECT) => in_the_light_of_introspection(reading),
-                _ => reading,
-            });
+            let reading = fault.judge(grant, call, about)?.under(answer.status);
+            return Some(if active && call != Some(INTROSPECT) { in_the_light_of_introspection(reading) } else { reading });
         }
         if answer.is(426) || answer.is(401) && call == Some(INTROSPECT) {
             // A version that is over, or a wrong secret: documented by the status alone.
@@ -216,6 +210,7 @@ impl Network for LinkedIn {
             .or_else(|| list(grant, seen, about, active, answer))
             .or_else(|| person(grant, call, answer))
             .or_else(|| other_success(call, answer))
+            .map(|reading| reading.under(answer.status))
     }
 
     fn kind_of(&self, call: Option<&'static str>, external_id: Option<&str>, answer: &Answer) -> Option<&'static str> {
@@ -319,7 +314,7 @@ impl Fault {
 
     fn judge(&self, grant: &Grant<'_>, call: Option<&'static str>, about: Option<usize>) -> Option<Reading> {
         let introspecting = call == Some(INTROSPECT);
-        self.by_code().or_else(|| self.by_status()).or_else(|| self.by_text(grant, about)).or_else(|| match self.status {
+        self.by_status().or_else(|| self.by_code()).or_else(|| self.by_text(grant, about)).or_else(|| match self.status {
             // Documented: a wrong client secret.
             Some(401) if introspecting => Some(Reading::undetermined(Cause::AppMisconfigured)),
             // Documented for tokens alone, here without the word for which trouble it is.

@@ -151,13 +151,7 @@ impl Network for TikTok {
         _about: Option<usize>,
         answer: &Answer,
     ) -> Option<Reading> {
-        let reading = interpret(grant, answer)?;
-        // Whatever stands in it: a limit and a fault at TikTok say nothing about the account.
-        Some(match answer.status {
-            Some(429) if reading.refusal().is_some() => Reading::undetermined(Cause::RateLimited),
-            Some(500..) if reading.refusal().is_some() => Reading::undetermined(Cause::ServerError),
-            _ => reading,
-        })
+        interpret(grant, answer).map(|reading| reading.under(answer.status))
     }
 
     fn api_of(&self, call: Option<&'static str>, answer: &Answer) -> Option<&'static str> {

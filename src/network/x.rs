@@ -144,13 +144,7 @@ impl Network for X {
     }
 
     fn read(&self, grant: &Grant<'_>, seen: &[Seen], call: Option<&'static str>, about: Option<usize>, answer: &Answer) -> Option<Reading> {
-        let reading = interpret(grant, call, about, answer).or_else(|| by_bare_status(answer))?;
-        // Whatever stands in it: a limit and a fault at X say nothing about the account.
-        let reading = match answer.status {
-            Some(420 | 429) if reading.refusal().is_some() => Reading::undetermined(Cause::RateLimited),
-            Some(500..) if reading.refusal().is_some() => Reading::undetermined(Cause::ServerError),
-            _ => reading,
-        };
+        let reading = interpret(grant, call, about, answer).or_else(|| by_bare_status(answer))?.under(answer.status);
         let breaks_tie = call == Some(TIE_BREAKER) && seen.iter().any(|s| s.call == ME);
         Some(if breaks_tie { break_tie(reading) } else { reading })
     }
