@@ -116,15 +116,23 @@ pub fn classify(payload: &Payload, now: Timestamp) -> Result<(Finding, Clocks, N
         Some(api) if description.apis.contains(&api) || description.apis.is_empty() => api,
         Some(api) => return Err(bad("context.api", format!("\"{api}\" is not one of {}", description.apis.join(", ")))),
     };
+    let access = context_expiry("context.expires_at", &context.expires_at)?;
     let oauth1 = match context.auth.as_deref() {
-        None | Some("oauth2") => false,
+        // Tokens of OAuth 1.0a do not end.
+        None => access.at().is_none() && network.network().oauth1_of(&answer),
+        Some("oauth2") => false,
         Some("oauth1") => true,
         Some(other) => return Err(bad("context.auth", format!("\"{other}\" is neither oauth1 nor oauth2"))),
     };
     let external_id = parse::text(&context.external_id);
     let accounts = [Account {
         network,
-        kind: context.kind.as_deref().or(description.kinds.first().copied()).unwrap_or(""),
+        kind: context
+            .kind
+            .as_deref()
+            .or_else(|| network.network().kind_of(call, external_id.as_deref(), &answer))
+            .or(description.kinds.first().copied())
+            .unwrap_or(""),
         external_id: external_id.as_deref(),
         needs,
     }];
@@ -136,11 +144,7 @@ pub fn classify(payload: &Payload, now: Timestamp) -> Result<(Finding, Clocks, N
     let seen = [Seen { call: call.unwrap_or("other"), about: Some(0), reading }];
     let known = Known {
         now,
-        clocks: Clocks {
-            access: context_expiry("context.expires_at", &context.expires_at)?,
-            refresh: context_expiry("context.refresh_expires_at", &context.refresh_expires_at)?,
-            ..Clocks::default()
-        },
+        clocks: Clocks { access, refresh: context_expiry("context.refresh_expires_at", &context.refresh_expires_at)?, ..Clocks::default() },
         auto_refresh: false,
         grace: 0,
     };

@@ -117,11 +117,10 @@ pub fn conclude(grant: &Grant<'_>, seen: &[Seen], known: &Known) -> Vec<Finding>
 /// Weighs what was said about one account and about its grant, the weightiest first: a plainly stated reason,
 /// trouble of the app or the clock (it explains any refusal), an ambiguous refusal, any other trouble, acceptance.
 fn weigh(i: usize, account: &Account<'_>, seen: &[Seen], known: &Known) -> Verdict {
-    let concerns = |s: &&Seen, reach: Reach| reach == Reach::Grant || s.about.is_none_or(|about| about == i);
     let said = || {
         seen.iter().filter(|s| match s.reading.says {
-            Says::Refused(refusal) => concerns(s, refusal.reach),
-            _ => concerns(s, Reach::Account),
+            Says::Refused(refusal) if refusal.reach == Reach::Grant => true,
+            _ => concerns(s, i, account),
         })
     };
     let refusals = || said().filter_map(|s| s.reading.refusal()).chain(facts(i, account, seen).into_iter().filter_map(|f| f.refused));
@@ -176,6 +175,11 @@ fn resolve(refusal: Refusal, known: &Known) -> Verdict {
     }
 }
 
+/// Whether a call was about this account, alone or among others.
+fn concerns(s: &Seen, i: usize, account: &Account<'_>) -> bool {
+    s.about.map_or_else(|| account.network.network().concerns(s.call, account.kind), |about| about == i)
+}
+
 /// Everything that was said about one account: when it was asked about, and in lists.
 fn facts<'a>(i: usize, account: &Account<'_>, seen: &'a [Seen]) -> Vec<&'a Facts> {
     let mut facts = Vec::new();
@@ -213,7 +217,7 @@ fn with_capabilities(
         Verdict::Valid => {
             let roles = facts(i, account, seen).into_iter().rev().find_map(|f| f.roles.as_deref());
             let lost = |c| {
-                let mut said = seen.iter().filter(|s| s.about.is_none_or(|about| about == i));
+                let mut said = seen.iter().filter(|s| concerns(s, i, account));
                 said.find_map(|s| s.reading.lost.iter().find(|(l, _)| *l == c).map(|(_, reason)| *reason))
             };
             account.needs.iter().map(|c| (c, lost(c).unwrap_or_else(|| judge(requirement(c), scopes, roles, account)))).collect()

@@ -80,6 +80,21 @@ pub trait Network: Sync {
         None
     }
 
+    /// Whether an answer was given to OAuth 1.0a, where its shape tells: for answers that nobody says that of.
+    fn oauth1_of(&self, _answer: &Answer) -> bool {
+        false
+    }
+
+    /// What kind of account an answer is about, where it or the account's id tells: for answers that nobody says that of.
+    fn kind_of(&self, _call: Option<&'static str>, _external_id: Option<&str>, _answer: &Answer) -> Option<&'static str> {
+        None
+    }
+
+    /// Whether a call that names no account bears on the accounts of this kind.
+    fn concerns(&self, _call: &str, _kind: &str) -> bool {
+        true
+    }
+
     /// How several questions travel in one call, where the network offers that.
     fn batch(&self) -> Option<&'static Batch> {
         None
