@@ -17,8 +17,8 @@
 use serde_json::Value;
 
 use super::{
-    Answer, App, AppNeed, Body, Call, CallInfo, Description, Facts, Grant, Listed, Network, Param, Reading, Refusal, Requirement, Says,
-    Scopes, Seen, Style, parse,
+    Answer, App, AppNeed, Body, Call, CallInfo, Description, Facts, Grant, Guess, Listed, Network, Param, Reading, Refusal, Requirement,
+    Says, Scopes, Seen, Style, parse,
 };
 use crate::reason::{Capability, Cause, Reason};
 use crate::secret::Secret;
@@ -213,16 +213,17 @@ impl Network for LinkedIn {
             .map(|reading| reading.under(answer.status))
     }
 
-    fn kind_of(&self, call: Option<&'static str>, external_id: Option<&str>, answer: &Answer) -> Option<&'static str> {
+    fn guess(&self, call: Option<&'static str>, external_id: Option<&str>, answer: &Answer) -> Guess {
+        let kind = |kind| Guess { kind, ..Guess::default() };
         // Pages have numbers for ids.
         if external_id.is_some_and(|id| bare(id).bytes().all(|b| b.is_ascii_digit())) {
-            return Some("organization");
+            return kind(Some("organization"));
         }
         let scopes = parse::scopes(&answer.json["scope"]).unwrap_or_default();
         let granted = |part: &str| scopes.iter().any(|scope| scope.contains(part));
         // What the grant allows to post as.
         let member = granted("w_member_social") && !granted("organization");
-        (member || matches!(call, Some(USERINFO | ME))).then_some("profile")
+        kind((member || matches!(call, Some(USERINFO | ME))).then_some("profile"))
     }
 
     fn concerns(&self, call: &str, kind: &str) -> bool {

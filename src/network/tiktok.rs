@@ -12,8 +12,8 @@
 use serde_json::Value;
 
 use super::{
-    Answer, AppNeed, Auth, Body, Call, CallInfo, Description, Facts, Grant, Listed, Network, Reading, Refusal, Requirement, Says, Scopes,
-    Seen, Style, parse,
+    Answer, AppNeed, Auth, Body, Call, CallInfo, Description, Facts, Grant, Guess, Listed, Network, Reading, Refusal, Requirement, Says,
+    Scopes, Seen, Style, parse,
 };
 use crate::reason::{Capability, Cause, Reason};
 
@@ -154,10 +154,10 @@ impl Network for TikTok {
         interpret(grant, answer).map(|reading| reading.under(answer.status))
     }
 
-    fn api_of(&self, call: Option<&'static str>, answer: &Answer) -> Option<&'static str> {
+    fn guess(&self, call: Option<&'static str>, _: Option<&str>, answer: &Answer) -> Guess {
         let business = !answer.json["error"].is_object() && parse::integer(&answer.json["code"]).is_some();
         let asked = matches!(call, Some("token_info" | "business_get"));
-        Some(if business || asked { BUSINESS } else { LOGIN_KIT })
+        Guess { api: Some(if business || asked { BUSINESS } else { LOGIN_KIT }), ..Guess::default() }
     }
 }
 

@@ -14,8 +14,8 @@
 use serde_json::Value;
 
 use super::{
-    Account, Answer, AppNeed, Auth, Budget, Call, CallInfo, Certainty, Description, Facts, Grant, Listed, Network, OAuth1Keys, RateLimit,
-    Reading, Refusal, Requirement, Reset, Says, Scopes, Seen, Style, parse,
+    Account, Answer, AppNeed, Auth, Budget, Call, CallInfo, Certainty, Description, Facts, Grant, Guess, Listed, Network, OAuth1Keys,
+    RateLimit, Reading, Refusal, Requirement, Reset, Says, Scopes, Seen, Style, parse,
 };
 use crate::reason::{Capability, Cause, Reason};
 use crate::time::Expiry;
@@ -149,8 +149,9 @@ impl Network for X {
         Some(if breaks_tie { break_tie(reading) } else { reading })
     }
 
-    fn oauth1_of(&self, answer: &Answer) -> bool {
-        access_level(answer).is_some() || problems(answer).iter().any(|p| p.code == Some(89))
+    fn guess(&self, _: Option<&'static str>, _: Option<&str>, answer: &Answer) -> Guess {
+        let oauth1 = access_level(answer).is_some() || problems(answer).iter().any(|p| p.code == Some(89));
+        Guess { oauth1, ..Guess::default() }
     }
 
     fn limits(&self, answer: &Answer) -> Vec<RateLimit> {
