@@ -83,8 +83,10 @@ impl GraphError {
         if let Some(meta) = json.get("meta").filter(|m| has(m, &["error_type", "error_message"])) {
             return Some(Self::from_object(meta));
         }
+        // A post has a message and a type, too, but not this one.
+        let exception = json["type"].as_str().is_some_and(|t| t.ends_with("Exception"));
         let bare = has(json, &["error_type", "error_message", "error_msg"])
-            || (has(json, &["message"]) && has(json, &["code"]) && has(json, &["type", "error_subcode", "fbtrace_id"]));
+            || (has(json, &["message"]) && (exception || (has(json, &["code"]) && has(json, &["error_subcode", "fbtrace_id"]))));
         if bare {
             return Some(Self::from_object(json));
         }
@@ -132,8 +134,18 @@ impl GraphError {
                 ..Self::from_text(header)
             });
         }
-        let sentence = !text.starts_with(['<', '{', '[', '"']) && text.len() < SENTENCE;
-        sentence.then(|| Self::from_text(text))
+        if text.starts_with(['<', '{', '[', '"']) {
+            // Facebook's own page of an outage, which comes with 400, too.
+            let outage = text.starts_with('<') && text.contains("Sorry, something went wrong") && answer.status != Some(429);
+            return outage.then(|| Self { transient: true, ..Self::from_text("") });
+        }
+        // Libraries put words of their own before the body.
+        let body = text.find('{').zip(text.rfind('}')).and_then(|(start, end)| text.get(start..=end));
+        match body.map(serde_json::from_str::<Value>) {
+            Some(Ok(json)) => Self::in_json(&json),
+            Some(Err(_)) => None,
+            None => (text.len() < SENTENCE).then(|| Self::from_text(text)),
+        }
     }
 
     fn says(&self, part: &str) -> bool {
@@ -161,6 +173,7 @@ const APP_TEXTS: &[&str] = &[
     "invalid client_id",
     "invalid client secret",
     "invalid app id",
+    "match a valid application",
     "app not active",
     "app is not active",
     "application is not active",
@@ -381,6 +394,7 @@ fn by_type(error: &GraphError) -> Option<Says> {
         "oauthaccesstokenexception" | "oauthaccesstokenerror" | "invalid_token" => Some(Says::Refused(Refusal::expired_or_revoked())),
         "oauthpermissionsexception" | "oauthpermissionexception" => Some(refuse(Reason::MissingPermission, PlainOfAccount)),
         "oauthratelimitexception" | "oauthratelimiterror" => Some(Says::Undetermined(Cause::RateLimited)),
+        _ if error.says("access_token provided is invalid") => Some(Says::Refused(Refusal::expired_or_revoked())),
         "oauthparameterexception" | "oauthclientexception" => Some(Says::Undetermined(Cause::AppMisconfigured)),
         _ if error.says("does not have permission for this action") => Some(refuse(Reason::MissingPermission, PlainOfAccount)),
         _ if error.says("hasn't authorized the application") => Some(refuse(Reason::MissingPermission, PlainOfAccount)),
