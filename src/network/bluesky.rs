@@ -163,7 +163,7 @@ fn is_bound(token: &Secret) -> bool {
 }
 
 fn token_scopes(grant: &Grant<'_>) -> Option<Vec<String>> {
-    claim(&grant.tokens.access, "scope").as_ref().and_then(parse::scopes)
+    claim(&grant.tokens.access, "scope").as_ref().and_then(parse::scopes).or_else(|| grant.tokens.scopes.clone())
 }
 
 /// The account's id, from the configuration or from the token.
@@ -197,9 +197,8 @@ fn refused(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Op
         "expiredtoken" if says("revoked") => ambiguous(Reason::AccessRevoked),
         "expiredtoken" => ambiguous(Reason::TokenExpired),
         // It was sent to the entry server instead of the account's own, or without the proof that it is bound to.
-        "invalidtoken" if says("pds access only") || says("dpop") || is_bound(&grant.tokens.access) => {
-            undetermined(Cause::AppMisconfigured)
-        }
+        "invalidtoken" | "invalid_token" if says("pds access only") || says("dpop") => undetermined(Cause::AppMisconfigured),
+        "invalidtoken" if is_bound(&grant.tokens.access) => undetermined(Cause::AppMisconfigured),
         "invalidtoken" if says("token type") || (says("bad token scope") && is_refresh_token(grant)) => plain(Reason::WrongTokenType),
         "invalidtoken" if says("bad token scope") || says("bad token method") => plain(Reason::MissingPermission),
         "invalidtoken" if says("unexpected authorization type") => undetermined(Cause::UnexpectedAnswer),
@@ -259,6 +258,10 @@ fn told(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Optio
         let last = |id: &str| id.rsplit(':').next().unwrap_or_default().to_owned();
         reading.listed = configured.filter(|id| last(id) != last(&did)).map(standard::stranger).collect();
         return Some(reading);
+    }
+    // `checkAccountStatus` answers to the account itself alone.
+    if let (Some(activated), true) = (json.get("activated").and_then(parse::boolean), there("validDid")) {
+        return if activated { Some(Reading::accepted()) } else { plain(Reason::AccountDeactivated) };
     }
     // A record was written; one that was only read has a value.
     let written = there("uri") && there("cid") && !there("value");

@@ -80,6 +80,10 @@ impl Clocks {
 }
 
 /// The clocks after a probe: what the network said, and the token source's word where it was silent.
+///
+/// A network that states "no end" (Facebook's `expires_at: 0`) overrules an instant that was configured once and is
+/// stale. A network whose tokens merely never end by default (Mastodon) does not: a compatible server may well end
+/// them, and only the configuration or the token response knows.
 pub fn clocks(known: Clocks, seen: &[Seen]) -> Clocks {
     let said = |clocks: Clocks, Seen { reading, .. }: &Seen| {
         clocks.or(Clocks {
@@ -89,7 +93,8 @@ pub fn clocks(known: Clocks, seen: &[Seen]) -> Clocks {
             issued: reading.issued,
         })
     };
-    seen.iter().fold(Clocks::default(), said).or(known)
+    let endless = if seen.iter().any(|s| s.reading.endless) { Expiry::Never } else { Expiry::Unknown };
+    seen.iter().fold(Clocks::default(), said).or(known).or(Clocks { access: endless, ..Clocks::default() })
 }
 
 /// Seconds by which an expiry must lie ahead before a refused token counts as revoked rather than expired.
@@ -361,5 +366,20 @@ mod tests {
         ] {
             assert_eq!(verdicts(&readings, nothing_known()), expected, "{readings:?}");
         }
+    }
+
+    #[test]
+    fn only_a_stated_never_overrules_a_configured_instant() {
+        let told = Timestamp::from_unix(1_800_000_000).map_or(Expiry::Unknown, Expiry::At);
+        let after = |reading: Reading, access| {
+            let known = Clocks { access, ..Clocks::default() };
+            clocks(known, &[Seen { call: "call", about: None, reading }]).access
+        };
+        let stated = || Reading { access_expiry: Expiry::Never, ..Reading::accepted() };
+        let by_default = || Reading { endless: true, ..Reading::accepted() };
+        assert_eq!(after(stated(), told), Expiry::Never);
+        assert_eq!(after(by_default(), told), told);
+        assert_eq!(after(by_default(), Expiry::Unknown), Expiry::Never);
+        assert_eq!(after(Reading::accepted(), Expiry::Unknown), Expiry::Unknown);
     }
 }

@@ -100,8 +100,8 @@ pub(super) fn read_oauth_error(answer: &Answer) -> Option<Says> {
         Some("access_denied") if said("account restricted") => refused(Reason::AccountLocked),
         Some("invalid_client" | "deleted_client" | "disabled_client" | "unauthorized_client") => app(),
         Some("unsupported_grant_type" | "invalid_scope" | "redirect_uri_mismatch" | "org_internal") => app(),
-        Some("invalid_request") if said("missing required parameter") || said("client id") => app(),
-        // Userinfo also says so to a healthy token that lacks an identity scope (google-api-nodejs-client #3900).
+        Some("invalid_request") if said("client id") || (said("missing required parameter") && !said("access_token")) => app(),
+        // No token arrived. Userinfo also says so to a healthy token that lacks an identity scope (google-api-nodejs-client #3900).
         Some("invalid_request") => Says::Undetermined(Cause::UnexpectedAnswer),
         Some("rate_limit_exceeded") => Says::Undetermined(Cause::RateLimited),
         Some("internal_failure" | "server_error" | "temporarily_unavailable" | "backend_error") => Says::Undetermined(Cause::ServerError),
@@ -187,15 +187,24 @@ impl<'a> Fault<'a> {
             // Waiting does not help: the project is not approved for this API.
             return Some(app());
         }
+        // The reason beside these may be no more than "forbidden".
+        let said = |part| parse::contains(self.message, part);
+        let scope = parse::challenges(&answer.headers).iter().any(|c| c.get("error") == Some("insufficient_scope"));
+        if scope || said("insufficient authentication scopes") {
+            return Some(refused(Reason::MissingPermission));
+        }
+        if said("has not been used in project") || said("valid api key") {
+            return Some(app());
+        }
         let by_reason = self.reasons.iter().find_map(|reason| own(reason).or_else(|| common(reason)));
         by_reason.or_else(|| self.by_text()).or_else(|| self.by_status(answer))
     }
 
     fn by_text(&self) -> Option<Says> {
         let said = |part| parse::contains(self.message, part);
-        if said("insufficient authentication scopes") || said("insufficient permission") {
+        if said("insufficient permission") {
             Some(refused(Reason::MissingPermission))
-        } else if said("has not been used in project") || said("it is disabled") {
+        } else if said("it is disabled") {
             Some(app())
         } else if said("missing required authentication credential") || said("login required") {
             // No token arrived, or userinfo was asked with one that has no identity scope.

@@ -155,6 +155,10 @@ impl Network for GoogleBusiness {
         answer: &Answer,
     ) -> Option<Reading> {
         if let Some(fault) = Fault::of(answer) {
+            if parse::contains(fault.message, "method not found") {
+                // A wrong address, not a location.
+                return None;
+            }
             return fault.says(answer, own).or_else(|| by_status(&fault)).map(Reading::says);
         }
         google::read_oauth_error(answer)
@@ -190,8 +194,6 @@ fn own(reason: &str) -> Option<Says> {
 /// Without a reason, the status has to do.
 fn by_status(fault: &Fault<'_>) -> Option<Says> {
     match (fault.status, fault.code) {
-        // A wrong address, not a location.
-        _ if parse::contains(fault.message, "method not found") => None,
         ("NOT_FOUND", _) | ("", Some(404)) => Some(not_seen()),
         // A reason that is not known may be about the app: no verdict.
         ("PERMISSION_DENIED", _) | ("", Some(403)) if fault.reasons.is_empty() => Some(no_role()),
@@ -242,6 +244,9 @@ fn read_resource(answer: &Answer) -> Option<Says> {
         return Some(Says::Nothing);
     }
     if named("accounts/") || named("locations/") {
+        return Some(Says::Accepted);
+    }
+    if json.get("timeSeries").is_some_and(Value::is_object) {
         return Some(Says::Accepted);
     }
     let lists = ["accounts", "locations", "admins", "accountAdmins", "reviews", "localPosts", "multiDailyMetricTimeSeries", "invitations"];

@@ -14,7 +14,6 @@ use super::{
     parse, standard,
 };
 use crate::reason::{Capability, Cause, Reason};
-use crate::time::Expiry;
 
 /// Mastodon.
 pub(super) struct Mastodon;
@@ -160,11 +159,9 @@ impl Network for Mastodon {
             // Before 4.3 this call needed a scope, and having none says nothing about the token.
             (Some(APP), Some(Reason::MissingPermission)) => Reading::default(),
             // The token is alive, or its scopes would not be looked at; it may not read the account, and no more is known.
-            (Some(ACCOUNT), Some(Reason::MissingPermission)) if after_app => Reading {
-                lost: vec![(Capability::Analytics, Reason::MissingPermission)],
-                access_expiry: Expiry::Never,
-                ..Reading::accepted()
-            },
+            (Some(ACCOUNT), Some(Reason::MissingPermission)) if after_app => {
+                Reading { lost: vec![(Capability::Analytics, Reason::MissingPermission)], endless: true, ..Reading::accepted() }
+            }
             // The app's call accepts a token that the app got for itself.
             (Some(ACCOUNT), Some(Reason::TokenInvalid)) if after_app && says(answer, "requires an authenticated user") => {
                 Reading::refused(Refusal::plain(Reason::WrongTokenType))
@@ -259,7 +256,8 @@ fn refusal(words: &str) -> Refusal {
 }
 
 fn accepted(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Option<Reading> {
-    let json = &answer.json;
+    // A list (of notifications, of posts) is judged by its first entry; an empty one proves nothing.
+    let json = answer.json.get(0).unwrap_or(&answer.json);
     let there = |name: &str| json.get(name).is_some();
     if !answer.maybe_success() || there("error") {
         return None;
@@ -273,11 +271,14 @@ fn accepted(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> O
                 return Some(Reading::refused(Refusal::plain(Reason::AccountSuspended)));
             }
             let listed = standard::strangers(grant, &[id, username]);
-            Some(Reading { access_expiry: Expiry::Never, listed, ..Reading::accepted() })
+            Some(Reading { endless: true, listed, ..Reading::accepted() })
         }
         _ if there("name") && (call == Some(APP) || there("vapid_key")) => Some(Reading::accepted()),
         // A post that tells whether it was favourited by "me" was asked for, or made, with a token.
         (Some(_), _) if there("account") && there("favourited") => Some(Reading::accepted()),
+        // A notification, an upload, a post for later: nobody else gets to see these.
+        (Some(_), _) if there("type") && (there("account") || there("preview_url")) => Some(Reading::accepted()),
+        (Some(_), _) if there("scheduled_at") => Some(Reading::accepted()),
         _ => standard::token_response(answer),
     }
 }

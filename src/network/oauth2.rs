@@ -220,12 +220,18 @@ fn discovery(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
     let plain = issuer.is_some_and(|i| i.starts_with("http://"));
     if answer.maybe_success() && own {
         for (setting, name) in [("introspection_url", "introspection_endpoint"), ("userinfo_url", "userinfo_endpoint")] {
-            if let Some(url) = told(name).filter(|url| url.starts_with("https://") || plain) {
+            if let Some(url) = told(name).filter(|url| plain || names_a_host(url)) {
                 reading.endpoints.push((setting, url.to_owned()));
             }
         }
     }
     Some(reading)
+}
+
+/// Whether a URL that somebody else wrote is https and names a host. A bare address could lead anywhere, home included;
+/// names are resolved and checked before they are connected to.
+fn names_a_host(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|u| u.scheme() == "https" && u.domain().is_some_and(|name| name != "localhost"))
 }
 
 /// Reads what introspection says of the refresh token. Some servers know access tokens only and call every other
@@ -361,6 +367,11 @@ fn refused(answer: &Answer) -> Option<Reading> {
         let cause = if status == Some(429) { Cause::RateLimited } else { Cause::ServerError };
         return Some(Reading::undetermined(cause));
     }
+    let schemes: Vec<String> = parse::challenges(&answer.headers).into_iter().map(|c| c.scheme).collect();
+    if status == Some(401) && !schemes.is_empty() && schemes.iter().all(|s| s == "basic") {
+        // It asks for a password: that of the client, or of a proxy. No token would have helped.
+        return Some(Reading::undetermined(Cause::AppMisconfigured));
+    }
     by_shape(json, status, &text)
 }
 
@@ -402,7 +413,7 @@ fn by_code(code: &str, text: &str) -> Option<Reading> {
         | "token_inactive"
         | "invalidauthenticationtoken"
         | "invalidtoken"
-        | "e3002" => Some(Reading::refused(standard::refusal(text))),
+        | "e3002" => standard::error("invalid_token", text),
         "missing_scope" | "no_permission" | "team_access_not_granted" | "consent_required" | "e3003" => plain(Reason::MissingPermission),
         "account_inactive" | "account_deactivated" | "account_disabled" | "user_deactivated" | "user_disabled" => {
             plain(Reason::AccountDeactivated)
@@ -479,7 +490,8 @@ fn by_shape(json: &Value, status: Option<u16>, text: &str) -> Option<Reading> {
 fn is_about_a_bad_token(text: &str) -> bool {
     let text = text.to_lowercase();
     let any = |words: &[&str]| words.iter().any(|w| text.contains(w));
-    let token = any(&["token", "credentials", "jwt"]) && !text.contains("csrf");
+    // "Signature has expired": PyJWT.
+    let token = any(&["token", "credentials", "jwt", "signature has expired"]) && !text.contains("csrf");
     let absent = any(standard::ABSENT) || any(&["required", "absent", "without"]);
     let ended = any(&["expired", "revoked"]);
     let bad = any(&["invalid", "not valid", "malformed", "bad ", "inactive", "not active", "not recognized", "could not be verified"]);
@@ -528,6 +540,10 @@ fn accepted(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> O
         return None;
     }
     let succeeded = answer.status.is_some();
+    if json.get("is_suspended").and_then(parse::boolean) == Some(true) {
+        // Reddit.
+        return Some(Reading::refused(Refusal::plain(Reason::AccountSuspended)));
+    }
     let mut reading = match json {
         // A public document: no token was needed for it.
         Value::Object(o) if o.contains_key("issuer") && o.contains_key("jwks_uri") => return Some(Reading::default()),
@@ -546,9 +562,14 @@ fn accepted(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> O
         Value::Array(items) if call == Some(PROBE) && succeeded && !items.is_empty() => Reading::accepted(),
         _ => return None,
     };
-    if json.get("is_suspended").and_then(parse::boolean) == Some(true) {
-        // Reddit.
-        return Some(Reading::refused(Refusal::plain(Reason::AccountSuspended)));
+    let member = json.get("result").filter(|r| r["user"]["is_bot"] == true);
+    if let Some(member) = member {
+        // Telegram's getChatMember, about the bot itself.
+        match member["status"].as_str() {
+            Some("left" | "kicked") => return Some(Reading::refused(Refusal::plain(Reason::MissingRole))),
+            _ if member["can_post_messages"] == false => reading.lost = vec![(Capability::Publish, Reason::MissingRole)],
+            _ => {}
+        }
     }
     if json.get("application").is_some_and(Value::is_object) {
         // Discord's oauth2/@me.

@@ -247,8 +247,9 @@ fn list(grant: &Grant<'_>, about: Option<usize>, answer: &Answer) -> Option<Read
     Some(reading)
 }
 
-/// The answer to a call that wrote or read one Pin or board.
+/// The answer to a call that wrote or read one Pin or board, or analytics.
 fn written(answer: &Answer) -> Option<Reading> {
     let there = |name: &str| answer.json.get(name).is_some();
-    (there("id") && (there("board_id") || there("privacy"))).then(Reading::accepted)
+    let analytics = || answer.json.as_object().is_some_and(|o| o.values().any(|part| part.get("summary_metrics").is_some()));
+    (there("id") && (there("board_id") || there("privacy")) || analytics()).then(Reading::accepted)
 }

@@ -122,6 +122,8 @@ pub struct Reading {
     pub says: Says,
     /// When the access token ends.
     pub access_expiry: Expiry,
+    /// Tokens of this network do not end, though this answer does not say so: a default, for want of any instant.
+    pub endless: bool,
     /// When the refresh token or the grant ends.
     pub refresh_expiry: Expiry,
     /// When the access to data ends.

@@ -12,17 +12,41 @@ use crate::secret::Secret;
 use crate::time::Expiry;
 
 /// Ways to name one of several possibilities: such a text does not say which it was.
-const ALTERNATIVES: &[&str] = &["or expired", "expired or", ", expired", "expired,", "/expired", "expired/", "or revoked", "revoked or"];
+const ALTERNATIVES: &[&str] = &[
+    "or expired",
+    "or has expired",
+    "or is expired",
+    "expired or",
+    ", expired",
+    "expired,",
+    "/expired",
+    "expired/",
+    "or revoked",
+    "or has been revoked",
+    "or was revoked",
+    "revoked or",
+];
 
 /// Ways to say that there was no token at all.
-pub(super) const ABSENT: &[&str] =
-    &["missing", "no token", "no access token", "not provided", "not supplied", "not present", "token required", "token is required"];
+pub(super) const ABSENT: &[&str] = &[
+    "missing",
+    "no token",
+    "no access token",
+    "not provided",
+    "not supplied",
+    "not present",
+    "token required",
+    "token is required",
+    "token is empty",
+];
 
 /// The refusal of a token whose description is this text: a hint, for no code tells an expired token from a
 /// revoked one.
 pub(super) fn refusal(text: &str) -> Refusal {
     let text = text.to_lowercase();
-    let (expired, revoked) = (text.contains("expired"), text.contains("revoked"));
+    // The second is how the JWT library "jose" says it.
+    let expired = text.contains("expired") || text.contains("\"exp\" claim timestamp check failed");
+    let revoked = text.contains("revoked");
     // "expired or is not yet valid" is one case: the clock.
     let open = !text.contains("not yet valid") && ALTERNATIVES.iter().any(|a| text.contains(a));
     match (expired, revoked) {
@@ -141,8 +165,10 @@ mod tests {
         for (text, reason) in [
             ("The access token expired", Some(Reason::TokenExpired)),
             ("Access token has expired or is not yet valid.", Some(Reason::TokenExpired)),
+            ("\"exp\" claim timestamp check failed", Some(Reason::TokenExpired)),
             ("Token was revoked. You have to re-authorize from the user.", Some(Reason::AccessRevoked)),
             ("The access token is invalid or expired", None),
+            ("Token is invalid or has expired", None),
             ("The access token provided is expired, revoked, malformed, or invalid", None),
             ("Token has been expired or revoked.", None),
             ("The access token is invalid", None),

@@ -212,8 +212,9 @@ fn read_resource(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer)
         // An empty list proves nothing.
         return Some(Reading::says(if items.is_empty() { Says::Nothing } else { Says::Accepted }));
     }
-    // One resource (an uploaded video), or a report: nobody gets these without a living token.
-    kind.starts_with("youtube").then(Reading::accepted)
+    // One resource (an uploaded video), a report, or the customers of Google Ads: nobody gets these without a living token.
+    let customer = json["resourceNames"][0].as_str().is_some_and(|name| name.starts_with("customers/"));
+    (kind.starts_with("youtube") || customer).then(Reading::accepted)
 }
 
 fn read_channels(grant: &Grant<'_>, items: &[serde_json::Value]) -> Reading {
