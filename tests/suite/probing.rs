@@ -8,7 +8,7 @@ use token_exporter::fixtures::{Case, Fixtures, load};
 use token_exporter::http::Client;
 use token_exporter::network::{NetworkId, Style, Verdict};
 use token_exporter::probe::Prober;
-use token_exporter::reason::{Capability, Cause};
+use token_exporter::reason::{Capability, Cause, Reason};
 use token_exporter::roster::Roster;
 use token_exporter::simulator::Simulator;
 use token_exporter::store::Outcome;
@@ -149,4 +149,45 @@ async fn facebook_is_asked_in_batches() {
     // debug_token, permissions, accounts and the page itself, for each of 100: in eight calls of fifty.
     assert_eq!(simulator.requests().values().sum::<u64>(), 400);
     assert_eq!(simulator.exchanges(), 8);
+}
+
+#[test]
+fn the_demo_shows_every_network_and_every_reason() {
+    let fixtures = load().expect("fixtures");
+    let shown = demo::shown(&fixtures);
+    for network in NetworkId::all() {
+        assert!(shown.iter().any(|s| s.network == network), "{network} is not shown");
+    }
+    let expected = |s: &demo::Shown<'_>| s.case.probe.as_ref().unwrap_or(&s.case.expect).clone();
+    for reason in Reason::ALL {
+        let found = shown.iter().any(|s| {
+            let expect = expected(s);
+            let valid = expect.verdict == "valid" && *reason == Reason::Ok;
+            valid || expect.reason.as_deref() == Some(reason.label())
+        });
+        assert!(found, "{reason} is not shown");
+    }
+    let degraded = |s: &demo::Shown<'_>| {
+        let expect = expected(s);
+        expect.verdict == "valid" && expect.capabilities.is_some_and(|c| c.values().any(|r| r != "ok"))
+    };
+    assert!(shown.iter().any(degraded), "no degraded connection is shown");
+    assert!(shown.iter().any(|s| expected(s).verdict == "undetermined"), "no undetermined one is shown");
+    assert!(shown.iter().any(|s| s.case.demo.as_ref().is_some_and(|d| d.also.len() >= 39)), "no login with many pages is shown");
+}
+
+/// A federated instance is a host that somebody typed in: it must not lead into the exporter's own network.
+#[tokio::test(flavor = "multi_thread")]
+async fn private_addresses_are_not_connected_to() {
+    for (base_url, allowed) in
+        [("https://10.255.255.1", false), ("https://[fe80::1]", false), ("https://169.254.169.254", false), ("https://10.255.255.1", true)]
+    {
+        let yaml = format!("accounts: [{{id: a, network: mastodon, token: sim-a, base_url: \"{base_url}\"}}]\n");
+        let client = Client::new(Duration::from_millis(300), allowed).expect("a client");
+        let prober = Prober::new(client, crate::exposition::roster(&yaml));
+        let outcome = prober.probe(&[0]).await.pop().expect("an outcome").1;
+        let Verdict::Undetermined(cause) = outcome.findings[0].verdict else { panic!("a verdict without an answer") };
+        // Nobody answers there: an attempt ends by the time limit, or at once where there is no way.
+        assert!(cause == Cause::Connect || allowed, "{base_url}: {cause}");
+    }
 }
