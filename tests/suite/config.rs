@@ -82,7 +82,8 @@ fn expect_problems(name: &str, directory: &Path, file: &Path) -> Option<String> 
     let started = Instant::now();
     let found = load_one(file).map_or_else(|problems| problems.to_string(), |_| "nothing is wrong".to_owned());
     let took = started.elapsed();
-    assert!(took < Duration::from_secs(2), "{name} took {took:?}");
+    // Far from what a bomb would take, and far enough for a debug build on a busy machine.
+    assert!(took < Duration::from_secs(10), "{name} took {took:?}");
     let found = found.replace(&format!("{}/", directory.display()), "") + "\n";
     expect(&Path::new(HERE).join("generated").join(name).with_extension("txt"), &found)
 }
