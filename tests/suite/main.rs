@@ -6,6 +6,7 @@ mod config;
 mod conformance;
 mod exposition;
 mod golden;
+mod new_network;
 mod probing;
 mod prometheus;
 mod reading;
