@@ -42,12 +42,12 @@ pub enum Reconnecting {
 }
 
 impl Reconnecting {
-    /// As a person would say it.
+    /// What it does, after the word "reconnecting".
     pub fn text(self) -> &'static str {
         match self {
-            Self::Helps => "reconnecting helps",
-            Self::HelpsAfterSteps => "reconnecting helps only after the steps before it",
-            Self::DoesNotHelp => "reconnecting changes nothing",
+            Self::Helps => "helps",
+            Self::HelpsAfterSteps => "helps only after the steps before it",
+            Self::DoesNotHelp => "changes nothing",
         }
     }
 }

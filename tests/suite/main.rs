@@ -4,6 +4,7 @@
 mod arbitrary;
 mod config;
 mod conformance;
+mod docs;
 mod exposition;
 mod golden;
 mod new_network;
