@@ -1,5 +1,5 @@
 # The same commands that CI and the README use.
-.PHONY: run test lint fmt golden
+.PHONY: run test lint fmt golden bench
 
 run: ## The demo, with nothing set up
 	cargo run --release -- demo
@@ -13,6 +13,9 @@ lint:
 
 fmt:
 	cargo fmt
+
+bench: ## What a scrape costs, as ratios within one run
+	cargo bench --bench exposition
 
 golden: ## Accept what people read as it is now; look at the difference before committing it
 	UPDATE_GOLDEN=1 cargo test

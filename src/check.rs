@@ -64,7 +64,7 @@ pub async fn check(mut config: Config, accounts: &[String]) -> anyhow::Result<Ch
         config.accounts.retain(|a| accounts.contains(&a.id));
     }
     let concurrency = config.global.probe_concurrency;
-    let client = Client::new(config.global.probe_timeout)?;
+    let client = Client::new(config.global.probe_timeout, config.global.allow_private_networks)?;
     let roster = Arc::new(Roster::new(config, |_| true));
     let prober = Prober::new(client, roster.clone());
     let outcomes = probe_all(&prober, concurrency).await;

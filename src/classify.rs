@@ -14,9 +14,9 @@ use crate::reason::{Capabilities, Capability, advice};
 use crate::secret::Secret;
 use crate::time::{Expiry, Timestamp};
 
-/// One answer and what is known around it. All but `network` is optional.
+/// One answer and what is known around it. All but `network` is optional, and may be null; what else is there (a note, a
+/// trace id) is passed over.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Payload {
     /// Name or alias of the network.
     pub network: String,
@@ -26,20 +26,20 @@ pub struct Payload {
     /// The HTTP status.
     #[serde(default)]
     pub http_status: Value,
-    /// The response headers.
+    /// The response headers: an object, or a list of pairs.
     #[serde(default)]
-    pub headers: Map<String, Value>,
+    pub headers: Value,
     /// The body, as JSON or as text.
     #[serde(default)]
     pub body: Value,
     /// What is known besides.
     #[serde(default)]
-    pub context: Context,
+    pub context: Option<Context>,
 }
 
 /// What is known besides the answer.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct Context {
     /// When the access token ends: RFC 3339 or Unix seconds.
     pub expires_at: Value,
@@ -98,7 +98,7 @@ pub fn classify(payload: &Payload, now: Timestamp) -> Result<(Finding, Clocks, N
     let network = NetworkId::from_name(&payload.network)
         .ok_or_else(|| bad("network", format!("\"{}\" is not known; known are {}", payload.network, names())))?;
     let description = network.description();
-    let context = &payload.context;
+    let context = payload.context.clone().unwrap_or_default();
     let needs = match &context.needs {
         None => Capabilities::DEFAULT,
         Some(names) => names
@@ -111,20 +111,24 @@ pub fn classify(payload: &Payload, now: Timestamp) -> Result<(Finding, Clocks, N
     };
     let answer = answer(payload)?;
     let call = payload.call.as_deref().and_then(|text| description.call(text)).map(|c| c.name);
+    let external_id = parse::text(&context.external_id);
+    let guess = network.network().guess(call, external_id.as_deref(), &answer);
     let api = match context.api.as_deref() {
-        None => network.network().api_of(call, &answer).or(description.apis.first().copied()).unwrap_or(""),
+        None => guess.api.or(description.apis.first().copied()).unwrap_or(""),
         Some(api) if description.apis.contains(&api) || description.apis.is_empty() => api,
         Some(api) => return Err(bad("context.api", format!("\"{api}\" is not one of {}", description.apis.join(", ")))),
     };
+    let access = context_expiry("context.expires_at", &context.expires_at)?;
     let oauth1 = match context.auth.as_deref() {
-        None | Some("oauth2") => false,
+        // Tokens of OAuth 1.0a do not end.
+        None => access.at().is_none() && guess.oauth1,
+        Some("oauth2") => false,
         Some("oauth1") => true,
         Some(other) => return Err(bad("context.auth", format!("\"{other}\" is neither oauth1 nor oauth2"))),
     };
-    let external_id = parse::text(&context.external_id);
     let accounts = [Account {
         network,
-        kind: context.kind.as_deref().or(description.kinds.first().copied()).unwrap_or(""),
+        kind: context.kind.as_deref().or(guess.kind).or(description.kinds.first().copied()).unwrap_or(""),
         external_id: external_id.as_deref(),
         needs,
     }];
@@ -136,11 +140,7 @@ pub fn classify(payload: &Payload, now: Timestamp) -> Result<(Finding, Clocks, N
     let seen = [Seen { call: call.unwrap_or("other"), about: Some(0), reading }];
     let known = Known {
         now,
-        clocks: Clocks {
-            access: context_expiry("context.expires_at", &context.expires_at)?,
-            refresh: context_expiry("context.refresh_expires_at", &context.refresh_expires_at)?,
-            ..Clocks::default()
-        },
+        clocks: Clocks { access, refresh: context_expiry("context.refresh_expires_at", &context.refresh_expires_at)?, ..Clocks::default() },
         auto_refresh: false,
         grace: 0,
     };
@@ -194,22 +194,39 @@ fn answer(payload: &Payload) -> Result<Answer, BadPayload> {
                 .ok_or_else(|| bad("http_status", "is not an HTTP status"))?,
         ),
     };
+    let headers = headers(&payload.headers);
+    Ok(match &payload.body {
+        Value::Null => Answer::new(status, headers, b""),
+        Value::String(text) => Answer::new(status, headers, text.as_bytes()),
+        json => Answer { status, headers, json: json.clone(), text: String::new() },
+    })
+}
+
+/// Headers from an object of texts or lists, or from a list of pairs or of `{name, value}`.
+fn headers(given: &Value) -> HeaderMap {
+    let mut pairs: Vec<(String, &Value)> = Vec::new();
+    match given {
+        Value::Object(fields) => pairs.extend(fields.iter().map(|(name, value)| (name.clone(), value))),
+        Value::Array(items) => {
+            for item in items {
+                let (name, value) = if item.is_array() { (&item[0], &item[1]) } else { (&item["name"], &item["value"]) };
+                pairs.extend(parse::text(name).map(|name| (name, value)));
+            }
+        }
+        _ => {}
+    }
     let mut headers = HeaderMap::new();
-    for (name, value) in &payload.headers {
+    for (name, value) in pairs {
         let values = match value {
             Value::Array(items) => items.iter().filter_map(parse::text).collect(),
             other => parse::text(other).into_iter().collect::<Vec<_>>(),
         };
         for value in values {
             // A header that HTTP would not carry says nothing: logs mangle them.
-            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value)) {
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.trim().as_bytes()), HeaderValue::from_str(value.trim())) {
                 headers.append(name, value);
             }
         }
     }
-    Ok(match &payload.body {
-        Value::Null => Answer::new(status, headers, b""),
-        Value::String(text) => Answer::new(status, headers, text.as_bytes()),
-        json => Answer { status, headers, json: json.clone(), text: String::new() },
-    })
+    headers
 }

@@ -371,8 +371,8 @@ fn delay_after(next: Next, watched: &Watched, clocks: Clocks, now: Timestamp) ->
         let place = period * fraction(&watched.config.id);
         let into = (now.unix() as f64 - place).rem_euclid(period);
         let left = period - into;
-        let left = if left < period / 2.0 { left + period } else { left };
-        let regular = Duration::from_secs_f64(left.min(period));
+        // A probe out of turn moves the next one to its place, but not right behind itself.
+        let regular = Duration::from_secs_f64(if left < period / 10.0 { left + period } else { left });
         // An expiry between two probes is looked at when it comes.
         let soon = [clocks.access, clocks.data_access].into_iter().filter_map(crate::time::Expiry::at);
         let soon = soon.map(|t| t.since(now) + 2).filter(|s| *s > 0).min();
@@ -397,4 +397,91 @@ fn delay_after(next: Next, watched: &Watched, clocks: Clocks, now: Timestamp) ->
 /// A stable fraction of 1 for an id.
 fn fraction(id: &str) -> f64 {
     (stable_hash(id) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::secret::Secret;
+    use crate::time::Expiry;
+    use crate::token::SecretSource;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn watched(id: &str, interval: Duration) -> Option<Watched> {
+        let config = config::Credential {
+            id: id.into(),
+            network: NetworkId::all().next()?,
+            app: None,
+            connected_by: None,
+            token: SecretSource::Inline(Secret::new("sim-t")),
+            token_secret: None,
+            expires_at: None,
+            refresh_expires_at: None,
+            auto_refresh: false,
+            scopes: None,
+            base_url: None,
+        };
+        Some(Watched { config, accounts: 0..1, interval })
+    }
+
+    fn delay(next: Next, id: &str, interval: Duration, clocks: Clocks, now: Timestamp) -> Duration {
+        watched(id, interval).map_or(Duration::MAX, |w| delay_after(next, &w, clocks, now))
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix(1_800_000_000 + seconds).unwrap_or_else(Timestamp::now)
+    }
+
+    #[test]
+    fn probes_are_spread_over_the_interval_and_keep_their_place() {
+        let mut minutes = [0_u32; 60];
+        for i in 0..6000 {
+            let id = format!("credential-{i}");
+            let wait = delay(Next::Regular, &id, HOUR, Clocks::default(), at(0));
+            assert!(wait >= HOUR / 10 && wait <= HOUR * 11 / 10, "{wait:?}");
+            let due = at(i64::try_from(wait.as_secs()).unwrap_or(0));
+            minutes[usize::try_from(due.unix() % 3600 / 60).unwrap_or(0)] += 1;
+            // From its place on, it comes once an interval.
+            let again = delay(Next::Regular, &id, HOUR, Clocks::default(), due);
+            assert!(again.abs_diff(HOUR) <= Duration::from_secs(2), "{again:?}");
+        }
+        let busiest = minutes.iter().max().copied().unwrap_or(0);
+        assert!(busiest < 6000 / 60 * 3, "{minutes:?}");
+    }
+
+    #[test]
+    fn an_expiry_is_looked_at_when_it_comes() {
+        let clocks = Clocks { access: Expiry::At(at(100)), ..Clocks::default() };
+        assert_eq!(delay(Next::Regular, "a", HOUR, clocks, at(0)), Duration::from_secs(102));
+        assert!(delay(Next::Regular, "a", HOUR, clocks, at(200)) >= HOUR / 10, "once it has passed, it does not hurry any more");
+    }
+
+    #[test]
+    fn trouble_is_retried_ever_more_rarely_up_to_the_interval() {
+        let failed = |times, interval| delay(Next::Failed(times), "a", interval, Clocks::default(), at(0)).as_secs_f64();
+        assert!((45.0..=75.0).contains(&failed(1, HOUR)));
+        assert!((90.0..=150.0).contains(&failed(2, HOUR)));
+        assert!((2700.0..=4500.0).contains(&failed(255, HOUR)));
+        assert!(failed(9, Duration::from_secs(1)) <= 1.25);
+    }
+
+    #[test]
+    fn a_refusal_is_confirmed_within_the_minute() {
+        for _ in 0..1000 {
+            let wait = delay(Next::Confirm, "a", HOUR, Clocks::default(), at(0)).as_secs_f64();
+            assert!(wait > CONFIRM_AFTER as f64 && wait < CONFIRM_WITHIN as f64, "{wait}");
+        }
+    }
+
+    #[test]
+    fn dead_tokens_are_probed_ever_more_rarely() {
+        let dead = |times, interval| delay(Next::Dead(times), "a", interval, Clocks::default(), at(0)).as_secs();
+        assert!((6480..=7200).contains(&dead(1, HOUR)));
+        assert!((12_960..=14_400).contains(&dead(2, HOUR)));
+        assert!((77_760..=86_400).contains(&dead(200, HOUR)));
+        let week = Duration::from_secs(7 * 86_400);
+        assert!(dead(200, week) <= week.as_secs(), "never more rarely than its interval wants");
+    }
 }

@@ -3,12 +3,14 @@
 //! It sends [`Call`]s and brings [`Answer`]s; it knows no network and draws no conclusion about a token. No URL
 //! with its query and no body ever reaches a log: both carry tokens.
 
+use std::borrow::Cow;
 use std::error::Error as _;
 use std::time::Duration;
 
 use http::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use url::Url;
 
+use crate::guard::{self, PublicOnly};
 use crate::network::{Answer, Auth, Body, Call, Method, Param};
 use crate::oauth1;
 use crate::reason::Cause;
@@ -23,16 +25,20 @@ pub const MAX_BODY: usize = 8 << 20;
 pub struct Client {
     /// Honours the proxy settings of the environment.
     outward: reqwest::Client,
+    /// For hosts that somebody configured or that an answer named: public addresses only. Connects directly, as a
+    /// proxy would resolve the name once more.
+    foreign: reqwest::Client,
     /// For this machine's own addresses, which no proxy can reach.
     local: reqwest::Client,
+    allow_private_networks: bool,
 }
 
 impl Client {
-    /// A client that gives each call so much time.
+    /// A client that gives each call so much time. `allow_private_networks`: configured hosts may lead into them.
     ///
     /// # Errors
     /// When the system's certificates cannot be used.
-    pub fn new(timeout: Duration) -> anyhow::Result<Self> {
+    pub fn new(timeout: Duration, allow_private_networks: bool) -> anyhow::Result<Self> {
         // Fails only if a provider is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = || {
@@ -45,7 +51,9 @@ impl Client {
                 .pool_max_idle_per_host(64)
                 .referer(false)
         };
-        Ok(Self { outward: builder().build()?, local: builder().no_proxy().build()? })
+        let outward = builder().build()?;
+        let foreign = if allow_private_networks { outward.clone() } else { builder().no_proxy().dns_resolver(PublicOnly).build()? };
+        Ok(Self { outward, foreign, local: builder().no_proxy().build()?, allow_private_networks })
     }
 
     /// Asks and waits for the answer. `base_url` takes the place of the call's own host.
@@ -53,8 +61,10 @@ impl Client {
     /// # Errors
     /// The cause when there is no answer: nothing is known about the token then.
     pub async fn send(&self, call: &Call, base_url: Option<&Url>) -> Result<Answer, Cause> {
-        let request = self.request(call, base_url).ok_or(Cause::UnexpectedAnswer)?;
-        let result = self.exchange(request).await;
+        let result = match self.request(call, base_url) {
+            Ok(request) => self.exchange(request).await,
+            Err(cause) => Err(cause),
+        };
         match &result {
             Ok(answer) => tracing::trace!(call = call.name, status = answer.status, "answered"),
             Err(cause) => tracing::debug!(call = call.name, %cause, "no answer"),
@@ -76,10 +86,10 @@ impl Client {
         Ok(Answer::new(Some(status), headers, &body))
     }
 
-    fn request(&self, call: &Call, base_url: Option<&Url>) -> Option<reqwest::RequestBuilder> {
+    fn request(&self, call: &Call, base_url: Option<&Url>) -> Result<reqwest::RequestBuilder, Cause> {
         let base = base_url.map_or(call.host.as_ref(), Url::as_str).trim_end_matches('/');
         let address = format!("{base}{}", call.path);
-        let mut url = Url::parse(&address).ok()?;
+        let mut url = Url::parse(&address).map_err(|_| Cause::UnexpectedAnswer)?;
         let query: Vec<(String, String)> = call.query.iter().map(|(n, v)| ((*n).to_owned(), text(v).to_owned())).collect();
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(&query);
@@ -88,7 +98,25 @@ impl Client {
             Method::Get => (reqwest::Method::GET, "GET"),
             Method::Post => (reqwest::Method::POST, "POST"),
         };
-        let client = if is_loopback(&url) { &self.local } else { &self.outward };
+        // A network's own host is a constant of its file; any other was configured, or told by an answer.
+        let foreign = base_url.is_some() || matches!(call.host, Cow::Owned(_));
+        let client = match (is_loopback(&url), foreign) {
+            (true, _) => &self.local,
+            (false, false) => &self.outward,
+            (false, true) => {
+                if !self.allow_private_networks
+                    && let Err(error) = guard::check(&url)
+                {
+                    tracing::warn!(%error, "call not made");
+                    return Err(Cause::Connect);
+                }
+                if url.scheme() != "https" {
+                    tracing::warn!(host = url.host_str(), "call not made: only https leaves this machine");
+                    return Err(Cause::Connect);
+                }
+                &self.foreign
+            }
+        };
         let mut request = client.request(method, url).header(ACCEPT, "application/json");
         for (name, value) in &call.headers {
             request = request.header(*name, value);
@@ -104,7 +132,7 @@ impl Client {
                 request.header(AUTHORIZATION, sensitive(&signed)?)
             }
         };
-        Some(match &call.body {
+        Ok(match &call.body {
             Body::Empty => request,
             Body::Form(fields) => request.form(&fields.iter().map(|(n, v)| (*n, text(v))).collect::<Vec<_>>()),
             Body::Json(fields) => {
@@ -132,11 +160,11 @@ fn text(param: &Param) -> &str {
     }
 }
 
-/// A header that HTTP libraries know not to show. None for a secret that no header can carry.
-fn sensitive(secret: &Secret) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(secret.reveal()).ok()?;
+/// A header that HTTP libraries know not to show. A secret that no header can carry cannot be used.
+fn sensitive(secret: &Secret) -> Result<HeaderValue, Cause> {
+    let mut value = HeaderValue::from_str(secret.reveal()).map_err(|_| Cause::CredentialUnreadable)?;
     value.set_sensitive(true);
-    Some(value)
+    Ok(value)
 }
 
 /// What trouble on the way means. The error itself is not kept: it shows the URL with its query.
@@ -144,20 +172,27 @@ fn cause(error: &reqwest::Error) -> Cause {
     if error.is_timeout() {
         return Cause::Timeout;
     }
-    let mut source = error.source();
-    while let Some(inner) = source {
-        if inner.is::<rustls::Error>() {
-            return Cause::Tls;
-        }
+    let mut chain: Vec<&(dyn std::error::Error + 'static)> = Vec::new();
+    let mut next = error.source();
+    while let Some(inner) = next {
+        chain.push(inner);
+        next = inner.source();
+    }
+    let sources = || chain.iter().copied();
+    if let Some(refused) = sources().find_map(|inner| inner.downcast_ref::<guard::Refused>()) {
+        tracing::warn!(error = %refused, "call not made");
+        return Cause::Connect;
+    }
+    let of_tls = |inner: &(dyn std::error::Error + 'static)| {
         let within = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if within.is_some_and(|e| e.is::<rustls::Error>()) {
-            return Cause::Tls;
-        }
-        // The connector's error types are private; its words for a failed look-up are not.
-        if inner.to_string().contains("dns error") {
-            return Cause::Dns;
-        }
-        source = inner.source();
+        inner.is::<rustls::Error>() || within.is_some_and(|e| e.is::<rustls::Error>())
+    };
+    if sources().any(of_tls) {
+        return Cause::Tls;
+    }
+    // The connector's error types are private; its words for a failed look-up are not.
+    if sources().any(|inner| inner.to_string().contains("dns error")) {
+        return Cause::Dns;
     }
     if error.is_decode() || error.is_body() { Cause::UnexpectedAnswer } else { Cause::Connect }
 }

@@ -1,5 +1,5 @@
 //! token_exporter: the binary. Reads the command line, binds, and lets the library run.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the commands print their results")]
+#![allow(clippy::print_stderr, reason = "what went wrong is printed there")]
 
 use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -15,6 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use token_exporter::classify::{self, Payload};
 use token_exporter::cli::{Check, Classify, Cli, Command, Demo, Level, Log, LogFormat, Output, Serve, Web};
+use token_exporter::config::Config;
 use token_exporter::serve::{Daemon, Settings, signals};
 use token_exporter::simulator::Simulator;
 use token_exporter::time::Timestamp;
@@ -38,6 +39,14 @@ fn main() -> ExitCode {
             eprintln!("token_exporter: {error:#}");
             ExitCode::from(FAILED)
         }
+    }
+}
+
+/// Writes to standard output. A reader that has seen enough (`| head`) is no failure.
+fn say(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot write to standard output"),
     }
 }
 
@@ -67,7 +76,7 @@ fn load(files: &[std::path::PathBuf]) -> anyhow::Result<config::Config> {
 
 fn run_serve(serve: Serve) -> anyhow::Result<u8> {
     if serve.config_check {
-        return Ok(check_config(&serve));
+        return check_config(&serve);
     }
     anyhow::ensure!(serve.shard < serve.total_shards, "--shard {} must be less than --total-shards {}", serve.shard, serve.total_shards);
     start_logging(&serve.log);
@@ -77,6 +86,7 @@ fn run_serve(serve: Serve) -> anyhow::Result<u8> {
             watch: serve.auto_reload.then_some(serve.auto_reload_interval),
             shard: serve.shard,
             total_shards: serve.total_shards,
+            show_warnings: true,
             web: web_settings(&serve.web),
         };
         let daemon = Daemon::new(settings)?;
@@ -88,23 +98,19 @@ fn run_serve(serve: Serve) -> anyhow::Result<u8> {
 }
 
 /// Prints what is wrong with the configuration, or that nothing is.
-fn check_config(serve: &Serve) -> u8 {
+fn check_config(serve: &Serve) -> anyhow::Result<u8> {
     match config::load(&serve.config.files) {
         Ok(config) => {
             for warning in &config.warnings {
                 eprintln!("warning: {warning}");
             }
-            println!(
-                "configuration is valid: {} apps, {} credentials, {} accounts",
-                config.apps.len(),
-                config.credentials.len(),
-                config.accounts.len()
-            );
-            0
+            let Config { apps, credentials, accounts, .. } = &config;
+            say(&format!("configuration is valid: {} apps, {} credentials, {} accounts\n", apps.len(), credentials.len(), accounts.len()))?;
+            Ok(0)
         }
         Err(problems) => {
             eprintln!("{problems}");
-            FAILED
+            Ok(FAILED)
         }
     }
 }
@@ -159,6 +165,8 @@ fn run_demo(options: Demo) -> anyhow::Result<u8> {
             watch: None,
             shard: 0,
             total_shards: 1,
+            // Its tokens stand in the configuration, which is nothing to warn of: they are made up.
+            show_warnings: false,
             web: web_settings(&options.web),
         };
         let daemon = Daemon::new(settings)?;
@@ -167,12 +175,14 @@ fn run_demo(options: Demo) -> anyhow::Result<u8> {
         let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
         let playing = tokio::spawn(Arc::new(Simulator::new(fixtures)).serve(simulator));
         let prefix = options.web.prefix();
+        let mut greeting = String::new();
         for address in addresses {
-            println!("token_exporter demo: http://{address}{prefix}/");
-            println!("metrics:             http://{address}{prefix}{}", options.web.telemetry_path);
+            greeting += &format!("token_exporter demo: http://{address}{prefix}/\n");
+            greeting += &format!("metrics:             http://{address}{prefix}{}\n", options.web.telemetry_path);
         }
-        println!("simulated networks:  http://{address}/");
-        println!("Every account shows within a minute: ambiguous refusals wait for a second probe. Stop with Ctrl-C.");
+        greeting += &format!("simulated networks:  http://{address}/\n");
+        greeting += "Every account shows within a minute or two: ambiguous refusals wait for a second probe. Stop with Ctrl-C.\n";
+        say(&greeting)?;
         let (stop, hangup) = signals().context("cannot watch signals")?;
         daemon.run(listeners, stop, hangup).await?;
         playing.abort();
@@ -190,10 +200,10 @@ fn run_check(options: Check) -> anyhow::Result<u8> {
     let config = load(&options.config.files)?;
     let checked = runtime()?.block_on(check::check(config, &options.accounts))?;
     match options.output {
-        Output::Json => println!("{}", checked.json()?),
+        Output::Json => say(&format!("{}\n", checked.json()?))?,
         Output::Table => {
             let terminal = std::io::stdout().is_terminal().then(|| console::Term::stdout().size().1);
-            print!("{}", checked.table(terminal.unwrap_or(160)));
+            say(&checked.table(terminal.unwrap_or(160)))?;
         }
     }
     Ok(checked.exit_code())
@@ -247,6 +257,6 @@ fn run_classify(options: &Classify) -> anyhow::Result<u8> {
     });
     let payload: Payload = serde_json::from_value(payload).context("cannot read the arguments")?;
     let (finding, _, network) = classify::classify(&payload, now)?;
-    println!("{}", serde_json::to_string_pretty(&classify::describe(&finding, network))?);
+    say(&format!("{}\n", serde_json::to_string_pretty(&classify::describe(&finding, network))?))?;
     Ok(0)
 }

@@ -2,11 +2,9 @@
 //!
 //! The caller binds and says when to stop, so that the same code runs in the binary, in `demo` and in tests.
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -20,6 +18,7 @@ use crate::probe::Prober;
 use crate::roster::{Roster, stable_hash};
 use crate::server::{self, Context, ReloadWish};
 use crate::store::Store;
+use crate::watch::{ConfigWatch, TokenWatch};
 
 /// What the command line sets.
 #[derive(Clone, Debug)]
@@ -32,6 +31,8 @@ pub struct Settings {
     pub shard: u32,
     /// …of so many.
     pub total_shards: u32,
+    /// Whether to log what deserves a look in the configuration.
+    pub show_warnings: bool,
     /// The HTTP side.
     pub web: server::Settings,
 }
@@ -62,7 +63,7 @@ impl Daemon {
     /// # Errors
     /// Every problem of the configuration, in one text.
     pub fn new(settings: Settings) -> anyhow::Result<Self> {
-        let config = load(&settings.config_files).map_err(anyhow::Error::msg)?;
+        let config = load(&settings).map_err(anyhow::Error::msg)?;
         let metrics = Metrics::new()?;
         metrics.sharded(settings.shard, settings.total_shards);
         metrics.reloaded(true);
@@ -83,10 +84,9 @@ impl Daemon {
         mut hangup: mpsc::Receiver<()>,
     ) -> anyhow::Result<()> {
         let Self { settings, context, store, metrics, mut reloads, config } = self;
-        let mut digest = digest(&config.files);
-        let mut files = config.files.clone();
-        let mut stamps = stamps(&files);
-        let mut running = start(config, &settings, &store, &metrics)?;
+        let mut files = ConfigWatch::new(&settings.config_files, &config);
+        let client = client_for(&config)?;
+        let mut running = start(config, client, &settings, &store, &metrics);
         context.set_wishes(running.wishes.clone());
         let mut servers = JoinSet::new();
         for listener in listeners {
@@ -109,32 +109,24 @@ impl Daemon {
                         continue;
                     }
                     tokens = tokens.look(&store, &running.wishes).await;
-                    let fresh = self::stamps(&files);
-                    let changed = fresh != stamps;
-                    stamps = fresh;
-                    // A touched file, or a neighbour of one, is no new configuration.
-                    if !changed || self::digest(&files) == digest && config_files_unchanged(&settings, &files) {
+                    if !files.changed() {
                         continue;
                     }
                 }
             }
-            let result = load(&settings.config_files);
+            let result = load(&settings).and_then(|config| client_for(&config).map(|c| (config, c)).map_err(|e| e.to_string()));
             metrics.reloaded(result.is_ok());
             let result = match result {
-                Ok(config) => {
-                    digest = self::digest(&config.files);
-                    files.clone_from(&config.files);
-                    stamps = self::stamps(&files);
+                Ok((config, client)) => {
+                    files = ConfigWatch::new(&settings.config_files, &config);
                     // Probes under way are dropped and made again: they change nothing.
                     end(running).await;
-                    running = start(config, &settings, &store, &metrics)?;
+                    running = start(config, client, &settings, &store, &metrics);
                     context.set_wishes(running.wishes.clone());
                     tracing::info!("configuration reloaded");
                     Ok(())
                 }
                 Err(problems) => {
-                    // So that the same broken files are not tried again at every look.
-                    digest = self::digest(&files);
                     tracing::error!(%problems, "configuration not reloaded, the last one stays in force");
                     Err(problems)
                 }
@@ -153,12 +145,26 @@ impl Daemon {
     }
 }
 
-fn load(files: &[PathBuf]) -> Result<Config, String> {
-    config::load(files).map_err(|problems| problems.to_string())
+fn load(settings: &Settings) -> Result<Config, String> {
+    /// More would hide the rest of the log.
+    const SHOWN: usize = 20;
+    let config = config::load(&settings.config_files).map_err(|problems| problems.to_string())?;
+    if settings.show_warnings {
+        for warning in config.warnings.iter().take(SHOWN) {
+            tracing::warn!(%warning, "the configuration deserves a look");
+        }
+        if let Some(more) = config.warnings.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+            tracing::warn!(more, "the configuration deserves more looks: --config.check shows them all");
+        }
+    }
+    Ok(config)
 }
 
-fn start(config: Config, settings: &Settings, store: &Arc<Store>, metrics: &Metrics) -> anyhow::Result<Running> {
-    let client = Client::new(config.global.probe_timeout)?;
+fn client_for(config: &Config) -> anyhow::Result<Client> {
+    Client::new(config.global.probe_timeout, config.global.allow_private_networks)
+}
+
+fn start(config: Config, client: Client, settings: &Settings, store: &Arc<Store>, metrics: &Metrics) -> Running {
     let concurrency = config.global.probe_concurrency;
     let (shard, total) = (u64::from(settings.shard), u64::from(settings.total_shards.max(1)));
     let roster = Arc::new(Roster::new(config, |credential| stable_hash(credential) % total == shard));
@@ -167,7 +173,7 @@ fn start(config: Config, settings: &Settings, store: &Arc<Store>, metrics: &Metr
     let engine = Engine::new(Arc::new(Prober::new(client, roster)), store.clone(), metrics.clone(), concurrency);
     let (stop, stopped) = watch::channel(false);
     let (wishes, wished) = mpsc::channel(1024);
-    Ok(Running { stop, task: tokio::spawn(engine.run(wished, stopped)), wishes })
+    Running { stop, task: tokio::spawn(engine.run(wished, stopped)), wishes }
 }
 
 async fn end(running: Running) {
@@ -175,57 +181,6 @@ async fn end(running: Running) {
     let _ = running.stop.send(true);
     if running.task.await.is_err() {
         tracing::error!("the engine ended with a fault");
-    }
-}
-
-/// What a look at a file's metadata shows; changes also when a symbolic link on the way points elsewhere.
-type Stamp = Option<(SystemTime, u64)>;
-
-/// The stamps of files and of their folders, where new files may appear.
-fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
-    let stamp = |path: &std::path::Path| std::fs::metadata(path).ok().and_then(|m| m.modified().ok().map(|t| (t, m.len())));
-    files.iter().flat_map(|f| [stamp(f), f.parent().and_then(stamp)]).collect()
-}
-
-fn digest(files: &[PathBuf]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for file in files {
-        file.hash(&mut hasher);
-        std::fs::read(file).ok().hash(&mut hasher);
-    }
-    hasher.finish()
-}
-
-/// Whether the includes still name the same files. A configuration that cannot be read counts as changed.
-fn config_files_unchanged(settings: &Settings, files: &[PathBuf]) -> bool {
-    config::load(&settings.config_files).is_ok_and(|config| config.files == files)
-}
-
-/// Notices token files that change between probes.
-#[derive(Default)]
-struct TokenWatch {
-    roster: Option<Arc<Roster>>,
-    prints: Vec<Option<crate::token::Fingerprint>>,
-}
-
-impl TokenWatch {
-    /// Looks at all token files and wishes for a probe of each credential whose file changed since the last look.
-    async fn look(self, store: &Store, wishes: &mpsc::Sender<Wish>) -> Self {
-        let roster = store.snapshot().roster;
-        let known = self.roster.as_ref().is_some_and(|r| Arc::ptr_eq(r, &roster));
-        let looked = roster.clone();
-        let prints =
-            tokio::task::spawn_blocking(move || looked.credentials().iter().map(|c| c.config.token.fingerprint()).collect::<Vec<_>>());
-        let Ok(prints) = prints.await else { return self };
-        if known {
-            let changed = self.prints.iter().zip(&prints).enumerate().filter(|(_, (old, new))| old != new && new.is_some());
-            for (credential, _) in changed {
-                if wishes.send(Wish::Changed(credential)).await.is_err() {
-                    break;
-                }
-            }
-        }
-        Self { roster: Some(roster), prints }
     }
 }
 

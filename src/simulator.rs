@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -42,6 +43,7 @@ pub struct Simulator {
     /// Cases put in place of others, by account id: how a test lets a connection break or recover.
     overrides: Mutex<HashMap<String, String>>,
     requests: Mutex<HashMap<&'static str, u64>>,
+    exchanges: AtomicU64,
 }
 
 /// The name under which a case's token travels.
@@ -52,7 +54,7 @@ pub fn token(network: NetworkId, case: &str, id: &str) -> String {
 impl Simulator {
     /// Plays these fixtures.
     pub fn new(fixtures: Vec<Fixtures>) -> Self {
-        Self { fixtures, overrides: Mutex::default(), requests: Mutex::default() }
+        Self { fixtures, overrides: Mutex::default(), requests: Mutex::default(), exchanges: AtomicU64::new(0) }
     }
 
     /// From now on, requests about this account are answered as in another case; none: as its token says.
@@ -67,6 +69,11 @@ impl Simulator {
     /// How often each call was made so far, by its name.
     pub fn requests(&self) -> HashMap<&'static str, u64> {
         lock(&self.requests).clone()
+    }
+
+    /// How many HTTP requests were made so far; a batch is one.
+    pub fn exchanges(&self) -> u64 {
+        self.exchanges.load(Ordering::Relaxed)
     }
 
     /// Answers requests until the task is dropped.
@@ -91,6 +98,7 @@ impl Simulator {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Hangup> {
+        self.exchanges.fetch_add(1, Ordering::Relaxed);
         let (parts, body) = request.into_parts();
         let body = Limited::new(body, MAX_REQUEST).collect().await.map(|b| b.to_bytes()).unwrap_or_default();
         let body = String::from_utf8_lossy(&body).into_owned();

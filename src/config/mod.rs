@@ -275,6 +275,14 @@ fn parse_all<'t>(texts: &'t [Text<'_>], main: bool, out: &mut Findings, complete
     documents
 }
 
+/// The files that a pattern of `account_files` matches now; none if it is no pattern.
+pub fn included(pattern: &str) -> Option<impl Iterator<Item = Result<PathBuf, glob::GlobError>>> {
+    // Editors keep their locks and copies beside a file, with a dot in front.
+    let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
+    let matches = glob::glob_with(pattern, options).ok()?;
+    Some(matches.filter(|path| path.as_ref().map_or(true, |p| p.is_file())))
+}
+
 /// The files that the patterns of `account_files` match, each once, in the order of patterns and names.
 fn account_files(documents: &[Document<'_>], main: &[PathBuf], patterns: &mut Vec<String>, out: &mut Findings) -> Vec<PathBuf> {
     let identity = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -290,22 +298,19 @@ fn account_files(documents: &[Document<'_>], main: &[PathBuf], patterns: &mut Ve
             let escaped = glob::Pattern::escape(&directory.to_string_lossy());
             let pattern =
                 if Path::new(text).is_absolute() { text.to_owned() } else { Path::new(&escaped).join(text).to_string_lossy().into_owned() };
-            // Editors keep their locks and copies beside a file, with a dot in front.
-            let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
-            let Ok(matches) = glob::glob_with(&pattern, options) else {
+            let Some(matches) = included(&pattern) else {
                 item.problem(out, "is not a pattern of file names like accounts.d/*.yml");
                 return;
             };
             let mut any = false;
             for path in matches {
                 match path {
-                    Ok(path) if path.is_file() => {
+                    Ok(path) => {
                         any = true;
                         if known.insert(identity(&path)) {
                             files.push(path);
                         }
                     }
-                    Ok(_) => {}
                     Err(e) => out.problem(e.path(), None, String::new(), why_unreadable(e.error())),
                 }
             }

@@ -117,11 +117,10 @@ pub fn conclude(grant: &Grant<'_>, seen: &[Seen], known: &Known) -> Vec<Finding>
 /// Weighs what was said about one account and about its grant, the weightiest first: a plainly stated reason,
 /// trouble of the app or the clock (it explains any refusal), an ambiguous refusal, any other trouble, acceptance.
 fn weigh(i: usize, account: &Account<'_>, seen: &[Seen], known: &Known) -> Verdict {
-    let concerns = |s: &&Seen, reach: Reach| reach == Reach::Grant || s.about.is_none_or(|about| about == i);
     let said = || {
         seen.iter().filter(|s| match s.reading.says {
-            Says::Refused(refusal) => concerns(s, refusal.reach),
-            _ => concerns(s, Reach::Account),
+            Says::Refused(refusal) if refusal.reach == Reach::Grant => true,
+            _ => concerns(s, i, account),
         })
     };
     let refusals = || said().filter_map(|s| s.reading.refusal()).chain(facts(i, account, seen).into_iter().filter_map(|f| f.refused));
@@ -176,6 +175,11 @@ fn resolve(refusal: Refusal, known: &Known) -> Verdict {
     }
 }
 
+/// Whether a call was about this account, alone or among others.
+fn concerns(s: &Seen, i: usize, account: &Account<'_>) -> bool {
+    s.about.map_or_else(|| account.network.network().concerns(s.call, account.kind), |about| about == i)
+}
+
 /// Everything that was said about one account: when it was asked about, and in lists.
 fn facts<'a>(i: usize, account: &Account<'_>, seen: &'a [Seen]) -> Vec<&'a Facts> {
     let mut facts = Vec::new();
@@ -213,7 +217,7 @@ fn with_capabilities(
         Verdict::Valid => {
             let roles = facts(i, account, seen).into_iter().rev().find_map(|f| f.roles.as_deref());
             let lost = |c| {
-                let mut said = seen.iter().filter(|s| s.about.is_none_or(|about| about == i));
+                let mut said = seen.iter().filter(|s| concerns(s, i, account));
                 said.find_map(|s| s.reading.lost.iter().find(|(l, _)| *l == c).map(|(_, reason)| *reason))
             };
             account.needs.iter().map(|c| (c, lost(c).unwrap_or_else(|| judge(requirement(c), scopes, roles, account)))).collect()
@@ -259,4 +263,103 @@ fn all_gone(capabilities: &[(Capability, Reason)]) -> Reason {
     }
     let wants = |reason| capabilities.iter().any(|(_, r)| *r == reason || *r == Reason::MissingRoleAndPermission);
     if wants(Reason::MissingRole) && wants(Reason::MissingPermission) { Reason::MissingRoleAndPermission } else { first }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::{App, NetworkId, Reading, Style, Tokens};
+    use crate::reason::Capabilities;
+    use crate::secret::Secret;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix(1_800_000_000 + seconds).unwrap_or_else(Timestamp::now)
+    }
+
+    fn ends(seconds: i64) -> Expiry {
+        Expiry::At(at(seconds))
+    }
+
+    /// What these readings, each about an account or about the whole grant, mean for three accounts.
+    fn verdicts(readings: &[(Option<usize>, Reading)], known: Known) -> Vec<Verdict> {
+        let Some(network) = NetworkId::all().next() else { return Vec::new() };
+        let account = |id| Account { network, kind: "", external_id: Some(id), needs: Capabilities::NONE };
+        let accounts = [account("1"), account("2"), account("3")];
+        let tokens = Tokens { access: Secret::new(""), secret: None, refresh: None, scopes: None };
+        let app = App::default();
+        let grant = Grant { style: Style { api: "", oauth1: false }, app: &app, tokens: &tokens, accounts: &accounts };
+        let seen: Vec<Seen> =
+            readings.iter().map(|(about, reading)| Seen { call: "call", about: *about, reading: reading.clone() }).collect();
+        conclude(&grant, &seen, &known).into_iter().map(|f| f.verdict).collect()
+    }
+
+    fn known(access: Expiry, refresh: Expiry, auto_refresh: bool) -> Known {
+        Known { now: at(0), clocks: Clocks { access, refresh, ..Clocks::default() }, auto_refresh, grace: 7200 }
+    }
+
+    fn nothing_known() -> Known {
+        known(Expiry::Unknown, Expiry::Unknown, false)
+    }
+
+    #[test]
+    fn the_known_expiry_tells_expired_from_revoked() {
+        let refused = [(None, Reading::refused(Refusal::expired_or_revoked()))];
+        for (access, refresh, reason) in [
+            (ends(-1), Expiry::Unknown, Reason::TokenExpired),
+            (ends(3600), Expiry::Unknown, Reason::AccessRevoked),
+            (ends(30), Expiry::Unknown, Reason::TokenInvalid),
+            (Expiry::Unknown, Expiry::Unknown, Reason::TokenInvalid),
+            (Expiry::Never, Expiry::Unknown, Reason::AccessRevoked),
+            (ends(3600), ends(-1), Reason::TokenExpired),
+        ] {
+            let found = verdicts(&refused, known(access, refresh, false));
+            assert_eq!(found, [Verdict::Invalid(reason, Certainty::Ambiguous); 3], "{access:?} {refresh:?}");
+        }
+    }
+
+    #[test]
+    fn a_late_refresher_is_given_its_grace() {
+        let refused = [(None, Reading::refused(Refusal::expired_or_revoked()))];
+        let late = |access| verdicts(&refused, known(access, ends(86_400), true))[0];
+        assert_eq!(late(ends(-60)), Verdict::Undetermined(Cause::CredentialUnreadable));
+        assert_eq!(late(ends(-7200)), Verdict::Undetermined(Cause::CredentialUnreadable));
+        assert_eq!(late(ends(-7201)), Verdict::Invalid(Reason::TokenExpired, Certainty::Ambiguous), "it is stuck");
+        assert_eq!(late(ends(3600)), Verdict::Invalid(Reason::AccessRevoked, Certainty::Ambiguous));
+        let over = verdicts(&refused, known(ends(-60), ends(-1), true))[0];
+        assert_eq!(over, Verdict::Invalid(Reason::TokenExpired, Certainty::Ambiguous), "the grant itself is over");
+    }
+
+    #[test]
+    fn the_deadline_is_the_earliest_clock_that_no_refresh_moves() {
+        let clocks = |access, refresh, data_access| Clocks { access, refresh, data_access, issued: None };
+        assert_eq!(clocks(ends(5), ends(9), ends(7)).deadline(false), ends(5));
+        assert_eq!(clocks(ends(5), ends(9), ends(7)).deadline(true), ends(7));
+        assert_eq!(clocks(ends(5), ends(9), Expiry::Unknown).deadline(true), ends(9));
+        assert_eq!(clocks(ends(5), Expiry::Unknown, Expiry::Unknown).deadline(true), Expiry::Unknown);
+        assert_eq!(clocks(Expiry::Never, Expiry::Unknown, Expiry::Unknown).deadline(false), Expiry::Never);
+        assert_eq!(clocks(Expiry::Never, Expiry::Unknown, ends(7)).deadline(false), ends(7));
+    }
+
+    #[test]
+    fn what_weighs_more_is_heard_first() {
+        let plain = Reading::refused(Refusal::plain(Reason::PasswordChanged));
+        let maybe = Reading::refused(Refusal::ambiguous(Reason::AccessRevoked));
+        let page = Reading::refused(Refusal::plain(Reason::NotAdmin).of_account());
+        let slow = Reading::undetermined(Cause::Timeout);
+        let app = Reading::undetermined(Cause::AppMisconfigured);
+        let invalid = |reason| Verdict::Invalid(reason, Certainty::Plain);
+        let accepted = Reading::accepted;
+        for (readings, expected) in [
+            (vec![(None, accepted()), (Some(1), plain.clone())], [invalid(Reason::PasswordChanged); 3]),
+            (vec![(None, accepted()), (Some(1), page.clone())], [Verdict::Valid, invalid(Reason::NotAdmin), Verdict::Valid]),
+            (vec![(None, accepted()), (Some(1), slow.clone())], [Verdict::Valid, Verdict::Undetermined(Cause::Timeout), Verdict::Valid]),
+            (vec![(None, slow.clone()), (Some(0), page.clone()), (None, plain.clone())], [invalid(Reason::PasswordChanged); 3]),
+            (vec![(None, maybe.clone()), (None, app)], [Verdict::Undetermined(Cause::AppMisconfigured); 3]),
+            (vec![(None, maybe), (None, slow)], [Verdict::Invalid(Reason::AccessRevoked, Certainty::Ambiguous); 3]),
+            (vec![], [Verdict::Undetermined(Cause::UnexpectedAnswer); 3]),
+            (vec![(None, Reading::default())], [Verdict::Undetermined(Cause::UnexpectedAnswer); 3]),
+        ] {
+            assert_eq!(verdicts(&readings, nothing_known()), expected, "{readings:?}");
+        }
+    }
 }

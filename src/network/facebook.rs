@@ -96,17 +96,16 @@ pub(super) const ANALYTICS_ROLES: &[&str] =
 pub(super) const ADS_ROLES: &[&str] =
     &["ADVERTISE", "PROFILE_PLUS_ADVERTISE", "MANAGE", "PROFILE_PLUS_MANAGE", "PROFILE_PLUS_FULL_CONTROL"];
 
-// The old names manage_pages and publish_pages are still told of old logins.
+// What lets a login read its pages. No capability demands it: where it lacks, the real call says so.
 const READ: &[&str] = &["pages_read_engagement", "manage_pages"];
 
-static PUBLISH: Requirement = Requirement { scopes: &[&["pages_manage_posts", "publish_pages"], READ], roles: PUBLISH_ROLES };
-static INBOX: Requirement = Requirement {
-    scopes: &[&["pages_messaging"], &["pages_manage_engagement", "pages_read_user_content", "manage_pages"]],
-    roles: INBOX_ROLES,
-};
-static ANALYTICS: Requirement = Requirement { scopes: &[&["read_insights"], READ], roles: ANALYTICS_ROLES };
-static ADS: Requirement = Requirement { scopes: &[&["ads_management", "pages_manage_ads"]], roles: ADS_ROLES };
-static PROFILE_ADS: Requirement = Requirement { scopes: &[&["ads_management"]], roles: &[] };
+// Of scopes that stand side by side one suffices: a product may use only a part of the capability. The old names
+// manage_pages and publish_pages are still told of old logins.
+static PUBLISH: Requirement = Requirement { scopes: &[&["pages_manage_posts", "publish_pages"]], roles: PUBLISH_ROLES };
+static INBOX: Requirement = Requirement { scopes: &[&["pages_messaging", "pages_manage_engagement", "manage_pages"]], roles: INBOX_ROLES };
+static ANALYTICS: Requirement = Requirement { scopes: &[&["read_insights"]], roles: ANALYTICS_ROLES };
+static ADS: Requirement = Requirement { scopes: &[&["ads_management", "ads_read", "pages_manage_ads"]], roles: ADS_ROLES };
+static PROFILE_ADS: Requirement = Requirement { scopes: &[&["ads_management", "ads_read"]], roles: &[] };
 
 static DESCRIPTION: Description = Description {
     name: "facebook",

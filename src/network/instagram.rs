@@ -59,26 +59,27 @@ impl Network for Instagram {
     }
 }
 
-const BASE: &[&str] = &["instagram_basic"];
-const OWN_BASE: &[&str] = &["instagram_business_basic", "business_basic"];
-
-static PUBLISH: Requirement = Requirement { scopes: &[&["instagram_content_publish"], BASE], roles: facebook::PUBLISH_ROLES };
+// Of scopes that stand side by side one suffices: a product may answer messages only, or comments only. What lets a
+// login read (instagram_basic, instagram_business_basic) is not demanded: where it lacks, the real call says so.
+static PUBLISH: Requirement = Requirement { scopes: &[&["instagram_content_publish"]], roles: facebook::PUBLISH_ROLES };
 static INBOX: Requirement =
-    Requirement { scopes: &[&["instagram_manage_messages"], &["instagram_manage_comments"]], roles: facebook::INBOX_ROLES };
-static ANALYTICS: Requirement = Requirement { scopes: &[&["instagram_manage_insights"], BASE], roles: facebook::ANALYTICS_ROLES };
-static ADS: Requirement = Requirement { scopes: &[&["ads_management"]], roles: facebook::ADS_ROLES };
+    Requirement { scopes: &[&["instagram_manage_messages", "instagram_manage_comments"]], roles: facebook::INBOX_ROLES };
+static ANALYTICS: Requirement = Requirement { scopes: &[&["instagram_manage_insights"]], roles: facebook::ANALYTICS_ROLES };
+static ADS: Requirement = Requirement { scopes: &[&["ads_management", "ads_read"]], roles: facebook::ADS_ROLES };
 
-// The second names ended on 27 January 2025; old token responses still tell them.
+// The names without "instagram" ended on 27 January 2025; old token responses still tell them.
 static OWN_PUBLISH: Requirement =
-    Requirement { scopes: &[&["instagram_business_content_publish", "business_content_publish"], OWN_BASE], roles: &[] };
+    Requirement { scopes: &[&["instagram_business_content_publish", "business_content_publish"]], roles: &[] };
 static OWN_INBOX: Requirement = Requirement {
-    scopes: &[
-        &["instagram_business_manage_messages", "business_manage_messages"],
-        &["instagram_business_manage_comments", "business_manage_comments"],
-    ],
+    scopes: &[&[
+        "instagram_business_manage_messages",
+        "instagram_business_manage_comments",
+        "business_manage_messages",
+        "business_manage_comments",
+    ]],
     roles: &[],
 };
-static OWN_ANALYTICS: Requirement = Requirement { scopes: &[&["instagram_business_manage_insights"], OWN_BASE], roles: &[] };
+static OWN_ANALYTICS: Requirement = Requirement { scopes: &[&["instagram_business_manage_insights"]], roles: &[] };
 
 static DESCRIPTION: Description = Description {
     name: "instagram",

@@ -17,8 +17,8 @@
 use serde_json::Value;
 
 use super::{
-    Answer, App, AppNeed, Body, Call, CallInfo, Description, Facts, Grant, Listed, Network, Param, Reading, Refusal, Requirement, Says,
-    Scopes, Seen, Style, parse,
+    Answer, App, AppNeed, Body, Call, CallInfo, Description, Facts, Grant, Guess, Listed, Network, Param, Reading, Refusal, Requirement,
+    Says, Scopes, Seen, Style, parse,
 };
 use crate::reason::{Capability, Cause, Reason};
 use crate::secret::Secret;
@@ -217,14 +217,8 @@ impl Network for LinkedIn {
     fn read(&self, grant: &Grant<'_>, seen: &[Seen], call: Option<&'static str>, about: Option<usize>, answer: &Answer) -> Option<Reading> {
         let active = seen.iter().any(|s| s.call == INTROSPECT && s.reading.says == Says::Accepted);
         if let Some(fault) = Fault::find(answer) {
-            let reading = fault.judge(grant, call, about)?;
-            return Some(match answer.status {
-                // Whatever stands in it: a limit and a fault at LinkedIn say nothing about the account.
-                Some(429) if reading.refusal().is_some() => Reading::undetermined(Cause::RateLimited),
-                Some(500..) if reading.refusal().is_some() => Reading::undetermined(Cause::ServerError),
-                _ if active && call != Some(INTROSPECT) => in_the_light_of_introspection(reading),
-                _ => reading,
-            });
+            let reading = fault.judge(grant, call, about)?.under(answer.status);
+            return Some(if active && call != Some(INTROSPECT) { in_the_light_of_introspection(reading) } else { reading });
         }
         if answer.is(426) || answer.is(401) && call == Some(INTROSPECT) {
             // A version that is over, or a wrong secret: documented by the status alone.
@@ -234,6 +228,28 @@ impl Network for LinkedIn {
             .or_else(|| list(grant, seen, about, active, answer))
             .or_else(|| person(grant, call, answer))
             .or_else(|| other_success(call, answer))
+            .map(|reading| reading.under(answer.status))
+    }
+
+    fn guess(&self, call: Option<&'static str>, external_id: Option<&str>, answer: &Answer) -> Guess {
+        let kind = |kind| Guess { kind, ..Guess::default() };
+        // Pages have numbers for ids.
+        if external_id.is_some_and(|id| bare(id).bytes().all(|b| b.is_ascii_digit())) {
+            return kind(Some("organization"));
+        }
+        let scopes = parse::scopes(&answer.json["scope"]).unwrap_or_default();
+        let granted = |part: &str| scopes.iter().any(|scope| scope.contains(part));
+        // What the grant allows to post as.
+        let member = granted("w_member_social") && !granted("organization");
+        kind((member || matches!(call, Some(USERINFO | ME))).then_some("profile"))
+    }
+
+    fn concerns(&self, call: &str, kind: &str) -> bool {
+        match call {
+            ACLS => !is_profile(kind),
+            USERINFO | ME => is_profile(kind),
+            _ => true,
+        }
     }
 }
 
@@ -259,11 +275,13 @@ fn roles(grant: &Grant<'_>, start: String) -> Call {
     call.header("LinkedIn-Version", grant.app.api_version.clone()).header("X-Restli-Protocol-Version", "2.0.0").bearer(&grant.tokens.access)
 }
 
-/// What is left of a refusal once introspection has called the token active: what it says about roles.
+/// What is left of a refusal once introspection has called the token active: what it says about roles. A token that
+/// is refused all the same leaves roles and owner open; a missing permission to ask does not count against them.
 fn in_the_light_of_introspection(reading: Reading) -> Reading {
-    match reading.says {
-        Says::Refused(refusal) if !matches!(refusal.reason, Some(Reason::NotAdmin | Reason::MissingRole)) => Reading::says(Says::Nothing),
-        _ => reading,
+    match reading.refusal().map(|refusal| refusal.reason) {
+        None | Some(Some(Reason::NotAdmin | Reason::MissingRole)) => reading,
+        Some(Some(Reason::MissingPermission)) => Reading::says(Says::Nothing),
+        Some(_) => Reading::undetermined(Cause::UnexpectedAnswer),
     }
 }
 
@@ -294,7 +312,7 @@ impl Fault {
         if json["error"].is_object() {
             return Self::from_fields(&json["error"], answer.status);
         }
-        let spoken = ["serviceErrorCode", "errorCode", "message", "error", "error_description"];
+        let spoken = ["serviceErrorCode", "errorCode", "code", "message", "error", "error_description"];
         if !fields.contains_key("active") && spoken.iter().any(|name| json[*name].is_string() || json[*name].is_number()) {
             return Self::from_fields(json, answer.status);
         }
@@ -315,7 +333,7 @@ impl Fault {
 
     fn judge(&self, grant: &Grant<'_>, call: Option<&'static str>, about: Option<usize>) -> Option<Reading> {
         let introspecting = call == Some(INTROSPECT);
-        self.by_code().or_else(|| self.by_status()).or_else(|| self.by_text(grant, about)).or_else(|| match self.status {
+        self.by_status().or_else(|| self.by_code()).or_else(|| self.by_text(grant, about)).or_else(|| match self.status {
             // Documented: a wrong client secret.
             Some(401) if introspecting => Some(Reading::undetermined(Cause::AppMisconfigured)),
             // Documented for tokens alone, here without the word for which trouble it is.
@@ -331,7 +349,8 @@ impl Fault {
             // Also the answer to healthy tokens just after they were issued.
             (Some(65601), _) | (_, "REVOKED_ACCESS_TOKEN") => Reading::refused(Refusal::ambiguous(Reason::AccessRevoked)),
             (Some(65602), _) | (_, "EXPIRED_ACCESS_TOKEN") => Reading::refused(Refusal::plain(Reason::TokenExpired)),
-            (Some(65604), _) | (_, "EMPTY_ACCESS_TOKEN") => Reading::undetermined(Cause::AppMisconfigured),
+            // A blank token, or a header of another kind.
+            (Some(65603 | 65604), _) | (_, "EMPTY_ACCESS_TOKEN") => Reading::undetermined(Cause::AppMisconfigured),
             (Some(65600), _) | (_, "INVALID_ACCESS_TOKEN") => Reading::refused(Refusal::ambiguous(Reason::TokenInvalid)),
             (_, "MEMBER_RESTRICTED") => Reading::refused(Refusal::ambiguous(Reason::AccountRestricted)),
             (_, "INVALID_CLIENT" | "INVALID_CLIENT_ID" | "UNAUTHORIZED_CLIENT" | "VERSION_MISSING" | "NONEXISTENT_VERSION") => {
@@ -357,7 +376,7 @@ impl Fault {
         let says = |part: &str| self.text.contains(part);
         let token = says("token");
         let forbidden = self.status.is_none_or(|s| s == 403);
-        Some(if says("empty oauth2 access token") {
+        Some(if says("empty oauth2") || says("unknown authentication sche") {
             Reading::undetermined(Cause::AppMisconfigured)
         } else if token && says("revoked") && says("expired") {
             Reading::refused(Refusal::expired_or_revoked())
@@ -644,9 +663,15 @@ mod tests {
 
     /// What a probe says about the pages 7 and 8 when the role list comes in these parts.
     fn probe(parts: &[Value]) -> Vec<Verdict> {
+        probe_of(&[("organization", "7"), ("organization", "urn:li:organization:8")], parts)
+    }
+
+    /// What it says about these accounts of one login, each a kind and an id.
+    fn probe_of(accounts: &[(&'static str, &'static str)], parts: &[Value]) -> Vec<Verdict> {
         let Some(network) = NetworkId::from_name("linkedin") else { return Vec::new() };
-        let account = |id| Account { network, kind: "organization", external_id: Some(id), needs: Capabilities::DEFAULT };
-        let accounts = [account("7"), account("urn:li:organization:8")];
+        let account =
+            |(kind, id): &(&'static str, &'static str)| Account { network, kind, external_id: Some(id), needs: Capabilities::DEFAULT };
+        let accounts: Vec<_> = accounts.iter().map(account).collect();
         let app =
             App { client_id: "app".into(), client_secret: Some(Secret::new("s")), api_version: "202609".into(), endpoints: Vec::new() };
         let tokens = Tokens { access: Secret::new("t"), secret: None, refresh: None, scopes: None };
@@ -679,6 +704,19 @@ mod tests {
         assert_eq!(probe(&[rows("ANALYST", 5, 0, true), rows("ADMINISTRATOR", 8, 1, false)]), [no(Reason::NotAdmin), Verdict::Valid]);
         let cut = probe(&all[..1]);
         assert!(cut.iter().all(|v| *v == Verdict::Undetermined(Cause::ServerError)), "{cut:?}");
+    }
+
+    #[test]
+    fn trouble_with_the_role_list_leaves_the_profile_alone() {
+        let login = [("profile", "yrZCpj2Z12"), ("organization", "7")];
+        let unknown = |cause| [Verdict::Valid, Verdict::Undetermined(cause)];
+        assert_eq!(probe_of(&login, &[]), unknown(Cause::ServerError));
+        assert_eq!(probe_of(&login, &[json!({"status": 429, "message": "Throttle limit"})]), unknown(Cause::RateLimited));
+        assert_eq!(probe_of(&login, &[json!({"status": 426, "code": "NONEXISTENT_VERSION"})]), unknown(Cause::AppMisconfigured));
+        assert_eq!(probe_of(&login, &[json!({"status": 401, "serviceErrorCode": 65601})]), unknown(Cause::UnexpectedAnswer));
+        // Not allowed to ask: the role stays unknown and is not held against the page.
+        let refused = json!({"status": 403, "serviceErrorCode": 100, "message": "Not enough permissions to access: organizationAcls"});
+        assert_eq!(probe_of(&login, &[refused]), [Verdict::Valid, Verdict::Valid]);
     }
 
     #[test]

@@ -83,8 +83,10 @@ impl GraphError {
         if let Some(meta) = json.get("meta").filter(|m| has(m, &["error_type", "error_message"])) {
             return Some(Self::from_object(meta));
         }
+        // A post has a message and a type, too, but not this one.
+        let exception = json["type"].as_str().is_some_and(|t| t.ends_with("Exception"));
         let bare = has(json, &["error_type", "error_message", "error_msg"])
-            || (has(json, &["message"]) && has(json, &["code"]) && has(json, &["type", "error_subcode", "fbtrace_id"]));
+            || (has(json, &["message"]) && (exception || (has(json, &["code"]) && has(json, &["error_subcode", "fbtrace_id"]))));
         if bare {
             return Some(Self::from_object(json));
         }
@@ -132,8 +134,18 @@ impl GraphError {
                 ..Self::from_text(header)
             });
         }
-        let sentence = !text.starts_with(['<', '{', '[', '"']) && text.len() < SENTENCE;
-        sentence.then(|| Self::from_text(text))
+        if text.starts_with(['<', '{', '[', '"']) {
+            // Facebook's own page of an outage, which comes with 400, too.
+            let outage = text.starts_with('<') && text.contains("Sorry, something went wrong") && answer.status != Some(429);
+            return outage.then(|| Self { transient: true, ..Self::from_text("") });
+        }
+        // Libraries put words of their own before the body.
+        let body = text.find('{').zip(text.rfind('}')).and_then(|(start, end)| text.get(start..=end));
+        match body.map(serde_json::from_str::<Value>) {
+            Some(Ok(json)) => Self::in_json(&json),
+            Some(Err(_)) => None,
+            None => (text.len() < SENTENCE).then(|| Self::from_text(text)),
+        }
     }
 
     fn says(&self, part: &str) -> bool {
@@ -161,11 +173,13 @@ const APP_TEXTS: &[&str] = &[
     "invalid client_id",
     "invalid client secret",
     "invalid app id",
+    "match a valid application",
     "app not active",
     "app is not active",
     "application is not active",
     "insufficient developer role",
-    "disabled for non-active accounts",
+    "disabled for non-active",
+    "provide valid app id",
     "an access token is required to request this resource",
     "missing client_id or access_token",
     "unknown path components",
@@ -244,6 +258,8 @@ const TEXTS: &[(&str, Reason, Weight)] = &[
     ("must be called with a page access token", Reason::WrongTokenType, PlainOfAccount),
     ("user access token is required", Reason::WrongTokenType, PlainOfAccount),
     ("nonexisting field (accounts)", Reason::WrongTokenType, PlainOfAccount),
+    ("requires a page access token", Reason::WrongTokenType, PlainOfAccount),
+    ("posted to a page as the page itself", Reason::WrongTokenType, PlainOfAccount),
     // One log blames a changed password for this sentence without its subcode.
     ("must be an administrator", Reason::NotAdmin, DoubtfulOfAccount),
     ("not have sufficient administrative permission", Reason::MissingRole, PlainOfAccount),
@@ -262,6 +278,7 @@ const TEXTS: &[(&str, Reason, Weight)] = &[
     ("passed its expiration time", Reason::TokenExpired, Plain),
     ("invalidated explicitly", Reason::AccessRevoked, Plain),
     ("has not authorized application", Reason::AccessRevoked, Plain),
+    ("revoked_access_token", Reason::AccessRevoked, Plain),
     ("not a confirmed user", Reason::AccountUnconfirmed, Plain),
     ("cannot access the app till you log in", Reason::SecurityCheckpoint, Plain),
     ("checkpoint", Reason::SecurityCheckpoint, Plain),
@@ -280,11 +297,13 @@ const TEXTS: &[(&str, Reason, Weight)] = &[
     ("malformed access token", Reason::TokenInvalid, Doubtful),
     ("is malformed", Reason::TokenInvalid, Doubtful),
     ("bad signature", Reason::TokenInvalid, Doubtful),
-    ("invalid oauth", Reason::TokenInvalid, Doubtful),
 ];
 
-/// Refusals of a message to somebody who has not written lately: about the recipient, not about the login.
-const WINDOW_SUBCODES: &[i64] = &[2_018_065, 2_018_108, 2_018_278, 2_534_022];
+/// Refusals that are about one message, its recipient or one post, not about the login, although they carry codes of
+/// missing permissions: somebody who has not written lately or has not consented, a post that too few people saw.
+const ELSEWHERE_SUBCODES: &[i64] = &[2_018_048, 2_018_065, 2_018_108, 2_018_109, 2_018_278, 2_534_022, 2_534_048];
+const ELSEWHERE_TEXTS: &[&str] =
+    &["allowed window", "user consent is required", "isn't receiving messages", "isn't available right now", "not enough viewers"];
 
 /// What an error means; none for one that nobody has seen.
 fn judge(error: &GraphError, about_other: bool) -> Option<Says> {
@@ -300,10 +319,12 @@ fn judge(error: &GraphError, about_other: bool) -> Option<Says> {
         return undetermined(Cause::ServerError);
     }
     let subcode = error.subcode.or_else(|| error.code.filter(|c| (458..=493).contains(c)));
-    if let Some((_, reason, weight)) = SUBCODES.iter().find(|(s, ..)| Some(*s) == subcode) {
+    let told = SUBCODES.iter().find(|(s, ..)| Some(*s) == subcode);
+    // "May be due to a system error" (467): then the flag decides.
+    if let Some((_, reason, weight)) = told.filter(|(.., weight)| !(error.transient && matches!(weight, Doubtful))) {
         return Some(refuse(*reason, *weight));
     }
-    if error.subcode.is_some_and(|s| WINDOW_SUBCODES.contains(&s)) || error.says("allowed window") {
+    if error.subcode.is_some_and(|s| ELSEWHERE_SUBCODES.contains(&s)) || error.says_any(ELSEWHERE_TEXTS) {
         return undetermined(Cause::UnexpectedAnswer);
     }
     if error.transient && error.code != Some(368) {
@@ -342,7 +363,8 @@ fn throttled(error: &GraphError) -> bool {
     matches!(error.code, Some(4 | 9 | 17 | 32 | 341 | 429 | 613 | 80_000..=80_014))
         || matches!(error.subcode, Some(2_207_051 | 2_207_042))
         || error.says("action is blocked")
-        || (error.code.is_none() && error.says_any(THROTTLE_TEXTS))
+        // A batch of more than 50 has "too many requests" in one message.
+        || (error.code.is_none() && error.kind != "graphbatchexception" && error.says_any(THROTTLE_TEXTS))
 }
 
 /// Code 100 means a wrong parameter, a missing permission, or an object out of reach.
@@ -353,14 +375,14 @@ fn invalid_parameter(error: &GraphError, about_other: bool) -> Says {
     let unreachable = error.subcode == Some(33) || error.says("does not exist, cannot be loaded due to missing permissions");
     if unreachable {
         // The object can be a post or a comment that was deleted.
-        return if about_other { Says::Undetermined(Cause::UnexpectedAnswer) } else { refuse(Reason::PageUnavailable, DoubtfulOfAccount) };
+        let other = about_other || error.says("unsupported delete request");
+        return if other { Says::Undetermined(Cause::UnexpectedAnswer) } else { refuse(Reason::PageUnavailable, DoubtfulOfAccount) };
     }
     // Instagram's way of saying that the app may not touch this account: a tester's invitation that was not accepted,
-    // advanced access that the app lacks. Ads answer with the same words to a wrong field.
-    if error.says("unsupported request - method type") && !error.kind.starts_with("igapi") && !error.kind.starts_with("thapi") {
-        return Says::Undetermined(Cause::UnexpectedAnswer);
-    }
-    let permission = error.says_any(&["missing permission", "no permission", "unsupported request - method type"])
+    // advanced access that the app lacks. Elsewhere, and of other methods, the same words mean a wrong path or field.
+    let untouchable = error.kind.starts_with("igapi") && error.says("unsupported request - method type: get");
+    let permission = untouchable
+        || error.says_any(&["missing permission", "no permission"])
         || (error.says("permission") && error.says_any(&["requires", "does not have"]))
         || error.subcode == Some(10);
     if permission { refuse(Reason::MissingPermission, PlainOfAccount) } else { Says::Undetermined(Cause::UnexpectedAnswer) }
@@ -372,6 +394,7 @@ fn by_type(error: &GraphError) -> Option<Says> {
         "oauthaccesstokenexception" | "oauthaccesstokenerror" | "invalid_token" => Some(Says::Refused(Refusal::expired_or_revoked())),
         "oauthpermissionsexception" | "oauthpermissionexception" => Some(refuse(Reason::MissingPermission, PlainOfAccount)),
         "oauthratelimitexception" | "oauthratelimiterror" => Some(Says::Undetermined(Cause::RateLimited)),
+        _ if error.says("access_token provided is invalid") => Some(Says::Refused(Refusal::expired_or_revoked())),
         "oauthparameterexception" | "oauthclientexception" => Some(Says::Undetermined(Cause::AppMisconfigured)),
         _ if error.says("does not have permission for this action") => Some(refuse(Reason::MissingPermission, PlainOfAccount)),
         _ if error.says("hasn't authorized the application") => Some(refuse(Reason::MissingPermission, PlainOfAccount)),
@@ -581,7 +604,8 @@ fn node(grant: &Grant<'_>, about: Option<usize>, node: &Value) -> Option<Reading
         });
     }
     let told: Vec<String> = ["user_id", "id"].iter().filter_map(|name| parse::text(&node[*name])).collect();
-    if told.is_empty() && parse::boolean(&node["success"]) != Some(true) {
+    let receipt = ["post_id", "video_id", "message_id"].iter().any(|name| parse::text(&node[*name]).is_some());
+    if told.is_empty() && !receipt && parse::boolean(&node["success"]) != Some(true) {
         return None;
     }
     let mut reading = Reading::accepted();

@@ -75,9 +75,14 @@ pub trait Network: Sync {
         None
     }
 
-    /// Which of its APIs an answer comes from, where its shape tells: for answers that nobody says that of.
-    fn api_of(&self, _call: Option<&'static str>, _answer: &Answer) -> Option<&'static str> {
-        None
+    /// What an answer's shape tells of the grant it was given to, for `classify`, where nobody may say so.
+    fn guess(&self, _call: Option<&'static str>, _external_id: Option<&str>, _answer: &Answer) -> Guess {
+        Guess::default()
+    }
+
+    /// Whether a call that names no account bears on the accounts of this kind.
+    fn concerns(&self, _call: &str, _kind: &str) -> bool {
+        true
     }
 
     /// How several questions travel in one call, where the network offers that.
@@ -176,6 +181,17 @@ pub struct Style<'a> {
     pub api: &'a str,
     /// OAuth 1.0a instead of 2.0.
     pub oauth1: bool,
+}
+
+/// What the shape of a lone answer tells of the grant behind it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Guess {
+    /// The API it comes from.
+    pub api: Option<&'static str>,
+    /// It was given to OAuth 1.0a.
+    pub oauth1: bool,
+    /// The kind of account it is about.
+    pub kind: Option<&'static str>,
 }
 
 /// The developer app of a grant, as a network sees it.

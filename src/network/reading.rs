@@ -163,6 +163,18 @@ impl Reading {
         Self::says(Says::Undetermined(cause))
     }
 
+    /// What is left of it under this status: a limit and a fault at the network say nothing about an account, whatever
+    /// stands in the answer.
+    #[must_use]
+    pub fn under(self, status: Option<u16>) -> Self {
+        let cause = match status {
+            Some(420 | 429) => Cause::RateLimited,
+            Some(500..) => Cause::ServerError,
+            _ => return self,
+        };
+        Self::undetermined(if let Says::Undetermined(told) = self.says { told } else { cause })
+    }
+
     /// The refusal in it, if any.
     pub fn refusal(&self) -> Option<Refusal> {
         match self.says {

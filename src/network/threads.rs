@@ -54,11 +54,11 @@ impl Network for Threads {
     }
 }
 
-const BASE: &[&str] = &["threads_basic"];
-
-static PUBLISH: Requirement = Requirement { scopes: &[&["threads_content_publish"], BASE], roles: &[] };
-static INBOX: Requirement = Requirement { scopes: &[&["threads_manage_replies", "threads_read_replies"], BASE], roles: &[] };
-static ANALYTICS: Requirement = Requirement { scopes: &[&["threads_manage_insights"], BASE], roles: &[] };
+// threads_basic is not demanded: without it every call is refused, in plain words.
+static PUBLISH: Requirement = Requirement { scopes: &[&["threads_content_publish"]], roles: &[] };
+static INBOX: Requirement =
+    Requirement { scopes: &[&["threads_manage_replies", "threads_read_replies", "threads_manage_mentions"]], roles: &[] };
+static ANALYTICS: Requirement = Requirement { scopes: &[&["threads_manage_insights"]], roles: &[] };
 
 static DESCRIPTION: Description = Description {
     name: "threads",

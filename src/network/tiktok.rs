@@ -12,8 +12,8 @@
 use serde_json::Value;
 
 use super::{
-    Answer, AppNeed, Auth, Body, Call, CallInfo, Description, Facts, Grant, Listed, Network, Reading, Refusal, Requirement, Says, Scopes,
-    Seen, Style, parse,
+    Answer, AppNeed, Auth, Body, Call, CallInfo, Description, Facts, Grant, Guess, Listed, Network, Reading, Refusal, Requirement, Says,
+    Scopes, Seen, Style, parse,
 };
 use crate::reason::{Capability, Cause, Reason};
 
@@ -170,27 +170,31 @@ impl Network for TikTok {
         _about: Option<usize>,
         answer: &Answer,
     ) -> Option<Reading> {
-        let json = &answer.json;
-        if json["event"] == "authorization.removed" {
-            return Some(removed(json));
-        }
-        match &json["error"] {
-            error @ Value::Object(_) => read_v2(grant, answer, error),
-            Value::String(error) => v2_code(error)
-                .or_else(|| read_oauth_error(error, json["error_description"].as_str().unwrap_or_default()))
-                .map(Reading::says),
-            // Number or text: the two APIs differ in the type of their codes.
-            _ if parse::integer(&json["code"]).is_some() => read_business(grant, answer),
-            _ if json["code"].is_string() => read_v2(grant, answer, json),
-            _ if json["access_token"].is_string() && answer.maybe_success() => Some(read_grant(grant, json)),
-            _ => None,
-        }
+        interpret(grant, answer).map(|reading| reading.under(answer.status))
     }
 
-    fn api_of(&self, call: Option<&'static str>, answer: &Answer) -> Option<&'static str> {
+    fn guess(&self, call: Option<&'static str>, _: Option<&str>, answer: &Answer) -> Guess {
         let business = !answer.json["error"].is_object() && parse::integer(&answer.json["code"]).is_some();
         let asked = matches!(call, Some("token_info" | "business_get"));
-        Some(if business || asked { BUSINESS } else { LOGIN_KIT })
+        Guess { api: Some(if business || asked { BUSINESS } else { LOGIN_KIT }), ..Guess::default() }
+    }
+}
+
+fn interpret(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
+    let json = &answer.json;
+    if json["event"] == "authorization.removed" {
+        return Some(removed(json));
+    }
+    match &json["error"] {
+        error @ Value::Object(_) => read_v2(grant, answer, error),
+        Value::String(error) => {
+            v2_code(error).or_else(|| read_oauth_error(error, json["error_description"].as_str().unwrap_or_default())).map(Reading::says)
+        }
+        // Number or text: the two APIs differ in the type of their codes.
+        _ if parse::integer(&json["code"]).is_some() => read_business(grant, answer),
+        _ if json["code"].is_string() => read_v2(grant, answer, json),
+        _ if json["access_token"].is_string() && answer.maybe_success() => Some(read_grant(grant, json)),
+        _ => None,
     }
 }
 
@@ -339,7 +343,8 @@ fn read_business(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
     let told: Vec<String> = [&data["creator_id"], &data["open_id"], &data["username"]].into_iter().filter_map(parse::text).collect();
     Some(Reading {
         says: accepted_unless_empty(data),
-        scopes: parse::scopes(&data["scope"]).map(Scopes::new),
+        // An advertiser's token numbers what it may do: those are not the Accounts API's scopes.
+        scopes: parse::scopes(&data["scope"]).filter(|s| s.iter().all(|name| name.parse::<u64>().is_err())).map(Scopes::new),
         listed: strangers(grant, &told),
         facts: Facts { parent: creator, ..Facts::default() },
         ..Reading::default()

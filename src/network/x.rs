@@ -14,8 +14,8 @@
 use serde_json::Value;
 
 use super::{
-    Account, Answer, AppNeed, Auth, Budget, Call, CallInfo, Description, Facts, Grant, Listed, Network, OAuth1Keys, RateLimit, Reading,
-    Refusal, Requirement, Reset, Says, Scopes, Seen, Style, parse,
+    Account, Answer, AppNeed, Auth, Budget, Call, CallInfo, Certainty, Description, Facts, Grant, Guess, Listed, Network, OAuth1Keys,
+    RateLimit, Reading, Refusal, Requirement, Reset, Says, Scopes, Seen, Style, parse,
 };
 use crate::reason::{Capability, Cause, Reason};
 use crate::time::Expiry;
@@ -151,7 +151,7 @@ impl Network for X {
         let Some(me) = seen.iter().find(|s| s.call == ME) else {
             return vec![Call::get(ME, HOST, "/2/users/me").query("user.fields", "verified,verified_type,subscription_type").auth(auth)];
         };
-        let bare = me.reading.refusal().is_some_and(|r| r.certainty == super::Certainty::Ambiguous);
+        let bare = me.reading.refusal().is_some_and(|r| r.certainty == Certainty::Ambiguous);
         if grant.style.oauth1 && bare && seen.iter().all(|s| s.call != TIE_BREAKER) {
             let call = Call::get(TIE_BREAKER, HOST, "/1.1/account/verify_credentials.json");
             vec![call.query("include_entities", "false").query("skip_status", "true").auth(auth)]
@@ -161,15 +161,14 @@ impl Network for X {
     }
 
     fn read(&self, grant: &Grant<'_>, seen: &[Seen], call: Option<&'static str>, about: Option<usize>, answer: &Answer) -> Option<Reading> {
-        let reading = interpret(grant, call, about, answer).or_else(|| by_bare_status(answer))?;
-        // Whatever stands in it: a limit and a fault at X say nothing about the account.
-        let reading = match answer.status {
-            Some(420 | 429) if reading.refusal().is_some() => Reading::undetermined(Cause::RateLimited),
-            Some(500..) if reading.refusal().is_some() => Reading::undetermined(Cause::ServerError),
-            _ => reading,
-        };
+        let reading = interpret(grant, call, about, answer).or_else(|| by_bare_status(answer))?.under(answer.status);
         let breaks_tie = call == Some(TIE_BREAKER) && seen.iter().any(|s| s.call == ME);
         Some(if breaks_tie { break_tie(reading) } else { reading })
+    }
+
+    fn guess(&self, _: Option<&'static str>, _: Option<&str>, answer: &Answer) -> Guess {
+        let oauth1 = access_level(answer).is_some() || problems(answer).iter().any(|p| p.code == Some(89));
+        Guess { oauth1, ..Guess::default() }
     }
 
     fn limits(&self, answer: &Answer) -> Vec<RateLimit> {
@@ -229,8 +228,8 @@ fn interpret(grant: &Grant<'_>, call: Option<&'static str>, about: Option<usize>
         return state.or(Some(reading));
     }
     let mut readings: Vec<Reading> = problems.iter().filter_map(|p| asked.judge(p)).collect();
-    // Several errors: a refusal tells more than trouble.
-    readings.sort_by_key(|r| !matches!(r.says, Says::Refused(_)));
+    // Several errors: a plain refusal tells most, trouble least.
+    readings.sort_by_key(|r| r.refusal().map_or(2, |refusal| u8::from(refusal.certainty == Certainty::Ambiguous)));
     readings.into_iter().next()
 }
 
@@ -405,8 +404,7 @@ impl Asked<'_> {
         Some(match code {
             // The signature is checked first, so the keys were right. Tokens of OAuth 1.0a do not expire.
             89 if self.oauth1 => Reading::refused(Refusal::plain(Reason::AccessRevoked)),
-            // Codes are v1.1's way, and v1.1 takes OAuth 1.0a: whoever asked did not say so.
-            89 => Reading::refused(Refusal::ambiguous(Reason::AccessRevoked)),
+            89 => Reading::refused(Refusal::expired_or_revoked()),
             // Also the answer to a wrong clock, then told by the text alone.
             32 if problem.text.contains("timestamp") => Reading::undetermined(Cause::ClockSkew),
             // Token or app keys: that shows when every account of the app gets it.
@@ -541,7 +539,8 @@ fn success(asked: &Asked<'_>, answer: &Answer) -> Option<Reading> {
         return None;
     }
     let json = &answer.json;
-    let user = if json["screen_name"].is_string() { json } else { &json["data"] };
+    // v1.1 has no wrapping.
+    let user = if json["screen_name"].is_string() || json.is_array() { json } else { &json["data"] };
     let told: Vec<String> = match user {
         // A user: other things (posts) have ids, too.
         Value::Object(fields) if asked.own || fields.contains_key("username") || fields.contains_key("screen_name") => {
@@ -558,17 +557,13 @@ fn success(asked: &Asked<'_>, answer: &Answer) -> Option<Reading> {
     }
     let mut reading = Reading { listed: asked.strangers(&told), ..asked.accepted() };
     reading.facts.roles = parse::scopes(&user["permissions"]);
-    if let Some(level) = answer.header("x-access-level").map(|l| l.trim().to_lowercase()).filter(|l| READ.contains(&l.as_str())) {
-        if asked.oauth1 {
-            reading.scopes = Some(Scopes::new([level]));
-        } else {
-            // Only OAuth 1.0a is answered with it: whoever asked did not say so.
-            let lacks = |names: &[&str]| !names.contains(&level.as_str());
-            reading.lost.extend(lacks(WRITE).then_some((Capability::Publish, Reason::MissingPermission)));
-            reading.lost.extend(lacks(MESSAGES).then_some((Capability::Inbox, Reason::MissingPermission)));
-        }
-    }
+    reading.scopes = access_level(answer).filter(|_| asked.oauth1).map(|level| Scopes::new([level]));
     Some(reading)
+}
+
+/// What a token of OAuth 1.0a may do; other tokens are answered without it.
+fn access_level(answer: &Answer) -> Option<String> {
+    answer.header("x-access-level").map(|level| level.trim().to_lowercase()).filter(|level| READ.contains(&level.as_str()))
 }
 
 #[cfg(test)]

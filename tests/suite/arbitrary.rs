@@ -105,7 +105,8 @@ fn verdict(network: NetworkId, style: Style<'_>, call: Option<&'static str>, ans
     let grant = Grant { style, app: &app, tokens: &tokens, accounts: &accounts };
     let reading = read_answer(network.network(), &grant, &[], call, Some(0), answer);
     let _ = network.network().limits(answer);
-    let _ = network.network().api_of(call, answer);
+    let _ = network.network().guess(call, Some(ID), answer);
+    let _ = call.is_none_or(|call| network.network().concerns(call, kind));
     let seen = [Seen { call: call.unwrap_or("other"), about: Some(0), reading }];
     let _ = network.network().next(&grant, &seen);
     conclude(&grant, &seen, &known()).pop().expect("a finding").verdict

@@ -82,8 +82,8 @@ fn expect_problems(name: &str, directory: &Path, file: &Path) -> Option<String> 
     let started = Instant::now();
     let found = load_one(file).map_or_else(|problems| problems.to_string(), |_| "nothing is wrong".to_owned());
     let took = started.elapsed();
-    // Far from what a bomb would take, and far enough for a debug build on a busy machine.
-    assert!(took < Duration::from_secs(10), "{name} took {took:?}");
+    // A guard against hanging, not a measure of speed: unguarded, some of these take minutes.
+    assert!(took < Duration::from_secs(60), "{name} took {took:?}");
     let found = found.replace(&format!("{}/", directory.display()), "") + "\n";
     expect(&Path::new(HERE).join("generated").join(name).with_extension("txt"), &found)
 }

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod arbitrary;
+mod cli;
 mod config;
 mod conformance;
+mod daemon;
 mod docs;
 mod exposition;
 mod golden;
@@ -11,4 +13,5 @@ mod new_network;
 mod probing;
 mod prometheus;
 mod reading;
+mod readme;
 mod secrets;

@@ -27,7 +27,7 @@ pub(crate) async fn simulator() -> (Arc<Simulator>, std::net::SocketAddr) {
 }
 
 pub(crate) fn client(milliseconds: u64) -> Client {
-    Client::new(Duration::from_millis(milliseconds)).expect("a client")
+    Client::new(Duration::from_millis(milliseconds), false).expect("a client")
 }
 
 /// One probe of one case, through everything but the schedule.
@@ -128,4 +128,25 @@ fn the_demo_shows_only_what_can_be_probed() {
     for shown in demo::shown(&load().expect("fixtures")) {
         assert!(can_be_probed(shown.network, shown.case), "{}: its configuration would be refused", shown.account);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn facebook_is_asked_in_batches() {
+    let (simulator, address) = simulator().await;
+    let facebook = NetworkId::from_name("facebook").expect("a network");
+    let mut yaml = format!(
+        "apps:\n  - {{id: app, network: facebook, client_id: \"1234567890\", client_secret: sim-s, base_url: \"{}\"}}\naccounts:\n",
+        Simulator::base_url(address, facebook)
+    );
+    for i in 0..100 {
+        let id = (1_000_001 + i).to_string();
+        let token = token_exporter::simulator::token(facebook, "valid", &id);
+        yaml += &format!("  - {{id: page-{i}, network: facebook, token: \"{token}\", external_id: \"{id}\"}}\n");
+    }
+    let prober = Prober::new(client(10_000), crate::exposition::roster(&yaml));
+    let outcomes = prober.probe(&(0..100).collect::<Vec<_>>()).await;
+    assert_eq!(outcomes.iter().filter(|(_, o)| o.findings.iter().all(|f| f.verdict == Verdict::Valid)).count(), 100);
+    // debug_token, permissions, accounts and the page itself, for each of 100: in eight calls of fifty.
+    assert_eq!(simulator.requests().values().sum::<u64>(), 400);
+    assert_eq!(simulator.exchanges(), 8);
 }

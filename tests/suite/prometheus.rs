@@ -56,8 +56,15 @@ pub(crate) async fn eventually<T>(what: &str, within: Duration, mut condition: i
     }
 }
 
+/// A client that shows answers as they come.
+pub(crate) fn http_client() -> reqwest::Client {
+    // As the exporter's own client does; it may have done so already in this process.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().no_gzip().build().expect("a client")
+}
+
 pub(crate) async fn get(url: &str) -> Option<String> {
-    reqwest::Client::builder().no_proxy().build().ok()?.get(url).send().await.ok()?.text().await.ok()
+    http_client().get(url).send().await.ok()?.text().await.ok()
 }
 
 struct Prometheus {

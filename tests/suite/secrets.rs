@@ -79,7 +79,7 @@ fn no_fixture_brings_a_secret_into_logs_findings_or_debug_output() {
 async fn the_running_demo_shows_no_secret_anywhere() {
     let (demo, address, log) = start_demo(&["--log.level", "trace"]);
     let metrics = format!("http://{address}/metrics");
-    let text = eventually("every account was probed", std::time::Duration::from_secs(60), async || {
+    let text = eventually("every account was probed", std::time::Duration::from_secs(150), async || {
         let text = get(&metrics).await?;
         let probed = text.lines().filter(|l| l.starts_with("connection_last_probe_timestamp_seconds{")).count();
         let accounts = text.lines().filter(|l| l.starts_with("connection_info{")).count();

@@ -1,0 +1,169 @@
+//! The program as it is called: exit codes, what goes to which stream, and what is said about bad input.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use token_exporter::demo;
+use token_exporter::fixtures::load;
+use token_exporter::time::Timestamp;
+
+use crate::golden::assert_golden;
+use crate::probing::simulator;
+
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_token_exporter"));
+    command.args(arguments);
+    command
+}
+
+fn run(arguments: &[&str], input: &str) -> Output {
+    let mut child = program(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program");
+    // A program that needs no input may have ended.
+    let _ = child.stdin.take().expect("its input").write_all(input.as_bytes());
+    child.wait_with_output().expect("its end")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn write(folder: &Path, name: &str, content: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, content).expect("written");
+    path.display().to_string()
+}
+
+#[test]
+fn help_is_as_before() {
+    for (name, arguments) in [
+        ("help", vec!["--help"]),
+        ("help-serve", vec!["serve", "--help"]),
+        ("help-check", vec!["check", "--help"]),
+        ("help-classify", vec!["classify", "--help"]),
+        ("help-demo", vec!["demo", "--help"]),
+    ] {
+        let output = program(&arguments).env("COLUMNS", "120").output().expect("the program");
+        assert!(output.status.success());
+        assert_golden(&format!("golden/{name}.txt"), &text(&output.stdout));
+    }
+    assert_eq!(text(&run(&["--version"], "").stdout), format!("token_exporter {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn what_cannot_run_exits_with_2_and_says_why() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let good = write(folder.path(), "good.yaml", "accounts: [{id: a, network: mastodon, token: sim-a}]\n");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let address = taken.local_addr().expect("an address").to_string();
+    let bad = write(folder.path(), "bad.yaml", "accounts: [{id: a, network: mastadon, token: sim-a}]\n");
+    let missing = folder.path().join("missing.yaml").display().to_string();
+    for (arguments, said) in [
+        (vec!["--config.file", &missing], "missing.yaml: "),
+        (vec!["--config.file", &bad], "did you mean \"mastodon\"?"),
+        (vec!["--config.check", "--config.file", &bad], "bad.yaml:1:29: accounts[0].network: \"mastadon\" is not known"),
+        (vec!["--config.file", &good, "--web.listen-address", &address], "cannot listen on"),
+        (vec!["--config.file", &good, "--web.listen-address", "nonsense"], "cannot listen on nonsense"),
+        (vec!["--config.file", &good, "--shard", "3", "--total-shards", "3"], "--shard 3 must be less than --total-shards 3"),
+        (vec!["--config.auto-reload-interval", "soon"], "not a duration such as 30s, 5m or 1h"),
+        (vec!["--no-such-flag"], "unexpected argument"),
+        (vec!["check", "--config.file", &missing], "missing.yaml: "),
+        (vec!["check", "nobody", "--config.file", &good], "no such account in the configuration: nobody"),
+        (vec!["classify", "--network", "orkut"], "\"orkut\" is not known"),
+        (vec!["classify"], "--network"),
+    ] {
+        let output = run(&arguments, "");
+        let said_it = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said_it}");
+        assert!(said_it.contains(said), "{arguments:?}: {said_it}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+        assert!(!said_it.contains("sim-a"), "{said_it}");
+    }
+    let output = run(&["--config.check", "--config.file", &good], "");
+    assert_eq!(
+        (output.status.code(), text(&output.stdout).as_str()),
+        (Some(0), "configuration is valid: 0 apps, 1 credentials, 1 accounts\n")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_tells_by_its_exit_code() {
+    let (_simulator, address) = simulator().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let fixtures = load().expect("fixtures");
+    let x = fixtures.iter().find(|f| f.network.name() == "x").expect("X");
+    for (case, code, verdict) in [("valid", 0, "valid"), ("suspended", 1, "invalid"), ("rate-limited", 3, "undetermined")] {
+        let case = x.cases.iter().find(|c| c.name == case).unwrap_or_else(|| panic!("no case {case}"));
+        let file = write(folder.path(), "config.yaml", &demo::single(x, case, address, Timestamp::now()));
+        let arguments = ["check", "--config.file", &file, "--output", "json"].map(str::to_owned);
+        let output = tokio::task::spawn_blocking(move || run(&arguments.each_ref().map(String::as_str), "")).await.expect("run");
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+        let lines: Vec<Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!((lines.len(), lines[0]["verdict"].as_str(), lines[0]["account"].as_str()), (1, Some(verdict), Some("account")));
+        assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_takes_a_thousand_accounts_the_worst_first() {
+    let (_simulator, address) = simulator().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let fixtures: Vec<_> = load().expect("fixtures").into_iter().filter(|f| ["facebook", "x"].contains(&f.network.name())).collect();
+    let file = write(folder.path(), "config.yaml", &demo::generated(&fixtures, address, Timestamp::now(), "1h", 1000));
+    let piped = file.clone();
+    let output = tokio::task::spawn_blocking(move || run(&["check", "--config.file", &piped], "")).await.expect("run");
+    let table = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stderr.is_empty(), "nothing but the table on a pipe: {}", text(&output.stderr));
+    let states: Vec<usize> = table
+        .lines()
+        .filter(|l| l.contains(" account-"))
+        .filter_map(|l| ["invalid", "undetermined", "degraded", "valid"].iter().position(|s| l.split_whitespace().nth(2) == Some(s)))
+        .collect();
+    assert_eq!(states.len(), 1000, "{table}");
+    assert!(states.is_sorted(), "the worst first");
+    assert!(table.trim_end().lines().last().is_some_and(|l| l.contains(" valid, ") && l.contains(" undetermined")));
+
+    // On a terminal there is a bar; `script` is one.
+    let command = format!("{} check --config.file {file}", env!("CARGO_BIN_EXE_token_exporter"));
+    let output =
+        tokio::task::spawn_blocking(move || Command::new("script").args(["-qec", &command, "/dev/null"]).output()).await.expect("run");
+    let seen = text(&output.expect("script, from Debian's bsdutils").stdout);
+    assert!(seen.contains("/1000 logins probed"), "{}", &seen[..seen.len().min(500)]);
+}
+
+#[test]
+fn classify_reads_one_answer_or_many() {
+    let body = r#"{"data":{"error":{"code":190,"message":"Error validating access token: The session has been invalidated","subcode":460},"is_valid":false,"scopes":[]}}"#;
+    let output = run(&["classify", "--network", "facebook", "--call", "debug_token", "--status", "200", "--header", "x-fb-rev: 1"], body);
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((found["verdict"].as_str(), found["reason"].as_str()), (Some("invalid"), Some("password_changed")));
+    assert_eq!(found["capabilities"], json!({"publish": "password_changed"}));
+    assert!(found["advice"].as_str().is_some_and(|a| a.contains("econnect")));
+
+    let lines = [
+        json!({"network": "facebook", "http_status": 200, "body": serde_json::from_str::<Value>(body).expect("JSON")}),
+        json!({"network": "twitter", "http_status": "503", "body": "<html>"}),
+        json!({"network": "x", "call": "GET /2/users/me", "http_status": 200, "body": {"data": {"id": "1", "username": "acme"}}, "context": {"needs": []}}),
+    ];
+    let input: String = lines.iter().map(|l| format!("{l}\n")).collect();
+    let output = run(&["classify", "--jsonl"], &input);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let found: Vec<Value> = text(&output.stdout).lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+    assert_eq!(found.len(), 3);
+    assert_eq!(found[0]["reason"], "password_changed");
+    assert_eq!(
+        (found[1]["verdict"].as_str(), found[1]["cause"].as_str(), found[1].get("reason")),
+        (Some("undetermined"), Some("server_error"), None)
+    );
+    assert_eq!((found[2]["verdict"].as_str(), found[2]["reason"].as_str()), (Some("valid"), Some("ok")));
+    assert_eq!(found[2]["capabilities"], json!({}));
+
+    // A line that makes no sense costs that line alone, and says nothing of its content.
+    let output = run(&["classify", "--jsonl"], "{\"network\":\"x\",\"body\":\"sim-token\"\n{\"network\":\"x\",\"http_status\":503}\n");
+    assert_eq!(output.status.code(), Some(2));
+    let lines: Vec<Value> = text(&output.stdout).lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+    assert!(lines[0]["error"].is_string() && lines[1]["verdict"] == "undetermined", "{lines:?}");
+    assert!(!text(&output.stderr).contains("sim-token"));
+}

@@ -1,0 +1,311 @@
+//! The daemon in this process against the simulator: schedule, rules and reload as they work together.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use token_exporter::demo::ID;
+use token_exporter::network::NetworkId;
+use token_exporter::serve::{Daemon, Settings};
+use token_exporter::server;
+use token_exporter::simulator::{Simulator, token};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::probing::simulator;
+use crate::prometheus::{eventually, get, http_client};
+
+/// A running daemon, its configuration file and its address.
+struct Running {
+    folder: tempfile::TempDir,
+    address: String,
+    simulator: Arc<Simulator>,
+    networks: std::net::SocketAddr,
+    stop: watch::Sender<bool>,
+    hangup: mpsc::Sender<()>,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+const SOON: Duration = Duration::from_secs(20);
+
+impl Running {
+    /// Starts with a configuration in which `BASE` stands for the simulator.
+    async fn start(yaml: impl Fn(&str) -> String) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (simulator, networks) = simulator().await;
+        let file = folder.path().join("config.yaml");
+        std::fs::write(&file, yaml(&format!("http://{networks}"))).expect("written");
+        let web = server::Settings {
+            telemetry_path: "/metrics".to_owned(),
+            route_prefix: String::new(),
+            enable_lifecycle: true,
+            max_requests: 2,
+        };
+        let settings = Settings {
+            config_files: vec![file],
+            watch: Some(Duration::from_millis(100)),
+            shard: 0,
+            total_shards: 1,
+            show_warnings: true,
+            web,
+        };
+        let daemon = Daemon::new(settings).expect("a configuration");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let address = listener.local_addr().expect("an address").to_string();
+        let (stop, stopped) = watch::channel(false);
+        let (hangup, hangups) = mpsc::channel(1);
+        let task = tokio::spawn(daemon.run(vec![listener], stopped, hangups));
+        Self { folder, address, simulator, networks, stop, hangup, task }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn write(&self, yaml: &str) {
+        std::fs::write(self.path().join("config.yaml"), yaml.replace("BASE", &format!("http://{}", self.networks))).expect("written");
+    }
+
+    async fn metrics(&self) -> String {
+        get(&format!("http://{}/metrics", self.address)).await.unwrap_or_default()
+    }
+
+    /// Waits until the metrics fulfil a condition, and returns them.
+    async fn until(&self, what: &str, condition: impl Fn(&str) -> bool) -> String {
+        eventually(what, SOON, async || Some(self.metrics().await).filter(|text| condition(text))).await
+    }
+
+    async fn end(self) {
+        self.stop.send(true).expect("it listens");
+        tokio::time::timeout(Duration::from_secs(15), self.task).await.expect("it stops").expect("no panic").expect("no error");
+    }
+}
+
+/// How many series of a family have a label and a value.
+fn count(text: &str, family: &str, label: &str, value: &str) -> usize {
+    let start = format!("{family}{{");
+    let end = format!(" {value}");
+    text.lines().filter(|l| l.starts_with(&start) && l.contains(label) && l.ends_with(&end)).count()
+}
+
+fn sample(text: &str, series: &str) -> Option<f64> {
+    text.lines().find_map(|l| l.strip_prefix(series)?.trim().parse().ok())
+}
+
+fn network(name: &str) -> NetworkId {
+    NetworkId::from_name(name).expect("a network")
+}
+
+/// Logins at X with OAuth 2.0 tokens, which fail without a reason: `x-0`, `x-1`…
+fn x_logins(base: &str, logins: usize, interval: &str, extra: &str) -> String {
+    let mut yaml = format!(
+        "global: {{probe_interval: {interval}}}\napps:\n  - {{id: app, network: x, client_id: key, client_secret: sim-s, base_url: {base}/x{extra}}}\naccounts:\n"
+    );
+    for i in 0..logins {
+        let id = 1_000_001 + i;
+        let token = token(network("x"), "valid", &id.to_string());
+        yaml += &format!("  - {{id: x-{i}, network: x, app: app, token: \"{token}\", external_id: \"{id}\"}}\n");
+    }
+    yaml
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_is_revoked_and_restored_with_all_its_pages_in_one_step() {
+    let daemon = Running::start(|base| {
+        let token = token(network("facebook"), "many-pages", ID);
+        let mut yaml = format!(
+            "global: {{probe_interval: 1s}}\napps:\n  - {{id: app, network: facebook, client_id: \"1234567890\", client_secret: sim-s, base_url: {base}/facebook}}\n\
+             credentials:\n  - {{id: jane, network: facebook, token: \"{token}\"}}\naccounts:\n"
+        );
+        for i in 0..40 {
+            yaml += &format!("  - {{id: page-{i}, network: facebook, credential: jane, external_id: \"{}\"}}\n", 1_000_001 + i);
+        }
+        yaml
+    })
+    .await;
+    let valid = |text: &str| count(text, "connection_valid", "reason=\"ok\"", "1");
+    let invalid = |text: &str| count(text, "connection_valid", "reason=\"password_changed\"", "0");
+    daemon.until("40 pages are valid", |text| valid(text) == 40).await;
+    let probes = daemon.simulator.requests();
+    assert!(probes["accounts"] <= probes["debug_token"], "one probe of the credential serves all its pages: {probes:?}");
+
+    daemon.simulator.play(ID, Some("password-changed"));
+    let text = daemon.until("the revocation shows", |text| valid(text) < 40).await;
+    assert_eq!((valid(&text), invalid(&text)), (0, 40), "no scrape shows half of a login revoked");
+    daemon.simulator.play(ID, None);
+    // Dead tokens are probed ever more rarely: the next probe may be a few intervals away.
+    let text = daemon.until("the recovery shows", |text| valid(text) > 0).await;
+    assert_eq!((valid(&text), invalid(&text)), (40, 0));
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ambiguous_refusal_counts_after_a_second_probe() {
+    let daemon = Running::start(|base| x_logins(base, 2, "1s", "")).await;
+    let valid = |text: &str| count(text, "connection_valid", "reason=\"ok\"", "1");
+    daemon.until("both are valid", |text| valid(text) == 2).await;
+    let turned = Instant::now();
+    daemon.simulator.play(ID, Some("bare-unauthorized-end-unknown"));
+    daemon.until("the first refusal", |text| sample(text, "connection_probe_success{account=\"x-0\",network=\"x\"}") == Some(0.0)).await;
+    assert_eq!(valid(&daemon.metrics().await), 2, "one refusal is none");
+    let flipped = |text: &str| count(text, "connection_valid", "account=\"x-0\",network=\"x\",reason=\"token_invalid\"", "0") == 1;
+    eventually("the second refusal", Duration::from_secs(70), async || flipped(&daemon.metrics().await).then_some(())).await;
+    assert!(turned.elapsed() >= Duration::from_secs(30), "confirmed after {:?}", turned.elapsed());
+    assert_eq!(valid(&daemon.metrics().await), 1);
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_failures_of_one_app_blame_the_app() {
+    let daemon = Running::start(|base| x_logins(base, 6, "1s", "")).await;
+    let valid = |text: &str| count(text, "connection_valid", "reason=\"ok\"", "1");
+    let healthy = |text: &str| sample(text, "token_exporter_app_healthy{app=\"app\",network=\"x\"}");
+    daemon.until("all are valid", |text| valid(text) == 6 && healthy(text) == Some(1.0)).await;
+    for i in 0..6 {
+        daemon.simulator.play(&format!("{}", 1_000_001 + i), Some("bare-unauthorized-end-unknown"));
+    }
+    let text = daemon.until("the app is to blame", |text| healthy(text) == Some(0.0)).await;
+    assert_eq!(valid(&text), 6, "no connection is blamed");
+    for i in 0..6 {
+        daemon.simulator.play(&format!("{}", 1_000_001 + i), None);
+    }
+    let recovered = |text: &str| healthy(text) == Some(1.0) && count(text, "connection_probe_success", "", "1") == 6;
+    eventually("the app is well again", Duration::from_secs(90), async || recovered(&daemon.metrics().await).then_some(())).await;
+    let text = daemon.metrics().await;
+    assert_eq!(valid(&text), 6);
+    let misconfigured = sample(&text, "token_exporter_probe_failures_total{cause=\"app_misconfigured\",network=\"x\"}");
+    assert!(misconfigured.is_some_and(|n| n > 0.0));
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_asks_for_patience_gets_it() {
+    let daemon = Running::start(|base| x_logins(base, 1, "1s", "")).await;
+    daemon.until("it is valid", |text| count(text, "connection_valid", "reason=\"ok\"", "1") == 1).await;
+    daemon.simulator.play(ID, Some("rate-limited"));
+    let limited = "token_exporter_probe_failures_total{cause=\"rate_limited\",network=\"x\"}";
+    daemon.until("the limit is met", |text| sample(text, limited) == Some(1.0)).await;
+    let asked = daemon.simulator.exchanges();
+    // Several intervals, and far less than the answer's reset.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let text = daemon.metrics().await;
+    assert_eq!((daemon.simulator.exchanges(), sample(&text, limited)), (asked, Some(1.0)), "it was asked again too early");
+    assert_eq!(count(&text, "connection_valid", "reason=\"ok\"", "1"), 1, "patience is no refusal");
+    assert!(text.contains("token_exporter_rate_limit_reset_timestamp_seconds{app=\"app\",network=\"x\""));
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_token_file_is_probed_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let secret = folder.path().join("token");
+    let token_of = |case: &str| token(network("x"), case, ID);
+    std::fs::write(&secret, token_of("bare-unauthorized-end-passed")).expect("written");
+    let daemon = Running::start(|base| {
+        format!(
+            "global: {{probe_interval: 1h}}\naccounts:\n  - {{id: acme, network: x, token_file: {}, external_id: \"{ID}\"}}\napps:\n  - {{id: app, network: x, client_id: key, base_url: {base}/x}}\n",
+            secret.display()
+        )
+    })
+    .await;
+    daemon.until("it was probed", |text| text.contains("connection_last_probe_timestamp_seconds{account=\"acme\"")).await;
+    std::fs::write(&secret, format!("{{\"access_token\": \"{}\", \"scope\": \"tweet.read users.read tweet.write\"}}", token_of("valid")))
+        .expect("written");
+    // The regular probe is an hour away.
+    daemon.until("the new token is probed", |text| count(text, "connection_valid", "reason=\"ok\"", "1") == 1).await;
+    std::fs::remove_file(&secret).expect("removed");
+    let probed = get(&format!("http://{}/probe?account=acme", daemon.address)).await.expect("an answer");
+    assert!(probed.contains("connection_probe_success{account=\"acme\",network=\"x\"} 0"), "{probed}");
+    assert!(probed.contains("connection_valid{account=\"acme\",network=\"x\",reason=\"ok\"} 1"), "an unreadable token is no refusal");
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reloads_keep_what_stays_and_drop_what_goes() {
+    let daemon = Running::start(|base| x_logins(base, 3, "1h", "")).await;
+    let valid = |text: &str| count(text, "connection_valid", "reason=\"ok\"", "1");
+    let before = daemon.until("all are valid", |text| valid(text) == 3).await;
+    let since = |text: &str| sample(text, "connection_state_change_timestamp_seconds{account=\"x-0\",network=\"x\"}");
+    let requests = daemon.simulator.exchanges();
+
+    daemon.write(&x_logins("BASE", 2, "1h", ""));
+    let text = daemon.until("the removed account is gone", |text| !text.contains("account=\"x-2\"")).await;
+    assert_eq!((valid(&text), since(&text)), (2, since(&before)), "the others keep their verdict and its age");
+    assert_eq!(daemon.simulator.exchanges(), requests, "nothing is asked again for a reload");
+
+    daemon.write("accounts: [{id: x-0, network: mastadon}]\n");
+    let successful = "token_exporter_config_last_reload_successful";
+    let text = daemon.until("the broken configuration is noticed", |text| sample(text, successful) == Some(0.0)).await;
+    assert_eq!(valid(&text), 2, "the last good one stays in force");
+
+    daemon.write(&x_logins("BASE", 3, "1h", ""));
+    daemon.until("the third is back", |text| valid(text) == 3 && sample(text, successful) == Some(1.0)).await;
+
+    // By request, too; and by signal.
+    let client = http_client();
+    let reload = format!("http://{}/-/reload", daemon.address);
+    assert_eq!(client.post(&reload).send().await.expect("an answer").status(), 200);
+    assert_eq!(client.get(&reload).send().await.expect("an answer").status(), 405);
+    daemon.hangup.send(()).await.expect("it listens");
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_limit_bounds_what_is_asked() {
+    let daemon = Running::start(|base| x_logins(base, 60, "1s", ", rate_limit: 20/s")).await;
+    daemon.until("everything was probed once", |text| count(text, "connection_valid", "reason=\"ok\"", "1") == 60).await;
+    let (start, before) = (Instant::now(), daemon.simulator.exchanges());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let (took, asked) = (start.elapsed().as_secs_f64(), daemon.simulator.exchanges() - before);
+    // 60 credentials a second want to be probed, 20 may.
+    assert!(asked as f64 <= 20.0 * (took + 1.0), "{asked} in {took} s");
+    assert!(asked > 20, "and not much less than allowed: {asked} in {took} s");
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_http_side_says_clearly_what_it_does_not_do() {
+    let daemon = Running::start(|base| x_logins(base, 1, "1h", "")).await;
+    let client = http_client();
+    let url = |path: &str| format!("http://{}{path}", daemon.address);
+    for (method, path, status) in [
+        ("GET", "/", 200),
+        ("GET", "/metrics", 200),
+        ("HEAD", "/metrics", 200),
+        ("POST", "/metrics", 405),
+        ("DELETE", "/", 405),
+        ("GET", "/-/healthy", 200),
+        ("HEAD", "/-/ready", 200),
+        ("POST", "/-/ready", 405),
+        ("GET", "/probe", 400),
+        ("GET", "/probe?account=nobody", 404),
+        ("GET", "/probe?account=x-0", 200),
+        ("GET", "/nowhere", 404),
+        ("GET", "/../../etc/passwd", 404),
+    ] {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        let answer = client.request(method.clone(), url(path)).send().await.expect("an answer");
+        assert_eq!(answer.status(), status, "{method} {path}");
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+        if status == 405 {
+            assert!(answer.headers().contains_key("allow"), "{method} {path}");
+        }
+        if method == reqwest::Method::HEAD {
+            assert!(answer.bytes().await.expect("a body").is_empty());
+        }
+    }
+    let accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5";
+    let answer = client.get(url("/metrics")).header("accept", accept).send().await.expect("an answer");
+    assert!(answer.headers()["content-type"].to_str().expect("text").starts_with("application/openmetrics-text; version=1.0.0"));
+    assert!(answer.text().await.expect("text").ends_with("# EOF\n"));
+    let plain = client.get(url("/metrics")).send().await.expect("an answer");
+    assert!(plain.headers()["content-type"].to_str().expect("text").starts_with("text/plain; version=0.0.4"));
+    let zipped = client.get(url("/metrics")).header("accept-encoding", "gzip").send().await.expect("an answer");
+    assert_eq!(zipped.headers()["content-encoding"], "gzip");
+    let mut text = String::new();
+    let bytes = zipped.bytes().await.expect("a body");
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(bytes.as_ref()), &mut text).expect("gzip");
+    assert!(text.contains("\nconnection_info{account=\"x-0\""));
+    daemon.end().await;
+}
