@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::http::Client;
 use crate::network::{Certainty, Finding, NetworkId, Verdict};
 use crate::probe::Prober;
-use crate::reason::{Cause, Reason};
+use crate::reason::{Cause, Reason, stops};
 use crate::roster::Roster;
 use crate::store::Outcome;
 use crate::time::{Expiry, Timestamp, format_duration};
@@ -35,6 +35,9 @@ pub struct Line {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     unconfirmed: bool,
     capabilities: Map<String, Value>,
+    /// What stops meanwhile.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stops: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deadline: Option<String>,
     advice: String,
@@ -145,6 +148,7 @@ fn line(account: &str, network: NetworkId, name: &str, finding: &Finding, deadli
         cause: described.cause,
         unconfirmed: matches!(finding.verdict, Verdict::Invalid(_, Certainty::Ambiguous)),
         capabilities: described.capabilities,
+        stops: stops(&finding.capabilities),
         deadline: deadline.at().map(|t| t.to_string()),
         advice: described.advice,
         rank: (rank, Reverse(lost), deadline.at().map_or(i64::MAX, Timestamp::unix)),
@@ -188,6 +192,7 @@ impl Checked {
                 (None, None) => String::new(),
             };
             let known = line.cause.and_then(Cause::from_label).map(Cause::meaning);
+            let reason = if line.stops.is_empty() || degraded { reason } else { format!("{reason}\nstops: {}", line.stops.join(", ")) };
             let deadline = line.deadline.as_deref().and_then(Timestamp::parse).map_or_else(String::new, |t| self.in_words(t));
             table.add_row([&line.account, line.network, state, &reason, &deadline, known.unwrap_or(&line.advice)]);
         }

@@ -5,7 +5,6 @@
 //! ([`crate::network::Description::steps`]); [`advice`] picks.
 
 use std::fmt;
-use std::time::Duration;
 
 use crate::network::NetworkId;
 
@@ -25,7 +24,7 @@ impl FixedBy {
     pub fn text(self) -> &'static str {
         match self {
             Self::Connector => "the person who connected the account",
-            Self::PageAdmin => "an admin of the page",
+            Self::PageAdmin => "an admin of the page or organization",
             Self::Operator => "the operator of this product",
         }
     }
@@ -42,6 +41,17 @@ pub enum Reconnecting {
     DoesNotHelp,
 }
 
+impl Reconnecting {
+    /// What it does, after the word "reconnecting".
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Helps => "helps",
+            Self::HelpsAfterSteps => "helps only after the steps before it",
+            Self::DoesNotHelp => "changes nothing",
+        }
+    }
+}
+
 /// What the table says of one reason.
 #[derive(Debug)]
 pub struct ReasonInfo {
@@ -55,9 +65,7 @@ pub struct ReasonInfo {
     pub reconnecting: Reconnecting,
     /// Whether the old token can never work again, so that only a new one ends this state.
     pub needs_new_token: bool,
-    /// How long to wait before reconnecting, where the network wants that.
-    pub wait: Option<Duration>,
-    /// What to do, in order.
+    /// What to do, in order; a waiting time stands among the network's own steps.
     pub steps: &'static [&'static str],
 }
 
@@ -90,46 +98,53 @@ reasons! {
     /// The connection works.
     Ok = "ok" {
         meaning: "The connection works.",
-        fixed_by: Connector, reconnecting: DoesNotHelp, needs_new_token: false, wait: None,
-        steps: &[],
+        fixed_by: Connector, reconnecting: DoesNotHelp, needs_new_token: false,
+        steps: &[
+            "Nothing is broken. If a deadline is near, reconnect now: there is no need to wait for it, and reconnecting ahead of time refreshes the permissions, too.",
+            "If the person who connected the account is about to leave, let another admin connect it beforehand.",
+        ],
     }
     /// The token's time is over.
     TokenExpired = "token_expired" {
-        meaning: "The permission to use the account has run out; networks grant it for a limited time only.",
-        fixed_by: Connector, reconnecting: Helps, needs_new_token: true, wait: None,
+        meaning: "The permission to use the account has run out: networks grant it for a limited time.",
+        fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
         steps: &[
             "Reconnect the account. Do not delete it: planned posts would go with it.",
-            "If something is meant to renew this token by itself, ask the operator why it has stopped.",
+            "If something is meant to renew this login by itself, it is stuck: tell the operator of this product.",
         ],
     }
     /// The network no longer accepts the token and does not say why.
     TokenInvalid = "token_invalid" {
         meaning: "The network no longer accepts the login and does not say why.",
-        fixed_by: Connector, reconnecting: Helps, needs_new_token: true, wait: None,
+        fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
         steps: &[
             "Log in at the network itself and deal with any notice that it shows.",
-            "Reconnect the account.",
+            "Reconnect the account. Do not delete it: planned posts would go with it.",
+            "If this comes back again and again, remove this product from the list of connected apps at the network, then connect from scratch.",
         ],
     }
     /// The person's password was changed or the network ended all sessions.
     PasswordChanged = "password_changed" {
-        meaning: "The password of the connecting person was changed, or the network ended the session for security.",
-        fixed_by: Connector, reconnecting: Helps, needs_new_token: true, wait: None,
-        steps: &["Log in at the network with the new password.", "Reconnect the account."],
+        meaning: "The password of the person who connected was changed, or the network ended the session for security.",
+        fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
+        steps: &[
+            "Log in at the network with the new password.",
+            "Reconnect the account; everything behind the same login comes back together.",
+        ],
     }
     /// The person removed the app's access.
     AccessRevoked = "access_revoked" {
         meaning: "The access of this product was removed at the network.",
-        fixed_by: Connector, reconnecting: Helps, needs_new_token: true, wait: None,
+        fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
         steps: &[
-            "Ask whether the removal was meant.",
-            "If not, reconnect the account and accept every permission.",
+            "Ask the person who connected whether the removal was meant. Everything behind the same login stops with it.",
+            "If it was not, reconnect the account and accept every permission.",
         ],
     }
     /// The network wants to see the person first.
     SecurityCheckpoint = "security_checkpoint" {
-        meaning: "The network has stopped the login until the person completes a security check.",
-        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false, wait: None,
+        meaning: "The network holds the login back until the person has completed a security check (after an unfamiliar login or reported content, say).",
+        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
         steps: &[
             "Log in at the network itself, in a browser, and complete the security check.",
             "Reconnect the account if it does not recover by itself.",
@@ -137,117 +152,141 @@ reasons! {
     }
     /// The person must set up a second factor.
     TwoFactorRequired = "two_factor_required" {
-        meaning: "The page or business demands two-factor authentication and the connecting person has none.",
-        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false, wait: None,
-        steps: &["Switch on two-factor authentication at the network.", "Reconnect the account."],
+        meaning: "The page or business demands two-factor authentication and the person who connected has none.",
+        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
+        steps: &["Switch on two-factor authentication at the network.", "Then reconnect the account."],
     }
     /// An organization's session rule wants a fresh login.
     ReauthRequired = "reauth_required" {
         meaning: "The rules of the person's organization demand a fresh login.",
-        fixed_by: Connector, reconnecting: Helps, needs_new_token: true, wait: None,
+        fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
         steps: &[
             "Reconnect the account.",
-            "If this returns regularly, ask the organization's admin to exempt the app from session control.",
+            "If this returns regularly, ask the organization's administrator to exempt the app from session control.",
         ],
     }
     /// The network's data-access period is over though the token lives.
     DataAccessExpired = "data_access_expired" {
-        meaning: "The person has not renewed the access to data for 90 days; the network now withholds it.",
-        fixed_by: Connector, reconnecting: Helps, needs_new_token: false, wait: None,
-        steps: &["Reconnect the account: the person's fresh consent starts a new period."],
+        meaning: "The access to data has run out: the person has not confirmed it for 90 days. The login itself lives on.",
+        fixed_by: Connector, reconnecting: Helps, needs_new_token: false,
+        steps: &[
+            "Reconnect the account: the person's fresh consent starts a new period.",
+            "Next time, reconnect ahead of the deadline: nothing stops then.",
+        ],
     }
     /// The person's own account is not confirmed.
     AccountUnconfirmed = "account_unconfirmed" {
         meaning: "The account is not confirmed at the network (e-mail, phone or business verification is open).",
-        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false, wait: None,
+        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
         steps: &["Log in at the network and complete the confirmation.", "Reconnect the account if it does not recover by itself."],
     }
     /// The account is locked until its owner acts.
     AccountLocked = "account_locked" {
-        meaning: "The network has locked the account until its owner unlocks it.",
-        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false, wait: None,
+        meaning: "The network has locked the account until its owner unlocks it, or while it reviews it.",
+        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
         steps: &["Log in at the network and unlock the account.", "Reconnect the account if it does not recover by itself."],
     }
     /// The network suspended the account.
     AccountSuspended = "account_suspended" {
         meaning: "The network has suspended the account.",
-        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false, wait: None,
-        steps: &["Appeal at the network; reconnecting does not help before the suspension ends.", "Reconnect the account afterwards."],
+        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
+        steps: &[
+            "Appeal at the network first: reconnecting does not help before the suspension ends.",
+            "Reconnect the account afterwards. Do not delete it meanwhile: planned posts would go with it.",
+        ],
     }
     /// The network limits what the account may do.
     AccountRestricted = "account_restricted" {
         meaning: "The network has restricted what the account may do.",
-        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false, wait: None,
-        steps: &["Log in at the network and look for the restriction and its end.", "Reconnect the account afterwards if it does not recover by itself."],
+        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
+        steps: &[
+            "Log in at the network and look for the restriction and its end.",
+            "Reconnect the account afterwards if it does not recover by itself.",
+        ],
     }
     /// The account was closed.
     AccountDeactivated = "account_deactivated" {
         meaning: "The account was deactivated or deleted at the network.",
-        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false, wait: None,
+        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
         steps: &["Reactivate the account at the network if it is still wanted.", "Reconnect it, or remove it from this product."],
     }
     /// The admin of the person's organization forbids it.
     AdminPolicyBlocked = "admin_policy_blocked" {
         meaning: "An administrator of the person's organization does not allow this product.",
-        fixed_by: Operator, reconnecting: HelpsAfterSteps, needs_new_token: true, wait: None,
-        steps: &["Ask the organization's administrator to allow the app.", "Reconnect the account."],
+        fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: true,
+        steps: &["Ask the organization's administrator to allow the app.", "Then reconnect the account."],
     }
     /// The connecting person does not administer the page any more.
     NotAdmin = "not_admin" {
-        meaning: "The connecting person is no longer an admin of the page, or lacks the two-factor authentication that it demands.",
-        fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false, wait: None,
+        meaning: "The person who connected is no longer an admin of the page, or lacks the two-factor authentication that it demands.",
+        fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false,
         steps: &[
-            "Ask an admin of the page to give the connecting person access again.",
-            "Check that the connecting person has two-factor authentication switched on: the network answers both cases alike.",
-            "Reconnect the account, or let another admin connect it.",
+            "Ask an admin of the page to give the person who connected access again. If that person has left, another admin of the page connects the account.",
+            "Check that the person has two-factor authentication switched on: the network answers both cases alike.",
+            "Then reconnect the account.",
         ],
     }
     /// The role at the page is too weak.
     MissingRole = "missing_role" {
-        meaning: "The connecting person's role does not cover what this product does with the account.",
-        fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false, wait: None,
-        steps: &["Ask an admin of the page for the missing role.", "Refresh the connection; reconnecting before the role is given changes nothing."],
+        meaning: "The role of the person who connected does not cover what this product does with the account.",
+        fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false,
+        steps: &[
+            "First ask an admin of the page for the missing role.",
+            "Then refresh the connection; reconnecting before the role is given changes nothing.",
+        ],
     }
     /// The person did not grant, or took back, a permission.
     MissingPermission = "missing_permission" {
-        meaning: "A permission that this product needs was not granted, or was taken back.",
-        fixed_by: Connector, reconnecting: Helps, needs_new_token: false, wait: None,
-        steps: &["Reconnect the account and tick every permission and every page."],
+        meaning: "A permission that this product needs was not granted, was taken back, or is new.",
+        fixed_by: Connector, reconnecting: Helps, needs_new_token: false,
+        steps: &["Reconnect the account. Tick every permission and every page."],
     }
     /// Both of the above.
     MissingRoleAndPermission = "missing_role_and_permission" {
         meaning: "Both the role at the page and a permission for this product are missing.",
-        fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false, wait: None,
-        steps: &["First ask an admin of the page for the missing role.", "Then reconnect the account and tick every permission."],
+        fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false,
+        steps: &[
+            "First ask an admin of the page for the missing role.",
+            "Then reconnect the account. Tick every permission and every page.",
+        ],
     }
     /// The page is hidden from the app or its user.
     PageRestricted = "page_restricted" {
         meaning: "The page is unpublished, or restricted by country or age.",
-        fixed_by: PageAdmin, reconnecting: DoesNotHelp, needs_new_token: false, wait: None,
-        steps: &["Publish the page, or lift its country and age restrictions, in its settings."],
+        fixed_by: PageAdmin, reconnecting: DoesNotHelp, needs_new_token: false,
+        steps: &[
+            "Publish the page, or lift its country and age restrictions, in its settings.",
+            "Nothing needs to be reconnected: the connection recovers by itself.",
+        ],
     }
     /// The page is gone.
     PageUnavailable = "page_unavailable" {
         meaning: "The page, channel or location does not exist any more, or cannot be reached through this login.",
-        fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false, wait: None,
-        steps: &["Check at the network whether the page still exists and who owns it.", "Connect the right page, or remove the account from this product."],
+        fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false,
+        steps: &[
+            "Check at the network whether the page still exists and who owns it.",
+            "Connect the right page, or remove the account from this product.",
+        ],
     }
     /// The network's API does not serve this kind of account.
     UnsupportedAccountType = "unsupported_account_type" {
-        meaning: "The network offers no API for this type of account.",
-        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false, wait: None,
-        steps: &["Switch the account to a business or professional type if the network offers that, and reconnect it.", "Otherwise remove it from this product."],
+        meaning: "The network does not open this type of account to products like this one.",
+        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
+        steps: &[
+            "Switch the account to a business or professional type if the network offers that, and reconnect it.",
+            "Otherwise remove it from this product.",
+        ],
     }
     /// A token of another kind sits in this place.
     WrongTokenType = "wrong_token_type" {
-        meaning: "The configured token is of another kind than this account needs.",
-        fixed_by: Operator, reconnecting: HelpsAfterSteps, needs_new_token: true, wait: None,
-        steps: &["Check which token the product stores for this account.", "Reconnect the account."],
+        meaning: "The stored login is of another kind than this account needs.",
+        fixed_by: Operator, reconnecting: HelpsAfterSteps, needs_new_token: true,
+        steps: &["Ask the operator of this product to check which token is stored for this account.", "Reconnect the account."],
     }
     /// The token belongs to somebody else.
     WrongAccount = "wrong_account" {
-        meaning: "The token works, but belongs to another account than the configured one.",
-        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: true, wait: None,
+        meaning: "The login works, but belongs to another account than the configured one.",
+        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: true,
         steps: &["Log in at the network with the right account.", "Reconnect, and check the account's name while doing so."],
     }
 }
@@ -273,6 +312,11 @@ impl fmt::Display for Reason {
 /// What to do about a reason at a network, in order.
 pub fn advice(reason: Reason, network: NetworkId) -> &'static [&'static str] {
     network.description().steps.iter().find(|(r, _)| *r == reason).map_or(reason.info().steps, |(_, steps)| steps)
+}
+
+/// What stops meanwhile: of the capabilities that an account needs, those that are gone.
+pub fn stops(capabilities: &[(Capability, Reason)]) -> Vec<&'static str> {
+    capabilities.iter().filter(|(_, reason)| *reason != Reason::Ok).map(|(capability, _)| capability.stops()).collect()
 }
 
 macro_rules! labels {

@@ -55,21 +55,21 @@ static DESCRIPTION: Description = Description {
         (
             Reason::TokenExpired,
             &[
-                "The session has run out; normally this product renews it every two hours. Reconnect the account with an app password.",
-                "If this returns, ask the operator why the renewal has stopped: a removed app password stops it, too.",
+                "Reconnect the account with an app password. Do not delete it: planned posts would go with it.",
+                "Normally the session is renewed every two hours by itself. If this returns, the renewal is stuck: tell the operator of this product (a removed app password stops it, too).",
             ],
         ),
         (
             Reason::AccessRevoked,
             &[
-                "Look under Settings → Privacy and security → App passwords whether the password of this product is still there.",
-                "Make a new app password if not, and reconnect the account with it.",
+                "Ask the person who connected whether the removal was meant: Bluesky → Settings → Privacy and security → App passwords lists the apps with access.",
+                "If it was not, make a new app password and reconnect the account with it.",
             ],
         ),
         (
             Reason::MissingPermission,
             &[
-                "Make a new app password under Settings → Privacy and security → App passwords.",
+                "Make a new app password under Bluesky → Settings → Privacy and security → App passwords.",
                 "Tick \"Allow access to your direct messages\" if the inbox is needed, and reconnect the account with it.",
             ],
         ),
@@ -88,6 +88,22 @@ static DESCRIPTION: Description = Description {
             ],
         ),
     ],
+    notes: super::Notes {
+        lifetimes: &[
+            "With an app password: access lives 2 hours, the refresh token 90 days. Both ends are read from the tokens themselves (bluesky-social/atproto, `packages/pds`).",
+            "With OAuth: access lives an hour; the session's end is not told.",
+        ],
+        tells: &[
+            "Expired, revoked, deactivated and suspended: also where the session itself is refused, since the account's state can be asked without a token.",
+            "An app password without access to direct messages: from the token's own scope.",
+        ],
+        cannot_tell: &[
+            "A removed app password ends the refresh token only. The access token works on for up to 2 hours, and the probe says so.",
+            "Tokens from OAuth are bound to a key that this program does not hold: of them only the account's state can be told.",
+            "The refresh token itself: looking at it means using it up, which a probe never does.",
+        ],
+        interval: "1h. 3,000 questions per address and 5 minutes are far away (docs.bsky.app, \"Rate Limits\"); the access token is read anew for every probe, so its source must be kept fresh.",
+    },
 };
 
 static PUBLISH: Requirement = Requirement {

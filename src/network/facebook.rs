@@ -154,6 +154,26 @@ static DESCRIPTION: Description = Description {
         },
     ],
     steps: STEPS,
+    notes: super::Notes {
+        lifetimes: &[
+            "A person's login lives 60 days; only a new login starts a new period. The end is read from `debug_token` (Meta, \"Access Tokens\").",
+            "A page's token made from such a login has no end of its own, nor have most tokens of system users: `debug_token` then says 0.",
+            "Access to data is a clock of its own, about 90 days from the person's last consent, read from `data_access_expires_at`. Facebook goes on calling a token valid after it.",
+        ],
+        tells: &[
+            "Password changed, app removed, security check, expiry, unconfirmed person: by subcode, or by the text where there is none (Meta, \"Handle Errors\").",
+            "Missing role, missing permission, or both: the person's tasks come from `me/accounts`, permissions and the pages they hold for from `debug_token` and `me/permissions`.",
+            "A page that was not ticked, a lost role and a page that is gone, though Facebook answers all three with one sentence: the lists decide.",
+            "A fault of the app (\"API access blocked.\") from a fault of the login.",
+        ],
+        cannot_tell: &[
+            "`two_factor_required`: no known answer names it alone. Facebook's one sentence for it and for a lost role is read as `not_admin`, and the advice names both.",
+            "`page_restricted` by country or age: no field shows it; only `is_published` can be read (Meta, \"Page\" reference).",
+            "Identity checks and Page Publishing Authorization (code 368) are told to those who post, never to those who read. A page that is waiting for one shows `publish` as available.",
+            "Limits on posting too much or against the rules: told to those who post only.",
+        ],
+        interval: "1h. Every question counts against the app's hourly budget, which the product itself uses, too (Meta, \"Rate Limits\"); batches save connections, not budget. With thousands of logins on one app, 6h or a `rate_limit` is better.",
+    },
 };
 
 /// What people see in Facebook's menus; Instagram accounts that hang on a Facebook login share most of it.
@@ -161,8 +181,8 @@ pub(super) const STEPS: &[(Reason, &[&str])] = &[
     (
         Reason::AccessRevoked,
         &[
-            "Ask whether the removal was meant: Facebook → Settings & privacy → Settings → Business integrations lists the apps with access.",
-            "If not, reconnect the account. Tick every page and accept every permission.",
+            "Ask the person who connected whether the removal was meant: Facebook → Settings & privacy → Settings → Business Integrations lists the apps with access. All pages and Instagram accounts behind the same login stop with it.",
+            "If it was not, reconnect the account. Tick every page and accept every permission.",
         ],
     ),
     (
@@ -204,23 +224,24 @@ pub(super) const STEPS: &[(Reason, &[&str])] = &[
     (
         Reason::NotAdmin,
         &[
-            "Ask an admin of the page to give the connecting person Facebook access or task access again: Page → Settings → Page setup → Page access, or Meta Business Suite → Settings → People.",
-            "Check that the connecting person has two-factor authentication switched on (Accounts Centre → Password and security): some pages demand it, and Facebook answers both cases alike.",
-            "Reconnect the account, or let another admin of the page connect it.",
+            "Ask an admin of the page to give the person who connected Facebook access or task access again: Page → Settings → Page setup → Page access, or Meta Business Suite → Settings → People. If that person has left, another admin connects the page.",
+            "Check that the person has two-factor authentication switched on (Accounts Centre → Password and security): some pages demand it, and Facebook answers both cases alike.",
+            "Then reconnect the account.",
         ],
     ),
     (
         Reason::MissingRole,
         &[
-            "Ask an admin of the page for the missing task: Content to publish, Messages and Community activity for the inbox, Insights for analytics, Ads for advertising (Page → Settings → Page setup → Page access, or Meta Business Suite → Settings → People).",
-            "Refresh the connection afterwards; reconnecting before the task is given changes nothing.",
+            "First ask an admin of the page for the missing task: Content to publish, Messages and Community activity for the inbox, Insights for analytics, Ads for advertising (Page → Settings → Page setup → Page access, or Meta Business Suite → Settings → People).",
+            "Then refresh the connection; reconnecting before the task is given changes nothing.",
         ],
     ),
     (
         Reason::MissingPermission,
         &[
             "Reconnect the account. In Facebook's dialog choose \"Edit settings\", tick every page and leave every permission on.",
-            "If the same person connected other products or pages lately: the last dialog decides for all of them, so tick those pages, too.",
+            "If the same person connected other pages lately: the last dialog decides for all of them, so tick those pages, too.",
+            "If this comes back, remove this product under Settings & privacy → Settings → Business Integrations and connect from scratch.",
         ],
     ),
     (
@@ -254,7 +275,7 @@ pub(super) const STEPS: &[(Reason, &[&str])] = &[
     (
         Reason::WrongTokenType,
         &[
-            "Check which token the product stores: a person's or a page's token is needed, not the app's, and a page's token serves that page only.",
+            "Ask the operator of this product which token is stored: a person's or a page's token is needed, not the app's, and a page's token serves that page only.",
             "Reconnect the account.",
         ],
     ),

@@ -62,9 +62,9 @@ static DESCRIPTION: Description = Description {
             Reason::MissingRole,
             &[
                 "Check on Google that the business profile still exists.",
-                "Ask an owner to add the connecting person as owner or manager: Business Profile, three-dot menu, Business Profile settings, People and access.",
+                "Ask an owner to add the person who connected as owner or manager: Business Profile → three-dot menu → Business Profile settings → People and access.",
                 "If somebody else claims the business, request ownership at business.google.com.",
-                "Refresh the connection afterwards.",
+                "Then refresh the connection; reconnecting before the role is given changes nothing.",
             ],
         ),
         (
@@ -87,8 +87,8 @@ static DESCRIPTION: Description = Description {
         (
             Reason::AccessRevoked,
             &[
-                "Ask whether the removal was meant: the Google account lists apps under Security, \"Your connections to third-party apps & services\".",
-                "If not, reconnect the location and accept every permission.",
+                "Ask the person who connected whether the removal was meant: Google Account → Security → Your connections to third-party apps & services lists the apps with access.",
+                "If it was not, reconnect the location and accept every permission.",
             ],
         ),
         (
@@ -99,10 +99,25 @@ static DESCRIPTION: Description = Description {
             Reason::ReauthRequired,
             &[
                 "Reconnect the location.",
-                "If this returns regularly, ask the Google Workspace administrator to exempt the app from session control.",
+                "If this returns regularly, ask the Google Workspace administrator to exempt the app from session control (Admin console → Security → Google Cloud session control).",
             ],
         ),
     ],
+    notes: super::Notes {
+        lifetimes: &[
+            "As at YouTube: access lives one hour and `tokeninfo` tells its end; no answer tells the end of the grant. Set `auto_refresh` where something else renews the token.",
+        ],
+        tells: &[
+            "Verified, unverified, suspended, under review, and claimed by somebody else: from VoiceOfMerchantState.",
+            "A location that is not served to this login from an API that is not served to this project.",
+        ],
+        cannot_tell: &[
+            "A location that is gone from one that the login may not see: both are 404, and it comes and goes. It is read as `missing_role` after a second probe.",
+            "Whether the role is strong enough: no answer ties a role to the login. All capabilities need one permission, and the role is not claimed.",
+            "Expired and revoked, `password_changed`: as at YouTube.",
+        ],
+        interval: "1h. Each API serves 300 questions a minute and project (Business Profile APIs, \"Limits\"); a probe asks two of them once for each location.",
+    },
 };
 
 /// The one scope, under its present and its former name.

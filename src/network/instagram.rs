@@ -128,14 +128,32 @@ static DESCRIPTION: Description = Description {
         },
     ],
     steps: STEPS,
+    notes: super::Notes {
+        lifetimes: &[
+            "Through Facebook's login: as at Facebook, 60 days, and 90 days for the access to data, both read from `debug_token`.",
+            "Through Instagram's own login: 60 days, and a product can renew it from the second day on. There is no documented introspection, so the end comes from the token's source or the configuration (Meta, \"Instagram API with Instagram Login\").",
+        ],
+        tells: &[
+            "What Facebook's answers tell of the login, the linked page and the person's tasks there.",
+            "Personal accounts from professional ones: by `account_type`, or by the missing link to a page. Creator accounts count as professional; they can publish.",
+        ],
+        cannot_tell: &[
+            "`two_factor_required` and `not_admin` share one sentence, as at Facebook.",
+            "Restrictions and blocked actions (codes 25 and 4 with subcodes 2207050 and 2207051): told to those who post only (Meta, \"Instagram Platform: Error Codes\").",
+            "What the linked page still demands of the person (two-factor authentication, Page Publishing Authorization): Meta documents that publishing then fails without a warning.",
+            "The switch for connected tools in the Instagram app, without which there are no messages: it stands in no answer that a probe reads.",
+            "Instagram often sends no subcode. A text that nobody has seen yet is undetermined, not invalid.",
+        ],
+        interval: "1h. The budget is per account and day and grows with the account's reach (Meta, \"Rate Limits\"); through Facebook's login the first questions count against the app's hourly budget.",
+    },
 };
 
 static STEPS: &[(Reason, &[&str])] = &[
     (
         Reason::AccessRevoked,
         &[
-            "Ask whether the removal was meant. Apps are listed in Facebook → Settings & privacy → Settings → Business integrations, and in Instagram → Settings → Website permissions → Apps and websites.",
-            "If not, reconnect the account. Tick the account and its page, and accept every permission.",
+            "Ask the person who connected whether the removal was meant. Apps are listed in Facebook → Settings & privacy → Settings → Business Integrations, and in Instagram → Settings → Website permissions → Apps and websites.",
+            "If it was not, reconnect the account. Tick the account and its page, and accept every permission.",
         ],
     ),
     (
@@ -157,7 +175,7 @@ static STEPS: &[(Reason, &[&str])] = &[
     (
         Reason::DataAccessExpired,
         &[
-            "Reconnect the account: data is withheld when the person has not confirmed the app for 90 days, even though the login itself lives on.",
+            "Reconnect the account: Meta withholds data when the person has not confirmed the app for 90 days, even though the login itself lives on.",
         ],
     ),
     (
@@ -177,16 +195,16 @@ static STEPS: &[(Reason, &[&str])] = &[
     (
         Reason::NotAdmin,
         &[
-            "Ask an admin of the linked Facebook page to give the connecting person access again: Page → Settings → Page setup → Page access, or Meta Business Suite → Settings → People.",
-            "Check that the connecting person has two-factor authentication switched on (Accounts Centre → Password and security): Meta answers both cases alike.",
-            "Reconnect the account, or let another admin of the page connect it.",
+            "Ask an admin of the linked Facebook page to give the person who connected access again: Page → Settings → Page setup → Page access, or Meta Business Suite → Settings → People. If that person has left, another admin connects the account.",
+            "Check that the person has two-factor authentication switched on (Accounts Centre → Password and security): Meta answers both cases alike.",
+            "Then reconnect the account.",
         ],
     ),
     (
         Reason::MissingRole,
         &[
-            "Ask an admin of the linked Facebook page for the missing task: Content to publish, Messages and Community activity for the inbox, Insights for analytics, Ads for advertising (Meta Business Suite → Settings → People).",
-            "Refresh the connection afterwards; reconnecting before the task is given changes nothing.",
+            "First ask an admin of the linked Facebook page for the missing task: Content to publish, Messages and Community activity for the inbox, Insights for analytics, Ads for advertising (Meta Business Suite → Settings → People).",
+            "Then refresh the connection; reconnecting before the task is given changes nothing.",
         ],
     ),
     (
@@ -222,7 +240,7 @@ static STEPS: &[(Reason, &[&str])] = &[
     (
         Reason::WrongTokenType,
         &[
-            "Check which token the product stores, and which API is configured: tokens of Facebook (EAA…) and of Instagram's own login (IG…) do not work in each other's place.",
+            "Ask the operator of this product which token is stored, and which API is configured: tokens of Facebook (EAA…) and of Instagram's own login (IG…) do not work in each other's place.",
             "Reconnect the account.",
         ],
     ),

@@ -83,36 +83,35 @@ static DESCRIPTION: Description = Description {
         (
             Reason::TokenExpired,
             &[
-                "Reconnect the account. LinkedIn grants access for a limited time (often 60 days, at most a year) and then wants a fresh consent.",
-                "Do not delete the account: planned posts would go with it.",
+                "Reconnect the account. Do not delete it: planned posts would go with it.",
+                "LinkedIn grants access for a limited time (often 60 days, at most a year) and then wants a fresh consent. If something is meant to renew it before the year is over, it is stuck: tell the operator of this product.",
             ],
         ),
         (
             Reason::AccessRevoked,
             &[
-                "Log in at linkedin.com and look under Me, Settings & Privacy, Data privacy, Other applications, Permitted services: this product is no longer there.",
-                "Ask whether the removal was meant.",
-                "If not, reconnect the account and accept every permission.",
+                "Ask the person who connected whether the removal was meant: LinkedIn → Me → Settings & Privacy → Data privacy → Other applications → Permitted Services lists the apps with access.",
+                "If it was not, reconnect the account and accept every permission.",
             ],
         ),
         (
             Reason::NotAdmin,
             &[
-                "The connecting person is no longer an admin of the LinkedIn page. Ask a super admin to add the person again: page, Settings, Manage admins, Page admins, Add admin.",
-                "Then reconnect the account, or let another super admin of the page connect it.",
+                "Ask a super admin of the LinkedIn page to add the person who connected again: Page → Settings → Manage admins → Page admins → Add admin. If that person has left, another super admin connects the page.",
+                "Then reconnect the account.",
             ],
         ),
         (
             Reason::MissingRole,
             &[
-                "Ask a super admin of the LinkedIn page for a stronger role: page, Settings, Manage admins. Super admin covers everything; Content admin covers posts and comments; Analyst covers statistics only.",
-                "Refresh the connection afterwards; reconnecting before the role is given changes nothing.",
+                "First ask a super admin of the LinkedIn page for a stronger role: Page → Settings → Manage admins. Super admin covers everything; Content admin covers posts and comments; Analyst covers statistics only.",
+                "Then refresh the connection; reconnecting before the role is given changes nothing.",
             ],
         ),
         (
             Reason::MissingRoleAndPermission,
             &[
-                "First ask a super admin of the LinkedIn page for the role: page, Settings, Manage admins.",
+                "First ask a super admin of the LinkedIn page for the role: Page → Settings → Manage admins.",
                 "Then reconnect the account and accept every permission that LinkedIn shows.",
             ],
         ),
@@ -131,6 +130,25 @@ static DESCRIPTION: Description = Description {
             ],
         ),
     ],
+    notes: super::Notes {
+        lifetimes: &[
+            "Access lives 60 days for most apps; introspection tells the end. Data-portability logins live a year.",
+            "Approved partners also get a refresh token: 365 days from the first consent, which renewing never extends (Microsoft Learn, \"Refresh Tokens with OAuth 2.0\"). Its end stands in the token response only.",
+        ],
+        tells: &[
+            "Expired from revoked: introspection says which (Microsoft Learn, \"Token Introspection\").",
+            "A role that was taken away from one that is too weak: the role list is asked without filters and holds revoked roles, too.",
+            "A missing role from a missing permission.",
+        ],
+        cannot_tell: &[
+            "`account_restricted`: no documented answer names a restricted member. Only an early draft of introspection did; that wording is read, and is ambiguous.",
+            "Roles, where the login has no permission to read them (`rw_organization_admin` or `r_organization_admin`): they then do not count against the account.",
+            "Roles at ad accounts: others than those at pages. `ads` is judged by its permission alone.",
+            "The spent daily allowance of other calls: LinkedIn sends no rate headers.",
+            "Whether 65601 (\"revoked\") on an ordinary call is true: healthy fresh tokens get it now and then, so introspection decides.",
+        ],
+        interval: "1h, or 6h for apps in the development tier. Quotas are per app and per member and day, some as small as 100 calls, and end at midnight UTC (Microsoft Learn, \"API Rate Limiting\").",
+    },
 };
 
 impl Network for LinkedIn {

@@ -52,14 +52,14 @@ static DESCRIPTION: Description = Description {
         (
             Reason::AccessRevoked,
             &[
-                "Ask whether somebody removed the access under Preferences → Account → Authorized apps on the server.",
-                "If it was not meant, reconnect the account and accept every permission.",
+                "Ask the person who connected whether the removal was meant: the server → Preferences → Account → Authorized apps lists the apps with access.",
+                "If it was not, reconnect the account and accept every permission.",
             ],
         ),
         (
             Reason::TokenInvalid,
             &[
-                "Log in at the server itself. Look under Preferences → Account → Authorized apps whether this product is still there.",
+                "Log in at the server itself and look under Preferences → Account → Authorized apps whether this product is still there.",
                 "Reconnect the account.",
             ],
         ),
@@ -79,6 +79,20 @@ static DESCRIPTION: Description = Description {
             ],
         ),
     ],
+    notes: super::Notes {
+        lifetimes: &["No end: access lasts until it is removed."],
+        tells: &[
+            "Removed access, disabled logins, unconfirmed mail addresses and approvals that are still open: by texts that Mastodon never translates, and its words for \"expired\" and \"revoked\" in many languages.",
+            "A token that may only write from a broken one.",
+        ],
+        cannot_tell: &[
+            "Granted permissions: no answer tells them (those of the app are what it once asked for), so they come from the token response or the configuration.",
+            "`password_changed`: looks like removed access.",
+            "In a language that nobody has taught this program, removed access is `token_invalid`.",
+            "A server that is gone for good looks like one that is down: undetermined for as long as it lasts.",
+        ],
+        interval: "1h. 300 questions per token and 5 minutes are far away (docs.joinmastodon.org, \"Rate limits\").",
+    },
 };
 
 static PUBLISH: Requirement = Requirement { scopes: &[&["write:statuses", "write"], &["write:media", "write"]], roles: &[] };

@@ -114,6 +114,21 @@ pub struct Description {
     pub calls: &'static [CallInfo],
     /// Steps that take the place of the general ones for a reason.
     pub steps: &'static [(Reason, &'static [&'static str])],
+    /// What else people should know of it, for the documentation.
+    pub notes: Notes,
+}
+
+/// What is known of a network besides its code: each a list of sentences, with their source where it matters.
+#[derive(Debug)]
+pub struct Notes {
+    /// How long logins live, and where a probe learns of their end.
+    pub lifetimes: &'static [&'static str],
+    /// What its answers tell apart.
+    pub tells: &'static [&'static str],
+    /// What no read-only probe can see or tell apart there.
+    pub cannot_tell: &'static [&'static str],
+    /// How often to probe, and why.
+    pub interval: &'static str,
 }
 
 /// Whether a credential of a network needs a developer app.

@@ -88,6 +88,21 @@ static DESCRIPTION: Description = Description {
         },
     ],
     steps: &[],
+    notes: super::Notes {
+        lifetimes: &[
+            "Whatever the provider sets. Introspection tells the end of the access token, and of the refresh token without using it up (RFC 7662); the `exp` of a JWT is an upper bound. Otherwise the end comes from the token response or the configuration.",
+        ],
+        tells: &[
+            "A refused token from a missing permission and from a demand for a fresh login: by the codes of RFC 6750 and 9470.",
+            "What some widespread providers say in words of their own (Discord, GitHub, Microsoft, Reddit, Slack, Spotify, Telegram).",
+        ],
+        cannot_tell: &[
+            "Expired and revoked: introspection says `{\"active\": false}` to both on purpose (RFC 7662, section 2.2); the known expiry decides.",
+            "Revocation, where the API checks JWTs without asking its issuer: such a token works until its `exp`.",
+            "Roles and the state of accounts: no standard tells them.",
+        ],
+        interval: "1h. Know your provider's limits: Discord, for one, shuts out addresses that collect 10,000 refusals in 10 minutes.",
+    },
 };
 
 /// What an unknown provider's scopes and roles allow is not known: whoever has a token has every capability.

@@ -59,8 +59,8 @@ static DESCRIPTION: Description = Description {
         (
             Reason::AccessRevoked,
             &[
-                "Ask whether somebody removed the access under Settings → Security → Connected apps at Pinterest.",
-                "If it was not meant, reconnect the account and accept every permission.",
+                "Ask the person who connected whether the removal was meant: Pinterest → Settings → Security → Connected apps lists the apps with access.",
+                "If it was not, reconnect the account and accept every permission.",
             ],
         ),
         (
@@ -87,11 +87,28 @@ static DESCRIPTION: Description = Description {
         (
             Reason::MissingRole,
             &[
-                "Ask an owner or admin of the business to give the connecting person access: Business Access → Employees (or Partners) → Ad accounts.",
-                "Refresh the connection; reconnecting before the role is given changes nothing.",
+                "First ask an owner or admin of the business to give the person who connected access: Business Access → Employees (or Partners) → Ad accounts.",
+                "Then refresh the connection; reconnecting before the role is given changes nothing.",
             ],
         ),
     ],
+    notes: super::Notes {
+        lifetimes: &[
+            "Access lives 30 days, the refresh token 60; each renewal hands out a new one and starts a new period (developers.pinterest.com, \"Authentication\").",
+            "No answer tells either end: both come from the token response or the configuration.",
+        ],
+        tells: &[
+            "Disapproved accounts and accounts under review, by code.",
+            "A missing permission from a dead token, though both are 401: the code decides together with the status.",
+            "Personal from business accounts, and the person's role at ad accounts.",
+        ],
+        cannot_tell: &[
+            "Expired and revoked: one code (2) for both; the known expiry decides.",
+            "Granted permissions: in the token response only.",
+            "`not_admin`, `password_changed`: no answer names them.",
+        ],
+        interval: "1h. An app in trial has 1,000 questions a day, which is forty accounts hourly; use 6h for more. Approved apps have 100 a second and user.",
+    },
 };
 
 static PUBLISH: Requirement = Requirement { scopes: &[&["pins:write"], &["pins:read"], &["boards:read"], &["boards:write"]], roles: &[] };

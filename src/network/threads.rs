@@ -86,20 +86,36 @@ static DESCRIPTION: Description = Description {
         },
     ],
     steps: STEPS,
+    notes: super::Notes {
+        lifetimes: &[
+            "A login lives 60 days, and a product can renew it from the second day on. For private profiles the permissions end after 90 days whatever is renewed (Meta, \"Long-Lived Access Tokens\").",
+            "The end is read from `debug_token` where Threads lets the token inspect itself, which Meta documents for testers of the app only. Elsewhere it comes from the token's source or the configuration.",
+        ],
+        tells: &[
+            "Expiry, removed app, changed password and security checks, with the codes that Facebook uses.",
+            "A missing permission from a dead login, though Threads can send the first with status 500.",
+        ],
+        cannot_tell: &[
+            "Where the token may not inspect itself: its end and its permissions, unless the token's source tells them.",
+            "Limits on posting: told to those who post only.",
+        ],
+        interval: "1h. The budget is per profile and day and grows with its reach, with a floor (Meta, \"Rate Limits\").",
+    },
 };
 
 static STEPS: &[(Reason, &[&str])] = &[
     (
         Reason::AccessRevoked,
         &[
-            "Ask whether the removal was meant: Threads → Settings → Account → Website permissions lists the apps with access.",
-            "If not, reconnect the account and accept every permission.",
+            "Ask the person who connected whether the removal was meant: Threads → Settings → Account → Website permissions lists the apps with access.",
+            "If it was not, reconnect the account and accept every permission.",
         ],
     ),
     (
         Reason::TokenExpired,
         &[
-            "Reconnect the account: Threads grants access for 60 days, and what should have renewed it has not.",
+            "Reconnect the account. Do not delete it: planned posts would go with it.",
+            "Threads grants access for 60 days at a time; if something is meant to renew it, it is stuck: tell the operator of this product.",
             "For private profiles permissions end after 90 days whatever renews the token.",
         ],
     ),

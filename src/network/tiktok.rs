@@ -60,8 +60,8 @@ static DESCRIPTION: Description = Description {
         (
             Reason::AccessRevoked,
             &[
-                "Ask whether the removal was meant: TikTok lists apps under Settings and privacy, Security & permissions, Apps and services permissions.",
-                "If not, log in at tiktok.com to see that the account is not banned, then reconnect it and accept every permission.",
+                "Ask the person who connected whether the removal was meant: TikTok app → Settings and privacy → Security & permissions → Apps and services permissions lists the apps with access.",
+                "If it was not, log in at tiktok.com to see that the account is not banned, then reconnect it and accept every permission.",
             ],
         ),
         (
@@ -75,7 +75,7 @@ static DESCRIPTION: Description = Description {
             Reason::TokenExpired,
             &[
                 "Reconnect the account. Do not delete it: planned posts would go with it.",
-                "TikTok's access lasts hours and is renewed by the product: if it stopped long before the yearly reconnection, ask the operator about the renewal.",
+                "TikTok's access lasts hours and is renewed by itself: if it stopped long before the yearly reconnection, the renewal is stuck. Tell the operator of this product.",
             ],
         ),
         (
@@ -85,7 +85,7 @@ static DESCRIPTION: Description = Description {
         (
             Reason::AccountRestricted,
             &[
-                "Open the TikTok app: Settings and privacy, Support, Account check (or the notice in the inbox) shows the restriction and the way to appeal.",
+                "Open the TikTok app: Settings and privacy → Support → Account check (or the notice in the inbox) shows the restriction and the way to appeal.",
                 "Post again after it has ended; reconnecting does not lift it.",
             ],
         ),
@@ -96,8 +96,8 @@ static DESCRIPTION: Description = Description {
         (
             Reason::MissingRole,
             &[
-                "Ask an admin of the advertiser account to give the connecting person access: TikTok Business Center, Users, Members.",
-                "Refresh the connection afterwards.",
+                "First ask an admin of the advertiser account to give the person who connected access: TikTok Business Center → Users → Members.",
+                "Then refresh the connection; reconnecting before the role is given changes nothing.",
             ],
         ),
         (
@@ -107,6 +107,25 @@ static DESCRIPTION: Description = Description {
             ],
         ),
     ],
+    notes: super::Notes {
+        lifetimes: &[
+            "Login Kit: access lives 2 or 24 hours, the refresh token 180 or 365 days (TikTok has shortened both). Each renewal hands out a new refresh token, and the old one stops at once (TikTok for Developers, \"Manage OAuth Access Tokens\").",
+            "Business: access lives a day, the refresh token a year.",
+            "No answer tells either end: both come from the token response or the configuration.",
+        ],
+        tells: &[
+            "A missing permission from a refused token: by its code.",
+            "With the business API also the granted permissions, and whose token it is.",
+            "A ban from posting, where somebody who posts hands that answer to `classify`.",
+        ],
+        cannot_tell: &[
+            "Expired, revoked, deleted and banned share one code (`access_token_invalid`, 40105). The known expiry decides between `token_expired` and `access_revoked`; without one it is `token_invalid`.",
+            "`account_suspended`: only TikTok's webhook names it (TikTok for Developers, \"Webhook Events\").",
+            "A ban from posting and the limits of apps that TikTok has not audited (they post privately only): told to those who post.",
+            "Granted permissions at Login Kit: they stand in the token response only, and people can switch each off.",
+        ],
+        interval: "1h. 600 questions a minute and app (Login Kit) and 40 a minute and account (business) are far away; the access token is read anew for every probe, so its source must be kept fresh.",
+    },
 };
 
 // Publishing needs user.info.basic as well. Every app has it, and the probe itself proves it: it is not asked for here.

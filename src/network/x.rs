@@ -65,16 +65,15 @@ static DESCRIPTION: Description = Description {
             Reason::AccountSuspended,
             &[
                 "Log in at x.com as the account itself and read the notice.",
-                "Appeal at help.x.com, under Contact Us, Locked and suspended accounts. Reconnecting does not help before the suspension ends.",
+                "Appeal first: help.x.com → Contact Us → Locked and suspended accounts. Reconnecting does not help before the suspension ends.",
                 "Reconnect the account afterwards.",
             ],
         ),
         (
             Reason::AccessRevoked,
             &[
-                "Log in at x.com and look under More, Settings and privacy, Security and account access, Apps and sessions, Connected apps: this product is no longer there.",
-                "Ask whether the removal was meant.",
-                "If not, reconnect the account while logged in at x.com as the right account.",
+                "Ask whoever has the login whether the removal was meant: X → More → Settings and privacy → Security and account access → Apps and sessions → Connected apps lists the apps with access.",
+                "If it was not, reconnect the account while logged in at x.com as the right account.",
             ],
         ),
         (
@@ -96,10 +95,28 @@ static DESCRIPTION: Description = Description {
             Reason::MissingPermission,
             &[
                 "Reconnect the account and accept everything that X shows.",
-                "If that changes nothing, ask the operator to raise the app's permissions in X's developer console, under User authentication settings (Read and write, and Direct message for the inbox), and reconnect again: older logins keep their old level.",
+                "If that changes nothing, ask the operator to raise the app's permissions in X's developer console → User authentication settings (Read and write, and Direct message for the inbox), and reconnect again: older logins keep their old level.",
             ],
         ),
     ],
+    notes: super::Notes {
+        lifetimes: &[
+            "OAuth 1.0a: no end. Access lasts until it is removed, the app's keys change or the account is gone.",
+            "OAuth 2.0: access lives 2 hours (docs.x.com, \"OAuth 2.0 Authorization Code Flow with PKCE\"); the refresh token is good for one use and its life is not published. Both ends come from the token response or the configuration.",
+        ],
+        tells: &[
+            "Locked, suspended and deactivated accounts: X names each.",
+            "With OAuth 1.0a: access that was removed (code 89) from keys of the app that are refused (32, 215), and the access level from a header.",
+            "A spent budget of the app (402, usage caps) from a fault of the account.",
+        ],
+        cannot_tell: &[
+            "OAuth 2.0 answers expired and revoked alike; the known expiry decides.",
+            "OAuth 2.0 permissions: in the token response only.",
+            "`account_restricted` by the spam filter (226) and a spent allowance for posts: told to those who post only.",
+            "Roles at ad accounts: not asked, since every call costs.",
+        ],
+        interval: "1h. X charges for a user read, but for each account only once a UTC day: probing more often within a day costs no more, and 75 questions per 15 minutes and user are far away.",
+    },
 };
 
 const READ: &[&str] = &["read", "read-write", "read-write-directmessages", "read-write-privatemessages"];

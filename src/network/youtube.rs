@@ -40,15 +40,15 @@ static DESCRIPTION: Description = Description {
         (
             Reason::AccessRevoked,
             &[
-                "Ask whether the removal was meant: the Google account lists apps under Security, \"Your connections to third-party apps & services\".",
-                "If not, reconnect the channel and tick every permission on Google's page.",
+                "Ask the person who connected whether the removal was meant: Google Account → Security → Your connections to third-party apps & services lists the apps with access.",
+                "If it was not, reconnect the channel and tick every permission on Google's page.",
             ],
         ),
         (
             Reason::TokenInvalid,
             &[
                 "Log in at youtube.com with the Google account that was connected and deal with any notice.",
-                "Reconnect the channel.",
+                "Reconnect the channel. Do not delete it: planned posts would go with it.",
                 "If all channels fail within 7 days of connecting, the operator's Google project is still in testing and must be published.",
             ],
         ),
@@ -92,17 +92,36 @@ static DESCRIPTION: Description = Description {
             Reason::ReauthRequired,
             &[
                 "Reconnect the channel.",
-                "If this returns regularly, ask the Google Workspace administrator to exempt the app from session control (Admin console, Security, Google Cloud session control).",
+                "If this returns regularly, ask the Google Workspace administrator to exempt the app from session control (Admin console → Security → Google Cloud session control).",
             ],
         ),
         (
             Reason::AdminPolicyBlocked,
             &[
-                "Ask the Google Workspace administrator to trust the app (Admin console, Security, API controls) and to switch YouTube on for this person.",
+                "Ask the Google Workspace administrator to trust the app (Admin console → Security → API controls) and to switch YouTube on for this person.",
                 "Reconnect the channel.",
             ],
         ),
     ],
+    notes: super::Notes {
+        lifetimes: &[
+            "Access lives one hour; `tokeninfo` tells its end. A token without a refresher is dead within the hour: set `auto_refresh` where something else renews it.",
+            "No answer tells the end of the grant. Most have none; it ends after 7 days while the Google project is in testing, after 6 months without use, and on a date where the person granted access for a time only: that one stands in the token response (`refresh_token_expires_in`; Google, \"Using OAuth 2.0 to Access Google APIs\").",
+        ],
+        tells: &[
+            "Suspended and closed channels, and logins without a channel, from dead tokens.",
+            "Which permissions the person left out: `tokeninfo` lists those that were granted.",
+            "A spent quota or a switched-off API from a fault of the channel.",
+        ],
+        cannot_tell: &[
+            "Expired and revoked: Google has one sentence for both (\"Token has been expired or revoked.\"); the known expiry decides.",
+            "`password_changed`: ends a grant only where it reads mail, and then in that same sentence.",
+            "Roles given in YouTube Studio: in no answer of the API.",
+            "The refresh token itself: looking at it means using it, which a probe never does. A removed refresh token shows once the access token has ended.",
+            "That a project which Google has not audited can upload privately only: told to those who upload.",
+        ],
+        interval: "1h. A probe costs one of the 10,000 units that the project has each day for everything (YouTube Data API, \"Quota calculator\"): a hundred channels hourly take a quarter of it, so use 6h for more than that.",
+    },
 };
 
 static PUBLISH: Requirement =

@@ -1,7 +1,7 @@
 //! Configurations: what each bad one is told, word by word, and what good ones become.
 //!
 //! `tests/config/bad/<name>.yaml` must give exactly `<name>.txt`; what is too large to keep is made here and
-//! compared with `tests/config/generated`. `UPDATE_EXPECTED=1` writes the texts anew: read the difference as code.
+//! compared with `tests/config/generated`. `UPDATE_GOLDEN=1` writes the texts anew: read the difference as code.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ fn load_one(path: impl Into<PathBuf>) -> Result<Config, Problems> {
 
 /// Compares a text with the one that is kept, or keeps it.
 fn expect(file: &Path, found: &str) -> Option<String> {
-    if std::env::var_os("UPDATE_EXPECTED").is_some() {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(file, found).unwrap();
     }
     let expected = std::fs::read_to_string(file).unwrap_or_default();

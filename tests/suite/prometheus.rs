@@ -39,6 +39,8 @@ pub(crate) fn start_demo(arguments: &[&str]) -> (Process, String, std::thread::J
     let mut lines = BufReader::new(child.stdout.take().expect("its standard output")).lines();
     let first = lines.next().expect("a first line").expect("readable");
     let address = first.rsplit("http://").next().expect("an address").trim_end_matches('/').to_owned();
+    // What follows is read, too: a demo that writes into a closed pipe ends.
+    std::thread::spawn(move || lines.for_each(drop));
     (Process(child), address, log)
 }
 

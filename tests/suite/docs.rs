@@ -1,0 +1,395 @@
+//! What people read about reasons, networks and metrics: written from the code, so that it cannot say anything else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::Path;
+
+use prometheus::proto::MetricType;
+use token_exporter::exposition::{FAMILIES, Kind, SMALL_FAMILIES};
+use token_exporter::fixtures::{Expect, Fixtures, load};
+use token_exporter::metrics::Metrics;
+use token_exporter::network::{AppNeed, NetworkId, Requirement, Style};
+use token_exporter::reason::{Capability, Cause, Reason, advice};
+
+use crate::golden::assert_golden;
+use crate::probing::can_be_probed;
+
+const GENERATED: &str = "<!-- Written by tests/suite/docs.rs from the code; `make golden` writes it anew. -->\n\n";
+
+/// The reasons in what is expected of a case, those of single capabilities included.
+fn reasons_in(expect: &Expect) -> impl Iterator<Item = Reason> {
+    let single = expect.capabilities.iter().flat_map(BTreeMap::values);
+    expect.reason.iter().chain(single).filter_map(|label| Reason::from_label(label)).filter(|r| *r != Reason::Ok)
+}
+
+/// What the fixtures of a network show: to a probe, and only to `classify` given an answer to another call.
+fn shown(fixtures: &Fixtures) -> (BTreeSet<Reason>, BTreeSet<Reason>) {
+    let (mut probed, mut read) = (BTreeSet::new(), BTreeSet::new());
+    for case in &fixtures.cases {
+        if can_be_probed(fixtures.network, case) {
+            probed.extend(reasons_in(case.probe.as_ref().unwrap_or(&case.expect)));
+        } else {
+            read.extend(reasons_in(&case.expect));
+        }
+    }
+    read = &read - &probed;
+    (probed, read)
+}
+
+fn reason_links<'a>(reasons: impl IntoIterator<Item = &'a Reason>) -> String {
+    reasons.into_iter().map(|r| format!("[`{r}`](reasons.md#{r})")).collect::<Vec<_>>().join(", ")
+}
+
+fn numbered(out: &mut String, steps: &[&str]) {
+    for (i, step) in steps.iter().enumerate() {
+        let _ = writeln!(out, "{}. {step}", i + 1);
+    }
+    out.push('\n');
+}
+
+fn bullets(out: &mut String, title: &str, lines: &[&str]) {
+    let _ = writeln!(out, "**{title}**\n");
+    for line in lines {
+        let _ = writeln!(out, "- {line}");
+    }
+    out.push('\n');
+}
+
+fn reasons_page(fixtures: &[Fixtures]) -> String {
+    let mut out = String::from(GENERATED);
+    out.push_str(
+        "# Reasons: why a connection does not work, and what to do\n\n\
+         Each reason is the value of the label `reason` of `connection_valid` and `connection_capability_available`, and has its own \
+         section here, to which alerts link. Steps are in order. Where a network has steps of its own, they take the place of the general ones.\n\n\
+         What holds for all of them:\n\n\
+         - Do not delete an account that has to be reconnected: planned posts would go with it. Reconnecting keeps its name and its posts.\n\
+         - Everything behind the same login (pages, groups, Instagram accounts) breaks and comes back together.\n\
+         - Some reasons want a step at the network *before* reconnecting: a role from an admin of the page, a security check, an appeal. \
+         Reconnecting earlier changes nothing.\n\
+         - Tick every page and every permission while reconnecting; what is left out is missing afterwards.\n\
+         - Reconnecting ahead of a deadline is allowed, starts a new period and refreshes the permissions.\n\
+         - It matters who connected (`connected_by`): before that person leaves, let somebody else connect the account.\n\n\
+         ## What stops meanwhile\n\n\
+         What an account is used for is listed in its `needs`. What is gone says `connection_capability_available`: \
+         while a connection is invalid that is all of it; while it is degraded, a part.\n\n\
+         | capability | what stops |\n|---|---|\n",
+    );
+    for capability in Capability::ALL {
+        let _ = writeln!(out, "| `{capability}` | {} |", capability.stops());
+    }
+    out.push('\n');
+    for reason in Reason::ALL {
+        let info = reason.info();
+        let _ = write!(out, "## {reason}\n\n{}\n\n", info.meaning);
+        if *reason != Reason::Ok {
+            let _ = write!(out, "- Who can fix it: {}\n- Reconnecting {}\n", info.fixed_by.text(), info.reconnecting.text());
+            let at: Vec<String> = fixtures
+                .iter()
+                .filter(|f| shown(f).0.contains(reason))
+                .map(|f| format!("[{}](networks.md#{})", f.network.description().title, f.network))
+                .collect();
+            let _ = write!(out, "- A probe can find it at: {}\n\n", if at.is_empty() { "no network".to_owned() } else { at.join(", ") });
+        }
+        numbered(&mut out, info.steps);
+        for network in NetworkId::all() {
+            let own = advice(*reason, network);
+            if own != info.steps {
+                let _ = write!(out, "### {reason} at {}\n\n", network.description().title);
+                numbered(&mut out, own);
+            }
+        }
+    }
+    out.push_str(
+        "# Causes: why a probe could not tell\n\n\
+         A cause never changes `connection_valid`: the last verdict stands, and \
+         `connection_last_conclusive_probe_timestamp_seconds` tells its age. Causes are counted in `token_exporter_probe_failures_total`.\n\n\
+         | cause | what it means, and what to do |\n|---|---|\n",
+    );
+    for cause in Cause::ALL {
+        let _ = writeln!(out, "| `{cause}` | {} |", cause.meaning());
+    }
+    out
+}
+
+/// "one of `a`, `b`" for each group, all of them wanted.
+fn scopes(requirement: &Requirement) -> String {
+    let groups: Vec<String> =
+        requirement.scopes.iter().map(|group| group.iter().map(|s| format!("`{s}`")).collect::<Vec<_>>().join(" or ")).collect();
+    if groups.is_empty() { "any".to_owned() } else { groups.join("; ") }
+}
+
+fn roles(requirement: &Requirement) -> String {
+    let roles: Vec<String> = requirement.roles.iter().map(|r| format!("`{r}`")).collect();
+    if roles.is_empty() { "none".to_owned() } else { roles.join(" or ") }
+}
+
+/// A network's ways of logging in, kinds and what each capability needs there: those that need the same stand together.
+fn capabilities(out: &mut String, network: NetworkId) {
+    let description = network.description();
+    let apis = if description.apis.is_empty() { &[""][..] } else { description.apis };
+    let mut groups: Vec<(String, Vec<[String; 3]>)> = Vec::new();
+    for api in apis {
+        for kind in description.kinds {
+            for oauth1 in [false, true] {
+                if let Some(reason) = network.network().foregone(kind) {
+                    let text = format!("always {}, whatever the network answers.\n", reason_links([&reason]));
+                    let places = [(*api).to_owned(), (*kind).to_owned(), oauth1.to_string()];
+                    push(&mut groups, text, places);
+                    continue;
+                }
+                let mut table = String::from("| capability | permissions (all of them; `or` within one) | role (any) |\n|---|---|---|\n");
+                for capability in Capability::ALL {
+                    match network.network().requirement(Style { api, oauth1 }, kind, *capability) {
+                        Some(r) => _ = writeln!(table, "| `{capability}` | {} | {} |", scopes(r), roles(r)),
+                        None => _ = writeln!(table, "| `{capability}` | not offered | |"),
+                    }
+                }
+                push(&mut groups, table, [(*api).to_owned(), (*kind).to_owned(), oauth1.to_string()]);
+            }
+        }
+    }
+    fn push(groups: &mut Vec<(String, Vec<[String; 3]>)>, text: String, place: [String; 3]) {
+        match groups.iter_mut().find(|(t, _)| *t == text) {
+            Some((_, places)) => places.push(place),
+            None => groups.push((text, vec![place])),
+        }
+    }
+    let all: Vec<[String; 3]> = groups.iter().flat_map(|(_, places)| places.clone()).collect();
+    let values = |places: &[[String; 3]], i: usize| {
+        places.iter().map(|p| p[i].clone()).fold(Vec::new(), |mut v, x| {
+            if !v.contains(&x) {
+                v.push(x);
+            }
+            v
+        })
+    };
+    for (text, places) in &groups {
+        let mut told = Vec::new();
+        for (i, name) in ["api", "kind", "auth"].iter().enumerate() {
+            let here = values(places, i);
+            if here.len() < values(&all, i).len() {
+                let shown: Vec<String> = here
+                    .iter()
+                    .map(|v| match (i, v.as_str()) {
+                        (2, "true") => "OAuth 1.0a".to_owned(),
+                        (2, _) => "OAuth 2.0".to_owned(),
+                        (_, v) => format!("`{v}`"),
+                    })
+                    .collect();
+                told.push(format!("{name} {}", shown.join(", ")));
+            }
+        }
+        if !told.is_empty() {
+            let _ = write!(out, "With {}:", told.join("; "));
+            out.push_str(if text.starts_with('|') { "\n\n" } else { " " });
+        }
+        let _ = writeln!(out, "{text}");
+    }
+}
+
+fn networks_page(fixtures: &[Fixtures]) -> String {
+    let mut out = String::from(GENERATED);
+    out.push_str(
+        "# Networks: what is asked, what can be told, and what cannot\n\n\
+         A probe only ever reads: no call that refreshes, rotates, revokes, exchanges or posts is made. \
+         That a capability is available means that nothing which can be read speaks against it. What a network tells only to those who \
+         post is not claimed; it is listed with each network. Lifetimes are never taken from this page or from a constant; they come from the network, \
+         the token's source or the configuration.\n\n\
+         | network | calls of a probe | app |\n|---|---|---|\n",
+    );
+    for network in NetworkId::all() {
+        let description = network.description();
+        let app = match description.app {
+            AppNeed::Required => "required",
+            AppNeed::Optional => "optional; without it less can be told",
+            AppNeed::None => "there is none",
+        };
+        let _ = writeln!(out, "| [{}](#{network}) | {} | {app} |", description.title, description.calls.len());
+    }
+    out.push('\n');
+    for fixtures in fixtures {
+        let network = fixtures.network;
+        let description = network.description();
+        let notes = &description.notes;
+        // The anchor is the name in the configuration.
+        let _ = write!(out, "<a id=\"{network}\"></a>\n\n## {}\n\n", description.title);
+        let mut configured = vec![format!("network: `{network}`")];
+        let mut list = |title: &str, values: &[&str]| {
+            if !values.is_empty() {
+                configured.push(format!("{title}: {}", values.iter().map(|v| format!("`{v}`")).collect::<Vec<_>>().join(", ")));
+            }
+        };
+        list("also known as", description.aliases);
+        list("api", description.apis);
+        list("kind", description.kinds);
+        list("api_version", description.api_version.as_slice());
+        if description.carries.len() > 1 {
+            list("its logins carry accounts of", description.carries);
+        }
+        let _ = write!(out, "In the configuration: {}.\n\n", configured.join("; "));
+        out.push_str("| call | what it tells | what it costs |\n|---|---|---|\n");
+        for call in description.calls {
+            let _ = writeln!(out, "| `{} {}` | {} | {} |", call.method, call.url, call.tells, call.cost);
+        }
+        let _ = write!(out, "\n**Recommended `probe_interval`:** {}\n\n", notes.interval);
+        bullets(&mut out, "How long logins live", notes.lifetimes);
+        bullets(&mut out, "What can be told apart", notes.tells);
+        bullets(&mut out, "What no probe can see", notes.cannot_tell);
+        out.push_str("**What a capability needs**\n\n");
+        capabilities(&mut out, network);
+        let (probed, read) = shown(fixtures);
+        let _ = write!(out, "**Reasons that a probe can find:** {}.\n\n", reason_links(&probed));
+        if !read.is_empty() {
+            let _ = write!(out, "**Reasons that only answers to other calls show** (`classify` reads them): {}.\n\n", reason_links(&read));
+        }
+        if !description.steps.is_empty() {
+            let own: Vec<Reason> = Reason::ALL.iter().copied().filter(|r| description.steps.iter().any(|(s, _)| s == r)).collect();
+            out.push_str("**What to do here**\n\n");
+            for reason in own {
+                let _ = write!(out, "[`{reason}`](reasons.md#{reason})\n\n");
+                numbered(&mut out, advice(reason, network));
+            }
+        }
+    }
+    out
+}
+
+fn metrics_page() -> String {
+    let mut out = String::from(GENERATED);
+    out.push_str(
+        "# Metrics\n\n\
+         Nothing is exported as 0, -1 or \"now\" because it is unknown: then there is no series. A removed account is gone at the next scrape.\n\n\
+         ## About connections\n\n\
+         Labels of all: `account`, `network`. The account's own labels are on `connection_info`; join them with \
+         `… * on (account, network) group_left (name, team) connection_info`.\n\n\
+         | metric | type | further labels | |\n|---|---|---|---|\n",
+    );
+    let labels = |labels: &[&str]| labels.iter().map(|l| format!("`{l}`")).collect::<Vec<_>>().join(" ");
+    for family in FAMILIES {
+        let kind = if family.kind == Kind::Info { "info" } else { "gauge" };
+        let _ = writeln!(out, "| `{}` | {kind} | {} | {} |", family.name, labels(family.labels), family.help);
+    }
+    out.push_str("\n## About apps and networks\n\n| metric | type | labels | |\n|---|---|---|---|\n");
+    for family in &SMALL_FAMILIES {
+        let _ = writeln!(out, "| `{}` | gauge | {} | {} |", family.name, labels(family.labels), family.help);
+    }
+    out.push_str("\n## About the exporter itself\n\n| metric | type | labels | |\n|---|---|---|---|\n");
+    let metrics = Metrics::new().expect("metrics");
+    // A family without a sample is not gathered.
+    for network in NetworkId::all() {
+        metrics.announce(network);
+        metrics.panicked(network);
+    }
+    for family in metrics.gather().iter().filter(|f| !f.name().starts_with("process_")) {
+        let kind = match family.get_field_type() {
+            MetricType::COUNTER => "counter",
+            MetricType::HISTOGRAM => "histogram",
+            _ if family.name().ends_with("_info") => "info",
+            _ => "gauge",
+        };
+        let names: Vec<&str> = family.get_metric().first().map(|m| m.get_label().iter().map(|l| l.name()).collect()).unwrap_or_default();
+        let _ = writeln!(out, "| `{}` | {kind} | {} | {} |", family.name(), labels(&names), family.help());
+    }
+    out.push_str("| `process_*` | | | Of the process, as every Prometheus client library has them (Linux). |\n");
+    let values = |values: Vec<String>| values.join(", ");
+    let _ = write!(
+        out,
+        "\n## Values of labels\n\n\
+         - `reason`: {}; see [reasons.md](reasons.md)\n\
+         - `capability`: {}\n- `cause`: {}\n- `network`: {}; see [networks.md](networks.md)\n- `clock`: `access`, `refresh`, `data_access`\n",
+        reason_links(Reason::ALL),
+        values(Capability::ALL.iter().map(|c| format!("`{c}`")).collect()),
+        values(Cause::ALL.iter().map(|c| format!("`{c}`")).collect()),
+        values(NetworkId::all().map(|n| format!("`{n}`")).collect()),
+    );
+    out
+}
+
+#[test]
+fn the_pages_say_what_the_code_says() {
+    let fixtures = load().expect("fixtures");
+    assert_golden("../docs/reasons.md", &reasons_page(&fixtures));
+    assert_golden("../docs/networks.md", &networks_page(&fixtures));
+    assert_golden("../docs/metrics.md", &metrics_page());
+}
+
+#[test]
+fn every_reason_comes_with_advice_for_people() {
+    for reason in Reason::ALL {
+        assert!(reason.info().meaning.ends_with('.'), "{reason}");
+        for network in NetworkId::all() {
+            let steps = advice(*reason, network);
+            assert!(!steps.is_empty(), "{reason} at {network}: no advice");
+            for step in steps {
+                assert!(step.ends_with('.') && step.starts_with(char::is_uppercase), "{reason} at {network}: {step}");
+                assert!(!step.contains("TODO") && !step.contains('_') && !step.contains("API error"), "{reason} at {network}: {step}");
+            }
+        }
+    }
+}
+
+#[test]
+fn advice_keeps_what_was_promised() {
+    let text = |reason, name: &str| advice(reason, NetworkId::from_name(name).expect("a network")).join(" ");
+    for network in NetworkId::all().map(NetworkId::name) {
+        assert!(text(Reason::TokenExpired, network).contains("Do not delete"), "{network}: planned posts go with a deleted account");
+        assert!(text(Reason::TokenExpired, network).contains("stuck"), "{network}: a refresher can be stuck");
+        assert!(text(Reason::Ok, network).contains("ahead of time"), "{network}");
+        let both = text(Reason::MissingRoleAndPermission, network).to_lowercase();
+        assert!(both.find("ask") < both.find("reconnect"), "{network}: the role first");
+        assert!(text(Reason::AccountSuspended, network).to_lowercase().contains("appeal"), "{network}: appeal first");
+    }
+    for network in ["facebook", "instagram", "threads"] {
+        let checkpoint = text(Reason::SecurityCheckpoint, network);
+        let order = ["cookies", "complete every security check", "Wait 24 hours", "reconnect"].map(|part| checkpoint.find(part));
+        assert!(order.is_sorted() && order[0].is_some(), "{network}: {checkpoint}");
+    }
+    for network in ["facebook", "instagram"] {
+        assert!(text(Reason::NotAdmin, network).contains("two-factor"), "{network}: one answer for both");
+        assert!(text(Reason::MissingPermission, network).contains("Tick") || text(Reason::MissingPermission, network).contains("tick"));
+    }
+    for (network, place) in [
+        ("facebook", "Business Integrations"),
+        ("instagram", "Business Integrations"),
+        ("linkedin", "Permitted Services"),
+        ("tiktok", "Apps and services permissions"),
+        ("x", "Connected apps"),
+        ("youtube", "third-party apps & services"),
+        ("google_business", "third-party apps & services"),
+        ("pinterest", "Connected apps"),
+        ("bluesky", "App passwords"),
+        ("mastodon", "Authorized apps"),
+    ] {
+        assert!(text(Reason::AccessRevoked, network).contains(place), "{network}: where apps are listed");
+    }
+}
+
+/// Paths in backticks, as far as they name one file or folder.
+fn paths_in(text: &str) -> Vec<&str> {
+    let code = text.split('`').skip(1).step_by(2).filter(|c| !c.contains(char::is_whitespace) && !c.contains(['<', '*', '…', '{']));
+    code.filter(|c| ["src/", "tests/", "docs/", ".ci/"].iter().any(|p| c.starts_with(p))).collect()
+}
+
+#[test]
+fn the_guides_name_only_what_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut checked = 0;
+    for guide in ["README.md", "CONTRIBUTING.md", "docs/ARCHITECTURE.md"] {
+        let text = std::fs::read_to_string(root.join(guide)).expect("a guide");
+        for path in paths_in(&text) {
+            assert!(root.join(path).exists(), "{guide} names {path}");
+            checked += 1;
+        }
+        for target in text.split("](").skip(1).filter_map(|t| t.split(')').next()).filter(|t| !t.contains("://") && !t.starts_with('#')) {
+            let folder = root.join(guide).parent().expect("a folder").to_owned();
+            let file = target.split('#').next().unwrap_or(target);
+            assert!(folder.join(file).exists(), "{guide} links to {target}");
+        }
+    }
+    assert!(checked > 20, "{checked}");
+    let architecture = std::fs::read_to_string(root.join("docs/ARCHITECTURE.md")).expect("a guide");
+    let library = std::fs::read_to_string(root.join("src/lib.rs")).expect("the library");
+    for module in library.lines().filter_map(|l| l.strip_prefix("pub mod ")?.strip_suffix(';')) {
+        assert!(architecture.contains(&format!("`{module}`")), "docs/ARCHITECTURE.md does not place {module}");
+    }
+}
