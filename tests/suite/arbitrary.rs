@@ -263,6 +263,7 @@ fn reading() -> impl Strategy<Value = Reading> {
     let endpoints = vec((endpoint, foreign()), 0..3);
     let parts = (says, [expiry(), expiry(), expiry()], scopes, lost, facts(), listed, prop::option::weighted(0.7, foreign()), endpoints);
     parts.prop_map(|(says, [access, refresh, data_access], scopes, lost, facts, listed, more, endpoints)| Reading {
+        endless: false,
         says,
         access_expiry: access,
         refresh_expiry: refresh,
