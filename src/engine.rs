@@ -70,8 +70,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
 const WITNESSES: usize = 4;
 
 impl Engine {
-    /// An engine for the prober's roster; what the store knows decides who is due when.
-    pub fn new(prober: Arc<Prober>, store: Arc<Store>, metrics: Metrics, concurrency: usize) -> Self {
+    /// An engine for the prober's roster; what the store knows decides who is due when. Those whose token `changed` are
+    /// due at once.
+    pub fn new(prober: Arc<Prober>, store: Arc<Store>, metrics: Metrics, concurrency: usize, changed: &[usize]) -> Self {
         let roster = prober.roster().clone();
         let mut places: HashMap<(Option<usize>, NetworkId), usize> = HashMap::new();
         let lane_of: Vec<usize> = roster
@@ -99,6 +100,9 @@ impl Engine {
             busy: HashSet::new(),
         };
         engine.schedule_all();
+        for &credential in changed {
+            engine.enqueue(credential, false);
+        }
         engine
     }
 
@@ -106,18 +110,22 @@ impl Engine {
         let roster = self.prober.roster().clone();
         let snapshot = self.store.snapshot();
         let (now, instant) = (Timestamp::now(), Instant::now());
-        let first_round = Duration::from_secs_f64(roster.credentials().len() as f64 / FIRST_ROUND_PER_SECOND);
+        let all = Duration::from_secs_f64(roster.credentials().len() as f64 / FIRST_ROUND_PER_SECOND);
+        let fresh = snapshot.credentials.iter().filter(|s| s.last_probe.is_none()).count();
+        let first_round = Duration::from_secs_f64(fresh as f64 / FIRST_ROUND_PER_SECOND);
         for (index, watched) in roster.credentials().iter().enumerate() {
             let state = snapshot.credentials.get(index);
-            let spread = first_round.min(watched.interval).mul_f64(fraction(&watched.config.id));
+            let place = fraction(&watched.config.id);
+            let spread = first_round.min(watched.interval).mul_f64(place);
+            let overdue = all.min(watched.interval).mul_f64(place);
             let delay = match state.and_then(|s| s.last_probe.map(|last| (s, last))) {
                 Some((state, last)) => {
                     let pending = watched.accounts.clone().any(|a| snapshot.accounts.get(a).is_some_and(|a| a.pending.is_some()));
                     let next = if pending { Next::Confirm } else { next_of(state) };
                     let due = delay_after(next, watched, state.clocks, now).as_secs();
                     let since = u64::try_from(now.since(last)).unwrap_or(0);
-                    // Overdue ones (after a long stop) come back spread out, like a first round.
-                    if since >= due { spread } else { Duration::from_secs(due - since) }
+                    // Overdue ones (after a long stop) come back spread out.
+                    if since >= due { overdue } else { Duration::from_secs(due - since) }
                 }
                 None => spread,
             };

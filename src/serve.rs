@@ -169,8 +169,8 @@ fn start(config: Config, client: Client, settings: &Settings, store: &Arc<Store>
     let (shard, total) = (u64::from(settings.shard), u64::from(settings.total_shards.max(1)));
     let roster = Arc::new(Roster::new(config, |credential| stable_hash(credential) % total == shard));
     tracing::info!(accounts = roster.len(), credentials = roster.credentials().len(), "configuration in force");
-    store.replace_roster(roster.clone());
-    let engine = Engine::new(Arc::new(Prober::new(client, roster)), store.clone(), metrics.clone(), concurrency);
+    let changed = store.replace_roster(roster.clone());
+    let engine = Engine::new(Arc::new(Prober::new(client, roster)), store.clone(), metrics.clone(), concurrency, &changed);
     let (stop, stopped) = watch::channel(false);
     let (wishes, wished) = mpsc::channel(1024);
     Running { stop, task: tokio::spawn(engine.run(wished, stopped)), wishes }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::column::Column;
 use crate::network::{Budget, Clocks, Finding, RateLimit, Reset, Verdict};
 use crate::reason::Cause;
-use crate::roster::Roster;
+use crate::roster::{Roster, Watched};
 use crate::rules::{AccountState, AppHealth, Part, Suspicion, Turn, advance};
 use crate::time::{Expiry, Timestamp};
 
@@ -136,8 +136,16 @@ impl Store {
 
     /// Puts a new roster in place. Accounts and credentials that were there before, by id, keep their state; an account
     /// that now hangs on another credential keeps it, too: it is the same connection. All others are gone.
-    pub fn replace_roster(&self, roster: Arc<Roster>) {
+    /// Returns the credentials that were there before and whose token now comes from elsewhere.
+    pub fn replace_roster(&self, roster: Arc<Roster>) -> Vec<usize> {
         let old = self.snapshot();
+        let sources: HashMap<&str, &crate::config::Credential> =
+            old.roster.credentials().iter().map(|c| (c.config.id.as_str(), &c.config)).collect();
+        let moved = |c: &Watched| {
+            let before = sources.get(c.config.id.as_str());
+            before.is_some_and(|old| (&old.token, &old.token_secret) != (&c.config.token, &c.config.token_secret))
+        };
+        let changed = roster.credentials().iter().enumerate().filter(|(_, c)| moved(c)).map(|(i, _)| i).collect();
         let credentials: HashMap<&str, &CredentialState> =
             old.roster.credentials().iter().map(|c| c.config.id.as_str()).zip(old.credentials.iter()).collect();
         let accounts: HashMap<&str, &AccountState> =
@@ -156,6 +164,7 @@ impl Store {
             roster,
         };
         *self.lock() = fresh;
+        changed
     }
 
     /// Applies what a probe of a credential brought, to all its accounts in one step.

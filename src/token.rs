@@ -23,7 +23,7 @@ const MAX_BYTES: u64 = 64 * 1024;
 const COMMAND_TIME: Duration = Duration::from_secs(10);
 
 /// Where a secret comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretSource {
     /// A file, read on every probe.
     File(PathBuf),

@@ -13,9 +13,9 @@ use tokio::sync::mpsc;
 
 use crate::config::{self, Config};
 use crate::engine::Wish;
-use crate::roster::Roster;
+use crate::roster::{Roster, Watched};
 use crate::store::Store;
-use crate::token::Fingerprint;
+use crate::token::{Fingerprint, SecretSource};
 
 /// Watches the files of a configuration.
 #[derive(Debug)]
@@ -75,7 +75,8 @@ fn digest(files: &[PathBuf]) -> u64 {
 #[derive(Default)]
 pub struct TokenWatch {
     roster: Option<Arc<Roster>>,
-    prints: Vec<Option<Fingerprint>>,
+    /// Of the token and, with OAuth 1.0a, of its second half.
+    prints: Vec<[Option<Fingerprint>; 2]>,
 }
 
 impl TokenWatch {
@@ -84,10 +85,11 @@ impl TokenWatch {
         let roster = store.snapshot().roster;
         let known = self.roster.as_ref().is_some_and(|r| Arc::ptr_eq(r, &roster));
         let looked = roster.clone();
-        let look = move || looked.credentials().iter().map(|c| c.config.token.fingerprint()).collect::<Vec<_>>();
+        let prints = |c: &Watched| [Some(&c.config.token), c.config.token_secret.as_ref()].map(|s| s.and_then(SecretSource::fingerprint));
+        let look = move || looked.credentials().iter().map(prints).collect::<Vec<_>>();
         let Ok(prints) = tokio::task::spawn_blocking(look).await else { return self };
         if known {
-            let changed = self.prints.iter().zip(&prints).enumerate().filter(|(_, (old, new))| old != new && new.is_some());
+            let changed = self.prints.iter().zip(&prints).enumerate().filter(|(_, (old, new))| old != new && new[0].is_some());
             for (credential, _) in changed {
                 if wishes.send(Wish::Changed(credential)).await.is_err() {
                     break;

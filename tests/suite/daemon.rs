@@ -234,6 +234,16 @@ async fn reloads_keep_what_stays_and_drop_what_goes() {
     assert_eq!((valid(&text), since(&text)), (2, since(&before)), "the others keep their verdict and its age");
     assert_eq!(daemon.simulator.exchanges(), requests, "nothing is asked again for a reload");
 
+    let elsewhere = token(network("x"), "suspended", ID);
+    let moved = x_logins("BASE", 2, "1h", "").replace(&token(network("x"), "valid", ID), &elsewhere);
+    daemon.write(&moved);
+    // The regular probe is an hour away.
+    daemon
+        .until("the other token is probed at once", |text| count(text, "connection_valid", "reason=\"account_suspended\"", "0") == 1)
+        .await;
+    daemon.write(&x_logins("BASE", 2, "1h", ""));
+    daemon.until("and the first one, too", |text| valid(text) == 2).await;
+
     daemon.write("accounts: [{id: x-0, network: mastadon}]\n");
     let successful = "token_exporter_config_last_reload_successful";
     let text = daemon.until("the broken configuration is noticed", |text| sample(text, successful) == Some(0.0)).await;
