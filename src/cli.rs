@@ -50,6 +50,9 @@ pub struct Serve {
     /// The HTTP side.
     #[command(flatten)]
     pub web: Web,
+    /// Address where health and readiness answer, too, and nothing else
+    #[arg(long = "health.listen-address", value_name = "ADDRESS")]
+    pub health_listen_address: Option<String>,
     /// Which share of the credentials to probe, from 0
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub shard: u32,

@@ -17,6 +17,7 @@ use token_exporter::classify::{self, Payload};
 use token_exporter::cli::{Check, Classify, Cli, Command, Demo, Level, Log, LogFormat, Output, Serve, Web};
 use token_exporter::config::Config;
 use token_exporter::serve::{Daemon, Settings, signals};
+use token_exporter::server::Door;
 use token_exporter::simulator::Simulator;
 use token_exporter::time::Timestamp;
 use token_exporter::{check, config, demo, fixtures, server};
@@ -90,9 +91,17 @@ fn run_serve(serve: Serve) -> anyhow::Result<u8> {
             web: web_settings(&serve.web),
         };
         let daemon = Daemon::new(settings)?;
-        let listeners = bind(&serve.web.listen_address).await?;
+        let mut doors: Vec<(TcpListener, Door)> = Vec::new();
+        for address in &serve.web.listen_address {
+            let listener = bind(address, "--web.listen-address").await?;
+            warn_if_open(&listener);
+            doors.push((listener, Door::Main));
+        }
+        if let Some(address) = &serve.health_listen_address {
+            doors.push((bind(address, "--health.listen-address").await?, Door::Health));
+        }
         let (stop, hangup) = signals().context("cannot watch signals")?;
-        daemon.run(listeners, stop, hangup).await?;
+        daemon.run(doors, stop, hangup).await?;
         Ok(0)
     })
 }
@@ -124,26 +133,25 @@ fn web_settings(web: &Web) -> server::Settings {
     }
 }
 
-/// Binds every address; `:10219` means all of this machine's.
-async fn bind(addresses: &[String]) -> anyhow::Result<Vec<TcpListener>> {
-    let mut listeners = Vec::new();
-    for address in addresses {
-        let listener = match address.strip_prefix(':') {
-            Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
-                Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => TcpListener::bind(format!("0.0.0.0:{port}")).await,
-                result => result,
-            },
-            None => TcpListener::bind(address).await,
-        };
-        let listener = listener.with_context(|| format!("cannot listen on {address} (--web.listen-address)"))?;
-        let bound = listener.local_addr().context("cannot tell the address listened on")?;
-        tracing::info!(address = %bound, "listening");
-        if !bound.ip().is_loopback() {
-            tracing::warn!(address = %bound, "open to other machines without a password: put it behind a proxy or listen on 127.0.0.1");
-        }
-        listeners.push(listener);
+/// Binds an address; `:10219` means all of this machine's.
+async fn bind(address: &str, flag: &str) -> anyhow::Result<TcpListener> {
+    let listener = match address.strip_prefix(':') {
+        Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
+            Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => TcpListener::bind(format!("0.0.0.0:{port}")).await,
+            result => result,
+        },
+        None => TcpListener::bind(address).await,
+    };
+    let listener = listener.with_context(|| format!("cannot listen on {address} ({flag})"))?;
+    let bound = listener.local_addr().context("cannot tell the address listened on")?;
+    tracing::info!(address = %bound, "listening");
+    Ok(listener)
+}
+
+fn warn_if_open(listener: &TcpListener) {
+    if let Some(address) = listener.local_addr().ok().filter(|a| !a.ip().is_loopback()) {
+        tracing::warn!(%address, "open to other machines without a password: put it behind a proxy or listen on 127.0.0.1");
     }
-    Ok(listeners)
 }
 
 fn run_demo(options: Demo) -> anyhow::Result<u8> {
@@ -170,9 +178,11 @@ fn run_demo(options: Demo) -> anyhow::Result<u8> {
             web: web_settings(&options.web),
         };
         let daemon = Daemon::new(settings)?;
-        let listen = demo_addresses(&options.web.listen_address);
-        let listeners = bind(&listen).await?;
-        let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
+        let mut doors: Vec<(TcpListener, Door)> = Vec::new();
+        for address in demo_addresses(&options.web.listen_address) {
+            doors.push((bind(&address, "--web.listen-address").await?, Door::Main));
+        }
+        let addresses: Vec<SocketAddr> = doors.iter().filter_map(|(l, _)| l.local_addr().ok()).collect();
         let playing = tokio::spawn(Arc::new(Simulator::new(fixtures)).serve(simulator));
         let prefix = options.web.prefix();
         let mut greeting = String::new();
@@ -184,7 +194,7 @@ fn run_demo(options: Demo) -> anyhow::Result<u8> {
         greeting += "Every account shows within a minute or two: ambiguous refusals wait for a second probe. Stop with Ctrl-C.\n";
         say(&greeting)?;
         let (stop, hangup) = signals().context("cannot watch signals")?;
-        daemon.run(listeners, stop, hangup).await?;
+        daemon.run(doors, stop, hangup).await?;
         playing.abort();
         Ok(0)
     })

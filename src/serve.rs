@@ -16,7 +16,7 @@ use crate::http::Client;
 use crate::metrics::Metrics;
 use crate::probe::Prober;
 use crate::roster::{Roster, stable_hash};
-use crate::server::{self, Context, ReloadWish};
+use crate::server::{self, Context, Door, ReloadWish};
 use crate::store::Store;
 use crate::watch::{ConfigWatch, TokenWatch};
 
@@ -79,7 +79,7 @@ impl Daemon {
     /// When the HTTP client cannot be made at all.
     pub async fn run(
         self,
-        listeners: Vec<TcpListener>,
+        listeners: Vec<(TcpListener, Door)>,
         mut stop: watch::Receiver<bool>,
         mut hangup: mpsc::Receiver<()>,
     ) -> anyhow::Result<()> {
@@ -89,8 +89,8 @@ impl Daemon {
         let mut running = start(config, client, &settings, &store, &metrics);
         context.set_wishes(running.wishes.clone());
         let mut servers = JoinSet::new();
-        for listener in listeners {
-            servers.spawn(server::serve(listener, context.clone(), stop.clone(), GRACE));
+        for (listener, door) in listeners {
+            servers.spawn(server::serve(listener, door, context.clone(), stop.clone(), GRACE));
         }
         context.set_ready(true);
         let mut tokens = TokenWatch::default();

@@ -87,8 +87,17 @@ const CONNECTIONS: usize = 512;
 /// How long `/probe` waits for its probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// What a listener answers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// Everything.
+    Main,
+    /// Health and readiness alone, for probes of the machinery around it.
+    Health,
+}
+
 /// Serves until `stop` changes, then finishes what it has begun, for at most `grace`.
-pub async fn serve(listener: TcpListener, context: Arc<Context>, mut stop: watch::Receiver<bool>, grace: Duration) {
+pub async fn serve(listener: TcpListener, door: Door, context: Arc<Context>, mut stop: watch::Receiver<bool>, grace: Duration) {
     let graceful = GracefulShutdown::new();
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -115,7 +124,7 @@ pub async fn serve(listener: TcpListener, context: Arc<Context>, mut stop: watch
         let context = context.clone();
         let service = service_fn(move |request| {
             let context = context.clone();
-            async move { Ok::<_, Infallible>(handle(&context, request).await) }
+            async move { Ok::<_, Infallible>(handle(&context, door, request).await) }
         });
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
@@ -132,9 +141,9 @@ pub async fn serve(listener: TcpListener, context: Arc<Context>, mut stop: watch
     }
 }
 
-async fn handle(context: &Context, request: Request<Incoming>) -> Response<Body> {
+async fn handle(context: &Context, door: Door, request: Request<Incoming>) -> Response<Body> {
     let head = request.method() == Method::HEAD;
-    let mut response = route(context, &request).await;
+    let mut response = route(context, door, &request).await;
     let headers = response.headers_mut();
     for (name, value) in [
         ("x-content-type-options", "nosniff"),
@@ -152,13 +161,14 @@ async fn handle(context: &Context, request: Request<Incoming>) -> Response<Body>
     response
 }
 
-async fn route(context: &Context, request: &Request<Incoming>) -> Response<Body> {
+async fn route(context: &Context, door: Door, request: &Request<Incoming>) -> Response<Body> {
     let path = request.uri().path();
     let Some(path) = path.strip_prefix(context.settings.route_prefix.as_str()) else {
         return not_found();
     };
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
     match path {
+        path if door == Door::Health && !matches!(path, "/-/healthy" | "/-/ready") => not_found(),
         "/-/reload" => reload(context, request.method()).await,
         "" | "/" | "/probe" | "/-/healthy" | "/-/ready" if !reading => not_allowed("GET, HEAD"),
         path if path == context.settings.telemetry_path && !reading => not_allowed("GET, HEAD"),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use token_exporter::demo::ID;
 use token_exporter::network::NetworkId;
 use token_exporter::serve::{Daemon, Settings};
-use token_exporter::server;
+use token_exporter::server::{self, Door};
 use token_exporter::simulator::{Simulator, token};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -20,6 +20,7 @@ use crate::prometheus::{eventually, get, http_client};
 struct Running {
     folder: tempfile::TempDir,
     address: String,
+    health: String,
     simulator: Arc<Simulator>,
     networks: std::net::SocketAddr,
     stop: watch::Sender<bool>,
@@ -53,10 +54,12 @@ impl Running {
         let daemon = Daemon::new(settings).expect("a configuration");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let address = listener.local_addr().expect("an address").to_string();
+        let health = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let health_address = health.local_addr().expect("an address").to_string();
         let (stop, stopped) = watch::channel(false);
         let (hangup, hangups) = mpsc::channel(1);
-        let task = tokio::spawn(daemon.run(vec![listener], stopped, hangups));
-        Self { folder, address, simulator, networks, stop, hangup, task }
+        let task = tokio::spawn(daemon.run(vec![(listener, Door::Main), (health, Door::Health)], stopped, hangups));
+        Self { folder, address, health: health_address, simulator, networks, stop, hangup, task }
     }
 
     fn path(&self) -> &Path {
@@ -304,6 +307,10 @@ async fn the_http_side_says_clearly_what_it_does_not_do() {
         if method == reqwest::Method::HEAD {
             assert!(answer.bytes().await.expect("a body").is_empty());
         }
+    }
+    for (path, status) in [("/-/healthy", 200), ("/-/ready", 200), ("/metrics", 404), ("/", 404), ("/-/reload", 404)] {
+        let answer = client.get(format!("http://{}{path}", daemon.health)).send().await.expect("an answer");
+        assert_eq!(answer.status(), status, "{path} at the health address");
     }
     let accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5";
     let answer = client.get(url("/metrics")).header("accept", accept).send().await.expect("an answer");
