@@ -151,8 +151,11 @@ fn weigh(i: usize, account: &Account<'_>, seen: &[Seen], known: &Known) -> Verdi
 }
 
 /// An accepted token works, unless its access to data has run out: Meta goes on calling such a token valid.
+/// Where the token itself should have ended before now and is accepted all the same, the clocks are not today's (a
+/// kept answer is read, say), and prove nothing.
 fn accepted(known: &Known) -> Verdict {
-    if known.clocks.data_access.at().is_some_and(|t| t <= known.now) {
+    let passed = |expiry: Expiry| expiry.at().is_some_and(|t| t <= known.now);
+    if passed(known.clocks.data_access) && !passed(known.clocks.access) {
         Verdict::Invalid(Reason::DataAccessExpired, Certainty::Plain)
     } else {
         Verdict::Valid
@@ -343,6 +346,19 @@ mod tests {
         assert_eq!(clocks(ends(5), Expiry::Unknown, Expiry::Unknown).deadline(true), Expiry::Unknown);
         assert_eq!(clocks(Expiry::Never, Expiry::Unknown, Expiry::Unknown).deadline(false), Expiry::Never);
         assert_eq!(clocks(Expiry::Never, Expiry::Unknown, ends(7)).deadline(false), ends(7));
+    }
+
+    #[test]
+    fn a_passed_data_access_counts_only_beside_a_living_token() {
+        let verdict = |access, data_access| {
+            let reading = Reading { access_expiry: access, data_access_expiry: data_access, ..Reading::accepted() };
+            verdicts(&[(None, reading)], nothing_known())[0]
+        };
+        let over = Verdict::Invalid(Reason::DataAccessExpired, Certainty::Plain);
+        assert_eq!(verdict(ends(5000), ends(-1)), over);
+        assert_eq!(verdict(Expiry::Never, ends(-1)), over);
+        assert_eq!(verdict(ends(5000), ends(1)), Verdict::Valid);
+        assert_eq!(verdict(ends(-5), ends(-1)), Verdict::Valid, "an answer of other days");
     }
 
     #[test]
