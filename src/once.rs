@@ -1,4 +1,4 @@
-//! One probe of everything, now: what [`check`](crate::check) begins with.
+//! One probe of everything, now: what [`check`](crate::check) and [`schedule`](crate::schedule) begin with.
 //!
 //! The probes are those of the exporter, without its schedule of probes, its rules and its store.
 

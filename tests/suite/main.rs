@@ -11,4 +11,5 @@ mod probing;
 mod prometheus;
 mod reading;
 mod readme;
+mod schedule;
 mod secrets;
