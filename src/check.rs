@@ -1,23 +1,16 @@
 //! `check`: one probe of each account now, the worst first. The answer for scripts is the exit code.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use comfy_table::{ContentArrangement, Table, presets};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio::task::JoinSet;
 
 use crate::classify;
 use crate::config::Config;
-use crate::http::Client;
 use crate::network::{Certainty, Finding, NetworkId, Verdict};
-use crate::probe::Prober;
+use crate::once::once;
 use crate::reason::{Cause, Reason, stops};
-use crate::roster::Roster;
-use crate::store::Outcome;
 use crate::time::{Expiry, Timestamp, format_duration};
 
 /// What one probe said about one account.
@@ -63,71 +56,19 @@ pub async fn check(mut config: Config, accounts: &[String]) -> anyhow::Result<Ch
         anyhow::ensure!(unknown.is_empty(), "no such account in the configuration: {}", unknown.join(", "));
         config.accounts.retain(|a| accounts.contains(&a.id));
     }
-    let concurrency = config.global.probe_concurrency;
-    let client = Client::new(config.global.probe_timeout, config.global.allow_private_networks)?;
-    let roster = Arc::new(Roster::new(config, |_| true));
-    let prober = Prober::new(client, roster.clone());
-    let outcomes = probe_all(&prober, concurrency).await;
-    let now = Timestamp::now();
-    let mut lines: Vec<Line> = Vec::with_capacity(roster.len());
-    for (credential, outcome) in outcomes {
-        let Some(watched) = roster.credentials().get(credential) else { continue };
+    let probed = once(config).await?;
+    let mut lines: Vec<Line> = Vec::with_capacity(probed.roster.len());
+    for (credential, outcome) in probed.outcomes() {
+        let Some(watched) = probed.roster.credentials().get(credential) else { continue };
         let deadline = outcome.clocks.unwrap_or_default().deadline(watched.config.auto_refresh);
         for (index, finding) in watched.accounts.clone().zip(&outcome.findings) {
-            if let Some(view) = roster.account(index) {
+            if let Some(view) = probed.roster.account(index) {
                 lines.push(line(view.id(), view.network(), view.name(), finding, deadline));
             }
         }
     }
     lines.sort_by(|a, b| a.rank.cmp(&b.rank).then_with(|| a.account.cmp(&b.account)));
-    Ok(Checked { lines, now })
-}
-
-/// One probe of each credential, so many at once, with a progress bar where somebody watches.
-async fn probe_all(prober: &Prober, concurrency: usize) -> Vec<(usize, Outcome)> {
-    let roster = prober.roster();
-    let bar = progress(roster.credentials().len());
-    let mut groups: BTreeMap<(NetworkId, Option<usize>), Vec<usize>> = BTreeMap::new();
-    for (index, watched) in roster.credentials().iter().enumerate() {
-        groups.entry((watched.config.network, watched.config.app)).or_default().push(index);
-    }
-    // The apps take turns, so that one with a tight rate limit is begun early and holds up nobody.
-    let mut queues: Vec<Vec<Vec<usize>>> = groups
-        .into_iter()
-        .map(|((network, _), group)| {
-            let together = network.network().batch().map_or(1, |b| b.max);
-            group.chunks(together).rev().map(<[usize]>::to_vec).collect()
-        })
-        .collect();
-    let mut outcomes = Vec::new();
-    let mut tasks: JoinSet<Vec<(usize, Outcome)>> = JoinSet::new();
-    loop {
-        while tasks.len() < concurrency && !queues.is_empty() {
-            queues.retain(|queue| !queue.is_empty());
-            let turn = usize::from(queues.len() > 1);
-            queues.rotate_left(turn);
-            let Some(credentials) = queues.first_mut().and_then(Vec::pop) else { break };
-            let prober = prober.clone();
-            tasks.spawn(async move { prober.probe(&credentials).await });
-        }
-        match tasks.join_next().await {
-            None => break,
-            Some(Ok(done)) => {
-                bar.inc(u64::try_from(done.len()).unwrap_or(0));
-                outcomes.extend(done);
-            }
-            Some(Err(error)) => tracing::error!(%error, "a fault in this program cost a probe"),
-        }
-    }
-    bar.finish_and_clear();
-    outcomes
-}
-
-/// On a terminal a bar with the estimated end, elsewhere nothing (indicatif draws to terminals only).
-fn progress(credentials: usize) -> ProgressBar {
-    let bar = ProgressBar::new(u64::try_from(credentials).unwrap_or(0));
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} logins probed, {per_sec}, {eta} left");
-    style.map_or(bar.clone(), |style| bar.with_style(style))
+    Ok(Checked { lines, now: probed.at })
 }
 
 fn line(account: &str, network: NetworkId, name: &str, finding: &Finding, deadline: Expiry) -> Line {

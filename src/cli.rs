@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chrono::FixedOffset;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::time::parse_duration;
+use crate::time::{parse_duration, parse_offset};
 
 /// Tells which social-media connection is about to expire or has broken, why, and what to do.
 #[derive(Debug, Parser)]
@@ -28,6 +29,8 @@ pub enum Command {
     Demo(Demo),
     /// Probe accounts once, the worst first; exit code 0 all valid, 1 some invalid, 2 could not run, 3 some undetermined
     Check(Check),
+    /// Tell which mails are to come: when, to whom, about which accounts; probes every account once
+    Schedule(Schedule),
     /// Tell what an answer of a network would mean; the body comes on standard input
     Classify(Classify),
 }
@@ -179,6 +182,37 @@ pub enum Output {
     Json,
 }
 
+/// Flags of schedule.
+#[derive(Clone, Debug, Args)]
+pub struct Schedule {
+    /// How far to look ahead
+    #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3660))]
+    pub days: u32,
+    /// Where days begin and how times are shown, as +HH:MM or -HH:MM
+    #[arg(long = "utc-offset", value_name = "OFFSET", default_value = "+00:00", value_parser = utc_offset, allow_hyphen_values = true)]
+    pub utc_offset: FixedOffset,
+    /// How to print the result
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub output: ScheduleOutput,
+    /// Which configuration.
+    #[command(flatten)]
+    pub config: ConfigFiles,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: Log,
+}
+
+/// How the mails to come are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ScheduleOutput {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+    /// For calendars.
+    Ics,
+}
+
 /// Flags of classify.
 #[derive(Clone, Debug, Args)]
 pub struct Classify {
@@ -211,6 +245,10 @@ pub struct Classify {
 fn duration(text: &str) -> Result<Duration, String> {
     let duration = parse_duration(text).ok_or("not a duration such as 30s, 5m or 1h")?;
     if duration.is_zero() { Err("must be more than zero".to_owned()) } else { Ok(duration) }
+}
+
+fn utc_offset(text: &str) -> Result<FixedOffset, String> {
+    parse_offset(text).ok_or_else(|| "not an offset such as +02:00 or -03:30".to_owned())
 }
 
 fn telemetry_path(text: &str) -> Result<String, String> {

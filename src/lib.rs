@@ -9,8 +9,8 @@
 //! 4. [`rules`] decide whether the finding counts; [`store`] keeps what is known, and hands out snapshots.
 //! 5. [`exposition`] turns a snapshot and the time into text; [`server`] sends it.
 //!
-//! [`classify`] reads a single answer as a probe would, [`check`] probes once, and [`demo`] runs it all against the
-//! [`simulator`], which plays [`fixtures`].
+//! [`classify`] reads a single answer as a probe would, [`check`] and [`schedule`] probe everything [`once`],
+//! and [`demo`] runs it all against the [`simulator`], which plays [`fixtures`].
 
 pub mod check;
 pub mod classify;
@@ -27,11 +27,13 @@ pub mod limiter;
 pub mod metrics;
 pub mod network;
 pub mod oauth1;
+pub mod once;
 pub mod page;
 pub mod probe;
 pub mod reason;
 pub mod roster;
 pub mod rules;
+pub mod schedule;
 pub mod secret;
 pub mod serve;
 pub mod server;

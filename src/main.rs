@@ -14,8 +14,10 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use token_exporter::classify::{self, Payload};
-use token_exporter::cli::{Check, Classify, Cli, Command, Demo, Level, Log, LogFormat, Output, Serve, Web};
+use token_exporter::cli::{Check, Classify, Cli, Command, Demo, Level, Log, LogFormat, Output, Schedule, ScheduleOutput, Serve, Web};
 use token_exporter::config::Config;
+use token_exporter::once::once;
+use token_exporter::schedule::{self, Span};
 use token_exporter::serve::{Daemon, Settings, signals};
 use token_exporter::server::Door;
 use token_exporter::simulator::Simulator;
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         Some(Command::Serve(serve)) => run_serve(serve),
         Some(Command::Demo(demo)) => run_demo(demo),
         Some(Command::Check(check)) => run_check(check),
+        Some(Command::Schedule(schedule)) => run_schedule(schedule),
         Some(Command::Classify(classify)) => run_classify(&classify),
     };
     match result {
@@ -211,12 +214,33 @@ fn run_check(options: Check) -> anyhow::Result<u8> {
     let checked = runtime()?.block_on(check::check(config, &options.accounts))?;
     match options.output {
         Output::Json => say(&format!("{}\n", checked.json()?))?,
-        Output::Table => {
-            let terminal = std::io::stdout().is_terminal().then(|| console::Term::stdout().size().1);
-            say(&checked.table(terminal.unwrap_or(160)))?;
-        }
+        Output::Table => say(&checked.table(width()))?,
     }
     Ok(checked.exit_code())
+}
+
+/// How wide a table may be: as the terminal, if it is one.
+fn width() -> u16 {
+    let terminal = std::io::stdout().is_terminal().then(|| console::Term::stdout().size().1);
+    terminal.unwrap_or(160)
+}
+
+fn run_schedule(options: Schedule) -> anyhow::Result<u8> {
+    start_logging(&options.log);
+    let mut config = load(&options.config.files)?;
+    let rules = std::mem::take(&mut config.schedule);
+    let plan = runtime()?.block_on(async {
+        let probed = once(config).await?;
+        let standings = schedule::standings(&probed).await;
+        let span = Span { now: probed.at, days: options.days, offset: options.utc_offset };
+        anyhow::Ok(schedule::plan(&rules, &probed.roster, &standings, &span))
+    })?;
+    match options.output {
+        ScheduleOutput::Json => say(&format!("{}\n", plan.json()?))?,
+        ScheduleOutput::Table => say(&plan.table(width()))?,
+        ScheduleOutput::Ics => say(&plan.ics())?,
+    }
+    Ok(0)
 }
 
 fn run_classify(options: &Classify) -> anyhow::Result<u8> {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, FixedOffset, SecondsFormat, Utc};
 
 /// A point in time, in whole Unix seconds from 1970-01-01T00:00:01Z to 2106-02-07.
 ///
@@ -142,6 +142,21 @@ pub fn format_duration(duration: Duration) -> String {
     text
 }
 
+/// Reads an offset from UTC: `+02:00`, `-03:30`. None for anything else.
+pub fn parse_offset(text: &str) -> Option<FixedOffset> {
+    let (sign, rest) = match text.split_at_checked(1)? {
+        ("+", rest) => (1, rest),
+        ("-", rest) => (-1, rest),
+        _ => return None,
+    };
+    let (hours, minutes) = rest.split_once(':')?;
+    let number = |part: &str, most: i32| {
+        let digits = part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit());
+        part.parse::<i32>().ok().filter(|n| digits && *n <= most)
+    };
+    FixedOffset::east_opt(sign * (number(hours, 14)? * 3600 + number(minutes, 59)? * 60))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,5 +188,15 @@ mod tests {
         assert_eq!(Timestamp::parse("9999-12-31T00:00:00Z").map(Timestamp::unix), Some(i64::from(u32::MAX)));
         assert_eq!(Timestamp::parse("tomorrow"), None);
         assert_eq!(Timestamp::from_unix(1_801_353_600).map(|t| t.to_string()).as_deref(), Some("2027-01-31T00:00:00Z"));
+    }
+
+    #[test]
+    fn offsets_are_read_strictly() {
+        for (text, seconds) in [("+00:00", 0), ("-00:00", 0), ("+02:00", 7_200), ("-03:30", -12_600), ("+14:00", 50_400)] {
+            assert_eq!(parse_offset(text).map(|o| o.local_minus_utc()), Some(seconds), "{text}");
+        }
+        for text in ["", "02:00", "+2:00", "+02", "+0200", "+02:60", "+15:00", "Z", "+-1:00", "+02:00 ", "é2:00"] {
+            assert_eq!(parse_offset(text), None, "{text:?}");
+        }
     }
 }

@@ -204,13 +204,17 @@ pub async fn read(credential: &Credential) -> Result<TokenSet, Unreadable> {
     if let Some(source) = &credential.token_secret {
         set.tokens.secret = Some(source.read().await?.0);
     }
-    let told = |instant: Option<Timestamp>| instant.map_or(Expiry::Unknown, Expiry::At);
-    set.clocks.access = set.clocks.access.or(told(credential.expires_at));
-    set.clocks.refresh = set.clocks.refresh.or(told(credential.refresh_expires_at));
+    set.clocks = set.clocks.or(configured(credential));
     if set.tokens.scopes.is_none() {
         set.tokens.scopes.clone_from(&credential.scopes);
     }
     Ok(set)
+}
+
+/// The clocks as they are configured.
+pub fn configured(credential: &Credential) -> Clocks {
+    let told = |instant: Option<Timestamp>| instant.map_or(Expiry::Unknown, Expiry::At);
+    Clocks { access: told(credential.expires_at), refresh: told(credential.refresh_expires_at), ..Clocks::default() }
 }
 
 fn only(access: Secret) -> Tokens {

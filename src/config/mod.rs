@@ -185,6 +185,21 @@ pub enum Notice {
     Today,
 }
 
+impl Notice {
+    /// The value of the label `notice`: `10d`, `90s`, `today`.
+    pub fn label(self) -> String {
+        match self {
+            Self::Before(before) => {
+                let seconds = before.as_secs();
+                let units = [("d", 86_400), ("h", 3600), ("m", 60)];
+                let whole = units.into_iter().find(|(_, unit)| seconds >= *unit && seconds.is_multiple_of(*unit));
+                whole.map_or_else(|| format!("{seconds}s"), |(name, unit)| format!("{}{name}", seconds / unit))
+            }
+            Self::Today => "today".to_owned(),
+        }
+    }
+}
+
 impl ScheduleRule {
     /// Whether this rule is the one for such an account, if none before it is.
     pub fn matches(&self, network: NetworkId, purpose: Use) -> bool {

@@ -41,6 +41,7 @@ fn help_is_as_before() {
         ("help", vec!["--help"]),
         ("help-serve", vec!["serve", "--help"]),
         ("help-check", vec!["check", "--help"]),
+        ("help-schedule", vec!["schedule", "--help"]),
         ("help-classify", vec!["classify", "--help"]),
         ("help-demo", vec!["demo", "--help"]),
     ] {
@@ -70,6 +71,8 @@ fn what_cannot_run_exits_with_2_and_says_why() {
         (vec!["--no-such-flag"], "unexpected argument"),
         (vec!["check", "--config.file", &missing], "missing.yaml: "),
         (vec!["check", "nobody", "--config.file", &good], "no such account in the configuration: nobody"),
+        (vec!["schedule", "--config.file", &missing], "missing.yaml: "),
+        (vec!["schedule", "--utc-offset", "CET"], "not an offset such as +02:00 or -03:30"),
         (vec!["classify", "--network", "orkut"], "\"orkut\" is not known"),
         (vec!["classify"], "--network"),
     ] {
@@ -131,6 +134,53 @@ async fn check_takes_a_thousand_accounts_the_worst_first() {
         tokio::task::spawn_blocking(move || Command::new("script").args(["-qec", &command, "/dev/null"]).output()).await.expect("run");
     let seen = text(&output.expect("script, from Debian's bsdutils").stdout);
     assert!(seen.contains("/1000 logins probed"), "{}", &seen[..seen.len().min(500)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schedule_tells_the_mails_to_come() {
+    let (_simulator, address) = simulator().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let fixtures = load().expect("fixtures");
+    let facebook = fixtures.iter().find(|f| f.network.name() == "facebook").expect("Facebook");
+    let case = |name: &str| facebook.cases.iter().find(|c| c.name == name).unwrap_or_else(|| panic!("no case {name}"));
+    let schedule = async |file: &str, output: &str| {
+        let arguments = ["schedule", "--days", "60", "--config.file", file, "--output", output].map(str::to_owned);
+        let output = tokio::task::spawn_blocking(move || run(&arguments.each_ref().map(String::as_str), "")).await.expect("run");
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let notices = |found: &str| -> Vec<String> {
+        let found: Value = serde_json::from_str(found).expect("JSON");
+        let mails = found["mails"].as_array().expect("mails");
+        mails.iter().map(|m| format!("{} {}", m["notice"].as_str().expect("a notice"), m["recipients"])).collect()
+    };
+    let expected = ["10d", "5d", "1d", "today"].map(|notice| format!("{notice} [\"jane.doe@example.com\"]"));
+
+    // What the network tells: its token ends in 55 days.
+    let file = write(folder.path(), "valid.yaml", &demo::single(facebook, case("valid"), address, Timestamp::now()));
+    assert_eq!(notices(&schedule(&file, "json").await), expected);
+    let table = schedule(&file, "table").await;
+    assert!(table.contains(" today ") && table.ends_with("\n4 mails within 60 days, about 1 account\n"), "{table}");
+    let calendar = schedule(&file, "ics").await;
+    assert!(calendar.starts_with("BEGIN:VCALENDAR\r\n") && calendar.matches("BEGIN:VEVENT\r\n").count() == 4, "{calendar}");
+
+    // What is lost is not announced.
+    let file = write(folder.path(), "lost.yaml", &demo::single(facebook, case("password-changed"), address, Timestamp::now()));
+    let table = schedule(&file, "table").await;
+    assert!(table.ends_with("\n0 mails within 60 days, about 0 accounts; 1 invalid\n"), "{table}");
+
+    // Where neither network nor token can be asked, the configuration's word holds.
+    let ends = Timestamp::now().plus(20 * 86_400);
+    let quiet = format!(
+        "global: {{notify: [jane.doe@example.com]}}\naccounts:\n\
+         \x20 - {{id: a, network: mastodon, base_url: \"http://127.0.0.1:1\", token: sim-a, expires_at: \"{ends}\"}}\n\
+         \x20 - {{id: b, network: mastodon, base_url: \"http://127.0.0.1:1\", token_file: missing, refresh_expires_at: \"{ends}\"}}\n\
+         \x20 - {{id: c, network: mastodon, base_url: \"http://127.0.0.1:1\", token: sim-c}}\n"
+    );
+    let file = write(folder.path(), "quiet.yaml", &quiet);
+    let found = schedule(&file, "json").await;
+    assert_eq!(notices(&found), expected.iter().flat_map(|n| [n.clone(), n.clone()]).collect::<Vec<_>>());
+    assert_eq!(serde_json::from_str::<Value>(&found).expect("JSON")["without_mails"]["unknown_deadline"], 1);
 }
 
 #[test]

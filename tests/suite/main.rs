@@ -14,4 +14,5 @@ mod probing;
 mod prometheus;
 mod reading;
 mod readme;
+mod schedule;
 mod secrets;
