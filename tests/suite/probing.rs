@@ -6,7 +6,7 @@ use std::time::Duration;
 use token_exporter::demo;
 use token_exporter::fixtures::{Case, Fixtures, load};
 use token_exporter::http::Client;
-use token_exporter::network::{NetworkId, Style, Verdict};
+use token_exporter::network::{Certainty, NetworkId, Style, Verdict};
 use token_exporter::probe::Prober;
 use token_exporter::reason::{Capability, Cause, Reason};
 use token_exporter::roster::Roster;
@@ -190,4 +190,25 @@ async fn private_addresses_are_not_connected_to() {
         // Nobody answers there: an attempt ends by the time limit, or at once where there is no way.
         assert!(cause == Cause::Connect || allowed, "{base_url}: {cause}");
     }
+}
+
+/// A Facebook login carries pages, groups and Instagram accounts: one probe tells of each.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_facebook_login_carries_instagram_accounts_and_groups() {
+    let (simulator, address) = simulator().await;
+    // Instagram's fixtures answer as Facebook does, with an Instagram account linked to the page.
+    let yaml = format!(
+        "apps: [{{id: app, network: facebook, client_id: \"1234567890\", client_secret: sim-s, base_url: \"http://{address}/instagram\"}}]\n\
+         credentials: [{{id: jane, network: facebook, token: sim-instagram-valid.{ID}}}]\n\
+         accounts:\n\
+         \x20 - {{id: ig, network: instagram, credential: jane, external_id: \"{ID}\", needs: [publish, inbox, analytics]}}\n\
+         \x20 - {{id: group, network: facebook, kind: group, credential: jane, external_id: \"99\"}}\n",
+        ID = demo::ID
+    );
+    let prober = Prober::new(client(10_000), crate::exposition::roster(&yaml));
+    let outcome = prober.probe(&[0]).await.pop().expect("an outcome").1;
+    assert_eq!(outcome.findings[0].verdict, Verdict::Valid);
+    assert!(outcome.findings[0].capabilities.iter().all(|(_, r)| *r == Reason::Ok) && outcome.findings[0].capabilities.len() == 3);
+    assert_eq!(outcome.findings[1].verdict, Verdict::Invalid(Reason::UnsupportedAccountType, Certainty::Plain));
+    assert_eq!(simulator.requests()["debug_token"], 1, "one probe serves both");
 }
