@@ -166,7 +166,15 @@ impl<'t> Builder<'_, 't> {
             Event::SequenceStart(anchor, tag) => self.start(at, anchor, tag.as_deref(), Value::List(Vec::new())),
             Event::MappingStart(anchor, tag) => self.start(at, anchor, tag.as_deref(), Value::Map(Vec::new())),
             Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
-                Some(done) => self.add(Node { at: done.at, value: done.value }, done.anchor),
+                Some(mut done) => {
+                    // Half of a grown vector is empty, and there is one for each account.
+                    match &mut done.value {
+                        Value::List(items) => items.shrink_to_fit(),
+                        Value::Map(fields) => fields.shrink_to_fit(),
+                        Value::Null | Value::Scalar(_) => {}
+                    }
+                    self.add(Node { at: done.at, value: done.value }, done.anchor)
+                }
                 None => Ok(()),
             },
             Event::Scalar(text, style, anchor, tag) => {
