@@ -56,6 +56,9 @@ pub struct Serve {
     /// Address where health and readiness answer, too, and nothing else
     #[arg(long = "health.listen-address", value_name = "ADDRESS")]
     pub health_listen_address: Option<String>,
+    /// Folder in which verdicts and clocks survive a restart; none to do without
+    #[arg(long = "storage.path", value_name = "FOLDER", default_value = "data/", value_parser = storage_path)]
+    pub storage_path: Storage,
     /// Which share of the credentials to probe, from 0
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub shard: u32,
@@ -249,6 +252,18 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 fn utc_offset(text: &str) -> Result<FixedOffset, String> {
     parse_offset(text).ok_or_else(|| "not an offset such as +02:00 or -03:30".to_owned())
+}
+
+/// Where state is kept: a folder, or nowhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storage(pub Option<PathBuf>);
+
+fn storage_path(text: &str) -> Result<Storage, String> {
+    match text {
+        "" => Err("must be a folder, or none".to_owned()),
+        "none" => Ok(Storage(None)),
+        folder => Ok(Storage(Some(PathBuf::from(folder)))),
+    }
 }
 
 fn telemetry_path(text: &str) -> Result<String, String> {

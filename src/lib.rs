@@ -38,6 +38,7 @@ pub mod secret;
 pub mod serve;
 pub mod server;
 pub mod simulator;
+pub mod snapshot;
 pub mod store;
 pub mod time;
 pub mod token;

@@ -88,6 +88,7 @@ fn run_serve(serve: Serve) -> anyhow::Result<u8> {
         let settings = Settings {
             config_files: serve.config.files,
             watch: serve.auto_reload.then_some(serve.auto_reload_interval),
+            storage: serve.storage_path.0,
             shard: serve.shard,
             total_shards: serve.total_shards,
             show_warnings: true,
@@ -174,6 +175,7 @@ fn run_demo(options: Demo) -> anyhow::Result<u8> {
         let settings = Settings {
             config_files: vec![file.path().to_owned()],
             watch: None,
+            storage: None,
             shard: 0,
             total_shards: 1,
             // Its tokens stand in the configuration, which is nothing to warn of: they are made up.

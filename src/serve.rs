@@ -17,7 +17,8 @@ use crate::metrics::Metrics;
 use crate::probe::Prober;
 use crate::roster::{Roster, stable_hash};
 use crate::server::{self, Context, Door, ReloadWish};
-use crate::store::Store;
+use crate::snapshot;
+use crate::store::{Snapshot, Store};
 use crate::watch::{ConfigWatch, TokenWatch};
 
 /// What the command line sets.
@@ -27,6 +28,8 @@ pub struct Settings {
     pub config_files: Vec<PathBuf>,
     /// How often changes of the configuration and of token files are looked for; none: never.
     pub watch: Option<Duration>,
+    /// The folder in which state survives a restart, if any.
+    pub storage: Option<PathBuf>,
     /// Which share of the credentials is probed here, from 0…
     pub shard: u32,
     /// …of so many.
@@ -86,7 +89,13 @@ impl Daemon {
         let Self { settings, context, store, metrics, mut reloads, config } = self;
         let mut files = ConfigWatch::new(&settings.config_files, &config);
         let client = client_for(&config)?;
-        let mut running = start(config, client, &settings, &store, &metrics);
+        let roster = watched(config, &settings);
+        store.replace_roster(roster.0.clone());
+        if let Some(folder) = &settings.storage {
+            snapshot::restore(folder, &store);
+        }
+        let mut running = start(roster, client, &store, &metrics);
+        let keeper = settings.storage.clone().map(|folder| tokio::spawn(keep(folder, store.clone(), stop.clone())));
         context.set_wishes(running.wishes.clone());
         let mut servers = JoinSet::new();
         for (listener, door) in listeners {
@@ -121,7 +130,7 @@ impl Daemon {
                     files = ConfigWatch::new(&settings.config_files, &config);
                     // Probes under way are dropped and made again: they change nothing.
                     end(running).await;
-                    running = start(config, client, &settings, &store, &metrics);
+                    running = start(watched(config, &settings), client, &store, &metrics);
                     context.set_wishes(running.wishes.clone());
                     tracing::info!("configuration reloaded");
                     Ok(())
@@ -141,7 +150,44 @@ impl Daemon {
         context.set_ready(false);
         end(running).await;
         while servers.join_next().await.is_some() {}
+        if let Some(keeper) = keeper
+            && keeper.await.is_err()
+        {
+            tracing::error!("keeping the state ended with a fault");
+        }
+        if let Some(folder) = settings.storage {
+            save(folder, store.snapshot()).await;
+        }
         Ok(())
+    }
+}
+
+/// How often the state is written, if anything has changed.
+const KEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Writes the state at intervals until `stop` changes.
+async fn keep(folder: PathBuf, store: Arc<Store>, mut stop: watch::Receiver<bool>) {
+    let mut written = store.changes();
+    loop {
+        tokio::select! {
+            _ = stop.changed() => return,
+            () = tokio::time::sleep(KEEP_EVERY) => {}
+        }
+        let changes = store.changes();
+        if changes != written {
+            written = changes;
+            save(folder.clone(), store.snapshot()).await;
+        }
+    }
+}
+
+/// Writes the state, away from the tasks that probe and serve. That it cannot be written is told, and tried again later.
+async fn save(folder: PathBuf, snapshot: Snapshot) {
+    let written = tokio::task::spawn_blocking(move || snapshot::write(&folder, &snapshot)).await;
+    match written {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(error = format!("{error:#}"), "state not written"),
+        Err(_) => tracing::error!("writing the state ended with a fault"),
     }
 }
 
@@ -164,10 +210,14 @@ fn client_for(config: &Config) -> anyhow::Result<Client> {
     Client::new(config.global.probe_timeout, config.global.allow_private_networks)
 }
 
-fn start(config: Config, client: Client, settings: &Settings, store: &Arc<Store>, metrics: &Metrics) -> Running {
+/// Who is probed here, and how many at once.
+fn watched(config: Config, settings: &Settings) -> (Arc<Roster>, usize) {
     let concurrency = config.global.probe_concurrency;
     let (shard, total) = (u64::from(settings.shard), u64::from(settings.total_shards.max(1)));
-    let roster = Arc::new(Roster::new(config, |credential| stable_hash(credential) % total == shard));
+    (Arc::new(Roster::new(config, |credential| stable_hash(credential) % total == shard)), concurrency)
+}
+
+fn start((roster, concurrency): (Arc<Roster>, usize), client: Client, store: &Arc<Store>, metrics: &Metrics) -> Running {
     tracing::info!(accounts = roster.len(), credentials = roster.credentials().len(), "configuration in force");
     let changed = store.replace_roster(roster.clone());
     let engine = Engine::new(Arc::new(Prober::new(client, roster)), store.clone(), metrics.clone(), concurrency, &changed);

@@ -4,12 +4,13 @@
 //! half of a login revoked. Knows nothing of HTTP, networks' answers or exposition.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::column::Column;
 use crate::network::{Budget, Clocks, Finding, RateLimit, Reset, Verdict};
 use crate::reason::Cause;
-use crate::roster::{Roster, Watched};
+use crate::roster::{AccountView, Roster, Watched};
 use crate::rules::{AccountState, AppHealth, Part, Suspicion, Turn, advance};
 use crate::time::{Expiry, Timestamp};
 
@@ -126,12 +127,18 @@ pub struct Snapshot {
 #[derive(Debug, Default)]
 pub struct Store {
     current: Mutex<Snapshot>,
+    changes: AtomicU64,
 }
 
 impl Store {
     /// The state of this moment.
     pub fn snapshot(&self) -> Snapshot {
         self.lock().clone()
+    }
+
+    /// Counts changes: the same number twice means that nothing has changed between.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
     }
 
     /// Puts a new roster in place. Accounts and credentials that were there before, by id, keep their state; an account
@@ -164,11 +171,21 @@ impl Store {
             roster,
         };
         *self.lock() = fresh;
+        self.changes.fetch_add(1, Ordering::Relaxed);
         changed
+    }
+
+    /// Gives accounts and credentials a state from elsewhere, where there is one.
+    pub fn restore(&self, account: impl Fn(AccountView<'_>) -> Option<AccountState>, credential: impl Fn(&str) -> Option<CredentialState>) {
+        let mut current = self.lock();
+        let Snapshot { roster, accounts, credentials, .. } = &mut *current;
+        *accounts = roster.accounts().map(|view| account(view).unwrap_or_default()).collect();
+        *credentials = roster.credentials().iter().map(|c| credential(&c.config.id).unwrap_or_default()).collect();
     }
 
     /// Applies what a probe of a credential brought, to all its accounts in one step.
     pub fn apply(&self, credential: usize, outcome: &Outcome) -> Option<Applied> {
+        self.changes.fetch_add(1, Ordering::Relaxed);
         let mut current = self.lock();
         let Snapshot { roster, accounts, credentials, apps } = &mut *current;
         let watched = roster.credentials().get(credential)?;
@@ -220,6 +237,7 @@ impl Store {
         Some(Applied { next, suspicious, cause, clocks: state.clocks })
     }
 
+    /// For reading and for writing alike.
     fn lock(&self) -> MutexGuard<'_, Snapshot> {
         // A panic while writing leaves at most one credential half updated; the rest is still the truth.
         self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner)

@@ -35,8 +35,19 @@ impl Running {
     async fn start(yaml: impl Fn(&str) -> String) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (simulator, networks) = simulator().await;
+        std::fs::write(folder.path().join("config.yaml"), yaml(&format!("http://{networks}"))).expect("written");
+        Self::start_in(folder, simulator, networks).await
+    }
+
+    /// Ends and starts anew, with the same configuration, state and networks.
+    async fn restart(self) -> Self {
+        self.stop.send(true).expect("it listens");
+        tokio::time::timeout(Duration::from_secs(15), self.task).await.expect("it stops").expect("no panic").expect("no error");
+        Self::start_in(self.folder, self.simulator, self.networks).await
+    }
+
+    async fn start_in(folder: tempfile::TempDir, simulator: Arc<Simulator>, networks: std::net::SocketAddr) -> Self {
         let file = folder.path().join("config.yaml");
-        std::fs::write(&file, yaml(&format!("http://{networks}"))).expect("written");
         let web = server::Settings {
             telemetry_path: "/metrics".to_owned(),
             route_prefix: String::new(),
@@ -46,6 +57,7 @@ impl Running {
         let settings = Settings {
             config_files: vec![file],
             watch: Some(Duration::from_millis(100)),
+            storage: Some(folder.path().join("data")),
             shard: 0,
             total_shards: 1,
             show_warnings: true,
@@ -261,6 +273,22 @@ async fn reloads_keep_what_stays_and_drop_what_goes() {
     assert_eq!(client.post(&reload).send().await.expect("an answer").status(), 200);
     assert_eq!(client.get(&reload).send().await.expect("an answer").status(), 405);
     daemon.hangup.send(()).await.expect("it listens");
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_forgets_nothing_and_asks_nothing_again() {
+    let daemon = Running::start(|base| x_logins(base, 3, "1h", "")).await;
+    let known = |text: &str| -> Vec<String> {
+        let kept =
+            ["connection_valid{", "connection_state_change_timestamp_seconds{", "connection_capability_available{", "token_has_expiry{"];
+        text.lines().filter(|l| kept.iter().any(|k| l.starts_with(k))).map(str::to_owned).collect()
+    };
+    let before = daemon.until("all are valid", |text| count(text, "connection_valid", "reason=\"ok\"", "1") == 3).await;
+    let asked = daemon.simulator.exchanges();
+    let daemon = daemon.restart().await;
+    assert_eq!(known(&daemon.metrics().await), known(&before), "the first scrape shows what was known");
+    assert_eq!(daemon.simulator.exchanges(), asked, "their next probe is an hour away");
     daemon.end().await;
 }
 

@@ -16,3 +16,4 @@ mod reading;
 mod readme;
 mod schedule;
 mod secrets;
+mod state;
