@@ -30,6 +30,30 @@ pub enum Command {
     Check(Check),
     /// Tell what an answer of a network would mean; the body comes on standard input
     Classify(Classify),
+    /// Print what the schedule asks for in other programs
+    #[command(subcommand)]
+    Generate(Generate),
+}
+
+/// What can be generated.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Generate {
+    /// Print the Prometheus rules, a whole file
+    Rules(GenerateRules),
+}
+
+/// Flags of generate rules.
+#[derive(Clone, Debug, Args)]
+pub struct GenerateRules {
+    /// Configuration file, may be given several times; the default schedule if none is given
+    #[arg(long = "config.file", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Time zone of the calendar that "today" goes by
+    #[arg(long, value_name = "+HH:MM", default_value = "+00:00", value_parser = utc_offset, allow_hyphen_values = true)]
+    pub utc_offset: i64,
+    /// Where the runbooks are; NAME.md is put behind it
+    #[arg(long, value_name = "URL", default_value = "docs/runbooks/")]
+    pub runbook_url: String,
 }
 
 /// Flags of serve.
@@ -208,6 +232,17 @@ pub struct Classify {
 fn duration(text: &str) -> Result<Duration, String> {
     let duration = parse_duration(text).ok_or("not a duration such as 30s, 5m or 1h")?;
     if duration.is_zero() { Err("must be more than zero".to_owned()) } else { Ok(duration) }
+}
+
+fn utc_offset(text: &str) -> Result<i64, String> {
+    let parsed = || {
+        let (sign, rest) = text.strip_prefix('+').map(|r| (1, r)).or_else(|| text.strip_prefix('-').map(|r| (-1, r)))?;
+        let (hours, minutes) = rest.split_once(':')?;
+        let number = |t: &str| (t.len() == 2 && t.bytes().all(|b| b.is_ascii_digit())).then(|| t.parse::<i64>().ok()).flatten();
+        let (hours, minutes) = (number(hours)?, number(minutes)?);
+        (hours <= 14 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))
+    };
+    parsed().ok_or_else(|| "not an offset from UTC such as +02:00 or -05:30".to_owned())
 }
 
 fn telemetry_path(text: &str) -> Result<String, String> {

@@ -9,9 +9,12 @@
 //! 4. [`rules`] decide whether the finding counts; [`store`] keeps what is known, and hands out snapshots.
 //! 5. [`exposition`] turns a snapshot and the time into text; [`server`] sends it.
 //!
+//! [`alerting`] writes what Prometheus and Alertmanager need to mail the right person.
+//!
 //! [`classify`] reads a single answer as a probe would, [`check`] probes once, and [`demo`] runs it all against the
 //! [`simulator`], which plays [`fixtures`].
 
+pub mod alerting;
 pub mod check;
 pub mod classify;
 pub mod cli;

@@ -14,12 +14,12 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use token_exporter::classify::{self, Payload};
-use token_exporter::cli::{Check, Classify, Cli, Command, Demo, Level, Log, LogFormat, Output, Serve, Web};
+use token_exporter::cli::{Check, Classify, Cli, Command, Demo, Generate, Level, Log, LogFormat, Output, Serve, Web};
 use token_exporter::config::Config;
 use token_exporter::serve::{Daemon, Settings, signals};
 use token_exporter::simulator::Simulator;
 use token_exporter::time::Timestamp;
-use token_exporter::{check, config, demo, fixtures, server};
+use token_exporter::{alerting, check, config, demo, fixtures, server};
 
 /// Could not run.
 const FAILED: u8 = 2;
@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Some(Command::Demo(demo)) => run_demo(demo),
         Some(Command::Check(check)) => run_check(check),
         Some(Command::Classify(classify)) => run_classify(&classify),
+        Some(Command::Generate(generate)) => run_generate(generate),
     };
     match result {
         Ok(code) => ExitCode::from(code),
@@ -207,6 +208,17 @@ fn run_check(options: Check) -> anyhow::Result<u8> {
         }
     }
     Ok(checked.exit_code())
+}
+
+fn run_generate(what: Generate) -> anyhow::Result<u8> {
+    let text = match what {
+        Generate::Rules(options) => {
+            let schedule = if options.files.is_empty() { config::default_schedule() } else { load(&options.files)?.schedule };
+            alerting::rules(&schedule, &alerting::Options { utc_offset: options.utc_offset, runbooks: options.runbook_url })
+        }
+    };
+    say(&text)?;
+    Ok(0)
 }
 
 fn run_classify(options: &Classify) -> anyhow::Result<u8> {

@@ -43,6 +43,7 @@ fn help_is_as_before() {
         ("help-check", vec!["check", "--help"]),
         ("help-classify", vec!["classify", "--help"]),
         ("help-demo", vec!["demo", "--help"]),
+        ("help-generate-rules", vec!["generate", "rules", "--help"]),
     ] {
         let output = program(&arguments).env("COLUMNS", "120").output().expect("the program");
         assert!(output.status.success());
