@@ -211,10 +211,27 @@ fn run_check(options: Check) -> anyhow::Result<u8> {
 }
 
 fn run_generate(what: Generate) -> anyhow::Result<u8> {
+    let read = |files: &[std::path::PathBuf]| -> anyhow::Result<_> {
+        if files.is_empty() {
+            return Ok((config::default_schedule(), Vec::new()));
+        }
+        let config = load(files)?;
+        Ok((config.schedule, config.global.notify))
+    };
     let text = match what {
         Generate::Rules(options) => {
-            let schedule = if options.files.is_empty() { config::default_schedule() } else { load(&options.files)?.schedule };
+            let (schedule, _) = read(&options.files)?;
             alerting::rules(&schedule, &alerting::Options { utc_offset: options.utc_offset, runbooks: options.runbook_url })
+        }
+        Generate::Alertmanager(options) => {
+            let (schedule, operators) = read(&options.files)?;
+            let settings = alerting::Mail {
+                smarthost: options.smtp_smarthost,
+                from: options.smtp_from,
+                operators,
+                pager: options.pager_url.to_string(),
+            };
+            alerting::alertmanager(&schedule, &settings)
         }
     };
     say(&text)?;

@@ -1,6 +1,7 @@
 //! What Prometheus and Alertmanager need to send the right mail to the right person: text, made from the schedule.
 //!
-//! [`rules()`] writes the Prometheus rules, which follow the [`Window`]s that the schedule opens before a deadline. Knows no network beyond its name and its advice, and nothing of probing.
+//! [`rules()`] writes the Prometheus rules, [`alertmanager()`] the routes. Both follow the [`Window`]s that the
+//! schedule opens before a deadline. Knows no network beyond its name and its advice, and nothing of probing.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,8 +11,10 @@ use crate::network::NetworkId;
 use crate::reason::Use;
 use crate::time::format_duration;
 
+mod alertmanager;
 mod rules;
 
+pub use alertmanager::{Mail, alertmanager};
 pub use rules::{Options, rules};
 
 const DAY: u64 = 86_400;

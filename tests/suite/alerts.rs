@@ -193,3 +193,126 @@ fn the_shipped_tests_pass() {
         tool("promtool", &["test", "rules"], &path);
     }
 }
+
+#[test]
+fn the_shipped_alertmanager_configuration_is_that_of_the_default_schedule() {
+    let output = generate(&["alertmanager"]);
+    assert!(output.status.success());
+    let file = root().join("alerts/alertmanager.yml");
+    assert_golden("../alerts/alertmanager.yml", &String::from_utf8(output.stdout).expect("text"));
+    // It reads the templates, too.
+    assert!(tool("amtool", &["check-config"], &file).contains("1 templates"));
+}
+
+#[test]
+fn every_alert_takes_its_route() {
+    let file = root().join("alerts/alertmanager.yml");
+    let config = format!("--config.file={}", file.display());
+    let someone = "notify=jane@example.com";
+    for (labels, receivers) in [
+        (vec!["alertname=ConnectionExpiring", "severity=info", "notice=10d", someone], "people"),
+        (vec!["alertname=ConnectionExpiring", "severity=warning", "notice=1d", someone], "people"),
+        (vec!["alertname=ConnectionExpiring", "severity=critical", "notice=today", someone], "pager,people"),
+        (vec!["alertname=ConnectionExpiring", "severity=info", "notice=10d"], "operator"),
+        (vec!["alertname=ConnectionExpiring", "severity=critical", "notice=today"], "pager,operator"),
+        (vec!["alertname=ConnectionLost", "severity=warning", someone], "people"),
+        (vec!["alertname=ConnectionLost", "severity=warning"], "operator"),
+        (vec!["alertname=ConnectionInvalid", "severity=critical", someone], "pager"),
+        (vec!["alertname=ConnectionDegraded", "severity=warning", "news=yes", someone], "people"),
+        (vec!["alertname=ConnectionDegraded", "severity=warning", "news=yes"], "operator"),
+        (vec!["alertname=ConnectionDegraded", "severity=warning", someone], "nobody"),
+        (vec!["alertname=ConnectionReconnected", "severity=info", someone], "nobody"),
+        (vec!["alertname=ConnectionUnverified", "severity=warning", someone], "operator"),
+        (vec!["alertname=TokenExporterDown", "severity=critical"], "pager"),
+        (vec!["alertname=TokenExporterAppUnhealthy", "severity=critical"], "pager"),
+        (vec!["alertname=TokenExporterShardMissing", "severity=critical"], "pager"),
+        (vec!["alertname=TokenExporterReloadFailed", "severity=warning"], "operator"),
+    ] {
+        let verify = format!("--verify.receivers={receivers}");
+        let output = Command::new("amtool").args(["config", "routes", "test", &config, &verify]).args(&labels).output().expect("amtool");
+        assert!(
+            output.status.success(),
+            "{labels:?}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+#[test]
+fn the_operators_of_the_configuration_get_what_nobody_else_gets() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("config.yaml");
+    std::fs::write(
+        &file,
+        "global: {notify: [a@example.com, \"o'b@example.com\"]}\naccounts: [{id: a, network: mastodon, token: sim-a}]\nschedule: [{notices: [90s]}]\n",
+    )
+    .expect("written");
+    let output = generate(&["alertmanager", "--config.file", &file.display().to_string(), "--smtp-smarthost", "mail.example.com:587"]);
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(text.contains("to: 'a@example.com, o''b@example.com'"), "{text}");
+    assert!(text.contains("group_wait: 11s") && text.contains("smtp_smarthost: 'mail.example.com:587'"), "{text}");
+    let made = folder.path().join("alertmanager.yml");
+    std::fs::write(&made, text).expect("written");
+    tool("amtool", &["check-config"], &made);
+}
+
+/// The mail that a template makes of alerts.
+fn render(template: &str, data: &Value) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("data.json");
+    std::fs::write(&path, data.to_string()).expect("written");
+    let output = Command::new("amtool")
+        .args(["template", "render", "--template.glob"])
+        .arg(root().join("alerts/templates/*.tmpl"))
+        .arg(format!("--template.text={{{{ template \"token_exporter.{template}\" . }}}}"))
+        .args(["--template.type", if template == "html" { "html" } else { "text" }])
+        .arg(format!("--template.data={}", path.display()))
+        .output()
+        .expect("amtool");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn a_mail_names_every_account_and_escapes_what_it_names() {
+    let alert = |name: &str| {
+        json!({
+            "status": "firing",
+            "labels": {"alertname": "ConnectionLost", "network": "facebook", "kind": "page", "connected_by": "Jane", "reason": "password_changed"},
+            "annotations": {"name": name, "advice": "By Jane:\n1. First.\n2. Then.", "description": "It is gone.", "reconnect_url": "https://app.example.com/?a=1&b=2"},
+        })
+    };
+    let odd = "<b>\"Ünïcode\" & Söhne</b>";
+    let data = |names: &[&str]| {
+        json!({
+            "receiver": "people",
+            "status": "firing",
+            "alerts": names.iter().map(|n| alert(n)).collect::<Vec<_>>(),
+            "groupLabels": {"alertname": "ConnectionLost", "network": "facebook", "reason": "password_changed"},
+            "commonLabels": {},
+            "commonAnnotations": {"advice": "By Jane:\n1. First.\n2. Then.", "description": "It is gone."},
+            "externalURL": "",
+        })
+    };
+    let one = data(&[odd]);
+    assert_eq!(render("subject", &one).trim(), format!("{odd} on facebook disconnected: password changed"));
+    let text = render("text", &one);
+    for part in [odd, "Connected by: Jane", "Reconnect: https://app.example.com/?a=1&b=2", "By Jane:\n1. First.\n2. Then.", "It is gone."] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let html = render("html", &one);
+    assert!(html.contains("&lt;b&gt;&#34;Ünïcode&#34; &amp; Söhne&lt;/b&gt;") && !html.contains("<b>\"Ü"), "{html}");
+    for part in ["<a href=\"https://app.example.com/?a=1&amp;b=2\">", ">1. First.</p>", ">2. Then.</p>", "It is gone."] {
+        assert!(html.contains(part), "{part}: {html}");
+    }
+    assert!(!html.contains("src="), "nothing is loaded from elsewhere");
+    let many: Vec<String> = (0..40).map(|i| format!("page {i:02}")).collect();
+    let many = data(&many.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(render("subject", &many).trim(), "40 accounts on facebook disconnected: password changed");
+    for template in ["text", "html"] {
+        let mail = render(template, &many);
+        assert!((0..40).all(|i| mail.contains(&format!("page {i:02}"))));
+        assert_eq!(mail.matches("1. First.").count(), 1);
+    }
+}
