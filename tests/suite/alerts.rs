@@ -316,3 +316,18 @@ fn a_mail_names_every_account_and_escapes_what_it_names() {
         assert_eq!(mail.matches("1. First.").count(), 1);
     }
 }
+
+#[test]
+fn every_alert_has_a_runbook() {
+    let text = rules(&default_schedule(), &Options::default());
+    let mut pages: Vec<&str> = text.lines().filter_map(|l| l.trim().strip_prefix("- alert: ")).collect();
+    pages.sort_unstable();
+    pages.dedup();
+    assert_eq!(pages.len(), 10);
+    for page in &pages {
+        let content = std::fs::read_to_string(root().join(format!("docs/runbooks/{page}.md"))).expect("a runbook");
+        assert!(content.starts_with(&format!("# {page}\n")) && content.contains("## What to do"), "{page}");
+    }
+    let files = std::fs::read_dir(root().join("docs/runbooks")).expect("the folder").count();
+    assert_eq!(files, pages.len());
+}
