@@ -8,6 +8,7 @@ mod conformance;
 mod daemon;
 mod exposition;
 mod golden;
+mod mailing;
 mod probing;
 mod prometheus;
 mod reading;
