@@ -33,6 +33,49 @@ pub enum Command {
     Schedule(Schedule),
     /// Tell what an answer of a network would mean; the body comes on standard input
     Classify(Classify),
+    /// Print the Prometheus rules or the Alertmanager configuration that the schedule asks for
+    #[command(subcommand)]
+    Generate(Generate),
+}
+
+/// What can be generated.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Generate {
+    /// Print the Prometheus rules, a whole file
+    Rules(GenerateRules),
+    /// Print the Alertmanager configuration, a whole file
+    Alertmanager(GenerateAlertmanager),
+}
+
+/// Flags of generate rules.
+#[derive(Clone, Debug, Args)]
+pub struct GenerateRules {
+    /// Configuration file, may be given several times; the default schedule if none is given
+    #[arg(long = "config.file", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Time zone of the calendar that "today" goes by
+    #[arg(long, value_name = "+HH:MM", default_value = "+00:00", value_parser = utc_offset, allow_hyphen_values = true)]
+    pub utc_offset: FixedOffset,
+    /// Where the runbooks are; NAME.md is put behind it
+    #[arg(long, value_name = "URL", default_value = "docs/runbooks/")]
+    pub runbook_url: String,
+}
+
+/// Flags of generate alertmanager.
+#[derive(Clone, Debug, Args)]
+pub struct GenerateAlertmanager {
+    /// Configuration file, may be given several times; the default schedule if none is given
+    #[arg(long = "config.file", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Mail server as HOST:PORT
+    #[arg(long, value_name = "ADDRESS", default_value = "localhost:25")]
+    pub smtp_smarthost: String,
+    /// Sender of the mails
+    #[arg(long, value_name = "ADDRESS", default_value = "token-exporter@localhost")]
+    pub smtp_from: String,
+    /// Where pages go: a webhook
+    #[arg(long, value_name = "URL", default_value = "http://localhost:9095/page")]
+    pub pager_url: url::Url,
 }
 
 /// Flags of serve.

@@ -10,8 +10,10 @@
 //! 5. [`exposition`] turns a snapshot and the time into text; [`server`] sends it.
 //!
 //! [`classify`] reads a single answer as a probe would, [`check`] and [`schedule`] probe everything [`once`],
-//! and [`demo`] runs it all against the [`simulator`], which plays [`fixtures`].
+//! and [`demo`] runs it all against the [`simulator`], which plays [`fixtures`]. [`alerting`] writes what Prometheus and
+//! Alertmanager need to mail the right person.
 
+pub mod alerting;
 pub mod check;
 pub mod classify;
 pub mod cli;

@@ -14,7 +14,9 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use token_exporter::classify::{self, Payload};
-use token_exporter::cli::{Check, Classify, Cli, Command, Demo, Level, Log, LogFormat, Output, Schedule, ScheduleOutput, Serve, Web};
+use token_exporter::cli::{
+    Check, Classify, Cli, Command, Demo, Generate, Level, Log, LogFormat, Output, Schedule, ScheduleOutput, Serve, Web,
+};
 use token_exporter::config::Config;
 use token_exporter::once::once;
 use token_exporter::schedule::{self, Span};
@@ -22,7 +24,7 @@ use token_exporter::serve::{Daemon, Settings, signals};
 use token_exporter::server::Door;
 use token_exporter::simulator::Simulator;
 use token_exporter::time::Timestamp;
-use token_exporter::{check, config, demo, fixtures, server};
+use token_exporter::{alerting, check, config, demo, fixtures, server};
 
 /// Could not run.
 const FAILED: u8 = 2;
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Some(Command::Check(check)) => run_check(check),
         Some(Command::Schedule(schedule)) => run_schedule(schedule),
         Some(Command::Classify(classify)) => run_classify(&classify),
+        Some(Command::Generate(generate)) => run_generate(generate),
     };
     match result {
         Ok(code) => ExitCode::from(code),
@@ -242,6 +245,37 @@ fn run_schedule(options: Schedule) -> anyhow::Result<u8> {
         ScheduleOutput::Table => say(&plan.table(width()))?,
         ScheduleOutput::Ics => say(&plan.ics())?,
     }
+    Ok(0)
+}
+
+fn run_generate(what: Generate) -> anyhow::Result<u8> {
+    let read = |files: &[std::path::PathBuf]| -> anyhow::Result<_> {
+        if files.is_empty() {
+            return Ok((config::default_schedule(), Vec::new()));
+        }
+        let config = load(files)?;
+        Ok((config.schedule, config.global.notify))
+    };
+    let text = match what {
+        Generate::Rules(options) => {
+            let (schedule, _) = read(&options.files)?;
+            alerting::rules(
+                &schedule,
+                &alerting::Options { utc_offset: i64::from(options.utc_offset.local_minus_utc()), runbooks: options.runbook_url },
+            )
+        }
+        Generate::Alertmanager(options) => {
+            let (schedule, operators) = read(&options.files)?;
+            let settings = alerting::Mail {
+                smarthost: options.smtp_smarthost,
+                from: options.smtp_from,
+                operators,
+                pager: options.pager_url.to_string(),
+            };
+            alerting::alertmanager(&schedule, &settings)
+        }
+    };
+    say(&text)?;
     Ok(0)
 }
 

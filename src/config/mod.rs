@@ -207,6 +207,11 @@ impl ScheduleRule {
     }
 }
 
+/// The schedule of a configuration that has none.
+pub fn default_schedule() -> Vec<ScheduleRule> {
+    values::default_schedule()
+}
+
 /// Reads the configuration from these files and from the account files that they name.
 ///
 /// # Errors

@@ -33,6 +33,8 @@ const RESERVED_LABELS: &[&str] = &[
     "scope",
     "clock",
     "notice",
+    "since",
+    "news",
     "cause",
     "bucket",
     "severity",
@@ -46,6 +48,8 @@ const RESERVED_LABELS: &[&str] = &[
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
+/// A notice that stands for less could pass between two evaluations of the rules, or while mails wait for company.
+const NARROWEST: Duration = Duration::from_secs(10);
 /// Nothing that this program waits for is further away.
 pub(super) const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
@@ -201,16 +205,22 @@ pub(super) fn notices(cursor: &Cursor<'_>, out: &mut Findings) -> Vec<Notice> {
         let Some(text) = item.scalar(out, "a duration or today") else { continue };
         let notice = if text == "today" {
             Notice::Today
-        } else if let Some(before) = parse_duration(text).filter(|d| *d >= SECOND && *d <= YEAR) {
+        } else if let Some(before) = parse_duration(text).filter(|d| *d >= NARROWEST && *d <= YEAR) {
             Notice::Before(before)
         } else {
-            item.problem(out, format!("{} is not a notice; expected a duration from 1s to 1y, or today", shown(text)));
+            item.problem(out, format!("{} is not a notice; expected a duration from 10s to 1y, or today", shown(text)));
             continue;
         };
         match (notices.last(), notice) {
             (Some(Notice::Today), _) => item.problem(out, "nothing can follow today"),
             (Some(Notice::Before(last)), Notice::Before(d)) if d >= *last => {
                 item.problem(out, format!("{} does not come after the notice before it; expected ever shorter durations", shown(text)));
+            }
+            (Some(Notice::Before(last)), Notice::Before(d)) if *last - d < NARROWEST => {
+                item.problem(
+                    out,
+                    format!("{} follows too soon: the notice before it needs {}s to be mailed", shown(text), NARROWEST.as_secs()),
+                );
             }
             _ => notices.push(notice),
         }

@@ -44,6 +44,8 @@ fn help_is_as_before() {
         ("help-schedule", vec!["schedule", "--help"]),
         ("help-classify", vec!["classify", "--help"]),
         ("help-demo", vec!["demo", "--help"]),
+        ("help-generate-rules", vec!["generate", "rules", "--help"]),
+        ("help-generate-alertmanager", vec!["generate", "alertmanager", "--help"]),
     ] {
         let output = program(&arguments).env("COLUMNS", "120").output().expect("the program");
         assert!(output.status.success());

@@ -1,6 +1,7 @@
 //! All integration tests, one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod alerts;
 mod arbitrary;
 mod cli;
 mod config;
@@ -9,6 +10,7 @@ mod daemon;
 mod docs;
 mod exposition;
 mod golden;
+mod mailing;
 mod new_network;
 mod probing;
 mod prometheus;

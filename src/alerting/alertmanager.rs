@@ -1,0 +1,122 @@
+//! The Alertmanager configuration: who gets which alert, grouped so that each event is one mail.
+
+use super::narrowest;
+use crate::config::ScheduleRule;
+use crate::time::format_duration;
+
+/// What differs from one place to another.
+#[derive(Clone, Debug)]
+pub struct Mail {
+    /// The mail server, as host and port.
+    pub smarthost: String,
+    /// The sender.
+    pub from: String,
+    /// Who gets what nobody else is named for.
+    pub operators: Vec<String>,
+    /// Where pages go.
+    pub pager: String,
+}
+
+/// How long mails wait for company; a good part of the narrowest window must remain.
+fn group_wait(schedule: &[ScheduleRule]) -> std::time::Duration {
+    std::time::Duration::from_secs((narrowest(schedule) / 8).clamp(1, 120))
+}
+
+/// As a string of YAML.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// The whole Alertmanager configuration.
+pub fn alertmanager(schedule: &[ScheduleRule], mail: &Mail) -> String {
+    let operators = if mail.operators.is_empty() { "operator@localhost".to_owned() } else { mail.operators.join(", ") };
+    TEMPLATE
+        .replace("@WAIT@", &format_duration(group_wait(schedule)))
+        .replace("@SMARTHOST@", &quoted(&mail.smarthost))
+        .replace("@FROM@", &quoted(&mail.from))
+        .replace("@OPERATORS@", &quoted(&operators))
+        .replace("@PAGER@", &quoted(&mail.pager))
+}
+
+const TEMPLATE: &str = r#"# Made by `token_exporter generate alertmanager`. Needs Alertmanager 0.25 or later, and its retention of 120h.
+# Change the mail server, the sender, the operator and the pager; leave the times: they make each event one mail.
+global:
+  smtp_smarthost: @SMARTHOST@
+  smtp_from: @FROM@
+  smtp_require_tls: false  # true if the mail server is on another machine
+
+templates: [templates/*.tmpl]
+
+route:
+  receiver: operator
+  group_by: [alertname, network, app, job]
+  group_wait: @WAIT@
+  # An alert that is away for a while and returns within this time is no news.
+  group_interval: 36h
+  # Longer than any alert that is mailed to people stands, shorter than the retention.
+  repeat_interval: 110h
+  routes:
+    # Pages: an open loss, and the last day.
+    - receiver: pager
+      matchers: [alertname = "ConnectionInvalid"]
+      group_by: [alertname, credential, reason]
+    - receiver: pager
+      matchers: [alertname = "ConnectionExpiring", severity = "critical"]
+      group_by: [alertname, credential, notice]
+      continue: true
+    - receiver: pager
+      matchers: [alertname =~ "TokenExporter.+", severity = "critical"]
+      group_interval: 5m
+      repeat_interval: 4h
+    # Mails: one per login, notice and list of recipients.
+    - receiver: people
+      matchers: [alertname = "ConnectionExpiring", notify != ""]
+      group_by: [alertname, network, credential, notice, notify]
+    - receiver: operator
+      matchers: [alertname = "ConnectionExpiring"]
+      group_by: [alertname, network, credential, notice]
+    - receiver: people
+      matchers: [alertname = "ConnectionLost", notify != ""]
+      group_by: [alertname, network, credential, reason, since, notify]
+    - receiver: operator
+      matchers: [alertname = "ConnectionLost"]
+      group_by: [alertname, network, credential, reason, since]
+    - receiver: people
+      matchers: [alertname = "ConnectionDegraded", news = "yes", notify != ""]
+      group_by: [alertname, network, credential, notify]
+    - receiver: operator
+      matchers: [alertname = "ConnectionDegraded", news = "yes"]
+      group_by: [alertname, network, credential]
+    # To mail recoveries, name `people` here and add `notify != ""` to the matchers.
+    - receiver: nobody
+      matchers: [alertname =~ "ConnectionReconnected|ConnectionDegraded"]
+      group_by: [alertname, network, credential, notify]
+    # All else, the exporter's own warnings and what could not be verified for long, goes to the operator.
+
+# Where the app is to blame, its connections are not news.
+inhibit_rules:
+  - source_matchers: [alertname = "TokenExporterAppUnhealthy"]
+    target_matchers: [alertname = "ConnectionUnverified"]
+    equal: [network]
+
+receivers:
+  - name: people
+    email_configs:
+      - to: '{{ .GroupLabels.notify }}'
+        send_resolved: false
+        headers: {Subject: '{{ template "token_exporter.subject" . }}'}
+        html: '{{ template "token_exporter.html" . }}'
+        text: '{{ template "token_exporter.text" . }}'
+  - name: operator
+    email_configs:
+      - to: @OPERATORS@
+        send_resolved: false
+        headers: {Subject: '{{ template "token_exporter.subject" . }}'}
+        html: '{{ template "token_exporter.html" . }}'
+        text: '{{ template "token_exporter.text" . }}'
+  - name: pager
+    webhook_configs:
+      - url: @PAGER@
+        send_resolved: true
+  - name: nobody
+"#;
