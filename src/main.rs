@@ -5,6 +5,7 @@ use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -57,7 +58,8 @@ fn say(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Logs of this program alone: libraries would show requests in theirs.
+/// Logs of this program alone: libraries would show requests in theirs. A panic goes there, too, with its place and not with what
+/// it says: that can hold what a network sent.
 fn start_logging(log: &Log) {
     let level = match log.level {
         Level::Error => "error",
@@ -71,10 +73,18 @@ fn start_logging(log: &Log) {
         LogFormat::Logfmt => registry.with(tracing_logfmt::builder().layer().with_writer(std::io::stderr)).init(),
         LogFormat::Json => registry.with(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).init(),
     }
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "a fault in this program");
+    }));
 }
 
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
+/// Runs to the end. What still hangs then, on a disk that does not answer, say, does not hold the process.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
 }
 
 fn load(files: &[std::path::PathBuf]) -> anyhow::Result<config::Config> {
@@ -87,7 +97,7 @@ fn run_serve(serve: Serve) -> anyhow::Result<u8> {
     }
     anyhow::ensure!(serve.shard < serve.total_shards, "--shard {} must be less than --total-shards {}", serve.shard, serve.total_shards);
     start_logging(&serve.log);
-    runtime()?.block_on(async {
+    block_on(async {
         let settings = Settings {
             config_files: serve.config.files,
             watch: serve.auto_reload.then_some(serve.auto_reload_interval),
@@ -163,7 +173,7 @@ fn warn_if_open(listener: &TcpListener) {
 
 fn run_demo(options: Demo) -> anyhow::Result<u8> {
     start_logging(&options.log);
-    runtime()?.block_on(async {
+    block_on(async {
         let simulator = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on loopback")?;
         let address = simulator.local_addr().context("cannot tell the simulator's address")?;
         let fixtures = fixtures::load()?;
@@ -216,7 +226,7 @@ fn demo_addresses(addresses: &[String]) -> Vec<String> {
 fn run_check(options: Check) -> anyhow::Result<u8> {
     start_logging(&options.log);
     let config = load(&options.config.files)?;
-    let checked = runtime()?.block_on(check::check(config, &options.accounts))?;
+    let checked = block_on(check::check(config, &options.accounts))?;
     match options.output {
         Output::Json => say(&format!("{}\n", checked.json()?))?,
         Output::Table => say(&checked.table(width()))?,
@@ -234,7 +244,7 @@ fn run_schedule(options: Schedule) -> anyhow::Result<u8> {
     start_logging(&options.log);
     let mut config = load(&options.config.files)?;
     let rules = std::mem::take(&mut config.schedule);
-    let plan = runtime()?.block_on(async {
+    let plan = block_on(async {
         let probed = once(config).await?;
         let standings = schedule::standings(&probed).await;
         let span = Span { now: probed.at, days: options.days, offset: options.utc_offset };

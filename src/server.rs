@@ -26,7 +26,8 @@ use crate::engine::Wish;
 use crate::exposition::{Cursor, Extent, Format};
 use crate::metrics::Metrics;
 use crate::page;
-use crate::store::Store;
+use crate::service::Pulse;
+use crate::store::View;
 use crate::time::Timestamp;
 
 /// What can be set about the HTTP side.
@@ -47,8 +48,8 @@ pub type ReloadWish = oneshot::Sender<Result<(), String>>;
 
 /// What requests can see and wish for.
 pub struct Context {
-    /// What is known.
-    pub store: Arc<Store>,
+    /// What is known and kept.
+    pub store: View,
     /// What the exporter counts about itself.
     pub metrics: Metrics,
     settings: Settings,
@@ -60,7 +61,7 @@ pub struct Context {
 
 impl Context {
     /// For a server that is not ready yet.
-    pub fn new(store: Arc<Store>, metrics: Metrics, settings: Settings, reload: mpsc::Sender<ReloadWish>) -> Self {
+    pub fn new(store: View, metrics: Metrics, settings: Settings, reload: mpsc::Sender<ReloadWish>) -> Self {
         let scrapes = Arc::new(Semaphore::new(if settings.max_requests == 0 { Semaphore::MAX_PERMITS } else { settings.max_requests }));
         Self { store, metrics, settings, wishes: Mutex::new(None), reload, scrapes, ready: AtomicBool::new(false) }
     }
@@ -97,7 +98,14 @@ pub enum Door {
 }
 
 /// Serves until `stop` changes, then finishes what it has begun, for at most `grace`.
-pub async fn serve(listener: TcpListener, door: Door, context: Arc<Context>, mut stop: watch::Receiver<bool>, grace: Duration) {
+pub async fn serve(
+    listener: TcpListener,
+    door: Door,
+    context: Arc<Context>,
+    mut stop: watch::Receiver<bool>,
+    grace: Duration,
+    mut pulse: Pulse,
+) {
     let graceful = GracefulShutdown::new();
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -110,6 +118,7 @@ pub async fn serve(listener: TcpListener, door: Door, context: Arc<Context>, mut
         };
         let (accepted, permit) = tokio::select! {
             _ = stop.changed() => break,
+            () = pulse.answer() => continue,
             accepted = accepted => accepted,
         };
         let stream = match accepted {
@@ -214,8 +223,8 @@ async fn probe(context: &Context, request: &Request<Incoming>) -> Response<Body>
         Some(wishes) => wishes.send(Wish::Probe(credential, done)).await.is_ok(),
         None => false,
     };
-    let probed = sent && matches!(tokio::time::timeout(PROBE_TIMEOUT, wait).await, Ok(Ok(())));
-    if !probed {
+    let probed = async { sent && matches!(wait.await, Ok(version) if context.store.reaches(version).await) };
+    if !tokio::time::timeout(PROBE_TIMEOUT, probed).await.unwrap_or(false) {
         return text(StatusCode::GATEWAY_TIMEOUT, "The probe did not end in time; its rate limit may not let it.\n");
     }
     // A reload meanwhile may have moved or removed it.
