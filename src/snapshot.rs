@@ -74,10 +74,13 @@ struct CredentialLine<'a> {
     issued: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_probe: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "is_default")]
     failures: u8,
+    #[serde(default, skip_serializing_if = "is_default")]
     deaths: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     paused: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "is_default")]
     part: Part,
     #[serde(borrow)]
     accounts: Vec<AccountLine<'a>>,
@@ -102,6 +105,10 @@ struct AccountLine<'a> {
     /// The granted ones of the scopes that the account's needs require.
     #[serde(skip_serializing_if = "Option::is_none")]
     scopes: Option<Vec<Cow<'a, str>>>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl<'a> AppLine<'a> {
