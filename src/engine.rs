@@ -210,11 +210,14 @@ impl Engine {
         if let Some(due) = self.due.get_mut(credential) {
             *due = None;
         }
-        if self.queued.insert(credential) {
-            let lane = self.lane_of.get(credential).copied().unwrap_or(0);
-            if let Some(lane) = self.lanes.get_mut(lane) {
-                if first { lane.ready.push_front(credential) } else { lane.ready.push_back(credential) }
-            }
+        let lane = self.lane_of.get(credential).copied().unwrap_or(0);
+        let Some(lane) = self.lanes.get_mut(lane) else { return };
+        let news = self.queued.insert(credential);
+        if first {
+            // Where it stood before, it is passed over.
+            lane.ready.push_front(credential);
+        } else if news {
+            lane.ready.push_back(credential);
         }
     }
 
@@ -264,6 +267,9 @@ impl Engine {
         let mut credentials = Vec::new();
         let mut later = VecDeque::new();
         while let Some(credential) = lane.ready.pop_front() {
+            if !self.queued.contains(&credential) {
+                continue;
+            }
             let alone = self.alone.contains(&credential);
             if self.busy.contains(&credential) || (alone && !credentials.is_empty()) {
                 later.push_back(credential);

@@ -98,6 +98,8 @@ fn run_serve(serve: Serve) -> anyhow::Result<u8> {
     anyhow::ensure!(serve.shard < serve.total_shards, "--shard {} must be less than --total-shards {}", serve.shard, serve.total_shards);
     start_logging(&serve.log);
     block_on(async {
+        // First of all: a wish to reload must not end a process that still starts.
+        let (stop, hangup) = signals().context("cannot watch signals")?;
         let settings = Settings {
             config_files: serve.config.files,
             watch: serve.auto_reload.then_some(serve.auto_reload_interval),
@@ -117,7 +119,6 @@ fn run_serve(serve: Serve) -> anyhow::Result<u8> {
         if let Some(address) = &serve.health_listen_address {
             doors.push((bind(address, "--health.listen-address").await?, Door::Health));
         }
-        let (stop, hangup) = signals().context("cannot watch signals")?;
         daemon.run(doors, stop, hangup).await?;
         Ok(0)
     })
