@@ -20,6 +20,7 @@ use crate::server::{self, Context, Door, ReloadWish};
 use crate::snapshot;
 use crate::store::{Snapshot, Store};
 use crate::watch::{ConfigWatch, TokenWatch};
+use crate::web::Gate;
 
 /// What the command line sets.
 #[derive(Clone, Debug)]
@@ -46,7 +47,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// A daemon with its configuration read: nothing runs yet.
 pub struct Daemon {
     settings: Settings,
-    context: Arc<Context>,
+    context: Context,
     store: Arc<Store>,
     metrics: Metrics,
     reloads: mpsc::Receiver<ReloadWish>,
@@ -72,8 +73,15 @@ impl Daemon {
         metrics.reloaded(true);
         let store = Arc::new(Store::default());
         let (wish, reloads) = mpsc::channel(4);
-        let context = Arc::new(Context::new(store.clone(), metrics.clone(), settings.web.clone(), wish));
+        let context = Context::new(store.clone(), metrics.clone(), settings.web.clone(), wish);
         Ok(Self { settings, context, store, metrics, reloads, config })
+    }
+
+    /// Lets in only whom a gate lets in.
+    #[must_use]
+    pub fn behind(mut self, gate: Arc<Gate>) -> Self {
+        self.context.gate = gate;
+        self
     }
 
     /// Runs until `stop` changes; `hangup` asks for reloads.
@@ -87,6 +95,7 @@ impl Daemon {
         mut hangup: mpsc::Receiver<()>,
     ) -> anyhow::Result<()> {
         let Self { settings, context, store, metrics, mut reloads, config } = self;
+        let context = Arc::new(context);
         let mut files = ConfigWatch::new(&settings.config_files, &config);
         let client = client_for(&config)?;
         let roster = watched(config, &settings);
