@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rustls::{CipherSuite, NamedGroup};
 
-use super::problem::{At, Findings, Problem, Problems, Warning, WarningKind, shown};
+use super::problem::{At, Findings, Problem, Problems, Warning, WarningKind, nearest, shown};
 use super::read::{Cursor, Fields, readable_by_all, relative_to};
 use super::yaml;
 use crate::secret::Secret;
@@ -68,7 +68,7 @@ pub struct Tls {
     pub cipher_suites: Option<Vec<CipherSuite>>,
     /// Whether the order of the list goes before the client's.
     pub prefer_server_order: bool,
-    /// The curves, in order; none: all.
+    /// The curves; none: all.
     pub curves: Option<Vec<NamedGroup>>,
 }
 
@@ -380,14 +380,15 @@ fn list<T: Copy>(fields: &Fields<'_>, key: &str, names: &Names<T>, out: &mut Fin
 
 fn look_up<T: Copy>(cursor: &Cursor<'_>, names: &Names<T>, out: &mut Findings) -> Option<T> {
     let text = cursor.scalar(out, "a name")?;
-    let offered = || names.iter().filter(|(_, value)| value.is_some()).map(|(name, _)| *name);
+    let offered: Vec<&str> = names.iter().filter(|(_, value)| value.is_some()).map(|(name, _)| *name).collect();
+    let list = offered.join(", ");
     match names.iter().find(|(name, _)| *name == text) {
         Some((_, Some(value))) => return Some(*value),
-        Some((name, None)) => {
-            let offered: Vec<&str> = offered().collect();
-            cursor.problem(out, format!("{name} is not offered by this program's TLS library; offered are {}", offered.join(", ")));
-        }
-        None => cursor.problem(out, format!("{} is not known{}", shown(text), out.hint(text, offered()))),
+        Some((name, None)) => cursor.problem(out, format!("{name} is not offered by this program's TLS library; offered are {list}")),
+        None => match nearest(text, offered.iter().copied()) {
+            Some(near) => cursor.problem(out, format!("{} is not known (did you mean {near}?)", shown(text))),
+            None => cursor.problem(out, format!("{} is not known; expected one of {list}", shown(text))),
+        },
     }
     None
 }

@@ -110,7 +110,8 @@ fn versions(section: &Tls) -> Vec<&'static SupportedProtocolVersion> {
     [(TlsVersion::V13, &TLS13), (TlsVersion::V12, &TLS12)].into_iter().filter(|(v, _)| allowed(*v)).map(|(_, version)| version).collect()
 }
 
-/// Cipher suites and curves in the order of the lists. As with Go, those of TLS 1.3 cannot be switched off one by one.
+/// Cipher suites and curves of the lists. As with Go, the cipher suites of TLS 1.3 cannot be switched off one by one, and
+/// among curves a client's order goes first.
 fn provider(section: &Tls) -> CryptoProvider {
     let mut provider = ring::default_provider();
     if let Some(wanted) = &section.cipher_suites {
@@ -120,7 +121,6 @@ fn provider(section: &Tls) -> CryptoProvider {
     }
     if let Some(wanted) = &section.curves {
         provider.kx_groups.retain(|group| wanted.contains(&group.name()));
-        provider.kx_groups.sort_by_key(|group| wanted.iter().position(|w| *w == group.name()));
     }
     provider
 }

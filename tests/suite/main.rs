@@ -19,3 +19,4 @@ mod readme;
 mod schedule;
 mod secrets;
 mod state;
+mod web;
