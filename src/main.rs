@@ -25,6 +25,7 @@ use token_exporter::serve::{Daemon, Settings, signals};
 use token_exporter::server::Door;
 use token_exporter::simulator::Simulator;
 use token_exporter::time::Timestamp;
+use token_exporter::web::Gate;
 use token_exporter::{alerting, check, config, demo, fixtures, server};
 
 /// Could not run.
@@ -107,11 +108,12 @@ fn run_serve(serve: Serve) -> anyhow::Result<u8> {
             show_warnings: true,
             web: web_settings(&serve.web),
         };
-        let daemon = Daemon::new(settings)?;
+        let gate = gate(&serve.web)?;
+        let daemon = Daemon::new(settings)?.behind(gate.clone());
         let mut doors: Vec<(TcpListener, Door)> = Vec::new();
         for address in &serve.web.listen_address {
             let listener = bind(address, "--web.listen-address").await?;
-            warn_if_open(&listener);
+            warn_if_open(&listener, &gate);
             doors.push((listener, Door::Main));
         }
         if let Some(address) = &serve.health_listen_address {
@@ -123,12 +125,20 @@ fn run_serve(serve: Serve) -> anyhow::Result<u8> {
     })
 }
 
-/// Prints what is wrong with the configuration, or that nothing is.
+/// Prints what is wrong with the configuration and that of the HTTP side, or that nothing is.
 fn check_config(serve: &Serve) -> anyhow::Result<u8> {
+    let web = Gate::new(serve.web.config_file.as_deref());
+    if let Err(problems) = &web {
+        eprintln!("{problems}");
+    }
     match config::load(&serve.config.files) {
         Ok(config) => {
-            for warning in &config.warnings {
+            let web = web.map(|gate| gate.warnings().to_vec());
+            for warning in config.warnings.iter().chain(web.iter().flatten()) {
                 eprintln!("warning: {warning}");
+            }
+            if web.is_err() {
+                return Ok(FAILED);
             }
             let Config { apps, credentials, accounts, .. } = &config;
             say(&format!("configuration is valid: {} apps, {} credentials, {} accounts\n", apps.len(), credentials.len(), accounts.len()))?;
@@ -165,9 +175,23 @@ async fn bind(address: &str, flag: &str) -> anyhow::Result<TcpListener> {
     Ok(listener)
 }
 
-fn warn_if_open(listener: &TcpListener) {
-    if let Some(address) = listener.local_addr().ok().filter(|a| !a.ip().is_loopback()) {
-        tracing::warn!(%address, "open to other machines without a password: put it behind a proxy or listen on 127.0.0.1");
+fn gate(web: &Web) -> anyhow::Result<Arc<Gate>> {
+    let gate = Gate::new(web.config_file.as_deref()).map_err(|problems| anyhow::anyhow!("{problems}"))?;
+    for warning in gate.warnings() {
+        tracing::warn!(%warning, "the web configuration deserves a look");
+    }
+    Ok(Arc::new(gate))
+}
+
+fn warn_if_open(listener: &TcpListener, gate: &Gate) {
+    let Some(address) = listener.local_addr().ok().filter(|a| !a.ip().is_loopback()) else { return };
+    let rules = gate.known();
+    if !rules.guarded() {
+        let advice = "set passwords with --web.config.file, put it behind a proxy, or listen on 127.0.0.1";
+        tracing::warn!(%address, advice, "open to other machines without a password");
+    } else if rules.tls().is_none() {
+        let advice = "add tls_server_config to --web.config.file, or put it behind a proxy";
+        tracing::warn!(%address, advice, "passwords come over the network as plain text");
     }
 }
 
@@ -195,7 +219,9 @@ fn run_demo(options: Demo) -> anyhow::Result<u8> {
             show_warnings: false,
             web: web_settings(&options.web),
         };
-        let daemon = Daemon::new(settings)?;
+        let gate = gate(&options.web)?;
+        let scheme = if gate.known().tls().is_some() { "https" } else { "http" };
+        let daemon = Daemon::new(settings)?.behind(gate);
         let mut doors: Vec<(TcpListener, Door)> = Vec::new();
         for address in demo_addresses(&options.web.listen_address) {
             doors.push((bind(&address, "--web.listen-address").await?, Door::Main));
@@ -205,8 +231,8 @@ fn run_demo(options: Demo) -> anyhow::Result<u8> {
         let prefix = options.web.prefix();
         let mut greeting = String::new();
         for address in addresses {
-            greeting += &format!("token_exporter demo: http://{address}{prefix}/\n");
-            greeting += &format!("metrics:             http://{address}{prefix}{}\n", options.web.telemetry_path);
+            greeting += &format!("token_exporter demo: {scheme}://{address}{prefix}/\n");
+            greeting += &format!("metrics:             {scheme}://{address}{prefix}{}\n", options.web.telemetry_path);
         }
         greeting += &format!("simulated networks:  http://{address}/\n");
         greeting += "Every account shows within a minute or two: ambiguous refusals wait for a second probe. Stop with Ctrl-C.\n";

@@ -21,3 +21,4 @@ mod readme;
 mod schedule;
 mod secrets;
 mod state;
+mod web;
