@@ -1214,3 +1214,94 @@ async fn a_real_prometheus_scrapes_with_tls_certificate_and_password() {
     .await;
     assert_eq!(prometheus.query("connection_info{job=\"right\"}").await.len(), 3);
 }
+
+#[test]
+fn addresses_that_others_can_reach_are_warned_of() {
+    let pki = Pki::new();
+    let users = format!("basic_auth_users: {{alice: {HASH}}}\n");
+    let verify = "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n";
+    let given = "  client_auth_type: VerifyClientCertIfGiven\n  client_ca_file: ca.crt\n";
+    for (web, risk) in [
+        (None, Some("open to other machines")),
+        (Some(String::new()), Some("open to other machines")),
+        (Some(TLS.to_owned()), Some("open to other machines")),
+        (Some(format!("{TLS}{given}")), Some("open to other machines")),
+        (Some(users.clone()), Some("passwords come over the network as plain text")),
+        (Some(format!("{TLS}{users}")), None),
+        (Some(format!("{TLS}{verify}")), None),
+    ] {
+        let gate = web.as_ref().map_or_else(Arc::default, |web| pki.gate(web));
+        for (address, local) in [("127.0.0.1", true), ("::1", true), ("0.0.0.0", false), ("::", false), ("192.0.2.1", false)] {
+            let found = gate.risk(address.parse().expect("an address"));
+            let expected = risk.filter(|_| !local);
+            assert!(
+                found.is_some() == expected.is_some() && found.unwrap_or_default().contains(expected.unwrap_or_default()),
+                "{web:?} {address}: {found:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_wrong_web_configuration_ends_the_start_and_the_check() {
+    let pki = Pki::new();
+    pki.write("config.yaml", "accounts: [{id: a, network: mastodon, token_env: HOME}]\n");
+    let run = |arguments: &[&str]| {
+        let config = pki.path("config.yaml").display().to_string();
+        let web = pki.path("web.yml").display().to_string();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_token_exporter"));
+        let output = command.args(arguments).args(["--config.file", &config, "--web.config.file", &web]).output().expect("the program");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    pki.write("web.yml", "rate_limt: {}\nbasic_auth_users: {jane: sim-password-of-jane}\n");
+    for arguments in [&["--config.check"][..], &["--web.listen-address", "127.0.0.1:0", "--storage.path", "none"]] {
+        let (code, said) = run(arguments);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(
+            said.contains("web.yml:1:1: rate_limt: unknown key")
+                && said.contains("web.yml:2:26: basic_auth_users.jane: is not a bcrypt hash"),
+            "{said}"
+        );
+        assert!(!said.contains("sim-password"), "{said}");
+    }
+    pki.write("web.yml", TLS);
+    let (code, said) = run(&["--config.check"]);
+    assert_eq!(code, Some(0), "{said}");
+    // Both files are checked, whichever is wrong.
+    pki.write("config.yaml", "accounts: [{id: a, network: mastadon, token_env: HOME}]\n");
+    pki.write("web.yml", "rate_limt: {}\n");
+    let (code, said) = run(&["--config.check"]);
+    assert!(code == Some(2) && said.contains("rate_limt") && said.contains("mastadon"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_shows_no_password_no_hash_and_no_key() {
+    let pki = Pki::new();
+    let (right, wrong) = ("sim-right-password", "sim-wrong-password");
+    let hash = hash(right, 4);
+    let web = format!("{TLS}basic_auth_users: {{alice: \"{hash}\"}}\n");
+    pki.write("web.yml", &web);
+    let (demo, address, log) =
+        start_demo(&["--accounts", "1", "--log.level", "trace", "--web.config.file", &pki.path("web.yml").display().to_string()]);
+    let client = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(pki.tls(None)).build().expect("a client");
+    let status = async |name: &str, password: &str| {
+        let answer = client.get(format!("https://{address}/metrics")).basic_auth(name, Some(password)).send().await;
+        answer.expect("an answer").status().as_u16()
+    };
+    assert_eq!((status("alice", right).await, status("alice", wrong).await, status(wrong, right).await), (200, 401, 401));
+    // A file that is wrong in every place where a secret can stand.
+    let key = std::fs::read_to_string(pki.path("server.key")).expect("readable");
+    let inline = key.replace('\n', "\\n");
+    pki.write("web.yml", &format!("tls_server_config: {{cert: \"{inline}\", key: \"x{inline}\", client_auth_type: {wrong}}}\nbasic_auth_users: {{alice: {wrong}, bob: {{{wrong}: x}}}}\n{right}: x\n"));
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert_eq!(status("alice", right).await, 200);
+    pki.write("web.yml", &web.replace("alice", "bob"));
+    eventually("the sound file holds", SOON, async || (status("bob", right).await == 200).then_some(())).await;
+    drop(demo);
+    let log = log.join().expect("the log");
+    assert!(log.contains("web configuration not reloaded") && log.contains("web configuration reloaded"), "{log}");
+    let middle = key.lines().nth(1).expect("a line of the key");
+    for secret in [right, wrong, &hash[7..], "c2ltL", middle] {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
+}
