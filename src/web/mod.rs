@@ -111,7 +111,10 @@ impl Gate {
             let gate = self.clone();
             let look = tokio::task::spawn_blocking(move || gate.look(&path));
             // A look that takes too long goes on, and its result holds for later requests.
-            let _ = tokio::time::timeout(LOOK_TIMEOUT, look).await;
+            if let Ok(Err(_)) = tokio::time::timeout(LOOK_TIMEOUT, look).await {
+                tracing::error!("looking at the web configuration ended with a fault");
+                self.lock().looking = false;
+            }
         }
         self.known()
     }

@@ -329,6 +329,11 @@ fn what_is_wrong_is_told_at_its_place() {
             false,
         ),
         (
+            tls("client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n  client_allowed_sans: []"),
+            "web.yml:6:24: tls_server_config.client_allowed_sans: is empty, so that no certificate would do; leave it out to allow all",
+            false,
+        ),
+        (
             tls("client_auth_type: RequireAndVerifyClientCert"),
             "web.yml:2:3: tls_server_config: client_ca_file or client_ca is missing: it says whose certificates client_auth_type accepts",
             false,
