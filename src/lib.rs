@@ -7,7 +7,8 @@
 //! 3. [`http`] carries questions and answers. The network, pure code, reads each answer, and
 //!    [`network::conclude`] makes of all of them a finding for each account.
 //! 4. [`rules`] decide whether the finding counts; [`store`] keeps what is known, and hands out snapshots.
-//! 5. [`exposition`] turns a snapshot and the time into text; [`server`] sends it.
+//! 5. [`exposition`] turns a snapshot and the time into text; [`server`] sends it to whom [`web`] lets in, over a
+//!    [`connection`].
 //!
 //! [`classify`] reads a single answer as a probe would, [`check`] and [`schedule`] probe everything [`once`],
 //! and [`demo`] runs it all against the [`simulator`], which plays [`fixtures`]. [`alerting`] writes what Prometheus and
@@ -19,6 +20,7 @@ pub mod classify;
 pub mod cli;
 pub mod column;
 pub mod config;
+pub mod connection;
 pub mod demo;
 pub mod engine;
 pub mod exposition;
@@ -47,3 +49,4 @@ pub mod store;
 pub mod time;
 pub mod token;
 pub mod watch;
+pub mod web;

@@ -25,6 +25,7 @@ use token_exporter::serve::{Daemon, Settings, signals};
 use token_exporter::server::Door;
 use token_exporter::simulator::Simulator;
 use token_exporter::time::Timestamp;
+use token_exporter::web::Gate;
 use token_exporter::{alerting, check, config, demo, fixtures, server};
 
 /// Could not run.
@@ -109,12 +110,11 @@ fn run_serve(serve: Serve) -> anyhow::Result<u8> {
             show_warnings: true,
             web: web_settings(&serve.web),
         };
-        let daemon = Daemon::new(settings)?;
+        let gate = gate(&serve.web)?;
+        let daemon = Daemon::new(settings)?.behind(gate.clone());
         let mut doors: Vec<(TcpListener, Door)> = Vec::new();
         for address in &serve.web.listen_address {
-            let listener = bind(address, "--web.listen-address").await?;
-            warn_if_open(&listener);
-            doors.push((listener, Door::Main));
+            doors.push((open(address, &gate).await?, Door::Main));
         }
         if let Some(address) = &serve.health_listen_address {
             doors.push((bind(address, "--health.listen-address").await?, Door::Health));
@@ -124,12 +124,20 @@ fn run_serve(serve: Serve) -> anyhow::Result<u8> {
     })
 }
 
-/// Prints what is wrong with the configuration, or that nothing is.
+/// Prints what is wrong with the configuration and that of the HTTP side, or that nothing is.
 fn check_config(serve: &Serve) -> anyhow::Result<u8> {
+    let web = Gate::new(serve.web.config_file.as_deref());
+    if let Err(problems) = &web {
+        eprintln!("{problems}");
+    }
     match config::load(&serve.config.files) {
         Ok(config) => {
-            for warning in &config.warnings {
+            let web = web.map(|gate| gate.warnings().to_vec());
+            for warning in config.warnings.iter().chain(web.iter().flatten()) {
                 eprintln!("warning: {warning}");
+            }
+            if web.is_err() {
+                return Ok(FAILED);
             }
             let Config { apps, credentials, accounts, .. } = &config;
             say(&format!("configuration is valid: {} apps, {} credentials, {} accounts\n", apps.len(), credentials.len(), accounts.len()))?;
@@ -166,10 +174,22 @@ async fn bind(address: &str, flag: &str) -> anyhow::Result<TcpListener> {
     Ok(listener)
 }
 
-fn warn_if_open(listener: &TcpListener) {
-    if let Some(address) = listener.local_addr().ok().filter(|a| !a.ip().is_loopback()) {
-        tracing::warn!(%address, "open to other machines without a password: put it behind a proxy or listen on 127.0.0.1");
+/// Binds an address at which everything is served, with a warning if others can reach it too easily.
+async fn open(address: &str, gate: &Gate) -> anyhow::Result<TcpListener> {
+    let listener = bind(address, "--web.listen-address").await?;
+    let bound = listener.local_addr().context("cannot tell the address listened on")?;
+    if let Some(risk) = gate.risk(bound.ip()) {
+        tracing::warn!(address = %bound, "{risk}");
     }
+    Ok(listener)
+}
+
+fn gate(web: &Web) -> anyhow::Result<Arc<Gate>> {
+    let gate = Gate::new(web.config_file.as_deref()).map_err(|problems| anyhow::anyhow!("{problems}"))?;
+    for warning in gate.warnings() {
+        tracing::warn!(%warning, "the web configuration deserves a look");
+    }
+    Ok(Arc::new(gate))
 }
 
 fn run_demo(options: Demo) -> anyhow::Result<u8> {
@@ -196,18 +216,20 @@ fn run_demo(options: Demo) -> anyhow::Result<u8> {
             show_warnings: false,
             web: web_settings(&options.web),
         };
-        let daemon = Daemon::new(settings)?;
+        let gate = gate(&options.web)?;
+        let scheme = if gate.known().tls().is_some() { "https" } else { "http" };
+        let daemon = Daemon::new(settings)?.behind(gate.clone());
         let mut doors: Vec<(TcpListener, Door)> = Vec::new();
         for address in demo_addresses(&options.web.listen_address) {
-            doors.push((bind(&address, "--web.listen-address").await?, Door::Main));
+            doors.push((open(&address, &gate).await?, Door::Main));
         }
         let addresses: Vec<SocketAddr> = doors.iter().filter_map(|(l, _)| l.local_addr().ok()).collect();
         let playing = tokio::spawn(Arc::new(Simulator::new(fixtures)).serve(simulator));
         let prefix = options.web.prefix();
         let mut greeting = String::new();
         for address in addresses {
-            greeting += &format!("token_exporter demo: http://{address}{prefix}/\n");
-            greeting += &format!("metrics:             http://{address}{prefix}{}\n", options.web.telemetry_path);
+            greeting += &format!("token_exporter demo: {scheme}://{address}{prefix}/\n");
+            greeting += &format!("metrics:             {scheme}://{address}{prefix}{}\n", options.web.telemetry_path);
         }
         greeting += &format!("simulated networks:  http://{address}/\n");
         greeting += "Every account shows within a minute or two: ambiguous refusals wait for a second probe. Stop with Ctrl-C.\n";

@@ -21,6 +21,7 @@ use crate::server::{self, Context, Door, ReloadWish};
 use crate::service::{self, Heart, Pulse};
 use crate::store::Store;
 use crate::watch::{ConfigWatch, TokenWatch};
+use crate::web::Gate;
 
 /// What the command line sets.
 #[derive(Clone, Debug)]
@@ -47,7 +48,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// A daemon with its configuration read: nothing runs yet.
 pub struct Daemon {
     settings: Settings,
-    context: Arc<Context>,
+    context: Context,
     store: Arc<Store>,
     keeper: Keeper,
     metrics: Metrics,
@@ -77,8 +78,15 @@ impl Daemon {
         let store = Arc::new(Store::default());
         let (keeper, view) = Keeper::new(store.clone(), settings.storage.clone(), metrics.clone())?;
         let (wish, reloads) = mpsc::channel(4);
-        let context = Arc::new(Context::new(view, metrics.clone(), settings.web.clone(), wish));
+        let context = Context::new(view, metrics.clone(), settings.web.clone(), wish);
         Ok(Self { settings, context, store, keeper, metrics, reloads, files, config })
+    }
+
+    /// Lets in only whom a gate lets in.
+    #[must_use]
+    pub fn behind(mut self, gate: Arc<Gate>) -> Self {
+        self.context.gate = gate;
+        self
     }
 
     /// Runs until `stop` changes; `hangup` asks for reloads.
@@ -92,6 +100,7 @@ impl Daemon {
         hangup: mpsc::Receiver<()>,
     ) -> anyhow::Result<()> {
         let Self { settings, context, store, mut keeper, metrics, reloads, files, config } = self;
+        let context = Arc::new(context);
         let client = client_for(&config)?;
         let (roster, concurrency) = watched(config, &settings);
         store.replace_roster(roster.clone());

@@ -24,3 +24,4 @@ mod secrets;
 mod service;
 mod state;
 mod weather;
+mod web;
