@@ -25,9 +25,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use crate::engine::Wish;
 use crate::exposition::{Cursor, Extent, Format};
 use crate::metrics::Metrics;
-use crate::page;
 use crate::store::Store;
 use crate::time::Timestamp;
+
+mod looking;
+
+use looking::{Desk, Place, look};
 
 /// What can be set about the HTTP side.
 #[derive(Clone, Debug)]
@@ -55,6 +58,7 @@ pub struct Context {
     wishes: Mutex<Option<mpsc::Sender<Wish>>>,
     reload: mpsc::Sender<ReloadWish>,
     scrapes: Arc<Semaphore>,
+    desk: Desk,
     ready: AtomicBool,
 }
 
@@ -62,7 +66,8 @@ impl Context {
     /// For a server that is not ready yet.
     pub fn new(store: Arc<Store>, metrics: Metrics, settings: Settings, reload: mpsc::Sender<ReloadWish>) -> Self {
         let scrapes = Arc::new(Semaphore::new(if settings.max_requests == 0 { Semaphore::MAX_PERMITS } else { settings.max_requests }));
-        Self { store, metrics, settings, wishes: Mutex::new(None), reload, scrapes, ready: AtomicBool::new(false) }
+        let desk = Desk::new(store.clone());
+        Self { store, metrics, settings, wishes: Mutex::new(None), reload, scrapes, desk, ready: AtomicBool::new(false) }
     }
 
     /// Sets whether `/-/ready` says so.
@@ -150,7 +155,7 @@ async fn handle(context: &Context, door: Door, request: Request<Incoming>) -> Re
         ("referrer-policy", "no-referrer"),
         (
             "content-security-policy",
-            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+            "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
         ),
     ] {
         headers.insert(name, http::HeaderValue::from_static(value));
@@ -170,15 +175,17 @@ async fn route(context: &Context, door: Door, request: &Request<Incoming>) -> Re
     match path {
         path if door == Door::Health && !matches!(path, "/-/healthy" | "/-/ready") => not_found(),
         "/-/reload" => reload(context, request.method()).await,
-        "" | "/" | "/probe" | "/-/healthy" | "/-/ready" if !reading => not_allowed("GET, HEAD"),
-        path if path == context.settings.telemetry_path && !reading => not_allowed("GET, HEAD"),
+        "/probe" | "/-/healthy" | "/-/ready" if !reading => not_allowed("GET, HEAD"),
+        path if (path == context.settings.telemetry_path || Place::at(path).is_some()) && !reading => not_allowed("GET, HEAD"),
         "/-/healthy" => text(StatusCode::OK, "token_exporter is healthy.\n"),
         "/-/ready" if context.ready.load(Ordering::Relaxed) => text(StatusCode::OK, "token_exporter is ready.\n"),
         "/-/ready" => text(StatusCode::SERVICE_UNAVAILABLE, "token_exporter is not ready.\n"),
         "/probe" => probe(context, request).await,
         path if path == context.settings.telemetry_path => metrics(context, request.headers(), Extent::Everything),
-        "" | "/" => html(StatusCode::OK, page::landing(&context.settings)),
-        _ => not_found(),
+        path => match Place::at(path) {
+            Some(place) => look(context, place, request).await,
+            None => not_found(),
+        },
     }
 }
 
@@ -187,9 +194,9 @@ fn metrics(context: &Context, headers: &HeaderMap, extent: Extent) -> Response<B
         return text(StatusCode::SERVICE_UNAVAILABLE, "Limit of concurrent requests reached, try again later.\n");
     };
     let format = negotiate(headers);
-    let cursor = Cursor::new(context.store.snapshot(), &context.metrics, Timestamp::now(), format, extent);
+    let mut cursor = Cursor::new(context.store.snapshot(), &context.metrics, Timestamp::now(), format, extent);
     let gzip = accepts_gzip(headers);
-    let mut response = Response::new(Body::stream(cursor, gzip, permit));
+    let mut response = Response::new(Body::stream(Box::new(std::iter::from_fn(move || cursor.next_chunk())), gzip, permit));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(format.content_type()));
     headers.insert(VARY, http::HeaderValue::from_static("accept, accept-encoding"));
@@ -310,9 +317,9 @@ pub struct Body {
 }
 
 struct Stream {
-    cursor: Cursor,
+    parts: Box<dyn Iterator<Item = Bytes> + Send>,
     gzip: Option<GzEncoder<Vec<u8>>>,
-    /// Counts this scrape among those under way.
+    /// Counts this response among those under way.
     _permit: OwnedSemaphorePermit,
 }
 
@@ -325,9 +332,9 @@ impl Body {
         Self { full: Some(bytes).filter(|b| !b.is_empty()), stream: None }
     }
 
-    fn stream(cursor: Cursor, gzip: bool, permit: OwnedSemaphorePermit) -> Self {
+    fn stream(parts: Box<dyn Iterator<Item = Bytes> + Send>, gzip: bool, permit: OwnedSemaphorePermit) -> Self {
         let gzip = gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast()));
-        Self { full: None, stream: Some(Stream { cursor, gzip, _permit: permit }) }
+        Self { full: None, stream: Some(Stream { parts, gzip, _permit: permit }) }
     }
 }
 
@@ -335,7 +342,7 @@ impl Stream {
     /// The next bytes to send; none at the end.
     fn next(&mut self) -> Option<Bytes> {
         loop {
-            let chunk = self.cursor.next_chunk();
+            let chunk = self.parts.next();
             let Some(encoder) = &mut self.gzip else { return chunk };
             match chunk {
                 Some(chunk) => {
