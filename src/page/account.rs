@@ -21,8 +21,7 @@ pub fn account(site: &Site<'_>, listing: &Listing, index: usize, now: Timestamp)
         p.up { a href="./" { "All connections" } }
         h1 { (account.name()) }
         p { (badge(state)) " " span.quiet { (account.network().description().title) " " (account.kind().replace('_', " ")) } }
-        (what(&connection, now))
-        (steps(&connection))
+        div.now { (what(&connection, now)) (steps(&connection)) }
         div.facts {
             (capabilities(&connection))
             (clocks(&connection, now))
@@ -53,7 +52,7 @@ fn what(connection: &Connection<'_>, now: Timestamp) -> Markup {
             @if connection.state(now) == State::Waiting { p.lead { "It has not been probed yet: nothing is known of it." } }
             @if let Some(since) = connection.known.since { p { "It has been so since " (instant(now, since)) "." } }
             @if !stops.is_empty() { p { "Meanwhile this stops: " strong { (and(&stops)) } "." } }
-            @if let Expiry::At(at) = connection.deadline() {
+            @if let (Expiry::At(at), true) = (connection.deadline(), connection.reasons().next().is_none()) {
                 p {
                     @if at > now { "It must be reconnected by " } @else { "It should have been reconnected by " }
                     (instant(now, at)) "."

@@ -10,6 +10,8 @@ use crate::connections::{Connection, Listing, Page, Parameter, Query, State};
 use crate::reason::{Cause, Reconnecting, Use};
 use crate::time::{Expiry, Timestamp, format_duration};
 
+/// So many apps in trouble are named.
+const APPS: usize = 10;
 /// The choices of "expires within".
 const WITHIN: [u64; 5] = [1, 5, 10, 30, 60];
 
@@ -72,12 +74,13 @@ fn troubles(listing: &Listing) -> Markup {
         @if !sick.is_empty() {
             section.notice aria-labelledby="apps" {
                 h2 #apps { @if sick.len() == 1 { "An app is in trouble" } @else { (counted(sick.len(), "app")) " are in trouble" } }
-                p { (Cause::AppMisconfigured.meaning()) " Until then, the last verdicts about its connections stand." }
-                ul {
-                    @for app in sick.iter().take(20) {
-                        li { strong { (app.id) } ", " (app.network.description().title) }
+                p {
+                    @for (place, app) in sick.iter().take(APPS).enumerate() {
+                        @if place > 0 { ", " }
+                        strong { (app.id) } " (" (app.network.description().title) ")"
                     }
-                    @if sick.len() > 20 { li { "and " (sick.len() - 20) " more" } }
+                    @if let Some(more) = sick.len().checked_sub(APPS).filter(|more| *more > 0) { " and " (number(more)) " more" }
+                    ". " (Cause::AppMisconfigured.meaning()) " Until then, the last verdicts about their connections stand."
                 }
             }
         }
@@ -125,20 +128,25 @@ fn form(listing: &Listing, query: &Query) -> Markup {
     let within = within.into_iter().map(|d| (format_duration(d), spoken(d)));
     html! {
         form.filters method="get" action="./" role="search" aria-label="Connections" {
-            p {
+            p.search {
                 label for="q" { "Search" }
                 input #q type="search" name="q" value=(query.search) maxlength="200" placeholder="name, id or person" autocomplete="off";
             }
-            (choice(query, Parameter::State.name(), "State", states))
-            (choice(query, Parameter::Reason.name(), "Reason", reasons))
-            (choice(query, Parameter::Network.name(), "Network", networks))
-            (choice(query, Parameter::ExpiresWithin.name(), "Expires within", within))
-            (choice(query, Parameter::Use.name(), "Use", uses))
-            @for (name, values) in listing.label_choices().filter(|(name, _)| Parameter::ALL.into_iter().all(|p| p.name() != *name)) {
-                (choice(query, name, &words(name), values.iter().map(|v| (v.clone(), v.clone()))))
+            p.go { button type="submit" { "Show" } }
+            details open[!query.is_everything()] {
+                summary { "Filters" }
+                div {
+                    (choice(query, Parameter::State.name(), "State", states))
+                    (choice(query, Parameter::Reason.name(), "Reason", reasons))
+                    (choice(query, Parameter::Network.name(), "Network", networks))
+                    (choice(query, Parameter::ExpiresWithin.name(), "Expires within", within))
+                    (choice(query, Parameter::Use.name(), "Use", uses))
+                    @for (name, values) in listing.label_choices().filter(|(name, _)| Parameter::ALL.into_iter().all(|p| p.name() != *name)) {
+                        (choice(query, name, &words(name), values.iter().map(|v| (v.clone(), v.clone()))))
+                    }
+                }
             }
             @if query.per_page != Query::default().per_page { input type="hidden" name=(Parameter::PerPage.name()) value=(query.per_page); }
-            p.go { button type="submit" { "Show" } }
         }
     }
 }
@@ -236,7 +244,7 @@ fn table(listing: &Listing, page: &Page, now: Timestamp) -> Markup {
                 tr role="row" {
                     th scope="col" role="columnheader" { "Connection" }
                     th scope="col" role="columnheader" { "State" }
-                    th scope="col" role="columnheader" { "Reconnect by" }
+                    th scope="col" role="columnheader" { "Deadline" }
                     th scope="col" role="columnheader" { "Connected by" }
                     th scope="col" role="columnheader" { "Action" }
                 }
@@ -259,16 +267,15 @@ fn table(listing: &Listing, page: &Page, now: Timestamp) -> Markup {
 fn login(first: &Connection<'_>, shown: &[Connection<'_>], now: Timestamp) -> Markup {
     let all = first.login.accounts.len();
     let reconnected = shown.iter().find(|c| c.reconnect_url().is_some()).unwrap_or(first);
-    let urgent = shown.iter().any(|c| is_urgent(c, now));
     html! {
         tr.login role="row" {
             th scope="rowgroup" role="rowheader" colspan="2" {
                 "Login " span.id { (first.credential().id) } " "
                 span.quiet { (counted(all, "account")) " reconnect together" @if shown.len() < all { ", " (shown.len()) " of them here" } }
             }
-            td role="cell" data-title="Reconnect by" { (deadline(first, now)) }
+            td role="cell" data-title="Deadline" { (deadline(first, now)) }
             td role="cell" data-title="Connected by" { (first.credential().connected_by.as_deref().unwrap_or("not known")) }
-            td role="cell" data-title="Action" { (reconnect(reconnected, urgent)) }
+            td role="cell" data-title="Action" { (action(reconnected, now)) }
         }
     }
 }
@@ -285,19 +292,20 @@ fn row(connection: &Connection<'_>, in_group: bool, now: Timestamp) -> Markup {
             @if in_group {
                 td.same role="cell" colspan="3" {}
             } @else {
-                td role="cell" data-title="Reconnect by" { (deadline(connection, now)) }
+                td role="cell" data-title="Deadline" { (deadline(connection, now)) }
                 td role="cell" data-title="Connected by" { (connection.credential().connected_by.as_deref().unwrap_or("not known")) }
-                td role="cell" data-title="Action" { (reconnect(connection, is_urgent(connection, now))) }
+                td role="cell" data-title="Action" { (action(connection, now)) }
             }
         }
     }
 }
 
-/// Whether reconnecting is what should be done now.
-fn is_urgent(connection: &Connection<'_>, now: Timestamp) -> bool {
-    match connection.reasons().next() {
-        Some(reason) => reason.info().reconnecting == Reconnecting::Helps,
-        None => connection.deadline().at().is_some_and(|t| t.since(now) < 10 * DAY),
+/// The link to reconnect, unless that changes nothing; it stands out where it is all that should be done now.
+fn action(connection: &Connection<'_>, now: Timestamp) -> Markup {
+    match connection.reasons().next().map(|reason| reason.info().reconnecting) {
+        Some(Reconnecting::DoesNotHelp) => nothing(),
+        Some(helps) => reconnect(connection, helps == Reconnecting::Helps),
+        None => reconnect(connection, connection.deadline().at().is_some_and(|t| t.since(now) < 10 * DAY)),
     }
 }
 
@@ -311,9 +319,9 @@ fn why(connection: &Connection<'_>, now: Timestamp) -> Markup {
         @for reason in &reasons {
             p { strong { (words(reason.info().label)) } ". " (reason.info().meaning) }
         }
-        @if !stops.is_empty() { p { "Stops: " (and(&stops)) "." } }
         @if !reasons.is_empty() {
             p.quiet {
+                @if !stops.is_empty() { "Stops " (and(&stops)) ". " }
                 @if let Some(since) = known.since { "Since " (instant(now, since)) ". " }
                 a href={ (account_address(connection)) "#do" } { "What to do" span.unseen { " about " (connection.account.name()) } }
             }

@@ -13,7 +13,7 @@ pub(super) fn distance(now: Timestamp, at: Timestamp) -> String {
     let seconds = at.since(now);
     let away = seconds.abs();
     let (count, unit) = match away {
-        0..MINUTE => return if seconds < 0 { "just now".to_owned() } else { "in a moment".to_owned() },
+        0..MINUTE => return if seconds <= 0 { "just now".to_owned() } else { "in a moment".to_owned() },
         MINUTE..HOUR => (away / MINUTE, "minute"),
         HOUR..DAY => (away / HOUR, "hour"),
         _ => (away / DAY, "day"),
@@ -78,7 +78,8 @@ mod tests {
     fn distances_are_said_plainly() {
         let now = Timestamp::now();
         for (seconds, words) in [
-            (0, "in a moment"),
+            (0, "just now"),
+            (5, "in a moment"),
             (-5, "just now"),
             (60, "in 1 minute"),
             (-7_199, "1 hour ago"),
