@@ -92,7 +92,7 @@ fn tiles(listing: &Listing, query: &Query) -> Markup {
     let overview = &listing.overview;
     let tile = |name: &str, class: &str, count: usize, wanted: Query| {
         let current = (query.address(1) == wanted.address(1)).then_some("page");
-        html! { li { a class={ "tile " (class) } href={ "./?" (wanted.address(1)) } aria-current=[current] { strong { (number(count)) } " " (name) } } }
+        html! { li { a class={ "tile " (class) } href=(there(wanted.address(1))) aria-current=[current] { strong { (number(count)) } " " (name) } } }
     };
     html! {
         nav aria-label="Connections by state" {
@@ -108,6 +108,11 @@ fn tiles(listing: &Listing, query: &Query) -> Markup {
             }
         }
     }
+}
+
+/// The list at an address of [`Query`].
+fn there(address: String) -> String {
+    if address.is_empty() { "./".to_owned() } else { format!("./?{address}") }
 }
 
 fn days(count: u64) -> Duration {
@@ -186,7 +191,7 @@ fn chips(query: &Query) -> Markup {
                 @for (place, (name, value)) in query.filters().enumerate() {
                     @let name = if name == Parameter::Q.name() { "Search".to_owned() } else { words(name) };
                     li {
-                        a href={ "./?" (query.address_without(place)) } {
+                        a href=(there(query.address_without(place))) {
                             span.unseen { "Remove the filter " } (name) ": " (value) " " span aria-hidden="true" { "✕" }
                         }
                     }
@@ -227,7 +232,7 @@ fn found(query: &Query, page: &Page) -> Markup {
 fn empty(query: &Query, page: &Page) -> Markup {
     html! {
         @if page.total > 0 {
-            p.empty { "There is no page " (query.page) ". " a href={ "./?" (query.address(1)) } { "Go to the first one" } "." }
+            p.empty { "There is no page " (query.page) ". " a href=(there(query.address(1))) { "Go to the first one" } "." }
         } @else {
             p.empty { "Nothing matches. " a href="./" { "Show all connections" } "." }
         }
@@ -373,8 +378,7 @@ fn pages(query: &Query, page: &Page) -> Markup {
     if last < 2 {
         return nothing();
     }
-    let link =
-        |number: usize, text: &str, rel: Option<&str>| html! { li { a href={ "./?" (query.address(number)) } rel=[rel] { (text) } } };
+    let link = |number: usize, text: &str, rel: Option<&str>| html! { li { a href=(there(query.address(number))) rel=[rel] { (text) } } };
     html! {
         nav.pages aria-label="Pages" {
             ul {
