@@ -44,6 +44,7 @@ try {
   const disconnected = await count(page);
   assert.ok(disconnected < all && disconnected > 50);
   assert.equal(await page.locator('tbody .badge.disconnected').count(), (await names(page)).length);
+  assert.ok(await page.locator('details[open]').isVisible(), 'what is in force is in sight');
   await page.getByLabel('Network').selectOption({ label: 'Facebook' });
   await page.getByLabel('Reason').selectOption('password_changed');
   await page.getByRole('button', { name: 'Show' }).click();
@@ -136,10 +137,10 @@ try {
     return `/account?id=${encodeURIComponent(answer.connections[0].account)}`;
   };
   const kinds = [
-    ['list', demo, '/', 200],
+    ['list', demo, '/?per_page=20', 200],
     ['filtered', demo, '/?state=disconnected&network=facebook&per_page=10', 200],
-    ['logins', demo, '/?q=outlets', 200],
-    ['unverified', demo, '/?state=unverified', 200],
+    ['logins', demo, '/?q=outlets&per_page=5', 200],
+    ['unverified', demo, '/?state=unverified&per_page=5', 200],
     ['nothing matches', demo, '/?q=nobody', 200],
     ['disconnected account', demo, await account('disconnected'), 200],
     ['degraded account', demo, await account('degraded'), 200],
