@@ -1,5 +1,5 @@
 # The same commands that CI and the README use.
-.PHONY: run test lint fmt golden bench
+.PHONY: run test lint fmt golden bench picture
 
 run: ## The demo, with nothing set up
 	cargo run --release -- demo
@@ -14,8 +14,11 @@ lint:
 fmt:
 	cargo fmt
 
-bench: ## What a scrape costs, as ratios within one run
-	cargo bench --bench exposition
+bench: ## What a scrape and a page cost, as ratios within one run
+	cargo bench --bench exposition --bench page
 
 golden: ## Accept what people read as it is now; look at the difference before committing it
 	UPDATE_GOLDEN=1 cargo test
+
+picture: ## The picture in the README, from the real page; what drives the browser comes with tests/run
+	tests/browser/picture
