@@ -198,3 +198,25 @@ fn cause(error: &reqwest::Error) -> Cause {
     }
     if error.is_decode() || error.is_body() { Cause::UnexpectedAnswer } else { Cause::Connect }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct NoSuchName;
+
+    impl reqwest::dns::Resolve for NoSuchName {
+        fn resolve(&self, _: reqwest::dns::Name) -> reqwest::dns::Resolving {
+            Box::pin(async { Err(std::io::Error::other("Name or service not known").into()) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_nobody_knows_is_told_from_a_host_that_is_not_there() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        for (url, expected) in [("https://nowhere.example/", Cause::Dns), ("http://127.0.0.1:1/", Cause::Connect)] {
+            let Ok(client) = reqwest::Client::builder().no_proxy().dns_resolver(NoSuchName).build() else { return };
+            assert_eq!(client.get(url).send().await.map_err(|e| cause(&e)).err(), Some(expected), "{url}");
+        }
+    }
+}
