@@ -85,9 +85,9 @@ try {
   page = await open(sheets[0]);
   await go(page, demo, '/');
   const focused = () => page.evaluate(() => document.activeElement?.textContent.trim() || document.activeElement?.id);
-  const tabTo = async (wanted) => {
+  const tabTo = async (wanted, key = 'Tab') => {
     for (let presses = 0; presses < 60; presses += 1) {
-      await page.keyboard.press('Tab');
+      await page.keyboard.press(key);
       // What has the focus is seen, and shown to have it.
       const seen = await page.evaluate(() => {
         const { outlineStyle } = getComputedStyle(document.activeElement);
@@ -106,14 +106,18 @@ try {
   await tabTo(() => document.activeElement.id === 'q');
   await page.keyboard.type('acme');
   await Promise.all([page.waitForURL(/q=acme/), page.keyboard.press('Enter')]);
-  const found = await names(page);
-  assert.ok(found.length > 0 && (await count(page)) < all);
+  assert.ok((await names(page)).length > 0 && (await count(page)) < all);
   await tabTo(() => document.activeElement.tagName === 'SUMMARY');
+  await page.keyboard.press('Enter');
   await tabTo(() => document.activeElement.name === 'state');
   await page.keyboard.press('D');
+  await tabTo(() => document.activeElement.textContent === 'Show', 'Shift+Tab');
+  await Promise.all([page.waitForURL(/state=disconnected/), page.keyboard.press('Enter')]);
+  const lost = await names(page);
+  assert.ok(lost.length > 0);
   await tabTo(() => document.activeElement.className === 'name');
   await Promise.all([page.waitForURL(/\/account\?id=/), page.keyboard.press('Enter')]);
-  assert.equal(await page.locator('h1').innerText(), found[0]);
+  assert.equal(await page.locator('h1').innerText(), lost[0]);
   await tabTo(() => document.activeElement.textContent === 'All connections');
   await Promise.all([page.waitForURL((url) => url.pathname.endsWith('/')), page.keyboard.press('Enter')]);
   assert.equal(await count(page), all);
