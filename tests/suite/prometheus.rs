@@ -67,19 +67,22 @@ pub(crate) async fn get(url: &str) -> Option<String> {
     http_client().get(url).send().await.ok()?.text().await.ok()
 }
 
-struct Prometheus {
-    address: String,
+/// A real Prometheus that scrapes one exporter each second.
+pub(crate) struct Prometheus {
+    pub(crate) address: String,
     _process: Process,
     _folder: tempfile::TempDir,
 }
 
 impl Prometheus {
-    async fn start(target: &str) -> Self {
+    /// Starts it; it scrapes the target once for each of these jobs.
+    pub(crate) async fn start(target: &str, jobs: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let config = folder.path().join("prometheus.yml");
-        let text = format!(
-            "global: {{scrape_interval: 1s}}\nscrape_configs:\n  - job_name: token_exporter\n    static_configs: [{{targets: [\"{target}\"]}}]\n"
-        );
+        let mut text = String::from("global: {scrape_interval: 1s}\nscrape_configs:\n");
+        for job in jobs {
+            text.push_str(&format!("  - job_name: {job}\n    static_configs: [{{targets: [\"{target}\"]}}]\n"));
+        }
         std::fs::write(&config, text).expect("written");
         // Prometheus does not tell which port it took for 0: take a free one.
         let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
@@ -97,7 +100,7 @@ impl Prometheus {
         prometheus
     }
 
-    async fn query(&self, query: &str) -> Vec<Value> {
+    pub(crate) async fn query(&self, query: &str) -> Vec<Value> {
         let encoded: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
         let text = get(&format!("http://{}/api/v1/query?query={encoded}", self.address)).await.unwrap_or_default();
         let answer: Value = serde_json::from_str(&text).unwrap_or_default();
@@ -105,10 +108,8 @@ impl Prometheus {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_real_prometheus_reads_every_family_and_every_reason() {
-    let (_demo, address, _log) = start_demo(&[]);
-    let prometheus = Prometheus::start(&address).await;
+/// Waits until Prometheus shows every account of the demo with its reason, and gives these.
+pub(crate) async fn every_verdict_of_the_demo(prometheus: &Prometheus) -> BTreeMap<String, String> {
     let fixtures = load().expect("fixtures");
     let mut expected: BTreeMap<String, String> = BTreeMap::new();
     for shown in shown(&fixtures) {
@@ -130,11 +131,18 @@ async fn a_real_prometheus_reads_every_family_and_every_reason() {
         let differing: Vec<_> = expected.iter().filter(|(a, r)| found.get(*a) != Some(r)).map(|(a, r)| (a, r, found.get(a))).collect();
         let strangers: Vec<_> = found.keys().filter(|a| !expected.contains_key(*a)).collect();
         if differing.is_empty() && strangers.is_empty() {
-            break;
+            return expected;
         }
         assert!(start.elapsed() < Duration::from_secs(150), "expected, found: {differing:?}; not expected: {strangers:?}");
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_prometheus_reads_every_family_and_every_reason() {
+    let (_demo, address, _log) = start_demo(&[]);
+    let prometheus = Prometheus::start(&address, &["token_exporter"]).await;
+    let expected = every_verdict_of_the_demo(&prometheus).await;
 
     let names: BTreeSet<String> = prometheus
         .query("count by (__name__) ({job=\"token_exporter\"})")
