@@ -738,8 +738,10 @@ fn assert_drawn_connections(demo: &Demo, drawn: &BTreeMap<String, Value>) {
         assert!(cell("Since").ends_with(" ago"), "{}", cell("Since"));
         assert!(!cell("What is lost").contains(|c: char| c.is_ascii_digit()), "{id}: {}", cell("What is lost"));
         assert_eq!(column(table, "Reconnect", "href")[row], info["reconnect_url"].as_str());
-        let life = format!("/d/token-exporter-account?var-datasource=The%20Prometheus&var-account={id}&from=now-1h&to=now");
-        assert_eq!(column(table, "Account", "href")[row], life.as_str());
+        let life = format!("/d/token-exporter-account?var-datasource=The Prometheus&var-account={id}&from=now-1h&to=now");
+        // Recent versions undo the escaping, and leave it to the browser.
+        let href = column(table, "Account", "href")[row].as_str().unwrap_or_default();
+        assert_eq!(href.replace("%20", " "), life);
     }
     // Red, orange, yellow and green at 1, 5 and 10 days: as many colours as the demo has kinds of deadlines.
     let deadlines = &drawn["Deadlines"];
