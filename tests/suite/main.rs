@@ -9,6 +9,7 @@ mod cli;
 mod config;
 mod conformance;
 mod daemon;
+mod dashboards;
 mod docs;
 mod exporter;
 mod exposition;
