@@ -9,6 +9,7 @@ mod conformance;
 mod daemon;
 mod docs;
 mod exposition;
+mod fuzzing;
 mod golden;
 mod mailing;
 mod new_network;
