@@ -14,8 +14,8 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use token_exporter::classify::describe;
 use token_exporter::network::{
-    Account, Answer, App, Body, Call, Clocks, Description, Finding, Grant, Known, Method, NetworkId, Param, RateLimit, Reading,
-    Says, Seen, Style, Tokens, Verdict, clocks, conclude, read_answer,
+    Account, Answer, App, Body, Call, Clocks, Description, Finding, Grant, Known, Method, NetworkId, Param, RateLimit, Reading, Says, Seen,
+    Style, Tokens, Verdict, clocks, conclude, read_answer,
 };
 use token_exporter::reason::{Capabilities, Capability, Cause, Reason};
 use token_exporter::secret::Secret;

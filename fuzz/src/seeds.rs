@@ -146,7 +146,9 @@ fn configurations() -> Vec<Vec<u8>> {
     texts.push(read(&tests.join("good/everything.yaml")));
     texts.push(format!("{}{}{}", config::ACCOUNT_FILES, config::MARK, read(&tests.join("good/accounts.d/1.yml"))));
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-    texts.extend(load().expect("fixtures").iter().filter_map(|f| Some(demo::single(f, f.cases.iter().find(|c| c.name == "valid")?, address, now()))));
+    texts.extend(
+        load().expect("fixtures").iter().filter_map(|f| Some(demo::single(f, f.cases.iter().find(|c| c.name == "valid")?, address, now()))),
+    );
     texts.iter().map(|text| with_canaries(text).into_bytes()).collect()
 }
 

@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod conformance;
 mod daemon;
+mod deploy;
 mod docs;
 mod exposition;
 mod fuzzing;

@@ -96,3 +96,25 @@ async fn the_running_demo_shows_no_secret_anywhere() {
     assert!(log.contains("answered"), "trace messages are captured: {log}");
     assert_eq!(secrets_in(&log), None);
 }
+
+/// Requests carry secrets, and OAuth 1.0a signs with them: nobody else has a use for their text.
+#[test]
+fn secrets_are_revealed_where_requests_are_made_and_nowhere_else() {
+    fn sources(folder: &std::path::Path, into: &mut Vec<std::path::PathBuf>) {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() { sources(&path, into) } else { into.push(path) }
+        }
+    }
+    let src = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    let reveals = |path: &&std::path::PathBuf| {
+        let text = std::fs::read_to_string(path).expect("a source");
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        code.contains(".reveal()") || code.contains("expose_secret")
+    };
+    let mut found: Vec<_> = files.iter().filter(reveals).filter_map(|p| p.strip_prefix(&src).ok()?.to_str()).collect();
+    found.sort_unstable();
+    assert_eq!(found, ["http.rs", "oauth1.rs", "secret.rs"]);
+}
