@@ -362,7 +362,7 @@ fn date(options: &Options) -> String {
 /// How far away the value of an alert is, in round words.
 const LEFT: &str = "{{ $left := query (printf \"%f - time()\" $value) | first | value }}\
     {{ if lt $left 0.0 }}passed\
-    {{ else if lt $left 120.0 }}in a moment\
+    {{ else if lt $left 120.0 }}a moment left\
     {{ else if lt $left 7200.0 }}{{ query (printf \"(%f - time()) / 60\" $value) | first | value | printf \"%.0f\" }} minutes left\
     {{ else if lt $left 64800.0 }}{{ query (printf \"(%f - time()) / 3600\" $value) | first | value | printf \"%.0f\" }} hours left\
     {{ else if lt $left 129600.0 }}1 day left\
