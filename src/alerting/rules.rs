@@ -356,7 +356,7 @@ fn date(options: &Options) -> String {
         0 => String::new(),
         seconds => format!("{sign}{:02}:{:02}", seconds / 3600, seconds % 3600 / 60),
     };
-    format!("{{{{ {moved}.Format \"Mon 2 January 2006, 15:04\" }}}} UTC{zone}")
+    format!("{{{{ {moved}.Format \"Monday 2 January 2006, 15:04\" }}}} UTC{zone}")
 }
 
 /// How far away the value of an alert is, in round words.

@@ -387,7 +387,7 @@ fn check(mails: &[Mail], places: &Places) {
     for mail in mails {
         *count.entry((&mail.to, mail.subject.split(" – ").next().unwrap_or_default())).or_default() += 1;
     }
-    let date = places.deadline.utc().format("%a %-d %B %Y, %H:%M UTC");
+    let date = places.deadline.utc().format("%A %-d %B %Y, %H:%M UTC");
     let mut expected: Vec<(String, String, usize)> = vec![
         ("ann@example.com".to_owned(), "Also of Ann (Facebook) disconnected: password changed".to_owned(), 1),
         ("jane@example.com,joe@example.com".to_owned(), "40 accounts (Facebook) disconnected: password changed".to_owned(), 1),
@@ -434,7 +434,7 @@ fn check(mails: &[Mail], places: &Places) {
             "Reconnect: https://app.example.com/reconnect?login=jane&from=mail\n",
             "href=\"https://app.example.com/reconnect?login=jane&amp;from=mail\"",
         ),
-        ("Connected by: Jane Doe", "Connected by Jane Doe"),
+        ("Connected by: Jane Doe\n", "<b>Connected by:</b> Jane Doe"),
     ] {
         let html = if html.is_empty() { text.trim() } else { html };
         assert!(jane.text.contains(text), "{text}: {}", jane.text);
