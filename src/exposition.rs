@@ -87,7 +87,7 @@ pub static FAMILIES: &[Family] = &[
             out.label("credential", credential.map_or("", |c| &c.config.id));
             out.label("app", row.view.app_id());
             out.label("connected_by", credential.and_then(|c| c.config.connected_by.as_deref()).unwrap_or(""));
-            out.label("notify", row.view.notify());
+            out.label("notify", row.view.notify_label());
             out.label("reconnect_url", row.view.reconnect_url());
             out.rendered(row.view.own_labels());
             out.close(1);

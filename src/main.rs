@@ -296,21 +296,20 @@ fn run_schedule(options: Schedule) -> anyhow::Result<u8> {
 fn run_generate(what: Generate) -> anyhow::Result<u8> {
     let read = |files: &[std::path::PathBuf]| -> anyhow::Result<_> {
         if files.is_empty() {
-            return Ok((config::default_schedule(), Vec::new()));
+            return Ok((config::default_schedule(), Vec::new(), alerting::Options::default().longest_gap));
         }
         let config = load(files)?;
-        Ok((config.schedule, config.global.notify))
+        let longest_gap = alerting::longest_gap(&config);
+        Ok((config.schedule, config.global.notify, longest_gap))
     };
     let text = match what {
         Generate::Rules(options) => {
-            let (schedule, _) = read(&options.files)?;
-            alerting::rules(
-                &schedule,
-                &alerting::Options { utc_offset: i64::from(options.utc_offset.local_minus_utc()), runbooks: options.runbook_url },
-            )
+            let (schedule, _, longest_gap) = read(&options.files)?;
+            let utc_offset = i64::from(options.utc_offset.local_minus_utc());
+            alerting::rules(&schedule, &alerting::Options { utc_offset, runbooks: options.runbook_url, longest_gap })
         }
         Generate::Alertmanager(options) => {
-            let (schedule, operators) = read(&options.files)?;
+            let (schedule, operators, _) = read(&options.files)?;
             let settings = alerting::Mail {
                 smarthost: options.smtp_smarthost,
                 from: options.smtp_from,

@@ -15,6 +15,9 @@ use crate::config::{self, Config};
 use crate::network::{NetworkId, Style};
 use crate::reason::{Capabilities, Use};
 
+/// Stands in place of recipients who have all opted out; no mail address is written so.
+const NOBODY: &str = "none";
+
 /// How many there are of each network.
 pub type Counts = BTreeMap<NetworkId, usize>;
 
@@ -169,7 +172,7 @@ impl Roster {
             needs: account.needs,
             scopes,
             labels: self.labels.put(&labels),
-            notify: self.notify.put(&account.notify.join(",")),
+            notify: if account.opted_out { self.notify.put(NOBODY) } else { self.notify.put(&account.notify.join(",")) },
             credential: u32::try_from(self.credentials.len()).unwrap_or(u32::MAX),
         });
     }
@@ -372,8 +375,18 @@ impl<'a> AccountView<'a> {
         self.row.needs
     }
 
-    /// Who gets its mails, separated by commas.
+    /// Who gets its mails, separated by commas; empty if nobody is named, or if all of them have opted out.
     pub fn notify(&self) -> &'a str {
+        if self.opted_out() { "" } else { self.notify_label() }
+    }
+
+    /// Whether everybody who would get its mails has opted out.
+    pub fn opted_out(&self) -> bool {
+        self.notify_label() == NOBODY
+    }
+
+    /// The same for mail routes: whose recipients have all opted out is not to be taken for one that has none.
+    pub fn notify_label(&self) -> &'a str {
         self.roster.notify.get(self.row.notify)
     }
 

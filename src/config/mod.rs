@@ -160,6 +160,8 @@ pub struct Account {
     pub labels: Vec<(String, String)>,
     /// Who gets its mails: its own or the global recipients, without those who opted out, each once.
     pub notify: Vec<String>,
+    /// Everybody who would get its mails has opted out.
+    pub opted_out: bool,
     /// Where a person can connect it anew.
     pub reconnect_url: Option<String>,
     /// How often it is probed, if not as often as all.

@@ -413,6 +413,7 @@ impl<'o, 'd> Validator<'o, 'd> {
         if notify.is_empty() {
             notify.clone_from(&self.config.global.notify);
         }
+        let named = !notify.is_empty();
         let opted_out = addresses(&fields, "notify_opt_out", out);
         notify.retain(|address| !opted_out.iter().any(|o| o.eq_ignore_ascii_case(address)));
         let reconnect_url = fields.get("reconnect_url").filter(|c| c.url(out, "https://app.example.com/reconnect").is_some());
@@ -429,6 +430,7 @@ impl<'o, 'd> Validator<'o, 'd> {
                 needs,
                 purpose,
                 labels,
+                opted_out: named && notify.is_empty(),
                 notify,
                 reconnect_url,
                 probe_interval,
