@@ -39,12 +39,21 @@ struct Lane {
     patience: u32,
 }
 
+/// How much is probed.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// So many probes at once.
+    pub concurrency: usize,
+    /// Only what is wished for is probed, and what such a probe left open.
+    pub on_demand: bool,
+}
+
 /// Probes everything in a roster until it is told to stop.
 pub struct Engine {
     prober: Arc<Prober>,
     store: Arc<Store>,
     metrics: Metrics,
-    concurrency: usize,
+    pace: Pace,
     /// Due times, as a heap of the earliest; an entry counts if it is the credential's latest.
     heap: BinaryHeap<Reverse<(Instant, usize)>>,
     due: Vec<Option<Instant>>,
@@ -69,10 +78,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
 /// How many other credentials of an app are asked when a good one turns bad.
 const WITNESSES: usize = 4;
 
+impl Pace {
+    /// Whether such a next probe is made without being wished for. What a probe left open – a refusal to be confirmed, trouble
+    /// on the way – is always followed up.
+    fn plans(self, next: Next) -> bool {
+        !self.on_demand || matches!(next, Next::Confirm | Next::Failed(_))
+    }
+}
+
 impl Engine {
     /// An engine for the prober's roster; what the store knows decides who is due when. Those whose token `changed` are
     /// due at once.
-    pub fn new(prober: Arc<Prober>, store: Arc<Store>, metrics: Metrics, concurrency: usize, changed: &[usize]) -> Self {
+    pub fn new(prober: Arc<Prober>, store: Arc<Store>, metrics: Metrics, pace: Pace, changed: &[usize]) -> Self {
         let roster = prober.roster().clone();
         let mut places: HashMap<(Option<usize>, NetworkId), usize> = HashMap::new();
         let lane_of: Vec<usize> = roster
@@ -90,7 +107,7 @@ impl Engine {
             prober,
             store,
             metrics,
-            concurrency,
+            pace,
             heap: BinaryHeap::new(),
             turn: 0,
             queued: HashSet::new(),
@@ -122,11 +139,15 @@ impl Engine {
                 Some((state, last)) => {
                     let pending = watched.accounts.clone().any(|a| snapshot.accounts.get(a).is_some_and(|a| a.pending.is_some()));
                     let next = if pending { Next::Confirm } else { next_of(state) };
+                    if !self.pace.plans(next) {
+                        continue;
+                    }
                     let due = delay_after(next, watched, state.clocks, now).as_secs();
                     let since = u64::try_from(now.since(last)).unwrap_or(0);
                     // Overdue ones (after a long stop) come back spread out.
                     if since >= due { overdue } else { Duration::from_secs(due - since) }
                 }
+                None if self.pace.on_demand => continue,
                 None => spread,
             };
             self.plan(index, instant + delay);
@@ -193,6 +214,10 @@ impl Engine {
         let credential = match wish {
             Wish::Probe(credential, reply) => {
                 self.waiting.entry(credential).or_default().push(reply);
+                if self.busy.contains(&credential) {
+                    // The probe under way is for all who wait.
+                    return;
+                }
                 credential
             }
             Wish::Changed(credential) => credential,
@@ -204,7 +229,7 @@ impl Engine {
     fn dispatch(&mut self) {
         let now = Instant::now();
         let mut idle = 0;
-        while self.tasks.len() < self.concurrency && idle < self.lanes.len() {
+        while self.tasks.len() < self.pace.concurrency && idle < self.lanes.len() {
             let turn = self.turn % self.lanes.len();
             self.turn = turn + 1;
             if self.start_from(turn, now) { idle = 0 } else { idle += 1 }
@@ -261,7 +286,7 @@ impl Engine {
         if let Some(Reverse((at, _))) = self.heap.peek() {
             wake = wake.min(*at);
         }
-        if self.tasks.len() < self.concurrency {
+        if self.tasks.len() < self.pace.concurrency {
             for lane in self.lanes.iter().filter(|l| !l.ready.is_empty()) {
                 let first = lane.ready.front().and_then(|c| self.prober.roster().credentials().get(*c));
                 let limited = first.and_then(|w| self.prober.limiter(w.config.app)).map_or(Duration::ZERO, |l| l.wait());
@@ -297,7 +322,7 @@ impl Engine {
             if let Some(until) = self.obey_limits(credential, &outcome) {
                 at = at.max(until);
             }
-            if !self.queued.contains(&credential) {
+            if self.pace.plans(applied.next) && !self.queued.contains(&credential) {
                 self.plan(credential, at);
             }
             if applied.suspicious {

@@ -7,7 +7,7 @@
 //! 3. [`http`] carries questions and answers. The network, pure code, reads each answer, and
 //!    [`network::conclude`] makes of all of them a finding for each account.
 //! 4. [`rules`] decide whether the finding counts; [`store`] keeps what is known, and hands out snapshots.
-//! 5. [`exposition`] turns a snapshot and the time into text; [`server`] sends it.
+//! 5. [`exposition`] turns a snapshot and the time into text, [`discovery`] into targets; [`server`] sends it.
 //!
 //! [`classify`] reads a single answer as a probe would, [`check`] and [`schedule`] probe everything [`once`],
 //! and [`demo`] runs it all against the [`simulator`], which plays [`fixtures`]. [`alerting`] writes what Prometheus and
@@ -20,6 +20,7 @@ pub mod cli;
 pub mod column;
 pub mod config;
 pub mod demo;
+pub mod discovery;
 pub mod engine;
 pub mod exposition;
 pub mod fixtures;
@@ -39,6 +40,7 @@ pub mod schedule;
 pub mod secret;
 pub mod serve;
 pub mod server;
+pub mod shard;
 pub mod simulator;
 pub mod snapshot;
 pub mod store;

@@ -11,12 +11,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::config::{self, Config};
-use crate::engine::{Engine, Wish};
+use crate::engine::{Engine, Pace, Wish};
 use crate::http::Client;
 use crate::metrics::Metrics;
 use crate::probe::Prober;
-use crate::roster::{Roster, stable_hash};
+use crate::roster::Roster;
 use crate::server::{self, Context, Door, ReloadWish};
+use crate::shard::Shard;
 use crate::snapshot;
 use crate::store::{Snapshot, Store};
 use crate::watch::{ConfigWatch, TokenWatch};
@@ -30,10 +31,10 @@ pub struct Settings {
     pub watch: Option<Duration>,
     /// The folder in which state survives a restart, if any.
     pub storage: Option<PathBuf>,
-    /// Which share of the credentials is probed here, from 0…
-    pub shard: u32,
-    /// …of so many.
-    pub total_shards: u32,
+    /// Which share of the credentials is probed here.
+    pub shard: Shard,
+    /// Whether only what requests ask for is probed.
+    pub on_demand: bool,
     /// Whether to log what deserves a look in the configuration.
     pub show_warnings: bool,
     /// The HTTP side.
@@ -68,7 +69,7 @@ impl Daemon {
     pub fn new(settings: Settings) -> anyhow::Result<Self> {
         let config = load(&settings).map_err(anyhow::Error::msg)?;
         let metrics = Metrics::new()?;
-        metrics.sharded(settings.shard, settings.total_shards);
+        metrics.sharded(settings.shard);
         metrics.reloaded(true);
         let store = Arc::new(Store::default());
         let (wish, reloads) = mpsc::channel(4);
@@ -89,12 +90,12 @@ impl Daemon {
         let Self { settings, context, store, metrics, mut reloads, config } = self;
         let mut files = ConfigWatch::new(&settings.config_files, &config);
         let client = client_for(&config)?;
-        let roster = watched(config, &settings);
+        let roster = watched(config, settings.shard);
         store.replace_roster(roster.0.clone());
         if let Some(folder) = &settings.storage {
             snapshot::restore(folder, &store);
         }
-        let mut running = start(roster, client, &store, &metrics);
+        let mut running = start(roster, client, &settings, &store, &metrics);
         let keeper = settings.storage.clone().map(|folder| tokio::spawn(keep(folder, store.clone(), stop.clone())));
         context.set_wishes(running.wishes.clone());
         let mut servers = JoinSet::new();
@@ -130,7 +131,7 @@ impl Daemon {
                     files = ConfigWatch::new(&settings.config_files, &config);
                     // Probes under way are dropped and made again: they change nothing.
                     end(running).await;
-                    running = start(watched(config, &settings), client, &store, &metrics);
+                    running = start(watched(config, settings.shard), client, &settings, &store, &metrics);
                     context.set_wishes(running.wishes.clone());
                     tracing::info!("configuration reloaded");
                     Ok(())
@@ -211,16 +212,26 @@ fn client_for(config: &Config) -> anyhow::Result<Client> {
 }
 
 /// Who is probed here, and how many at once.
-fn watched(config: Config, settings: &Settings) -> (Arc<Roster>, usize) {
+fn watched(mut config: Config, shard: Shard) -> (Arc<Roster>, usize) {
+    // An app's limit holds for all shards together: each takes its share of it.
+    for limit in config.apps.iter_mut().filter_map(|app| app.rate_limit.as_mut()) {
+        limit.per = limit.per.saturating_mul(shard.total());
+    }
     let concurrency = config.global.probe_concurrency;
-    let (shard, total) = (u64::from(settings.shard), u64::from(settings.total_shards.max(1)));
-    (Arc::new(Roster::new(config, |credential| stable_hash(credential) % total == shard)), concurrency)
+    (Arc::new(Roster::new(config, |credential| shard.holds(credential))), concurrency)
 }
 
-fn start((roster, concurrency): (Arc<Roster>, usize), client: Client, store: &Arc<Store>, metrics: &Metrics) -> Running {
+fn start(
+    (roster, concurrency): (Arc<Roster>, usize),
+    client: Client,
+    settings: &Settings,
+    store: &Arc<Store>,
+    metrics: &Metrics,
+) -> Running {
     tracing::info!(accounts = roster.len(), credentials = roster.credentials().len(), "configuration in force");
     let changed = store.replace_roster(roster.clone());
-    let engine = Engine::new(Arc::new(Prober::new(client, roster)), store.clone(), metrics.clone(), concurrency, &changed);
+    let pace = Pace { concurrency, on_demand: settings.on_demand };
+    let engine = Engine::new(Arc::new(Prober::new(client, roster)), store.clone(), metrics.clone(), pace, &changed);
     let (stop, stopped) = watch::channel(false);
     let (wishes, wished) = mpsc::channel(1024);
     Running { stop, task: tokio::spawn(engine.run(wished, stopped)), wishes }
