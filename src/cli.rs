@@ -143,8 +143,9 @@ impl Serve {
                     return Err("--shard auto: neither POD_NAME nor HOSTNAME is set".to_owned());
                 };
                 let ordinal = ordinal_of(&pod).map_err(|problem| format!("--shard auto: {name} {problem}"))?;
-                Shard::new(ordinal, total)
-                    .ok_or_else(|| format!("--shard auto: {name} {pod:?} makes it shard {ordinal}, which must be less than --total-shards {total}"))
+                Shard::new(ordinal, total).ok_or_else(|| {
+                    format!("--shard auto: {name} {pod:?} makes it shard {ordinal}, which must be less than --total-shards {total}")
+                })
             }
         }
     }

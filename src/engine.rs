@@ -244,11 +244,10 @@ impl Engine {
         lane.paused = None;
         let Some(&first) = lane.ready.front() else { return false };
         let Some(watched) = self.prober.roster().credentials().get(first) else { return false };
-        let (network, app) = (watched.config.network, watched.config.app);
-        if self.prober.limiter(app).is_some_and(|l| !l.wait().is_zero()) {
+        if self.prober.limiter(watched.config.app).is_some_and(|l| !l.wait().is_zero()) {
             return false;
         }
-        let together = network.network().batch().map_or(1, |batch| batch.max);
+        let together = self.prober.together(&watched.config);
         // A credential that is being probed right now waits: its result is on the way.
         let mut credentials = Vec::new();
         let mut later = VecDeque::new();

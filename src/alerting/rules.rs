@@ -321,7 +321,7 @@ fn states() -> Vec<Alert<'static>> {
          * on (account, network) group_left (reason) (\n  1 + {invalid}\n  \
          and on (account, network) (time() - connection:state_change_timestamp_seconds < {WIDEST})\n  \
          unless on (account, network) (\n    connection:verdict{{reason=\"token_expired\"}} == 0\n    \
-         and on (account, network) (\n      connection:state_change_timestamp_seconds - connection:expiry_timestamp_seconds > -300 < {DAY}\n    )\n  )\n)"
+         and on (account, network) (\n      connection:state_change_timestamp_seconds - on (account, network) connection:expiry_timestamp_seconds > -300 < {DAY}\n    )\n  )\n)"
     );
     let gone: Vec<String> = Capability::ALL
         .iter()

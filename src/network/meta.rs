@@ -15,7 +15,8 @@ use serde_json::Value;
 
 use super::parse;
 use super::{
-    Answer, App, Auth, Body, Budget, Call, Facts, Grant, Listed, Method, Param, RateLimit, Reading, Refusal, Reset, Says, Scopes, Seen,
+    Answer, App, Auth, Batch, Body, Budget, Call, Facts, Grant, Listed, Method, Param, RateLimit, Reading, Refusal, Reset, Says, Scopes,
+    Seen,
 };
 use crate::reason::{Cause, Reason};
 use crate::secret::Secret;
@@ -670,11 +671,11 @@ fn number(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| value.as_str()?.trim().parse().ok()).filter(|n: &f64| n.is_finite())
 }
 
-/// How many questions Meta takes in one call.
-pub(super) const BATCH_MAX: usize = 50;
+/// How Meta takes many questions in one call.
+pub(super) static BATCH: Batch = Batch { max: 50, pack, unpack };
 
 /// Makes one call of many. Each item carries its own token; the app's token, or the first item's, stands for the rest.
-pub(super) fn pack(app: &App, calls: &[Call]) -> Call {
+fn pack(app: &App, calls: &[Call]) -> Call {
     let text = |text: &str| Secret::new(text);
     let mut parts = vec![text("[")];
     for (i, call) in calls.iter().enumerate() {
@@ -716,7 +717,7 @@ fn bearer(call: &Call) -> Option<&Secret> {
 }
 
 /// Makes many answers of one. An item that Meta had no time for is null.
-pub(super) fn unpack(answer: &Answer, count: usize) -> Option<Vec<Option<Answer>>> {
+fn unpack(answer: &Answer, count: usize) -> Option<Vec<Option<Answer>>> {
     let items = answer.json.as_array()?;
     Some((0..count).map(|i| items.get(i).and_then(batch_item)).collect())
 }

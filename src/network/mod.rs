@@ -86,7 +86,7 @@ pub trait Network: Sync {
     }
 
     /// How several questions travel in one call, where the network offers that.
-    fn batch(&self) -> Option<&'static Batch> {
+    fn batch(&self, _style: Style<'_>) -> Option<&'static Batch> {
         None
     }
 }
