@@ -37,6 +37,10 @@ struct Lane {
     paused: Option<Instant>,
     /// How often in a row it was paused without the network saying for how long.
     patience: u32,
+    /// So many can share a call…
+    together: usize,
+    /// …and are waited for until then.
+    gather: Option<Instant>,
 }
 
 /// How much is probed.
@@ -69,6 +73,8 @@ pub struct Engine {
 
 /// The first probes of many credentials are spread so that about so many start in a second.
 const FIRST_ROUND_PER_SECOND: f64 = 20.0;
+/// Where questions share calls, whoever is due waits so long for company.
+const GATHER: Duration = Duration::from_secs(1);
 /// After trouble the next try comes after this, then twice that, up to the usual interval.
 const FIRST_RETRY: Duration = Duration::from_secs(60);
 /// Dead tokens are probed ever more rarely, down to once in this time (or the interval, if longer).
@@ -100,8 +106,14 @@ impl Engine {
                 *places.entry((c.config.app, c.config.network)).or_insert(next)
             })
             .collect();
+        let mut lanes: Vec<Lane> = (0..places.len()).map(|_| Lane::default()).collect();
+        for (watched, lane) in roster.credentials().iter().zip(&lane_of) {
+            if let Some(lane) = lanes.get_mut(*lane).filter(|lane| lane.together == 0) {
+                lane.together = prober.together(&watched.config);
+            }
+        }
         let mut engine = Self {
-            lanes: (0..places.len()).map(|_| Lane::default()).collect(),
+            lanes,
             due: vec![None; lane_of.len()],
             lane_of,
             prober,
@@ -205,7 +217,15 @@ impl Engine {
         if self.queued.insert(credential) {
             let lane = self.lane_of.get(credential).copied().unwrap_or(0);
             if let Some(lane) = self.lanes.get_mut(lane) {
-                if first { lane.ready.push_front(credential) } else { lane.ready.push_back(credential) }
+                if first {
+                    lane.gather = None;
+                    lane.ready.push_front(credential);
+                } else {
+                    if lane.ready.is_empty() && lane.together > 1 {
+                        lane.gather = Some(Instant::now() + GATHER);
+                    }
+                    lane.ready.push_back(credential);
+                }
             }
         }
     }
@@ -243,11 +263,14 @@ impl Engine {
         }
         lane.paused = None;
         let Some(&first) = lane.ready.front() else { return false };
+        if lane.ready.len() < lane.together && lane.gather.is_some_and(|until| until > now) {
+            return false;
+        }
+        lane.gather = None;
         let Some(watched) = self.prober.roster().credentials().get(first) else { return false };
         if self.prober.limiter(watched.config.app).is_some_and(|l| !l.wait().is_zero()) {
             return false;
         }
-        let together = self.prober.together(&watched.config);
         // A credential that is being probed right now waits: its result is on the way.
         let mut credentials = Vec::new();
         let mut later = VecDeque::new();
@@ -257,7 +280,7 @@ impl Engine {
             } else {
                 credentials.push(credential);
                 self.queued.remove(&credential);
-                if credentials.len() == together {
+                if credentials.len() == lane.together {
                     break;
                 }
             }
@@ -289,7 +312,7 @@ impl Engine {
             for lane in self.lanes.iter().filter(|l| !l.ready.is_empty()) {
                 let first = lane.ready.front().and_then(|c| self.prober.roster().credentials().get(*c));
                 let limited = first.and_then(|w| self.prober.limiter(w.config.app)).map_or(Duration::ZERO, |l| l.wait());
-                if let Some(until) = lane.paused {
+                if let Some(until) = lane.paused.max(lane.gather) {
                     wake = wake.min(until);
                 } else if !limited.is_zero() {
                     wake = wake.min(now + limited);

@@ -86,8 +86,8 @@ async fn probe_all(prober: &Prober, concurrency: usize) -> Vec<(usize, Outcome)>
     }
     // The apps take turns, so that one with a tight rate limit is begun early and holds up nobody.
     let mut queues: Vec<Vec<Vec<usize>>> = groups
-        .into_iter()
-        .map(|(_, group)| {
+        .into_values()
+        .map(|group| {
             let first = group.first().and_then(|c| roster.credentials().get(*c));
             let together = first.map_or(1, |watched| prober.together(&watched.config));
             group.chunks(together).rev().map(<[usize]>::to_vec).collect()

@@ -174,7 +174,7 @@ impl Prober {
                 answers.push(self.client.send(first, base_url).await);
                 continue;
             };
-            let calls: Vec<Call> = chunk.iter().map(|(_, call)| call.clone()).collect();
+            let calls: Vec<&Call> = chunk.iter().map(|(_, call)| call).collect();
             match self.client.send(&(batch.pack)(app, &calls), base_url).await {
                 Err(cause) => answers.extend(chunk.iter().map(|_| Err(cause))),
                 Ok(answer) => {

@@ -3,6 +3,7 @@
 //! Sources are read anew on every probe, so that whatever refreshes tokens need not tell this program.
 //! What they hold is never quoted: an [`Unreadable`] says what was wrong, not with what.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -137,14 +138,21 @@ enum Content {
     Text(String, Option<Timestamp>),
 }
 
+/// Reads a file on a thread that may wait: the disk may be slow. One hand-over for all of it, as each costs more than the reading.
 async fn read_file(path: &Path) -> Result<(String, Option<Timestamp>), Unreadable> {
+    let path = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || read_file_now(&path)).await;
+    read.unwrap_or(Err(Unreadable::Io(std::io::ErrorKind::Other)))
+}
+
+fn read_file_now(path: &Path) -> Result<(String, Option<Timestamp>), Unreadable> {
     let trouble = |e: std::io::Error| match e.kind() {
         std::io::ErrorKind::NotFound => Unreadable::Missing,
         std::io::ErrorKind::PermissionDenied => Unreadable::Denied,
         kind => Unreadable::Io(kind),
     };
     // A pipe would be waited for without end: looked at before it is opened.
-    let metadata = tokio::fs::metadata(path).await.map_err(trouble)?;
+    let metadata = std::fs::metadata(path).map_err(trouble)?;
     if !metadata.is_file() {
         return Err(Unreadable::NotAFile);
     }
@@ -154,8 +162,11 @@ async fn read_file(path: &Path) -> Result<(String, Option<Timestamp>), Unreadabl
         .and_then(|t| t.duration_since(UNIX_EPOCH).ok())
         .and_then(|d| i64::try_from(d.as_secs()).ok())
         .and_then(Timestamp::from_unix);
-    let file = tokio::fs::File::open(path).await.map_err(trouble)?;
-    let bytes = bounded(file).await.map_err(trouble)??;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes)).map_err(trouble)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(Unreadable::TooLong);
+    }
     Ok((String::from_utf8(bytes).map_err(|_| Unreadable::NotText)?, written))
 }
 

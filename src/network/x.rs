@@ -172,16 +172,16 @@ impl Network for X {
     }
 
     fn limits(&self, answer: &Answer) -> Vec<RateLimit> {
-        let number = |name: String| answer.header(&name).and_then(|v| v.trim().parse::<f64>().ok());
+        let number = |name: &str| answer.header(name).and_then(|v| v.trim().parse::<f64>().ok());
         let buckets = [
-            ("15min", "x-rate-limit", Budget::Grant),
-            ("app-24hour", "x-app-limit-24hour", Budget::App),
-            ("user-24hour", "x-user-limit-24hour", Budget::Grant),
+            ("15min", ["x-rate-limit-limit", "x-rate-limit-remaining", "x-rate-limit-reset"], Budget::Grant),
+            ("app-24hour", ["x-app-limit-24hour-limit", "x-app-limit-24hour-remaining", "x-app-limit-24hour-reset"], Budget::App),
+            ("user-24hour", ["x-user-limit-24hour-limit", "x-user-limit-24hour-remaining", "x-user-limit-24hour-reset"], Budget::Grant),
         ];
-        let limit = |(bucket, prefix, budget): (&'static str, &str, Budget)| {
-            let limit = number(format!("{prefix}-limit")).filter(|l| *l > 0.0);
-            let used = limit.zip(number(format!("{prefix}-remaining"))).map(|(limit, left)| 1.0 - left / limit);
-            let reset: Option<Reset> = answer.header(&format!("{prefix}-reset")).and_then(parse::reset);
+        let limit = |(bucket, [limit, remaining, reset], budget): (&'static str, [&str; 3], Budget)| {
+            let limit = number(limit).filter(|l| *l > 0.0);
+            let used = limit.zip(number(remaining)).map(|(limit, left)| 1.0 - left / limit);
+            let reset: Option<Reset> = answer.header(reset).and_then(parse::reset);
             (used.is_some() || reset.is_some()).then_some(RateLimit { bucket, budget, used, reset })
         };
         buckets.into_iter().filter_map(limit).collect()

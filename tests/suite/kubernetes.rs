@@ -211,10 +211,7 @@ fn the_resources_are_valid_by_the_published_schemas() {
 /// kubectl is not in Debian's repositories in a version that knows today's kustomizations; where it is there, it is used.
 #[test]
 fn kustomize_renders_the_example() {
-    let Ok(output) = Command::new("kubectl").arg("kustomize").arg(folder("example")).output() else {
-        println!("skipped: no kubectl");
-        return;
-    };
+    let Ok(output) = Command::new("kubectl").arg("kustomize").arg(folder("example")).output() else { return };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("rendered.yaml");
