@@ -144,24 +144,24 @@ def wrk(server, port, seconds):
 
 
 @contextlib.contextmanager
-def exporter(binary, server, folder, config):
+def exporter(binary, server, folder, config, *flags):
     (folder / "config.yaml").write_text(config)
     port = free_port()
-    command = (binary, "--config.file", str(folder / "config.yaml"), "--storage.path=none", "--config.auto-reload=false",
-               f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn")
+    command = (binary, "--config.file", str(folder / "config.yaml"), "--config.auto-reload=false",
+               f"--web.listen-address=127.0.0.1:{port}", "--log.level=error", *(flags or ("--storage.path=none",)))
     environment = {**os.environ, "SSL_CERT_FILE": server.authority}
     with started(*on(1, *command), log=folder / "exporter.log", env=environment) as process:
         until("the exporter is ready", lambda: get(f"http://127.0.0.1:{port}/-/ready"))
         yield process, f"http://127.0.0.1:{port}"
 
 
-def logins(server, port, count, secrets=None):
-    """So many logins at X, each with a token of its own, probed every second: as fast as it goes."""
-    lines = [f"global: {{probe_interval: 1s, probe_concurrency: {IN_FLIGHT}}}",
+def logins(port, count, secrets=None, interval="1s"):
+    """So many logins at X, each with a token of its own; probed every second, which is as fast as it goes."""
+    lines = [f"global: {{probe_interval: {interval}, probe_concurrency: {IN_FLIGHT}}}",
              f"apps: [{{id: app, network: x, client_id: key, client_secret: sim-s, base_url: 'https://localhost:{port}'}}]", "accounts:"]
     for i in range(count):
         token = f"sim-token-{i:08d}-" + "x" * 70
-        if secrets is not None:
+        if secrets is not None and not (secrets / f"{i}").exists():
             (secrets / f"{i}").write_text(token)
         source = f"token: {token}" if secrets is None else f"token_file: {secrets}/{i}"
         lines.append(f"  - {{id: account-{i}, network: x, external_id: '1000001', {source}}}")
@@ -225,10 +225,10 @@ def main():
             for _ in range(options.rounds):
                 rounds = [
                     ("wrk, HTTP/1.1", lambda: wrk(server, server.h1, seconds)),
-                    ("exporter, HTTP/1.1", lambda: ours(options.binary, server, folder, logins(server, server.h1, count), count, seconds, "HTTP/1.1")),
-                    ("exporter, HTTP/2", lambda: ours(options.binary, server, folder, logins(server, server.h2, count), count, seconds, "HTTP/2")),
+                    ("exporter, HTTP/1.1", lambda: ours(options.binary, server, folder, logins(server.h1, count), count, seconds, "HTTP/1.1")),
+                    ("exporter, HTTP/2", lambda: ours(options.binary, server, folder, logins(server.h2, count), count, seconds, "HTTP/2")),
                     ("exporter, HTTP/2, token files",
-                     lambda: ours(options.binary, server, folder, logins(server, server.h2, count, secrets), count, seconds, "token files")),
+                     lambda: ours(options.binary, server, folder, logins(server.h2, count, secrets), count, seconds, "token files")),
                     ("exporter, batches of 50",
                      lambda: ours(options.binary, server, folder, tokens(server.h2, count), count, seconds, "batches",
                                   sign="\ntoken_issued_timestamp_seconds{")),

@@ -15,6 +15,9 @@ use crate::network::NetworkId;
 use crate::roster::{AccountView, Roster};
 use crate::shard::Shard;
 
+/// A group has no more accounts than this; a login with more makes several.
+const LARGEST: usize = 500;
+
 /// Which accounts are wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
@@ -120,7 +123,7 @@ impl Targets {
             if self.filter.wants(account) {
                 match &mut group {
                     None => group = Some((account, vec![account.id()])),
-                    Some((first, targets)) if alike(*first, account) => targets.push(account.id()),
+                    Some((first, targets)) if targets.len() < LARGEST && alike(*first, account) => targets.push(account.id()),
                     Some(_) => break,
                 }
             }
