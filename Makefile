@@ -1,5 +1,5 @@
 # The same commands that CI and the README use.
-.PHONY: run test lint deny fmt golden bench picture
+.PHONY: run test lint deny fmt golden bench bench-probing soak picture
 
 run: ## The demo, with nothing set up
 	cargo run --release -- demo
@@ -19,6 +19,14 @@ fmt:
 
 bench: ## What a scrape and a page cost, as ratios within one run
 	cargo bench --bench exposition --bench page
+
+bench-probing: ## What a probe costs, beside wrk and blackbox_exporter (Debian: nginx-light wrk prometheus-blackbox-exporter)
+	cargo build --release
+	python3 benches/probing.py
+
+soak: ## Ten minutes at 100,000 accounts: does memory stay flat?
+	cargo build --release
+	python3 benches/soak.py
 
 golden: ## Accept what people read as it is now; look at the difference before committing it
 	UPDATE_GOLDEN=1 cargo test

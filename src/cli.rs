@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::FixedOffset;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::shard::{Shard, ordinal_of};
 use crate::time::{parse_duration, parse_offset};
 
 /// Tells which social-media connection is about to expire or has broken, why, and what to do.
@@ -104,15 +105,52 @@ pub struct Serve {
     /// Folder in which verdicts and clocks survive a restart; none to do without
     #[arg(long = "storage.path", value_name = "FOLDER", default_value = "data/", value_parser = storage_path)]
     pub storage_path: Storage,
-    /// Which share of the credentials to probe, from 0
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub shard: u32,
+    /// Which share of the credentials to probe, from 0; auto takes the number at the end of POD_NAME, or else of HOSTNAME
+    #[arg(long, value_name = "N", default_value = "0", value_parser = ordinal)]
+    pub shard: Ordinal,
     /// How many shards there are
     #[arg(long = "total-shards", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub total_shards: u32,
+    /// Probe only what /probe is asked for, and nothing on a schedule
+    #[arg(long = "probe.on-demand")]
+    pub on_demand: bool,
     /// What is logged.
     #[command(flatten)]
     pub log: Log,
+}
+
+/// The number of a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ordinal {
+    /// This one.
+    Given(u32),
+    /// The one at the end of the pod's name.
+    OfPod,
+}
+
+impl Serve {
+    /// The share of the credentials to probe. `variable` reads the environment.
+    ///
+    /// # Errors
+    /// When there is no such share, or the environment does not tell which.
+    pub fn share(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Shard, String> {
+        let total = self.total_shards;
+        match self.shard {
+            Ordinal::Given(ordinal) => {
+                Shard::new(ordinal, total).ok_or_else(|| format!("--shard {ordinal} must be less than --total-shards {total}"))
+            }
+            Ordinal::OfPod => {
+                let set = |name| variable(name).filter(|value| !value.is_empty()).map(|value| (name, value));
+                let Some((name, pod)) = set("POD_NAME").or_else(|| set("HOSTNAME")) else {
+                    return Err("--shard auto: neither POD_NAME nor HOSTNAME is set".to_owned());
+                };
+                let ordinal = ordinal_of(&pod).map_err(|problem| format!("--shard auto: {name} {problem}"))?;
+                Shard::new(ordinal, total).ok_or_else(|| {
+                    format!("--shard auto: {name} {pod:?} makes it shard {ordinal}, which must be less than --total-shards {total}")
+                })
+            }
+        }
+    }
 }
 
 /// Which configuration.
@@ -305,6 +343,13 @@ pub struct Healthcheck {
 fn duration(text: &str) -> Result<Duration, String> {
     let duration = parse_duration(text).ok_or("not a duration such as 30s, 5m or 1h")?;
     if duration.is_zero() { Err("must be more than zero".to_owned()) } else { Ok(duration) }
+}
+
+fn ordinal(text: &str) -> Result<Ordinal, String> {
+    match text {
+        "auto" => Ok(Ordinal::OfPod),
+        number => number.parse().map(Ordinal::Given).map_err(|_| "must be a number from 0, or auto".to_owned()),
+    }
 }
 
 fn utc_offset(text: &str) -> Result<FixedOffset, String> {

@@ -40,6 +40,10 @@ struct Lane {
     paused: Option<Instant>,
     /// It was limited: one probe at a time, until one shows that this is over.
     limited: bool,
+    /// So many can share a call…
+    together: usize,
+    /// …and are waited for until then.
+    gather: Option<Instant>,
 }
 
 /// A probe under way.
@@ -49,12 +53,21 @@ struct Flight {
     credentials: Vec<usize>,
 }
 
+/// How much is probed.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// So many probes at once.
+    pub concurrency: usize,
+    /// Only what is wished for is probed, and what such a probe left open.
+    pub on_demand: bool,
+}
+
 /// Probes everything in a roster until it is told to stop.
 pub struct Engine {
     prober: Arc<Prober>,
     store: Arc<Store>,
     metrics: Metrics,
-    concurrency: usize,
+    pace: Pace,
     /// Due times, as a heap of the earliest; an entry counts if it is the credential's latest.
     heap: BinaryHeap<Reverse<(Instant, usize)>>,
     due: Vec<Option<Instant>>,
@@ -72,6 +85,8 @@ pub struct Engine {
 
 /// Credentials that were never probed, or are overdue after a stop, are spread so that about so many start in a second.
 const CATCH_UP_PER_SECOND: f64 = 20.0;
+/// Where questions share calls, whoever is due waits so long for company.
+const GATHER: Duration = Duration::from_secs(1);
 /// After trouble the next try comes after this, then twice that, up to the usual interval.
 const FIRST_RETRY: Duration = Duration::from_secs(60);
 /// Dead tokens are probed ever more rarely, down to once in this time (or the interval, if longer).
@@ -79,10 +94,18 @@ const RAREST: Duration = Duration::from_secs(86_400);
 /// How many other credentials of an app are asked when a good one turns bad.
 const WITNESSES: usize = 4;
 
+impl Pace {
+    /// Whether such a next probe is made without being wished for. What a probe left open – a refusal to be confirmed, trouble
+    /// on the way – is always followed up.
+    fn plans(self, next: Next) -> bool {
+        !self.on_demand || matches!(next, Next::Confirm | Next::Failed(_))
+    }
+}
+
 impl Engine {
     /// An engine for the prober's roster; what the store knows decides who is due when. Those whose token `changed` are
     /// due at once.
-    pub fn new(prober: Arc<Prober>, store: Arc<Store>, metrics: Metrics, concurrency: usize, changed: &[usize]) -> Self {
+    pub fn new(prober: Arc<Prober>, store: Arc<Store>, metrics: Metrics, pace: Pace, changed: &[usize]) -> Self {
         let roster = prober.roster().clone();
         let mut places: HashMap<(Option<usize>, NetworkId, Option<&url::Url>), usize> = HashMap::new();
         let lane_of: Vec<usize> = roster
@@ -93,7 +116,12 @@ impl Engine {
                 *places.entry((c.config.app, c.config.network, c.config.base_url.as_ref())).or_insert(next)
             })
             .collect();
-        let lanes = (0..places.len()).map(|_| Lane::default()).collect();
+        let mut lanes: Vec<Lane> = (0..places.len()).map(|_| Lane::default()).collect();
+        for (watched, lane) in roster.credentials().iter().zip(&lane_of) {
+            if let Some(lane) = lanes.get_mut(*lane).filter(|lane| lane.together == 0) {
+                lane.together = prober.together(&watched.config);
+            }
+        }
         let mut engine = Self {
             lanes,
             due: vec![None; lane_of.len()],
@@ -101,7 +129,7 @@ impl Engine {
             prober,
             store,
             metrics,
-            concurrency,
+            pace,
             heap: BinaryHeap::new(),
             turn: 0,
             queued: HashSet::new(),
@@ -126,14 +154,20 @@ impl Engine {
         for (index, watched) in roster.credentials().iter().enumerate() {
             let state = snapshot.credentials.get(index);
             let Some((state, last)) = state.and_then(|s| s.last_probe.map(|last| (s, last))) else {
-                late.push((true, None, index));
+                if !self.pace.on_demand {
+                    late.push((true, None, index));
+                }
                 continue;
             };
             let pending = watched.accounts.clone().any(|a| snapshot.accounts.get(a).is_some_and(|a| a.pending.is_some()));
             // The same as when that probe ended, so that neither a reload nor a restart moves it. A probe that lies ahead was
             // made by a clock that has been set back since.
             let last = last.min(now);
-            let wait = delay_after(next_of(state, pending), watched, state.clocks, last);
+            let next = next_of(state, pending);
+            if !self.pace.plans(next) {
+                continue;
+            }
+            let wait = delay_after(next, watched, state.clocks, last);
             let since = u64::try_from(now.since(last)).unwrap_or(0);
             let at = instant + wait.saturating_sub(Duration::from_secs(since));
             match until(state.paused, now, instant) {
@@ -215,8 +249,12 @@ impl Engine {
         let news = self.queued.insert(credential);
         if first {
             // Where it stood before, it is passed over.
+            lane.gather = None;
             lane.ready.push_front(credential);
         } else if news {
+            if lane.ready.is_empty() && lane.together > 1 {
+                lane.gather = Some(Instant::now() + GATHER);
+            }
             lane.ready.push_back(credential);
         }
     }
@@ -225,6 +263,10 @@ impl Engine {
         let credential = match wish {
             Wish::Probe(credential, reply) => {
                 self.waiting.entry(credential).or_default().push(reply);
+                if self.busy.contains(&credential) {
+                    // The probe under way is for all who wait.
+                    return;
+                }
                 credential
             }
             Wish::Changed(credential) => credential,
@@ -237,7 +279,7 @@ impl Engine {
         let now = Instant::now();
         let lanes = self.lanes.len();
         let mut passed = vec![false; lanes];
-        while self.tasks.len() < self.concurrency {
+        while self.tasks.len() < self.pace.concurrency {
             // Whoever has the fewest under way is next, so that a network that keeps its callers waiting does not take all places.
             let inviting = |lane: &usize| !passed[*lane] && self.lanes.get(*lane).is_some_and(|l| !l.ready.is_empty());
             let in_turn = (0..lanes).map(|place| (self.turn + place) % lanes).filter(inviting);
@@ -253,16 +295,18 @@ impl Engine {
             return false;
         }
         lane.paused = None;
+        let Some(&first) = lane.ready.front() else { return false };
+        if lane.ready.len() < lane.together && lane.gather.is_some_and(|until| until > now) {
+            return false;
+        }
+        lane.gather = None;
         if lane.limited && lane.flying > 0 {
             return false;
         }
-        let Some(&first) = lane.ready.front() else { return false };
         let Some(watched) = self.prober.roster().credentials().get(first) else { return false };
-        let (network, app) = (watched.config.network, watched.config.app);
-        if self.prober.limiter(app).is_some_and(|l| !l.wait().is_zero()) {
+        if self.prober.limiter(watched.config.app).is_some_and(|l| !l.wait().is_zero()) {
             return false;
         }
-        let together = network.network().batch().map_or(1, |batch| batch.max);
         // A credential that is being probed right now waits: its result is on the way.
         let mut credentials = Vec::new();
         let mut later = VecDeque::new();
@@ -276,7 +320,7 @@ impl Engine {
             } else {
                 credentials.push(credential);
                 self.queued.remove(&credential);
-                if alone || credentials.len() == together {
+                if alone || credentials.len() == lane.together {
                     break;
                 }
             }
@@ -317,11 +361,11 @@ impl Engine {
         if let Some(Reverse((at, _))) = self.heap.peek() {
             wake = wake.min(*at);
         }
-        if self.tasks.len() < self.concurrency {
+        if self.tasks.len() < self.pace.concurrency {
             for lane in self.lanes.iter().filter(|l| !l.ready.is_empty()) {
                 let first = lane.ready.front().and_then(|c| self.prober.roster().credentials().get(*c));
                 let limited = first.and_then(|w| self.prober.limiter(w.config.app)).map_or(Duration::ZERO, |l| l.wait());
-                if let Some(until) = lane.paused {
+                if let Some(until) = lane.paused.max(lane.gather) {
                     wake = wake.min(until);
                 } else if !limited.is_zero() {
                     wake = wake.min(now + limited);
@@ -350,7 +394,7 @@ impl Engine {
             }
             let at = Instant::now() + delay_after(applied.next, watched, applied.clocks, outcome.at);
             let at = at.max(self.obey_limits(credential, &applied).unwrap_or(at));
-            if !self.queued.contains(&credential) {
+            if self.pace.plans(applied.next) && !self.queued.contains(&credential) {
                 self.plan(credential, at);
             }
             if applied.suspicious {
@@ -562,7 +606,7 @@ mod tests {
         let roster = Arc::new(crate::roster::Roster::new(config, |_| true));
         store.replace_roster(roster.clone());
         let prober = Prober::new(crate::http::Client::new(Duration::from_secs(1), false)?, roster);
-        Ok(Engine::new(Arc::new(prober), store.clone(), Metrics::new()?, concurrency, &[]))
+        Ok(Engine::new(Arc::new(prober), store.clone(), Metrics::new()?, Pace { concurrency, on_demand: false }, &[]))
     }
 
     fn panics(engine: &Engine) -> f64 {
@@ -620,7 +664,7 @@ mod tests {
             if let Some(id) = first {
                 engine.landed(id);
             }
-            engine.concurrency += 1;
+            engine.pace.concurrency += 1;
             engine.dispatch();
             assert_eq!(engine.lanes.iter().map(|l| l.flying).collect::<Vec<_>>(), expected);
         }

@@ -7,8 +7,8 @@
 //! 3. [`http`] carries questions and answers. The network, pure code, reads each answer, and
 //!    [`network::conclude`] makes of all of them a finding for each account.
 //! 4. [`rules`] decide whether the finding counts; [`store`] keeps what is known, and hands out snapshots.
-//! 5. [`exposition`] turns a snapshot and the time into text; [`server`] sends it to whom [`web`] lets in, over a
-//!    [`wire`].
+//! 5. [`exposition`] turns a snapshot and the time into text, [`discovery`] into targets; [`server`] sends it to whom [`web`]
+//!    lets in, over a [`wire`].
 //!
 //! [`classify`] reads a single answer as a probe would, [`check`] and [`schedule`] probe everything [`once`],
 //! and [`demo`] runs it all against the [`simulator`], which plays [`fixtures`]. [`alerting`] writes what Prometheus and
@@ -23,6 +23,7 @@ pub mod column;
 pub mod config;
 pub mod connections;
 pub mod demo;
+pub mod discovery;
 pub mod engine;
 pub mod exposition;
 pub mod fixtures;
@@ -45,6 +46,7 @@ pub mod secret;
 pub mod serve;
 pub mod server;
 pub mod service;
+pub mod shard;
 pub mod simulator;
 pub mod snapshot;
 pub mod store;

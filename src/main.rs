@@ -23,6 +23,7 @@ use token_exporter::once::once;
 use token_exporter::schedule::{self, Span};
 use token_exporter::serve::{Daemon, Settings, signals};
 use token_exporter::server::Door;
+use token_exporter::shard::Shard;
 use token_exporter::simulator::Simulator;
 use token_exporter::time::Timestamp;
 use token_exporter::web::Gate;
@@ -97,7 +98,7 @@ fn run_serve(serve: Serve) -> anyhow::Result<u8> {
     if serve.config_check {
         return check_config(&serve);
     }
-    anyhow::ensure!(serve.shard < serve.total_shards, "--shard {} must be less than --total-shards {}", serve.shard, serve.total_shards);
+    let shard = serve.share(|name| std::env::var(name).ok()).map_err(anyhow::Error::msg)?;
     start_logging(&serve.log);
     block_on(async {
         // First of all: a wish to reload must not end a process that still starts.
@@ -106,8 +107,8 @@ fn run_serve(serve: Serve) -> anyhow::Result<u8> {
             config_files: serve.config.files,
             watch: serve.auto_reload.then_some(serve.auto_reload_interval),
             storage: serve.storage_path.0,
-            shard: serve.shard,
-            total_shards: serve.total_shards,
+            shard,
+            on_demand: serve.on_demand,
             show_warnings: true,
             web: web_settings(&serve.web),
         };
@@ -222,8 +223,8 @@ fn run_demo(options: Demo) -> anyhow::Result<u8> {
             config_files: vec![file.path().to_owned()],
             watch: None,
             storage: None,
-            shard: 0,
-            total_shards: 1,
+            shard: Shard::WHOLE,
+            on_demand: false,
             // Its tokens stand in the configuration, which is nothing to warn of: they are made up.
             show_warnings: false,
             web: web_settings(&options.web),

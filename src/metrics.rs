@@ -6,6 +6,7 @@ use prometheus::{Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, 
 
 use crate::network::NetworkId;
 use crate::reason::Cause;
+use crate::shard::Shard;
 use crate::time::Timestamp;
 
 /// Counters and gauges about the exporter itself.
@@ -112,9 +113,9 @@ impl Metrics {
     }
 
     /// Which share of the credentials is probed here.
-    pub fn sharded(&self, ordinal: u32, total: u32) {
-        self.shard.set(i64::from(ordinal));
-        self.shards.set(i64::from(total));
+    pub fn sharded(&self, shard: Shard) {
+        self.shard.set(i64::from(shard.ordinal()));
+        self.shards.set(i64::from(shard.total()));
     }
 
     /// A counter of each kind for a network, so that the first failure is an increase and not a new series.

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use tokio::task::JoinSet;
 
 use crate::config::Config;
@@ -86,9 +86,10 @@ async fn probe_all(prober: &Prober, concurrency: usize) -> Vec<(usize, Outcome)>
     }
     // The apps take turns, so that one with a tight rate limit is begun early and holds up nobody.
     let mut queues: Vec<Vec<Vec<usize>>> = groups
-        .into_iter()
-        .map(|((network, _), group)| {
-            let together = network.network().batch().map_or(1, |b| b.max);
+        .into_values()
+        .map(|group| {
+            let first = group.first().and_then(|c| roster.credentials().get(*c));
+            let together = first.map_or(1, |watched| prober.together(&watched.config));
             group.chunks(together).rev().map(<[usize]>::to_vec).collect()
         })
         .collect();
@@ -119,6 +120,10 @@ async fn probe_all(prober: &Prober, concurrency: usize) -> Vec<(usize, Outcome)>
 /// On a terminal a bar with the estimated end, elsewhere nothing (indicatif draws to terminals only).
 fn progress(credentials: usize) -> ProgressBar {
     let bar = ProgressBar::new(u64::try_from(credentials).unwrap_or(0));
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} logins probed, {per_sec}, {eta} left");
-    style.map_or(bar.clone(), |style| bar.with_style(style))
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} logins probed, {rate}/s, {eta} left");
+    let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        // It draws to a terminal: there is nobody to tell of trouble with it.
+        let _ = write!(out, "{:.0}", state.per_sec());
+    };
+    style.map_or(bar.clone(), |style| bar.with_style(style.with_key("rate", rate)))
 }

@@ -62,6 +62,12 @@ impl Prober {
         app.and_then(|app| self.limiters.get(app)).and_then(Option::as_ref)
     }
 
+    /// How many credentials of this one's app can be probed together. Whose app is not known might not share one.
+    pub fn together(&self, credential: &config::Credential) -> usize {
+        let batch = credential.network.network().batch(self.roster.style(credential));
+        batch.filter(|_| credential.app.is_some()).map_or(1, |batch| batch.max)
+    }
+
     /// Probes credentials that share one app (or, without an app, one network), by their places in the roster.
     pub async fn probe(&self, credentials: &[usize]) -> Vec<(usize, Outcome)> {
         let mut outcomes = Vec::with_capacity(credentials.len());
@@ -154,7 +160,7 @@ impl Prober {
         asked: &[(usize, Call)],
     ) -> Vec<Result<Answer, Cause>> {
         let mut answers = Vec::with_capacity(asked.len());
-        let batch = network.batch().filter(|_| asked.len() > 1);
+        let batch = network.batch(style).filter(|_| asked.len() > 1);
         for chunk in asked.chunks(batch.map_or(1, |b| b.max)) {
             let Some((place, first)) = chunk.first() else { continue };
             let watched = running.get(*place).map(|r| r.watched);
@@ -168,7 +174,7 @@ impl Prober {
                 answers.push(self.client.send(first, base_url).await);
                 continue;
             };
-            let calls: Vec<Call> = chunk.iter().map(|(_, call)| call.clone()).collect();
+            let calls: Vec<&Call> = chunk.iter().map(|(_, call)| call).collect();
             match self.client.send(&(batch.pack)(app, &calls), base_url).await {
                 Err(cause) => answers.extend(chunk.iter().map(|_| Err(cause))),
                 Ok(answer) => {

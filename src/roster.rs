@@ -27,6 +27,8 @@ pub struct Roster {
     apps: Vec<config::App>,
     credentials: Vec<Watched>,
     rows: Vec<Row>,
+    /// The places of the accounts in the order of their ids.
+    by_id: Vec<u32>,
     /// Id, name, external id, reconnect URL and label block of each account, one after the other.
     texts: String,
     kinds: Interner,
@@ -123,6 +125,9 @@ impl Roster {
             });
         }
         roster.texts.shrink_to_fit();
+        let mut by_id: Vec<u32> = (0..u32::try_from(roster.rows.len()).unwrap_or(u32::MAX)).collect();
+        by_id.sort_unstable_by(|a, b| roster.id(*a).cmp(roster.id(*b)));
+        roster.by_id = by_id;
         for interner in [&mut roster.kinds, &mut roster.labels, &mut roster.notify] {
             interner.places = HashMap::new();
         }
@@ -214,7 +219,12 @@ impl Roster {
 
     /// The place of the account with this id.
     pub fn find(&self, id: &str) -> Option<usize> {
-        self.accounts().position(|a| a.id() == id)
+        let found = self.by_id.binary_search_by(|place| self.id(*place).cmp(id)).ok()?;
+        self.by_id.get(found).map(|place| *place as usize)
+    }
+
+    fn id(&self, place: u32) -> &str {
+        self.account(place as usize).map_or("", |a| a.id())
     }
 
     /// Each set of labels that accounts have of their own, rendered; by [`AccountView::label_set`].

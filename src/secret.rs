@@ -44,8 +44,10 @@ impl Secret {
 
     /// Texts and secrets in a row, as one secret: a request that carries tokens inside its body.
     #[must_use]
-    pub fn concat<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Self {
-        Self::new(parts.into_iter().fold(String::new(), |text, part| text + part.reveal()))
+    pub fn concat<'a>(parts: impl IntoIterator<Item = &'a Self> + Clone) -> Self {
+        // All the room at once: a text that grows leaves copies behind.
+        let room = parts.clone().into_iter().map(|part| part.reveal().len()).sum();
+        Self::new(parts.into_iter().fold(String::with_capacity(room), |text, part| text + part.reveal()))
     }
 
     /// Percent-encoded for use as a parameter inside another text.

@@ -11,14 +11,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::config::{self, Config};
-use crate::engine::{Engine, Wish};
+use crate::engine::{Engine, Pace, Wish};
 use crate::http::Client;
 use crate::keeper::Keeper;
 use crate::metrics::Metrics;
 use crate::probe::Prober;
-use crate::roster::{Roster, stable_hash};
+use crate::roster::Roster;
 use crate::server::{self, Context, Door, ReloadWish};
 use crate::service::{self, Heart, Pulse};
+use crate::shard::Shard;
 use crate::store::Store;
 use crate::watch::{ConfigWatch, TokenWatch};
 use crate::web::Gate;
@@ -32,10 +33,10 @@ pub struct Settings {
     pub watch: Option<Duration>,
     /// The folder in which state survives a restart, if any.
     pub storage: Option<PathBuf>,
-    /// Which share of the credentials is probed here, from 0…
-    pub shard: u32,
-    /// …of so many.
-    pub total_shards: u32,
+    /// Which share of the credentials is probed here.
+    pub shard: Shard,
+    /// Whether only what requests ask for is probed.
+    pub on_demand: bool,
     /// Whether to log what deserves a look in the configuration.
     pub show_warnings: bool,
     /// The HTTP side.
@@ -73,7 +74,7 @@ impl Daemon {
         let mut files = ConfigWatch::new(&settings.config_files);
         let config = load(&settings, &mut files).map_err(anyhow::Error::msg)?;
         let metrics = Metrics::new()?;
-        metrics.sharded(settings.shard, settings.total_shards);
+        metrics.sharded(settings.shard);
         metrics.reloaded(true);
         let store = Arc::new(Store::default());
         let (keeper, view) = Keeper::new(store.clone(), settings.storage.clone(), metrics.clone())?;
@@ -102,7 +103,7 @@ impl Daemon {
         let Self { settings, context, store, mut keeper, metrics, reloads, files, config } = self;
         let context = Arc::new(context);
         let client = client_for(&config)?;
-        let (roster, concurrency) = watched(config, &settings);
+        let (roster, concurrency) = watched(config, settings.shard);
         store.replace_roster(roster.clone());
         keeper.restore();
         let mut heart = Heart::default();
@@ -198,7 +199,7 @@ impl Reloader {
         let read = move || {
             let read = load(&settings, &mut files).and_then(|config| {
                 let client = client_for(&config).map_err(|error| error.to_string())?;
-                Ok((watched(config, &settings), client))
+                Ok((watched(config, settings.shard), client))
             });
             (read, files)
         };
@@ -237,7 +238,8 @@ impl Reloader {
         tracing::info!(accounts = roster.len(), credentials = roster.credentials().len(), "configuration in force");
         let changed = self.store.replace_roster(roster.clone());
         let prober = Arc::new(Prober::new(client, roster));
-        let engine = Engine::new(prober, self.store.clone(), self.metrics.clone(), concurrency, &changed);
+        let pace = Pace { concurrency, on_demand: self.settings.on_demand };
+        let engine = Engine::new(prober, self.store.clone(), self.metrics.clone(), pace, &changed);
         let (stop, stopped) = watch::channel(false);
         let (wishes, wished) = mpsc::channel(1024);
         self.context.set_wishes(wishes.clone());
@@ -283,10 +285,13 @@ fn client_for(config: &Config) -> anyhow::Result<Client> {
 }
 
 /// Who is probed here, and how many at once.
-fn watched(config: Config, settings: &Settings) -> (Arc<Roster>, usize) {
+fn watched(mut config: Config, shard: Shard) -> (Arc<Roster>, usize) {
+    // An app's limit holds for all shards together: each takes its share of it.
+    for limit in config.apps.iter_mut().filter_map(|app| app.rate_limit.as_mut()) {
+        limit.per = limit.per.saturating_mul(shard.total());
+    }
     let concurrency = config.global.probe_concurrency;
-    let (shard, total) = (u64::from(settings.shard), u64::from(settings.total_shards.max(1)));
-    (Arc::new(Roster::new(config, |credential| stable_hash(credential) % total == shard)), concurrency)
+    (Arc::new(Roster::new(config, |credential| shard.holds(credential))), concurrency)
 }
 
 /// Turns the process's signals into a wish to stop and wishes to reload. A second signal to stop ends the process at once.

@@ -20,12 +20,13 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use crate::discovery::{Filter, Targets};
 use crate::engine::Wish;
 use crate::exposition::{Cursor, Extent, Format};
 use crate::metrics::Metrics;
 use crate::service::Pulse;
 use crate::store::View;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, parse_duration};
 use crate::web::{Gate, Refusal, Rules};
 use crate::wire::{self, Limits};
 
@@ -224,12 +225,13 @@ async fn route(context: &Context, door: Door, request: &Request<Incoming>) -> Re
     match path {
         path if door == Door::Health && !matches!(path, "/-/healthy" | "/-/ready") => not_found(),
         "/-/reload" => reload(context, request.method()).await,
-        "/probe" | "/-/healthy" | "/-/ready" if !reading => not_allowed("GET, HEAD"),
+        "/probe" | "/sd" | "/-/healthy" | "/-/ready" if !reading => not_allowed("GET, HEAD"),
         path if (path == context.settings.telemetry_path || Place::at(path).is_some()) && !reading => not_allowed("GET, HEAD"),
         "/-/healthy" => text(StatusCode::OK, "token_exporter is healthy.\n"),
         "/-/ready" if context.ready.load(Ordering::Relaxed) => text(StatusCode::OK, "token_exporter is ready.\n"),
         "/-/ready" => text(StatusCode::SERVICE_UNAVAILABLE, "token_exporter is not ready.\n"),
         "/probe" => probe(context, request).await,
+        "/sd" => targets(context, request),
         path if path == context.settings.telemetry_path => metrics(context, request.headers(), Extent::Everything),
         path => match Place::at(path) {
             Some(place) => look(context, place, request).await,
@@ -239,15 +241,26 @@ async fn route(context: &Context, door: Door, request: &Request<Incoming>) -> Re
 }
 
 fn metrics(context: &Context, headers: &HeaderMap, extent: Extent) -> Response<Body> {
+    let format = negotiate(headers);
+    let parts = || {
+        let mut cursor = Cursor::new(context.store.snapshot(), &context.metrics, Timestamp::now(), format, extent);
+        std::iter::from_fn(move || cursor.next_chunk())
+    };
+    streamed(context, headers, format.content_type(), parts)
+}
+
+/// A response that is written while it is sent, if not too many are.
+fn streamed<I>(context: &Context, headers: &HeaderMap, media: &'static str, parts: impl FnOnce() -> I) -> Response<Body>
+where
+    I: Iterator<Item = Bytes> + Send + 'static,
+{
     let Ok(permit) = context.scrapes.clone().try_acquire_owned() else {
         return text(StatusCode::SERVICE_UNAVAILABLE, "Limit of concurrent requests reached, try again later.\n");
     };
-    let format = negotiate(headers);
-    let mut cursor = Cursor::new(context.store.snapshot(), &context.metrics, Timestamp::now(), format, extent);
     let gzip = accepts_gzip(headers);
-    let mut response = Response::new(Body::stream(Box::new(std::iter::from_fn(move || cursor.next_chunk())), gzip, permit));
+    let mut response = Response::new(Body::stream(Box::new(parts()), gzip, permit));
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(format.content_type()));
+    headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(media));
     headers.insert(VARY, http::HeaderValue::from_static("accept, accept-encoding"));
     if gzip {
         headers.insert(CONTENT_ENCODING, http::HeaderValue::from_static("gzip"));
@@ -255,15 +268,45 @@ fn metrics(context: &Context, headers: &HeaderMap, extent: Extent) -> Response<B
     response
 }
 
+/// The accounts as targets for Prometheus' HTTP service discovery.
+fn targets(context: &Context, request: &Request<Incoming>) -> Response<Body> {
+    let filter = match Filter::parse(request.uri().query().unwrap_or("")) {
+        Ok(filter) => filter,
+        Err(problems) => return text(StatusCode::BAD_REQUEST, format!("{problems}\n")),
+    };
+    let parts = || {
+        let mut targets = Targets::new(context.store.snapshot().roster, filter);
+        std::iter::from_fn(move || targets.next_chunk())
+    };
+    streamed(context, request.headers(), "application/json", parts)
+}
+
 async fn probe(context: &Context, request: &Request<Incoming>) -> Response<Body> {
-    let query = request.uri().query().unwrap_or("");
-    let Some((_, id)) = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "account") else {
+    let mut account = None;
+    let mut max_age = None;
+    for (name, value) in url::form_urlencoded::parse(request.uri().query().unwrap_or("").as_bytes()) {
+        match &*name {
+            "account" | "target" => account = Some(value),
+            "max_age" => match parse_duration(&value) {
+                Some(age) => max_age = Some(age),
+                None => return text(StatusCode::BAD_REQUEST, format!("max_age: {value:?} is not a duration such as 30s, 5m or 1h\n")),
+            },
+            _ => {}
+        }
+    }
+    let Some(id) = account else {
         return text(StatusCode::BAD_REQUEST, "The parameter \"account\" is missing: /probe?account=ID\n");
     };
     let snapshot = context.store.snapshot();
-    let Some(credential) = snapshot.roster.find(&id).and_then(|i| snapshot.roster.account(i)).map(|a| a.credential_index()) else {
+    let Some(index) = snapshot.roster.find(&id) else {
         return text(StatusCode::NOT_FOUND, "There is no such account.\n");
     };
+    let Some(credential) = snapshot.roster.account(index).map(|a| a.credential_index()) else { return not_found() };
+    let last = snapshot.credentials.get(credential).and_then(|c| c.last_probe);
+    let age = last.and_then(|last| u64::try_from(Timestamp::now().since(last)).ok());
+    if max_age.zip(age).is_some_and(|(max, age)| Duration::from_secs(age) <= max) {
+        return metrics(context, request.headers(), Extent::Account(index));
+    }
     drop(snapshot);
     let (done, wait) = oneshot::channel();
     let sent = match context.wishes() {
@@ -271,7 +314,8 @@ async fn probe(context: &Context, request: &Request<Incoming>) -> Response<Body>
         None => false,
     };
     let probed = async { sent && matches!(wait.await, Ok(version) if context.store.reaches(version).await) };
-    if !tokio::time::timeout(PROBE_TIMEOUT, probed).await.unwrap_or(false) {
+    let patience = scrape_timeout(request.headers()).map_or(PROBE_TIMEOUT, |t| t.min(PROBE_TIMEOUT));
+    if !tokio::time::timeout(patience, probed).await.unwrap_or(false) {
         return text(StatusCode::GATEWAY_TIMEOUT, "The probe did not end in time; its rate limit may not let it.\n");
     }
     // A reload meanwhile may have moved or removed it.
@@ -279,6 +323,12 @@ async fn probe(context: &Context, request: &Request<Incoming>) -> Response<Body>
         Some(index) => metrics(context, request.headers(), Extent::Account(index)),
         None => text(StatusCode::NOT_FOUND, "There is no such account.\n"),
     }
+}
+
+/// How long Prometheus waits, less what the way back takes.
+fn scrape_timeout(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get("x-prometheus-scrape-timeout-seconds")?.to_str().ok()?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok().map(|timeout| timeout.mul_f64(0.95))
 }
 
 async fn reload(context: &Context, method: &Method) -> Response<Body> {

@@ -3,6 +3,7 @@
 //! Sources are read anew on every probe, so that whatever refreshes tokens need not tell this program.
 //! What they hold is never quoted: an [`Unreadable`] says what was wrong, not with what.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -151,20 +152,31 @@ enum Content {
     Text(Zeroizing<String>, Option<Timestamp>),
 }
 
+/// Reads a file on a thread that may wait: the disk may be slow. One hand-over for all of it, as each costs more than the reading.
 async fn read_file(path: &Path) -> Result<(Zeroizing<String>, Option<Timestamp>), Unreadable> {
+    let path = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || read_file_now(&path)).await;
+    read.unwrap_or(Err(Unreadable::Io(std::io::ErrorKind::Other)))
+}
+
+fn read_file_now(path: &Path) -> Result<(Zeroizing<String>, Option<Timestamp>), Unreadable> {
     let trouble = |e: std::io::Error| match e.kind() {
         std::io::ErrorKind::NotFound => Unreadable::Missing,
         std::io::ErrorKind::PermissionDenied => Unreadable::Denied,
         kind => Unreadable::Io(kind),
     };
     // A pipe would be waited for without end: looked at before it is opened.
-    let metadata = tokio::fs::metadata(path).await.map_err(trouble)?;
+    let metadata = std::fs::metadata(path).map_err(trouble)?;
     if !metadata.is_file() {
         return Err(Unreadable::NotAFile);
     }
     let written = metadata.modified().ok().and_then(timestamp);
-    let file = tokio::fs::File::open(path).await.map_err(trouble)?;
-    let bytes = bounded(file).await.map_err(trouble)??;
+    // As much as is allowed at once: a buffer that grows would leave copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(MAX_BYTES).min(MAX_BYTES) + 1));
+    std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)).map_err(trouble)?;
+    if bytes.len() > MAX_BYTES {
+        return Err(Unreadable::TooLong);
+    }
     Ok((text(bytes)?, written))
 }
 

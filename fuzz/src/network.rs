@@ -180,10 +180,10 @@ impl Holder {
             }
             assert!(round < ROUNDS, "{} goes on asking: {calls:?}", self.id);
             calls.iter().for_each(|call| self.check_call(call));
-            if let Some(batch) = network.batch()
+            if let Some(batch) = network.batch(self.style)
                 && calls.len() > 1
             {
-                self.check_call(&(batch.pack)(&self.app, &calls));
+                self.check_call(&(batch.pack)(&self.app, &calls.iter().collect::<Vec<_>>()));
             }
             let mut interrupted = false;
             for call in calls {
@@ -220,7 +220,7 @@ impl Holder {
             network.next(&grant, &seen).iter().for_each(|call| self.check_call(call));
             self.check_findings(&seen, own.is_some());
         }
-        if let Some(batch) = network.batch() {
+        if let Some(batch) = network.batch(self.style) {
             for count in [1, 2, 5] {
                 let Some(items) = (batch.unpack)(answer, count) else { continue };
                 assert_eq!(items.len(), count, "a batch answers each question");
@@ -233,7 +233,7 @@ impl Holder {
     pub fn check_call(&self, call: &Call) {
         let id = self.id;
         let known = id.description().calls.iter().any(|c| c.name == call.name && c.method == method(call));
-        let batch = self.id.network().batch().is_some() && call.about.is_none();
+        let batch = self.id.network().batch(self.style).is_some() && call.about.is_none();
         assert!(known || batch, "{id}: {} is not documented", call.name);
         assert!(call.about.is_none_or(|i| i < self.accounts.len()), "{id}: about nobody");
         let address = format!("{}{}", call.host, call.path);

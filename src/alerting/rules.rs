@@ -39,6 +39,12 @@ pub fn longest_gap(config: &Config) -> Duration {
 /// An outage up to this long changes nothing.
 const VALIDITY: &str = "6h";
 
+/// What vanished while shards were missing, or did not agree how many there are, is not taken for removed until so long after.
+const SETTLED: &str = "15m";
+
+/// What an ambiguous refusal is called, by what is known of the token's end.
+const AMBIGUOUS: &str = "token_invalid|token_expired|access_revoked";
+
 /// Labels that would make a new alert of an old one when an account is renamed or moves between exporters.
 const DROPPED: &[&str] = &["name", "external_id", "app", "reconnect_url", "job", "instance"];
 
@@ -154,23 +160,43 @@ fn record(out: &mut String, name: &str, comment: &str, expr: &str) {
     let _ = writeln!(out, "      # {comment}\n      - record: {name}\n        expr: |-{}", indent(expr, 10));
 }
 
-/// What the alerts read: each account once, through outages of the exporter and of Prometheus.
+/// What the alerts read: each account once, through outages of the exporter and of Prometheus, whichever shard it is in.
 fn recordings(out: &mut String, windows: &[Window], options: &Options) {
     record(
         out,
+        "job:token_exporter_shards_unsettled",
+        "How many shards are missing, or by how many they differ about how many there are; none when all is well.",
+        "max by (job) (token_exporter_total_shards)\n\
+         - count by (job) (count_values by (job) (\"ordinal\", token_exporter_shard_ordinal))\n> 0\n\
+         or max by (job) (token_exporter_total_shards) - min by (job) (token_exporter_total_shards) > 0",
+    );
+    record(
+        out,
         "connection:info",
-        "connection_info, once per account; through an outage, but not for an account that a living exporter no longer has.",
+        "connection_info, once per account; through an outage, but not for an account that a living exporter no longer has, unless shards are changing.",
         &format!(
             "(\n  connection_info\n  and topk by (account, network) (1, timestamp(connection_info))\n)\n\
-             or on (account, network) (\n  topk by (account, network) (\n    1, last_over_time(connection_info[{VALIDITY}]) unless on (job, instance) (up == 1)\n  )\n)"
+             or on (account, network) (\n  topk by (account, network) (\n    1, last_over_time(connection_info[{VALIDITY}]) unless on (job, instance) (\n      \
+             up == 1 unless on (job) max_over_time(job:token_exporter_shards_unsettled[{SETTLED}])\n    )\n  )\n)"
         ),
     );
     record(
         out,
+        "connection:latest_verdict",
+        "connection_valid, once per account. Of several exporters the one holds that could tell last; of the two reasons that can show after a restart of Prometheus, the newer.",
+        "connection_valid\nand topk by (account, network) (\n  1, timestamp(connection_valid) unless on (account, network, job, instance) (\n    \
+         connection_last_conclusive_probe_timestamp_seconds\n    \
+         < on (account, network) group_left () max by (account, network) (connection_last_conclusive_probe_timestamp_seconds)\n  )\n)",
+    );
+    record(
+        out,
         "connection:verdict",
-        "connection_valid, once per account: after a restart of Prometheus two reasons can show, and the newer one holds.",
+        "The same through outages and moves: an exporter that takes over a dead login, and knows less of its past, does not rename what it died of.",
         &format!(
-            "(\n  connection_valid\n  and topk by (account, network) (1, timestamp(connection_valid))\n)\n\
+            "(\n  (connection:verdict == 0)\n  \
+             and on (account, network) (connection:latest_verdict{{reason=~\"{AMBIGUOUS}\"}} == 0)\n  \
+             unless on (account, network, job, instance) connection:latest_verdict\n)\n\
+             or on (account, network) connection:latest_verdict\n\
              or on (account, network) (\n  connection:verdict\n  and last_over_time(connection_valid[{VALIDITY}])\n  \
              and on (account, network) connection:info\n)"
         ),
@@ -182,7 +208,26 @@ fn recordings(out: &mut String, windows: &[Window], options: &Options) {
         "max without (reason, job, instance) (connection:verdict)",
     );
     let latest = |metric: &str| format!("max by (account, network) (last_over_time({metric}[{VALIDITY}]))");
-    record(out, "connection:state_change_timestamp_seconds", "Since when it is so.", &latest("connection_state_change_timestamp_seconds"));
+    record(
+        out,
+        "connection:capability_lost",
+        "The needed capabilities that are gone: always 0. Carried on until somebody knows better.",
+        "topk by (account, network, capability) (\n  1, max by (account, network, capability, reason) (\n    \
+         connection_capability_available == 0 and on (account, network, job, instance) connection:latest_verdict\n  )\n)\n\
+         or on (account, network, capability) (\n  connection:capability_lost\n  \
+         unless on (account, network) connection_valid\n  and on (account, network) connection:info\n)",
+    );
+    record(
+        out,
+        "connection:state_change_timestamp_seconds",
+        "Since when it is so. An exporter that finds an account as another one left it takes that for news; here it is none.",
+        &format!(
+            "(connection:state_change_timestamp_seconds and on (account, network, reason) connection:verdict)\n\
+             or on (account, network, reason) (\n  \
+             max by (account, network, reason) (connection:verdict * 0 + 1)\n  * on (account, network) group_left () {}\n)",
+            latest("connection_state_change_timestamp_seconds")
+        ),
+    );
     record(
         out,
         "connection:expiry_timestamp_seconds",
@@ -228,7 +273,7 @@ fn recordings(out: &mut String, windows: &[Window], options: &Options) {
              and on (account, network) (time() - connection:state_change_timestamp_seconds < {WIDEST})\n\
              unless on (account, network) (\n  connection:invalid{{reason=~\"{}\"}}\n  \
              and on (account, network) (\n    \
-             connection:state_change_timestamp_seconds - connection:announced_timestamp_seconds > -300 < {WIDEST}\n  )\n)",
+             connection:state_change_timestamp_seconds - on (account, network) connection:announced_timestamp_seconds > -300 < {WIDEST}\n  )\n)",
             ended()
         ),
     );
@@ -237,7 +282,7 @@ fn recordings(out: &mut String, windows: &[Window], options: &Options) {
         .map(|capability| {
             format!(
                 "connection:info * on (account, network) group_left (capability, reason) \
-                 group by (account, network, capability, reason) (connection_capability_available{{capability=\"{}\"}} == 0)",
+                 group by (account, network, capability, reason) (connection:capability_lost{{capability=\"{}\"}})",
                 capability.label()
             )
         })
@@ -586,12 +631,11 @@ fn exporter() -> Vec<Alert<'static>> {
         alert(
             "TokenExporterShardMissing",
             "critical",
-            "max by (job) (token_exporter_total_shards)\n\
-             - count by (job) (count_values by (job) (\"ordinal\", token_exporter_shard_ordinal))\n> 0",
+            "job:token_exporter_shards_unsettled > 0",
             "10m",
-            "{{ $value }} of the shards of token_exporter are missing",
-            "The accounts of a missing shard are not watched.",
-            "To be done by the operator: start every shard from 0 to --total-shards minus 1, and let Prometheus scrape each.",
+            "Shards of token_exporter are missing, or do not agree how many there are",
+            "The accounts of a missing shard are not watched; where shards differ about --total-shards, some accounts are watched by none or by two.",
+            "To be done by the operator: start every shard from 0 to --total-shards minus 1 with the same --total-shards, and let Prometheus scrape each.",
         ),
     ]
 }

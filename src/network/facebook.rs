@@ -57,12 +57,10 @@ impl Network for Facebook {
         (kind == "group").then_some(Reason::UnsupportedAccountType)
     }
 
-    fn batch(&self) -> Option<&'static Batch> {
-        Some(&BATCH)
+    fn batch(&self, _style: Style<'_>) -> Option<&'static Batch> {
+        Some(&meta::BATCH)
     }
 }
-
-static BATCH: Batch = Batch { max: meta::BATCH_MAX, pack: meta::pack, unpack: meta::unpack };
 
 /// Tasks of a page, classic and new, that let a person publish. Full control contains every task.
 pub(super) const PUBLISH_ROLES: &[&str] = &[

@@ -9,7 +9,9 @@
 //! "Instagram Platform: Content Publishing" and "Error Codes"; dc-bowl instafeed.js issue 654 for the end of personal
 //! accounts.
 
-use super::{Answer, AppNeed, Call, CallInfo, Description, Grant, Network, RateLimit, Reading, Requirement, Seen, Style, facebook, meta};
+use super::{
+    Answer, AppNeed, Batch, Call, CallInfo, Description, Grant, Network, RateLimit, Reading, Requirement, Seen, Style, facebook, meta,
+};
 use crate::reason::{Capability, Reason};
 
 const HOST: &str = "https://graph.instagram.com";
@@ -56,6 +58,11 @@ impl Network for Instagram {
 
     fn limits(&self, answer: &Answer) -> Vec<RateLimit> {
         meta::limits(answer)
+    }
+
+    /// Batches are documented for graph.facebook.com alone.
+    fn batch(&self, style: Style<'_>) -> Option<&'static Batch> {
+        (style.api != OWN).then_some(&meta::BATCH)
     }
 }
 

@@ -15,7 +15,8 @@ use serde_json::Value;
 
 use super::parse;
 use super::{
-    Answer, App, Auth, Body, Budget, Call, Facts, Grant, Listed, Method, Param, RateLimit, Reading, Refusal, Reset, Says, Scopes, Seen,
+    Answer, App, Auth, Batch, Body, Budget, Call, Facts, Grant, Listed, Method, Param, RateLimit, Reading, Refusal, Reset, Says, Scopes,
+    Seen,
 };
 use crate::reason::{Cause, Reason};
 use crate::secret::Secret;
@@ -668,13 +669,14 @@ fn number(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| value.as_str()?.trim().parse().ok()).filter(|n: &f64| n.is_finite())
 }
 
-/// How many questions Meta takes in one call.
-pub(super) const BATCH_MAX: usize = 50;
+/// How Meta takes many questions in one call.
+pub(super) static BATCH: Batch = Batch { max: 50, pack, unpack };
 
 /// Makes one call of many. Each item carries its own token; the app's token, or the first item's, stands for the rest.
-pub(super) fn pack(app: &App, calls: &[Call]) -> Call {
-    let text = |text: &str| Secret::new(text);
-    let mut parts = vec![text("[")];
+fn pack(app: &App, calls: &[&Call]) -> Call {
+    // What is no secret is collected until one comes.
+    let mut text = String::from("[");
+    let mut parts = Vec::new();
     for (i, call) in calls.iter().enumerate() {
         let comma = if i == 0 { "" } else { "," };
         let method = match call.method {
@@ -682,22 +684,31 @@ pub(super) fn pack(app: &App, calls: &[Call]) -> Call {
             Method::Post => "POST",
         };
         // Path and parameters are percent-encoded, and so need no escaping in JSON.
-        parts.push(text(&format!("{comma}{{\"method\":\"{method}\",\"relative_url\":\"{}", call.path.trim_start_matches('/'))));
+        for part in [comma, "{\"method\":\"", method, "\",\"relative_url\":\"", call.path.trim_start_matches('/')] {
+            text.push_str(part);
+        }
         let mut separator = "?";
         let token = bearer(call).map(|token| ("access_token", Param::from(token)));
-        for (name, value) in call.query.iter().cloned().chain(token) {
-            parts.push(text(&format!("{separator}{name}=")));
-            parts.push(match value {
-                Param::Text(value) => text(&parse::encode(&value)),
-                Param::Secret(value) => value.percent_encoded(),
-            });
+        for (name, value) in call.query.iter().map(|(name, value)| (*name, value)).chain(token.as_ref().map(|(name, value)| (*name, value)))
+        {
+            for part in [separator, name, "="] {
+                text.push_str(part);
+            }
+            match value {
+                Param::Text(value) => text.push_str(&parse::encode(value)),
+                Param::Secret(value) => {
+                    parts.push(Secret::new(std::mem::take(&mut text)));
+                    parts.push(value.percent_encoded());
+                }
+            }
             separator = "&";
         }
-        parts.push(text("\"}"));
+        text.push_str("\"}");
     }
-    parts.push(text("]"));
+    text.push(']');
+    parts.push(Secret::new(text));
     let mut form: Vec<(&'static str, Param)> = Vec::new();
-    if let Some(token) = app_token(app).or_else(|| calls.iter().find_map(bearer).cloned()) {
+    if let Some(token) = app_token(app).or_else(|| calls.iter().find_map(|call| bearer(call)).cloned()) {
         form.push(("access_token", token.into()));
     }
     form.push(("include_headers", "true".into()));
@@ -714,7 +725,7 @@ fn bearer(call: &Call) -> Option<&Secret> {
 }
 
 /// Makes many answers of one. An item that Meta had no time for is null.
-pub(super) fn unpack(answer: &Answer, count: usize) -> Option<Vec<Option<Answer>>> {
+fn unpack(answer: &Answer, count: usize) -> Option<Vec<Option<Answer>>> {
     let items = answer.json.as_array()?;
     Some((0..count).map(|i| items.get(i).and_then(batch_item)).collect())
 }
@@ -812,7 +823,7 @@ mod tests {
             endpoints: Vec::new(),
         };
         let call = get(&app, ME, "https://graph.facebook.com", "me", &Secret::new("sim-token")).query("fields", "id,name");
-        let packed = pack(&app, &[call.clone(), call]);
+        let packed = pack(&app, &[&call, &call]);
         assert_eq!(packed.path, "/v25.0/");
         assert!(!format!("{packed:?}").contains("sim-"));
     }

@@ -86,7 +86,7 @@ pub trait Network: Sync {
     }
 
     /// How several questions travel in one call, where the network offers that.
-    fn batch(&self) -> Option<&'static Batch> {
+    fn batch(&self, _style: Style<'_>) -> Option<&'static Batch> {
         None
     }
 }
@@ -263,7 +263,7 @@ pub struct Batch {
     /// So many at most.
     pub max: usize,
     /// Makes one call of many.
-    pub pack: fn(&App, &[Call]) -> Call,
+    pub pack: fn(&App, &[&Call]) -> Call,
     /// Makes many answers of one: as many as were asked for, none for one that was cut off. None: not a batch answer.
     pub unpack: fn(&Answer, usize) -> Option<Vec<Option<Answer>>>,
 }

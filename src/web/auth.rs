@@ -69,7 +69,7 @@ impl Turns {
 fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) >> 64 << 64).into()),
-        ip => ip,
+        ip @ IpAddr::V4(_) => ip,
     }
 }
 

@@ -113,8 +113,8 @@ fn promised(network: NetworkId, purpose: Use) -> &'static [&'static str] {
 
 /// Of the notices that are promised, the last one to have come so long before a deadline on another day.
 fn tightest(network: NetworkId, purpose: Use, left: u64) -> Vec<&'static str> {
-    let come = [("10d", 10), ("5d", 5), ("1d", 1)].into_iter().filter(|(_, days)| left <= days * DAY).map(|(notice, _)| notice);
-    come.filter(|notice| promised(network, purpose).contains(notice)).next_back().into_iter().collect()
+    let mut come = [("10d", 10), ("5d", 5), ("1d", 1)].into_iter().filter(|(_, days)| left <= days * DAY).map(|(notice, _)| notice);
+    come.rfind(|notice| promised(network, purpose).contains(notice)).into_iter().collect()
 }
 
 /// Expects at a minute that exactly these notices stand.

@@ -9,6 +9,7 @@ use token_exporter::demo::ID;
 use token_exporter::network::NetworkId;
 use token_exporter::serve::{Daemon, Settings};
 use token_exporter::server::{self, Door};
+use token_exporter::shard::Shard;
 use token_exporter::simulator::{Simulator, token};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -59,8 +60,8 @@ impl Running {
             config_files: vec![file],
             watch: Some(Duration::from_millis(100)),
             storage: Some(folder.path().join("data")),
-            shard: 0,
-            total_shards: 1,
+            shard: Shard::WHOLE,
+            on_demand: false,
             show_warnings: true,
             web,
         };

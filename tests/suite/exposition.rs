@@ -10,6 +10,7 @@ use token_exporter::metrics::Metrics;
 use token_exporter::network::{Budget, Certainty, Clocks, Finding, RateLimit, Reset, Verdict};
 use token_exporter::reason::{Capability, Cause, Reason};
 use token_exporter::roster::Roster;
+use token_exporter::shard::Shard;
 use token_exporter::store::{Outcome, Snapshot, Store};
 use token_exporter::time::{Expiry, Timestamp};
 
@@ -88,7 +89,7 @@ fn snapshot() -> Snapshot {
 
 fn render(snapshot: Snapshot, format: Format, extent: Extent) -> String {
     let metrics = Metrics::new().expect("metrics");
-    metrics.sharded(0, 1);
+    metrics.sharded(Shard::WHOLE);
     let mut cursor = Cursor::new(snapshot, &metrics, at(0), format, extent);
     let mut text = Vec::new();
     while let Some(chunk) = cursor.next_chunk() {
