@@ -9,7 +9,7 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use token_exporter::demo;
-use token_exporter::fixtures::load;
+use token_exporter::fixtures::{Fixtures, load};
 use token_exporter::http::Client;
 use token_exporter::network::Verdict;
 use token_exporter::probe::Prober;
@@ -165,11 +165,10 @@ const EXPECTED: [(Sky, &[Cause]); 11] = [
 ];
 
 /// One probe of a network's healthy account, with its networks at an address.
-async fn probe(case: usize, base: &str, client: Client) -> (String, Vec<Verdict>) {
-    let fixtures = load().expect("fixtures").swap_remove(case);
+async fn probe(fixtures: &Fixtures, base: &str, client: Client) -> (String, Vec<Verdict>) {
     let valid = fixtures.cases.iter().find(|c| c.name == "valid").expect("a valid case");
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
-    let yaml = demo::single(&fixtures, valid, nowhere, Timestamp::now()).replace("http://127.0.0.1:1", base);
+    let yaml = demo::single(fixtures, valid, nowhere, Timestamp::now()).replace("http://127.0.0.1:1", base);
     let file = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file");
     std::fs::write(file.path(), &yaml).expect("written");
     let config = token_exporter::config::load(&[file.path().to_owned()]).unwrap_or_else(|p| panic!("{p}\n{yaml}"));
@@ -191,14 +190,15 @@ fn check(network: &str, what: &str, verdicts: &[Verdict], causes: &[Cause]) {
 async fn no_weather_is_a_verdict() {
     let (_simulator, networks) = simulator().await;
     let [patient, impatient] = [60_000, 2000].map(client);
+    let all = Arc::new(load().expect("fixtures"));
     for (sky, causes) in EXPECTED {
         let client = if causes.contains(&Cause::Timeout) { &impatient } else { &patient };
         let weather = Weather::over(networks).await;
         weather.turn(sky);
         let base = format!("http://{}", weather.address);
-        let probes = (0..load().expect("fixtures").len()).map(|case| {
-            let (base, client) = (base.clone(), client.clone());
-            tokio::spawn(async move { probe(case, &base, client).await })
+        let probes = (0..all.len()).map(|network| {
+            let (all, base, client) = (all.clone(), base.clone(), client.clone());
+            tokio::spawn(async move { probe(&all[network], &base, client).await })
         });
         for probe in probes.collect::<Vec<_>>() {
             let (network, verdicts) = probe.await.expect("no panic");
@@ -214,10 +214,11 @@ async fn whoever_speaks_no_tls_is_told_from_whoever_is_not_there() {
     weather.turn(Sky::Garbage);
     let garbage = format!("https://{}", weather.address);
     let client = client(20_000);
+    let all = load().expect("fixtures");
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
     for (base, cause) in [(garbage, Cause::Tls), (format!("http://{nobody}"), Cause::Connect)] {
-        for case in 0..load().expect("fixtures").len() {
-            let (network, verdicts) = probe(case, &base, client.clone()).await;
+        for fixtures in &all {
+            let (network, verdicts) = probe(fixtures, &base, client.clone()).await;
             check(&network, &base, &verdicts, &[cause]);
         }
     }
@@ -234,7 +235,7 @@ async fn a_storm_changes_no_verdict() {
     tokio::task::spawn_blocking(move || {
         let mut world = World::new(weather.address, 1, ACCOUNTS, 0);
         let yaml = std::fs::read_to_string(world.path("config.yaml")).expect("readable");
-        let yaml = yaml.replace("probe_timeout: 30s", "probe_timeout: 2s, probe_concurrency: 4");
+        let yaml = yaml.replace("probe_interval: 1s, probe_timeout: 30s", "probe_interval: 5s, probe_timeout: 4s, probe_concurrency: 4");
         std::fs::write(world.path("config.yaml"), yaml).expect("written");
         // All of them work: dead ones are probed ever more rarely.
         for account in 0..ACCOUNTS {
@@ -265,7 +266,12 @@ async fn a_storm_changes_no_verdict() {
         exporter.wait_for("all have been probed again", || {
             let scrape = exporter.ask("/metrics")?;
             world.check_scrape(&scrape);
-            world.conclusive().iter().all(|at| *at > over).then_some(())
+            let again = world.conclusive().iter().filter(|at| **at > over).count();
+            if again < ACCOUNTS && Timestamp::now().unix() > over + 60 {
+                let told: String = scrape.lines().filter(|l| l.contains("_failures_total{") && !l.ends_with(" 0")).collect();
+                panic!("only {again} were probed again: {told}");
+            }
+            (again == ACCOUNTS).then_some(())
         });
         exporter.signal("TERM");
         assert_eq!(exporter.end().code(), Some(0));
