@@ -2,15 +2,15 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use token_exporter::demo;
 use token_exporter::fixtures::{Fixtures, load};
-use token_exporter::http::Client;
+use token_exporter::http::{Client, MAX_BODY};
 use token_exporter::network::Verdict;
 use token_exporter::probe::Prober;
 use token_exporter::reason::Cause;
@@ -130,12 +130,14 @@ async fn meet(mut stream: TcpStream, sky: Sky, networks: SocketAddr, silent: &At
         }
         Sky::CutOff => [head("200 OK", "content-length: 1000\r\n"), b"{\"data\": ".to_vec()].concat(),
         Sky::Bomb => {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-            for _ in 0..1024 {
-                encoder.write_all(&[b' '; 65_536]).expect("into memory");
-            }
-            let body = encoder.finish().expect("into memory");
-            [head("200 OK", &format!("content-encoding: gzip\r\ncontent-length: {}\r\n", body.len())), body].concat()
+            static BOMB: OnceLock<Vec<u8>> = OnceLock::new();
+            let body = BOMB.get_or_init(|| {
+                let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+                // Half as much again as is read of any body.
+                encoder.write_all(&vec![b' '; MAX_BODY / 2 * 3]).expect("into memory");
+                encoder.finish().expect("into memory")
+            });
+            [head("200 OK", &format!("content-encoding: gzip\r\ncontent-length: {}\r\n", body.len())), body.clone()].concat()
         }
         Sky::Garbage => b"SSH-2.0-OpenSSH_9.2p1\r\n".to_vec(),
         Sky::Page => whole("200 OK", "<html><body>Sign in to the hotel's network</body></html>"),
