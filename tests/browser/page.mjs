@@ -165,6 +165,8 @@ try {
       assert.deepEqual(page.said.splice(0).filter((text) => !text.includes(`status of ${status} `)), [], kind);
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
       assert.ok(wide <= 0, `${kind} is wider than the ${sheet.name} screen by ${wide}`);
+      // What axe looks at differs by colours and by layout; the largest screen has neither of its own.
+      if (sheet.name === '4k') continue;
       await page.addScriptTag({ path: axe });
       const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
       const result = await page.evaluate((values) => globalThis.axe.run({ runOnly: { type: 'tag', values } }), tags);
