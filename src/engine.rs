@@ -4,8 +4,7 @@
 //! taken from the lanes in turn: an app that is slow, limited or paused does not hold up the others. Everything it
 //! needs to start anew is in the store, so a reload ends one engine and starts the next.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +19,7 @@ use crate::roster::{Watched, stable_hash};
 use crate::rules::{CONFIRM_AFTER, CONFIRM_WITHIN};
 use crate::store::{CredentialState, Next, Outcome, Store, must_pause};
 use crate::time::Timestamp;
+use crate::timetable::Timetable;
 
 /// A wish for a probe at once.
 #[derive(Debug)]
@@ -45,11 +45,9 @@ pub struct Engine {
     store: Arc<Store>,
     metrics: Metrics,
     concurrency: usize,
-    /// Due times, as a heap of the earliest; an entry counts if it is the credential's latest.
-    heap: BinaryHeap<Reverse<(Instant, usize)>>,
-    due: Vec<Option<Instant>>,
+    timetable: Timetable,
     lanes: Vec<Lane>,
-    lane_of: Vec<usize>,
+    lane_of: Vec<u32>,
     turn: usize,
     queued: HashSet<usize>,
     waiting: HashMap<usize, Vec<oneshot::Sender<()>>>,
@@ -74,24 +72,22 @@ impl Engine {
     /// due at once.
     pub fn new(prober: Arc<Prober>, store: Arc<Store>, metrics: Metrics, concurrency: usize, changed: &[usize]) -> Self {
         let roster = prober.roster().clone();
-        let mut places: HashMap<(Option<usize>, NetworkId), usize> = HashMap::new();
-        let lane_of: Vec<usize> = roster
+        let mut places: HashMap<(Option<usize>, NetworkId), u32> = HashMap::new();
+        let lane_of: Vec<u32> = roster
             .credentials()
-            .iter()
             .map(|c| {
-                let next = places.len();
-                *places.entry((c.config.app, c.config.network)).or_insert(next)
+                let next = u32::try_from(places.len()).unwrap_or(u32::MAX);
+                *places.entry((c.app(), c.network())).or_insert(next)
             })
             .collect();
         let mut engine = Self {
             lanes: (0..places.len()).map(|_| Lane::default()).collect(),
-            due: vec![None; lane_of.len()],
+            timetable: Timetable::new(lane_of.len()),
             lane_of,
             prober,
             store,
             metrics,
             concurrency,
-            heap: BinaryHeap::new(),
             turn: 0,
             queued: HashSet::new(),
             waiting: HashMap::new(),
@@ -113,33 +109,26 @@ impl Engine {
         let all = Duration::from_secs_f64(roster.credentials().len() as f64 / FIRST_ROUND_PER_SECOND);
         let fresh = snapshot.credentials.iter().filter(|s| s.last_probe.is_none()).count();
         let first_round = Duration::from_secs_f64(fresh as f64 / FIRST_ROUND_PER_SECOND);
-        for (index, watched) in roster.credentials().iter().enumerate() {
+        for (index, watched) in roster.credentials().enumerate() {
             let state = snapshot.credentials.get(index);
-            let place = fraction(&watched.config.id);
-            let spread = first_round.min(watched.interval).mul_f64(place);
-            let overdue = all.min(watched.interval).mul_f64(place);
+            let place = fraction(watched.id());
+            let spread = first_round.min(watched.interval()).mul_f64(place);
+            let overdue = all.min(watched.interval()).mul_f64(place);
             let delay = match state.and_then(|s| s.last_probe.map(|last| (s, last))) {
                 Some((state, last)) => {
-                    let pending = watched.accounts.clone().any(|a| snapshot.accounts.get(a).is_some_and(|a| a.pending.is_some()));
+                    let pending = watched.accounts().any(|a| snapshot.accounts.get(a).is_some_and(|a| a.pending.is_some()));
                     let next = if pending { Next::Confirm } else { next_of(state) };
-                    let due = delay_after(next, watched, state.clocks, now).as_secs();
+                    let due = delay_after(next, place, watched.interval(), state.clocks, now).as_secs();
                     let since = u64::try_from(now.since(last)).unwrap_or(0);
                     // Overdue ones (after a long stop) come back spread out.
                     if since >= due { overdue } else { Duration::from_secs(due - since) }
                 }
                 None => spread,
             };
-            self.plan(index, instant + delay);
+            self.timetable.plan(index, instant + delay);
         }
-        for network in roster.credentials().iter().map(|c| c.config.network).collect::<HashSet<_>>() {
+        for network in roster.credentials().map(|c| c.network()).collect::<HashSet<_>>() {
             self.metrics.announce(network);
-        }
-    }
-
-    fn plan(&mut self, credential: usize, at: Instant) {
-        if let Some(due) = self.due.get_mut(credential) {
-            *due = Some(at);
-            self.heap.push(Reverse((at, credential)));
         }
     }
 
@@ -168,22 +157,16 @@ impl Engine {
     /// Moves everything that is due into the lanes.
     fn collect_due(&mut self) {
         let now = Instant::now();
-        while let Some(Reverse((at, credential))) = self.heap.peek().copied().filter(|Reverse((at, _))| *at <= now) {
-            self.heap.pop();
-            // Planned anew meanwhile: that entry counts, not this one.
-            if self.due.get(credential).copied().flatten() == Some(at) {
-                self.enqueue(credential, false);
-            }
+        while let Some(credential) = self.timetable.pop(now) {
+            self.enqueue(credential, false);
         }
     }
 
     fn enqueue(&mut self, credential: usize, first: bool) {
-        if let Some(due) = self.due.get_mut(credential) {
-            *due = None;
-        }
+        self.timetable.forget(credential);
         if self.queued.insert(credential) {
             let lane = self.lane_of.get(credential).copied().unwrap_or(0);
-            if let Some(lane) = self.lanes.get_mut(lane) {
+            if let Some(lane) = self.lanes.get_mut(lane as usize) {
                 if first { lane.ready.push_front(credential) } else { lane.ready.push_back(credential) }
             }
         }
@@ -218,8 +201,8 @@ impl Engine {
         }
         lane.paused = None;
         let Some(&first) = lane.ready.front() else { return false };
-        let Some(watched) = self.prober.roster().credentials().get(first) else { return false };
-        let (network, app) = (watched.config.network, watched.config.app);
+        let Some(watched) = self.prober.roster().credential(first) else { return false };
+        let (network, app) = (watched.network(), watched.app());
         if self.prober.limiter(app).is_some_and(|l| !l.wait().is_zero()) {
             return false;
         }
@@ -258,13 +241,13 @@ impl Engine {
     fn next_wake(&self) -> Instant {
         let now = Instant::now();
         let mut wake = now + Duration::from_secs(60);
-        if let Some(Reverse((at, _))) = self.heap.peek() {
-            wake = wake.min(*at);
+        if let Some(at) = self.timetable.next() {
+            wake = wake.min(at);
         }
         if self.tasks.len() < self.concurrency {
             for lane in self.lanes.iter().filter(|l| !l.ready.is_empty()) {
-                let first = lane.ready.front().and_then(|c| self.prober.roster().credentials().get(*c));
-                let limited = first.and_then(|w| self.prober.limiter(w.config.app)).map_or(Duration::ZERO, |l| l.wait());
+                let first = lane.ready.front().and_then(|c| self.prober.roster().credential(*c));
+                let limited = first.and_then(|w| self.prober.limiter(w.app())).map_or(Duration::ZERO, |l| l.wait());
                 if let Some(until) = lane.paused {
                     wake = wake.min(until);
                 } else if !limited.is_zero() {
@@ -279,12 +262,12 @@ impl Engine {
         for (credential, outcome) in outcomes {
             self.busy.remove(&credential);
             let roster = self.prober.roster().clone();
-            let Some(watched) = roster.credentials().get(credential) else { continue };
+            let Some(watched) = roster.credential(credential) else { continue };
             let Some(applied) = self.store.apply(credential, &outcome) else { continue };
-            self.metrics.probed(watched.config.network, took.as_secs_f64(), applied.cause);
+            self.metrics.probed(watched.network(), took.as_secs_f64(), applied.cause);
             tracing::debug!(
-                credential = watched.config.id,
-                network = watched.config.network.name(),
+                credential = watched.id(),
+                network = watched.network().name(),
                 cause = applied.cause.map(Cause::label),
                 next = ?applied.next,
                 "probed"
@@ -293,12 +276,12 @@ impl Engine {
                 // Whoever waited may have gone.
                 let _ = waiting.send(());
             }
-            let mut at = Instant::now() + delay_after(applied.next, watched, applied.clocks, outcome.at);
+            let mut at = Instant::now() + delay_after(applied.next, fraction(watched.id()), watched.interval(), applied.clocks, outcome.at);
             if let Some(until) = self.obey_limits(credential, &outcome) {
                 at = at.max(until);
             }
             if !self.queued.contains(&credential) {
-                self.plan(credential, at);
+                self.timetable.plan(credential, at);
             }
             if applied.suspicious {
                 self.call_witnesses(credential);
@@ -309,7 +292,7 @@ impl Engine {
     /// Pauses the lane, or only the credential, as the network wants it.
     fn obey_limits(&mut self, credential: usize, outcome: &Outcome) -> Option<Instant> {
         let limited = outcome.findings.iter().any(|f| f.verdict == Verdict::Undetermined(Cause::RateLimited));
-        let lane = self.lanes.get_mut(*self.lane_of.get(credential)?)?;
+        let lane = self.lanes.get_mut(*self.lane_of.get(credential)? as usize)?;
         let now = Timestamp::now();
         let later = |until: Timestamp| {
             let wait = u64::try_from(until.since(now)).unwrap_or(0);
@@ -339,9 +322,9 @@ impl Engine {
     fn call_witnesses(&mut self, credential: usize) {
         let snapshot = self.store.snapshot();
         let roster = snapshot.roster.clone();
-        let app = roster.credentials().get(credential).and_then(|c| c.config.app);
-        let valid = |watched: &Watched| watched.accounts.clone().any(|a| snapshot.accounts.get(a).is_some_and(|s| s.is_valid()));
-        let others = roster.credentials().iter().enumerate().filter(|(i, c)| *i != credential && c.config.app == app && valid(c));
+        let app = roster.credential(credential).and_then(|c| c.app());
+        let valid = |watched: &Watched<'_>| watched.accounts().any(|a| snapshot.accounts.get(a).is_some_and(|s| s.is_valid()));
+        let others = roster.credentials().enumerate().filter(|(i, c)| *i != credential && c.app() == app && valid(c));
         let witnesses: Vec<usize> = others.map(|(i, _)| i).take(WITNESSES).collect();
         for witness in witnesses {
             self.enqueue(witness, true);
@@ -352,10 +335,10 @@ impl Engine {
     fn lost(&mut self, error: &tokio::task::JoinError) {
         for credential in self.flying.remove(&error.id()).unwrap_or_default() {
             let roster = self.prober.roster().clone();
-            let Some(watched) = roster.credentials().get(credential) else { continue };
-            tracing::error!(credential = watched.config.id, "a fault in this program cost a probe");
-            self.metrics.panicked(watched.config.network);
-            let outcome = Outcome::undetermined(Cause::UnexpectedAnswer, watched.accounts.len(), Timestamp::now());
+            let Some(watched) = roster.credential(credential) else { continue };
+            tracing::error!(credential = watched.id(), "a fault in this program cost a probe");
+            self.metrics.panicked(watched.network());
+            let outcome = Outcome::undetermined(Cause::UnexpectedAnswer, watched.accounts().len(), Timestamp::now());
             self.finish(vec![(credential, outcome)], Duration::ZERO);
         }
     }
@@ -370,13 +353,12 @@ fn next_of(state: &CredentialState) -> Next {
     }
 }
 
-/// How long until the next probe.
-fn delay_after(next: Next, watched: &Watched, clocks: Clocks, now: Timestamp) -> Duration {
-    let interval = watched.interval;
+/// How long until the next probe of a credential whose place in the interval is this fraction of it.
+fn delay_after(next: Next, place: f64, interval: Duration, clocks: Clocks, now: Timestamp) -> Duration {
     let regular = || {
         // Each credential keeps its own place within the interval, so that probes stay spread over it.
         let period = interval.as_secs_f64();
-        let place = period * fraction(&watched.config.id);
+        let place = period * place;
         let into = (now.unix() as f64 - place).rem_euclid(period);
         let left = period - into;
         // A probe out of turn moves the next one to its place, but not right behind itself.
@@ -410,32 +392,12 @@ fn fraction(id: &str) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
-    use crate::secret::Secret;
     use crate::time::Expiry;
-    use crate::token::SecretSource;
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    fn watched(id: &str, interval: Duration) -> Option<Watched> {
-        let config = config::Credential {
-            id: id.into(),
-            network: NetworkId::all().next()?,
-            app: None,
-            connected_by: None,
-            token: SecretSource::Inline(Secret::new("sim-t")),
-            token_secret: None,
-            expires_at: None,
-            refresh_expires_at: None,
-            auto_refresh: false,
-            scopes: None,
-            base_url: None,
-        };
-        Some(Watched { config, accounts: 0..1, interval })
-    }
-
     fn delay(next: Next, id: &str, interval: Duration, clocks: Clocks, now: Timestamp) -> Duration {
-        watched(id, interval).map_or(Duration::MAX, |w| delay_after(next, &w, clocks, now))
+        delay_after(next, fraction(id), interval, clocks, now)
     }
 
     fn at(seconds: i64) -> Timestamp {

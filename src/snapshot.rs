@@ -175,8 +175,8 @@ pub fn write(folder: &Path, snapshot: &Snapshot) -> anyhow::Result<()> {
             put(&Line::Account(AccountLine::new(view, state)))?;
             lines += 1;
         }
-        for (watched, state) in snapshot.roster.credentials().iter().zip(snapshot.credentials.iter()) {
-            put(&Line::Credential(CredentialLine::new(&watched.config.id, state)))?;
+        for (watched, state) in snapshot.roster.credentials().zip(snapshot.credentials.iter()) {
+            put(&Line::Credential(CredentialLine::new(watched.id(), state)))?;
             lines += 1;
         }
         put(&Line::End { lines })?;

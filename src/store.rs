@@ -146,25 +146,18 @@ impl Store {
     /// Returns the credentials that were there before and whose token now comes from elsewhere.
     pub fn replace_roster(&self, roster: Arc<Roster>) -> Vec<usize> {
         let old = self.snapshot();
-        let sources: HashMap<&str, &crate::config::Credential> =
-            old.roster.credentials().iter().map(|c| (c.config.id.as_str(), &c.config)).collect();
-        let moved = |c: &Watched| {
-            let before = sources.get(c.config.id.as_str());
-            before.is_some_and(|old| (&old.token, &old.token_secret) != (&c.config.token, &c.config.token_secret))
+        let before = |c: Watched<'_>| old.roster.find_credential(c.id());
+        let moved = |c: Watched<'_>| {
+            let before = before(c).and_then(|i| old.roster.credential(i));
+            before.is_some_and(|old| (old.token(), old.token_secret()) != (c.token(), c.token_secret()))
         };
-        let changed = roster.credentials().iter().enumerate().filter(|(_, c)| moved(c)).map(|(i, _)| i).collect();
-        let credentials: HashMap<&str, &CredentialState> =
-            old.roster.credentials().iter().map(|c| c.config.id.as_str()).zip(old.credentials.iter()).collect();
-        let accounts: HashMap<&str, &AccountState> =
-            old.roster.accounts().filter(|_| !old.roster.is_empty()).map(|a| a.id()).zip(old.accounts.iter()).collect();
+        let changed = roster.credentials().enumerate().filter(|(_, c)| moved(*c)).map(|(i, _)| i).collect();
+        let account = |a: AccountView<'_>| old.roster.find(a.id()).and_then(|i| old.accounts.get(i)).cloned().unwrap_or_default();
+        let credential = |c| before(c).and_then(|i| old.credentials.get(i)).cloned().unwrap_or_default();
         let apps: HashMap<&str, &AppState> = old.roster.apps().iter().map(|a| a.id.as_str()).zip(old.apps.iter()).collect();
         let fresh = Snapshot {
-            accounts: roster.accounts().map(|a| accounts.get(a.id()).map_or_else(AccountState::default, |s| (*s).clone())).collect(),
-            credentials: roster
-                .credentials()
-                .iter()
-                .map(|c| credentials.get(c.config.id.as_str()).map_or_else(CredentialState::default, |s| (*s).clone()))
-                .collect(),
+            accounts: roster.accounts().map(account).collect(),
+            credentials: roster.credentials().map(credential).collect(),
             apps: Arc::new(
                 roster.apps().iter().map(|a| apps.get(a.id.as_str()).map_or_else(AppState::default, |s| (*s).clone())).collect(),
             ),
@@ -180,7 +173,7 @@ impl Store {
         let mut current = self.lock();
         let Snapshot { roster, accounts, credentials, .. } = &mut *current;
         *accounts = roster.accounts().map(|view| account(view).unwrap_or_default()).collect();
-        *credentials = roster.credentials().iter().map(|c| credential(&c.config.id).unwrap_or_default()).collect();
+        *credentials = roster.credentials().map(|c| credential(c.id()).unwrap_or_default()).collect();
     }
 
     /// Applies what a probe of a credential brought, to all its accounts in one step.
@@ -188,15 +181,15 @@ impl Store {
         self.changes.fetch_add(1, Ordering::Relaxed);
         let mut current = self.lock();
         let Snapshot { roster, accounts, credentials, apps } = &mut *current;
-        let watched = roster.credentials().get(credential)?;
+        let watched = roster.credential(credential)?;
         let state = credentials.get_mut(credential)?;
         let now = outcome.at;
 
         let mut app_to_blame = false;
         let mut suspicious = false;
-        if let Some(app) = watched.config.app.and_then(|app| Arc::make_mut(apps).get_mut(app)) {
-            let turn = turn(watched.accounts.clone(), accounts, outcome);
-            let interval = i64::try_from(watched.interval.as_secs()).unwrap_or(i64::MAX);
+        if let Some(app) = watched.app().and_then(|app| Arc::make_mut(apps).get_mut(app)) {
+            let turn = turn(watched.accounts(), accounts, outcome);
+            let interval = i64::try_from(watched.interval().as_secs()).unwrap_or(i64::MAX);
             suspicious = app.suspicion.note(&mut state.part, turn, now, interval);
             app_to_blame = app.suspicion.app_to_blame();
             let fault = outcome.cause() == Some(Cause::AppMisconfigured) || (app_to_blame && turn == Turn::TurnedBad);
@@ -218,8 +211,8 @@ impl Store {
         }
         let mut pending = false;
         let mut cause = None;
-        let mut dead = !watched.accounts.is_empty();
-        for (index, finding) in watched.accounts.clone().zip(&outcome.findings) {
+        let mut dead = !watched.accounts().is_empty();
+        for (index, finding) in watched.accounts().zip(&outcome.findings) {
             let Some(account) = accounts.get_mut(index) else { continue };
             advance(account, finding, now, app_to_blame);
             cause = cause.or(account.trouble);
@@ -272,7 +265,7 @@ impl Snapshot {
         let view = self.roster.account(account);
         let credential = view.and_then(|view| view.credential());
         let state = view.and_then(|view| self.credentials.get(view.credential_index()));
-        credential.zip(state).map_or(Expiry::Unknown, |(c, s)| s.clocks.deadline(c.config.auto_refresh))
+        credential.zip(state).map_or(Expiry::Unknown, |(c, s)| s.clocks.deadline(c.auto_refresh()))
     }
 }
 

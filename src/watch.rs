@@ -4,7 +4,8 @@
 //! Kubernetes' symbolic links, and for any number of files.
 
 use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -15,7 +16,7 @@ use crate::config::{self, Config};
 use crate::engine::Wish;
 use crate::roster::{Roster, Watched};
 use crate::store::Store;
-use crate::token::{Fingerprint, SecretSource};
+use crate::token::SecretSource;
 
 /// Watches the files of a configuration.
 #[derive(Debug)]
@@ -75,8 +76,9 @@ fn digest(files: &[PathBuf]) -> u64 {
 #[derive(Default)]
 pub struct TokenWatch {
     roster: Option<Arc<Roster>>,
-    /// Of the token and, with OAuth 1.0a, of its second half.
-    prints: Vec<[Option<Fingerprint>; 2]>,
+    /// By credential, hashed: of the token and, with OAuth 1.0a, of its second half. None where there is no file.
+    prints: Vec<Option<NonZeroU64>>,
+    state: RandomState,
 }
 
 impl TokenWatch {
@@ -85,17 +87,21 @@ impl TokenWatch {
         let roster = store.snapshot().roster;
         let known = self.roster.as_ref().is_some_and(|r| Arc::ptr_eq(r, &roster));
         let looked = roster.clone();
-        let prints = |c: &Watched| [Some(&c.config.token), c.config.token_secret.as_ref()].map(|s| s.and_then(SecretSource::fingerprint));
-        let look = move || looked.credentials().iter().map(prints).collect::<Vec<_>>();
+        let state = self.state.clone();
+        let prints = move |c: Watched<'_>| {
+            let prints = (c.token().fingerprint()?, c.token_secret().and_then(SecretSource::fingerprint));
+            NonZeroU64::new(state.hash_one(prints))
+        };
+        let look = move || looked.credentials().map(prints).collect::<Vec<_>>();
         let Ok(prints) = tokio::task::spawn_blocking(look).await else { return self };
         if known {
-            let changed = self.prints.iter().zip(&prints).enumerate().filter(|(_, (old, new))| old != new && new[0].is_some());
+            let changed = self.prints.iter().zip(&prints).enumerate().filter(|(_, (old, new))| old != new && new.is_some());
             for (credential, _) in changed {
                 if wishes.send(Wish::Changed(credential)).await.is_err() {
                     break;
                 }
             }
         }
-        Self { roster: Some(roster), prints }
+        Self { roster: Some(roster), prints, state: self.state }
     }
 }
