@@ -78,6 +78,8 @@ struct Reader<'f, 't, E> {
     open: Vec<Block>,
     /// A key whose value may stand on the next lines.
     waiting: Option<At>,
+    /// A text that is a member of a list, if it does not go on in the next line.
+    held: Option<(Event<'t>, At)>,
     /// The document's start has been marked, and its first value has begun.
     marked: bool,
     begun: bool,
@@ -86,7 +88,7 @@ struct Reader<'f, 't, E> {
 /// Hands the events of `text` to `take`, without those around the document. False: there is something in it that this
 /// reader does not know; whatever was complete before that line is right.
 pub(super) fn read<'t, E>(text: &'t str, take: &mut dyn FnMut(Event<'t>, At) -> Result<(), E>) -> Result<bool, E> {
-    let mut reader = Reader { take, open: Vec::new(), waiting: None, marked: false, begun: false };
+    let mut reader = Reader { take, open: Vec::new(), waiting: None, held: None, marked: false, begun: false };
     match reader.document(text) {
         Ok(()) => Ok(true),
         Err(Stop::Unknown) => Ok(false),
@@ -130,8 +132,11 @@ impl<'t, E> Reader<'_, 't, E> {
         self.emit(if matches!(block, Block::List(_)) { Event::SequenceStart(0, None) } else { Event::MappingStart(0, None) }, at)
     }
 
-    /// The key before has no value.
+    /// The text before is complete, and the key before has no value.
     fn nothing_follows(&mut self) -> Result<(), Stop<E>> {
+        if let Some((event, at)) = self.held.take() {
+            self.emit(event, at)?;
+        }
         match self.waiting.take() {
             Some(at) => self.emit(Event::Scalar(Cow::Borrowed(""), ScalarStyle::Plain, 0, None), at),
             None => Ok(()),
@@ -156,7 +161,11 @@ impl<'t, E> Reader<'_, 't, E> {
         let inside = around.is_some_and(|around| indent > around || (dash && indent == around));
         if self.waiting.is_some() && inside {
             self.waiting = None;
-            self.begin(block, line.at(indent))?;
+            // A list as far out as its key begins, to the parser, behind its first dash.
+            let start = if around == Some(indent) { line.past_blanks(indent + 2) } else { indent };
+            self.begin(block, line.at(start))?;
+        } else if around.is_some_and(|around| indent > around) {
+            return Err(Stop::Unknown);
         } else {
             self.nothing_follows()?;
             while let Some(open) = self.open.last().copied() {
@@ -180,6 +189,12 @@ impl<'t, E> Reader<'_, 't, E> {
         if key(line, at).is_some() {
             self.begin(Block::Map(at), line.at(at))?;
             return self.pair(line, at);
+        }
+        if line.byte(at).is_some_and(begins_plain) {
+            let end = plain_end(line, at, false).ok_or(Stop::Unknown)?;
+            let text: &'t str = line.text.get(at..end).ok_or(Stop::Unknown)?;
+            self.held = Some((Event::Scalar(Cow::Borrowed(text), ScalarStyle::Plain, 0, None), line.at(at)));
+            return nothing_but_a_comment(line, end);
         }
         let end = self.value(line, at, None)?;
         nothing_but_a_comment(line, end)

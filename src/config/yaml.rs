@@ -453,6 +453,7 @@ mod tests {
     fn what_programs_write_needs_no_parser() {
         for text in [
             "- a\n- b\n",
+            "a:\n-   b\n-  c: d\n   e:\n   - f\ng:\n  -   h\n",
             "a: b\nc:\n  d: e # f\n\n# g\n  h:\n  - i\n  -   j: k\n      l: m\nn:\no: ~\n",
             "---\n# made by a program\n- id: a-1\n  name: \"Ä b: c\"\n  labels: {team: web, x: 'y z', e: {}}\n  notify: [a@b.c, \"d\"]\n  url: https://x.y/z?a=b#c\n",
             "\u{feff}accounts:\n- {id: ä, name: ö ü, needs: [], url: https://x.y/z?a=b, n: [[a], {b: c}]}\ncredentials:\n    - id: x",
