@@ -14,8 +14,9 @@ lint:
 fmt:
 	cargo fmt
 
-bench: ## What a scrape costs, as ratios within one run
-	cargo bench --bench exposition
+bench: ## What scrapes and configurations cost, as ratios within one run; writes docs/performance.md
+	WRITE=1 cargo bench --bench exposition
+	WRITE=1 cargo bench --bench loading
 
 golden: ## Accept what people read as it is now; look at the difference before committing it
 	UPDATE_GOLDEN=1 cargo test

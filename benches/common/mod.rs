@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// Whether accounts share logins.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Shape {
+pub(crate) enum Shape {
     /// Ten accounts behind each login.
     Shared,
     /// A login of its own for each account.
@@ -15,7 +15,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    pub fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Shared => "10 to a login",
             Self::Own => "a login each",
@@ -28,7 +28,7 @@ const PER_FILE: usize = 10_000;
 
 /// Writes a configuration of so many accounts with eight labels each, as a product would; tokens come from a file.
 /// Returns how many bytes it takes.
-pub fn configuration(folder: &Path, accounts: usize, shape: Shape) -> usize {
+pub(crate) fn configuration(folder: &Path, accounts: usize, shape: Shape) -> usize {
     std::fs::create_dir_all(folder.join("accounts.d")).expect("a folder");
     let token = folder.join("accounts.d/token");
     std::fs::write(&token, "sim-token").expect("written");
@@ -41,7 +41,10 @@ pub fn configuration(folder: &Path, accounts: usize, shape: Shape) -> usize {
         main += "credentials:\n";
         for i in 0..accounts.div_ceil(10) {
             let person = i % 500;
-            let _ = writeln!(main, "  - {{id: login-{i}, network: mastodon, connected_by: Person {person}, token_file: accounts.d/token, {BASE}}}");
+            let _ = writeln!(
+                main,
+                "  - {{id: login-{i}, network: mastodon, connected_by: Person {person}, token_file: accounts.d/token, {BASE}}}"
+            );
         }
     }
     let mut bytes = main.len();
@@ -69,40 +72,40 @@ pub fn configuration(folder: &Path, accounts: usize, shape: Shape) -> usize {
 }
 
 /// The sizes that are measured: up to a million, or to what `ACCOUNTS` says.
-pub fn sizes() -> Vec<usize> {
+pub(crate) fn sizes() -> Vec<usize> {
     let most = std::env::var("ACCOUNTS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
     [1_000, 10_000, 100_000, 1_000_000].into_iter().filter(|n| *n <= most).collect()
 }
 
 /// How long something takes.
-pub fn time(run: impl FnOnce()) -> Duration {
+pub(crate) fn time(run: impl FnOnce()) -> Duration {
     let start = Instant::now();
     run();
     start.elapsed()
 }
 
 /// The median of a few runs of two things that take turns, and of the ratios of neighbouring runs.
-pub fn side_by_side(rounds: usize, mut one: impl FnMut(), mut other: impl FnMut()) -> (Duration, Duration, f64) {
+pub(crate) fn side_by_side(rounds: usize, mut one: impl FnMut(), mut other: impl FnMut()) -> (Duration, Duration, f64) {
     let runs: Vec<(Duration, Duration)> = (0..rounds).map(|_| (time(&mut one), time(&mut other))).collect();
     let ratios = runs.iter().map(|(one, other)| other.as_secs_f64() / one.as_secs_f64()).collect();
     (median(runs.iter().map(|r| r.0).collect()), median(runs.iter().map(|r| r.1).collect()), median(ratios))
 }
 
 /// The middle one.
-pub fn median<T: PartialOrd + Copy>(mut values: Vec<T>) -> T {
+pub(crate) fn median<T: PartialOrd + Copy>(mut values: Vec<T>) -> T {
     values.sort_by(|a, b| a.partial_cmp(b).expect("numbers"));
     values[values.len() / 2]
 }
 
 /// A line of `/proc/…/status`, in bytes.
-pub fn memory(process: &str, what: &str) -> usize {
+pub(crate) fn memory(process: &str, what: &str) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("Linux");
     let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("a line");
     line.trim_start_matches(':').trim().trim_end_matches("kB").trim().parse::<usize>().expect("a number") * 1024
 }
 
 /// Prints a section and, if `WRITE` is set, keeps it in `docs/performance.md` between its markers.
-pub fn report(section: &str, text: &str) {
+pub(crate) fn report(section: &str, text: &str) {
     println!("## {section}\n\n{text}");
     if std::env::var_os("WRITE").is_none() {
         return;
