@@ -766,6 +766,117 @@ impl<'a> Watched<'a> {
 mod tests {
     use super::*;
 
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn grant() -> Option<Grant> {
+        let network = NetworkId::from_name("mastodon")?;
+        Some(Grant { network, app: None, api: "", auto_refresh: false, scopes: None, base_url: None })
+    }
+
+    fn credential(id: &str, token: SecretSource) -> Option<Credential<'_>> {
+        Some(Credential {
+            id,
+            connected_by: Some("Jane").filter(|_| id != "b"),
+            token,
+            token_secret: Some(SecretSource::Env("SECOND".to_owned())).filter(|_| id == "c"),
+            expires_at: Timestamp::from_unix(7),
+            refresh_expires_at: None,
+            grant: grant()?,
+        })
+    }
+
+    /// Named logins `a` to `c` with accounts in turn, and accounts with logins of their own between them.
+    fn filled() -> Option<Table> {
+        let mut table = Table::default();
+        for id in ["a", "b", "c", "unused"] {
+            table.add_credential(credential(id, SecretSource::File(format!("secrets/{id}").into()))?).ok()?;
+        }
+        for number in 0..40_usize {
+            let id = format!("account-{number}{}", if number == 7 { "\"" } else { "" });
+            let own = number % 4 == 3;
+            let place = if own {
+                let source =
+                    if number % 8 == 3 { SecretSource::Env(format!("TOKEN_{number}")) } else { SecretSource::Command(vec![id.clone()]) };
+                table.add_credential(credential(&id, source)?).ok()?
+            } else {
+                number % 4
+            };
+            let interval = Duration::from_secs(60 * u64::try_from(number).ok()? + 60);
+            let role = Role {
+                network: grant()?.network,
+                kind: "account",
+                needs: Capabilities::DEFAULT,
+                purpose: Use::Owned,
+                probe_interval: Some(interval).filter(|_| number > 2),
+            };
+            let name = format!("Name {number}");
+            let url = [format!("https://x.y/r/{id}"), format!("https://x.y/?i={number}"), String::new()];
+            let account = Account {
+                id: &id,
+                name: Some(name.as_str()).filter(|_| number % 3 > 0),
+                external_id: Some("0123").filter(|_| number % 5 > 0),
+                credential: place,
+                labels: &[("team", "web"), ("number", &number.to_string())],
+                notify: "a@example.com,b@example.com",
+                reconnect_url: Some(url[number % 3].as_str()).filter(|url| !url.is_empty()),
+                role,
+            };
+            table.add_account(&account).ok()?;
+        }
+        Some(table)
+    }
+
+    /// All that can be read of an account, by its id.
+    fn told(table: &Table, id: &str) -> Option<String> {
+        let account = table.account(table.find(id)?)?;
+        let login = account.credential()?;
+        assert_eq!(table.find_credential(login.id()), Some(login.index()));
+        let labels: Vec<_> = account.labels().collect();
+        let at = (account.name(), account.external_id(), account.reconnect_url(), labels, account.notify(), account.probe_interval());
+        let of = (login.id(), login.token(), login.token_secret(), login.connected_by(), login.expires_at(), login.network());
+        Some(format!("{} {at:?} {of:?}", account.id()))
+    }
+
+    #[test]
+    fn nothing_is_lost_when_accounts_are_put_side_by_side() {
+        let table = filled().unwrap_or_default();
+        let ids: Vec<String> = table.accounts().map(|a| a.id().to_owned()).collect();
+        assert_eq!(ids.len(), 40);
+        let before: Vec<_> = ids.iter().map(|id| told(&table, id)).collect();
+        assert!(before[0].as_deref().is_some_and(|t| t.contains("https://x.y/r/account-0") && t.contains("secrets/a")), "{:?}", before[0]);
+        let grouped = table.clone().grouped(HOUR, |_| true);
+        assert_eq!(ids.iter().map(|id| told(&grouped, id)).collect::<Vec<_>>(), before);
+        assert_eq!(grouped.find("account-40"), None);
+        // Who has no account is nobody's login.
+        assert_eq!((grouped.credentials().len(), grouped.find_credential("unused")), (13, None));
+        let mut next = 0;
+        for login in grouped.credentials() {
+            assert_eq!(login.accounts().start, next);
+            next = login.accounts().end;
+            let of = |place| grouped.account(place).map_or(usize::MAX, |account| account.credential_index());
+            assert!(!login.accounts().is_empty() && login.accounts().all(|place| of(place) == login.index()), "{}", login.id());
+        }
+        assert_eq!(next, 40);
+        let interval = |id| grouped.find_credential(id).and_then(|i| grouped.credential(i)).map(|c| c.interval());
+        assert_eq!((interval("a"), interval("account-7\"")), (Some(HOUR.min(Duration::from_secs(300))), Some(Duration::from_secs(480))));
+        assert_eq!(grouped.find("account-7\"").and_then(|i| grouped.account(i)).map(|a| a.escaped_id()), Some("account-7\\\"".into()));
+    }
+
+    #[test]
+    fn a_share_holds_only_what_is_its_own() {
+        let whole = filled().unwrap_or_default();
+        let share = whole.clone().grouped(HOUR, |credential| credential == "b" || credential == "account-11");
+        let ids: Vec<&str> = share.accounts().map(|a| a.id()).collect();
+        assert_eq!((ids.len(), share.credentials().len()), (11, 2));
+        assert!(ids.iter().all(|id| told(&share, id) == told(&whole, id)), "{ids:?}");
+        assert_eq!((share.find("account-0"), share.find_credential("a")), (None, None));
+        assert!(share.texts.len() < whole.texts.len() / 2);
+        let mut few = whole.clone();
+        few.retain(|account| account.id() == "account-11");
+        let few = few.grouped(HOUR, |_| true);
+        assert_eq!((few.len(), few.credentials().len(), told(&few, "account-11")), (1, 1, told(&whole, "account-11")));
+    }
+
     #[test]
     fn labels_come_out_as_they_went_in() {
         for value in ["", "plain", "with \"quotes\"", "back\\slash", "\\n is no line break", "a\nb", "\\\\\"\n"] {
