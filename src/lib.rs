@@ -15,12 +15,14 @@
 //! Alertmanager need to mail the right person.
 
 pub mod alerting;
+pub mod calendar;
 pub mod check;
 pub mod classify;
 pub mod cli;
 pub mod column;
 pub mod config;
 pub mod connection;
+pub mod connections;
 pub mod demo;
 pub mod engine;
 pub mod exposition;

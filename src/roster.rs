@@ -4,6 +4,7 @@
 //! one arena; whatever repeats (kinds, label sets, recipient lists) is held once. Accounts of one credential
 //! stand side by side, so that a credential knows them as a range.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::time::Duration;
@@ -213,6 +214,11 @@ impl Roster {
         self.accounts().position(|a| a.id() == id)
     }
 
+    /// Each set of labels that accounts have of their own, rendered; by [`AccountView::label_set`].
+    pub fn label_sets(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.labels.texts.iter().map(|text| &**text)
+    }
+
     /// The app of a credential.
     pub fn app(&self, credential: &config::Credential) -> Option<&config::App> {
         credential.app.and_then(|app| self.apps.get(app))
@@ -263,6 +269,41 @@ pub fn escape(out: &mut String, value: &str) {
     }
 }
 
+/// Reads rendered labels: the inverse of what [`Roster`] does with an account's own.
+pub fn parse_labels(rendered: &str) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+    let mut rest = rendered;
+    std::iter::from_fn(move || {
+        let (name, after) = rest.trim_start_matches(',').split_once("=\"")?;
+        let mut escaped = false;
+        let end = after.bytes().position(|b| {
+            let ends = b == b'"' && !escaped;
+            escaped = b == b'\\' && !escaped;
+            ends
+        })?;
+        rest = &after[end + 1..];
+        Some((name, unescape(&after[..end])))
+    })
+}
+
+fn unescape(value: &str) -> Cow<'_, str> {
+    if !value.contains('\\') {
+        return Cow::Borrowed(value);
+    }
+    let mut out = String::with_capacity(value.len());
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
+        out.push(match c {
+            '\\' => match chars.next() {
+                Some('n') => '\n',
+                Some(plain) => plain,
+                None => break,
+            },
+            c => c,
+        });
+    }
+    Cow::Owned(out)
+}
+
 /// A hash of an id that is the same on every machine and in every version.
 pub fn stable_hash(id: &str) -> u64 {
     let digest = Sha256::digest(id.as_bytes());
@@ -304,6 +345,11 @@ impl<'a> AccountView<'a> {
     /// Its own labels, rendered.
     pub fn own_labels(&self) -> &'a str {
         self.roster.labels.get(self.row.labels)
+    }
+
+    /// The place of its own labels among [`Roster::label_sets`].
+    pub fn label_set(&self) -> usize {
+        self.row.labels as usize
     }
 
     /// Its network.
@@ -349,6 +395,11 @@ impl<'a> AccountView<'a> {
     /// Its app's id; empty without an app.
     pub fn app_id(&self) -> &'a str {
         self.credential().and_then(|c| self.roster.app(&c.config)).map_or("", |app| &app.id)
+    }
+
+    /// The way its grant was made in.
+    pub fn style(&self) -> Style<'static> {
+        self.credential().map_or(Style { api: "", oauth1: false }, |c| self.roster.style(&c.config))
     }
 
     /// As a network sees it.

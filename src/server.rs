@@ -24,11 +24,14 @@ use crate::connection::{self, Limits};
 use crate::engine::Wish;
 use crate::exposition::{Cursor, Extent, Format};
 use crate::metrics::Metrics;
-use crate::page;
 use crate::service::Pulse;
 use crate::store::View;
 use crate::time::Timestamp;
 use crate::web::{Gate, Refusal, Rules};
+
+mod looking;
+
+use looking::{Desk, Place, look};
 
 /// What can be set about the HTTP side.
 #[derive(Clone, Debug)]
@@ -61,6 +64,7 @@ pub struct Context {
     reload: mpsc::Sender<ReloadWish>,
     scrapes: Arc<Semaphore>,
     connections: OnceLock<Arc<Semaphore>>,
+    desk: Desk,
     ready: AtomicBool,
 }
 
@@ -68,6 +72,7 @@ impl Context {
     /// For a server that is not ready yet.
     pub fn new(store: View, metrics: Metrics, settings: Settings, reload: mpsc::Sender<ReloadWish>) -> Self {
         let scrapes = Arc::new(Semaphore::new(if settings.max_requests == 0 { Semaphore::MAX_PERMITS } else { settings.max_requests }));
+        let desk = Desk::new(store.clone());
         Self {
             store,
             metrics,
@@ -78,6 +83,7 @@ impl Context {
             reload,
             scrapes,
             connections: OnceLock::new(),
+            desk,
             ready: AtomicBool::new(false),
         }
     }
@@ -182,7 +188,7 @@ async fn handle(context: &Context, door: Door, peer: IpAddr, request: Request<In
         ("referrer-policy", "no-referrer"),
         (
             "content-security-policy",
-            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+            "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
         ),
     ] {
         headers.insert(name, http::HeaderValue::from_static(value));
@@ -218,15 +224,17 @@ async fn route(context: &Context, door: Door, request: &Request<Incoming>) -> Re
     match path {
         path if door == Door::Health && !matches!(path, "/-/healthy" | "/-/ready") => not_found(),
         "/-/reload" => reload(context, request.method()).await,
-        "" | "/" | "/probe" | "/-/healthy" | "/-/ready" if !reading => not_allowed("GET, HEAD"),
-        path if path == context.settings.telemetry_path && !reading => not_allowed("GET, HEAD"),
+        "/probe" | "/-/healthy" | "/-/ready" if !reading => not_allowed("GET, HEAD"),
+        path if (path == context.settings.telemetry_path || Place::at(path).is_some()) && !reading => not_allowed("GET, HEAD"),
         "/-/healthy" => text(StatusCode::OK, "token_exporter is healthy.\n"),
         "/-/ready" if context.ready.load(Ordering::Relaxed) => text(StatusCode::OK, "token_exporter is ready.\n"),
         "/-/ready" => text(StatusCode::SERVICE_UNAVAILABLE, "token_exporter is not ready.\n"),
         "/probe" => probe(context, request).await,
         path if path == context.settings.telemetry_path => metrics(context, request.headers(), Extent::Everything),
-        "" | "/" => html(StatusCode::OK, page::landing(&context.settings)),
-        _ => not_found(),
+        path => match Place::at(path) {
+            Some(place) => look(context, place, request).await,
+            None => not_found(),
+        },
     }
 }
 
@@ -235,9 +243,9 @@ fn metrics(context: &Context, headers: &HeaderMap, extent: Extent) -> Response<B
         return text(StatusCode::SERVICE_UNAVAILABLE, "Limit of concurrent requests reached, try again later.\n");
     };
     let format = negotiate(headers);
-    let cursor = Cursor::new(context.store.snapshot(), &context.metrics, Timestamp::now(), format, extent);
+    let mut cursor = Cursor::new(context.store.snapshot(), &context.metrics, Timestamp::now(), format, extent);
     let gzip = accepts_gzip(headers);
-    let mut response = Response::new(Body::stream(cursor, gzip, permit));
+    let mut response = Response::new(Body::stream(Box::new(std::iter::from_fn(move || cursor.next_chunk())), gzip, permit));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(format.content_type()));
     headers.insert(VARY, http::HeaderValue::from_static("accept, accept-encoding"));
@@ -358,9 +366,9 @@ pub struct Body {
 }
 
 struct Stream {
-    cursor: Cursor,
+    parts: Box<dyn Iterator<Item = Bytes> + Send>,
     gzip: Option<GzEncoder<Vec<u8>>>,
-    /// Counts this scrape among those under way.
+    /// Counts this response among those under way.
     _permit: OwnedSemaphorePermit,
 }
 
@@ -373,9 +381,9 @@ impl Body {
         Self { full: Some(bytes).filter(|b| !b.is_empty()), stream: None }
     }
 
-    fn stream(cursor: Cursor, gzip: bool, permit: OwnedSemaphorePermit) -> Self {
+    fn stream(parts: Box<dyn Iterator<Item = Bytes> + Send>, gzip: bool, permit: OwnedSemaphorePermit) -> Self {
         let gzip = gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast()));
-        Self { full: None, stream: Some(Stream { cursor, gzip, _permit: permit }) }
+        Self { full: None, stream: Some(Stream { parts, gzip, _permit: permit }) }
     }
 }
 
@@ -383,7 +391,7 @@ impl Stream {
     /// The next bytes to send; none at the end.
     fn next(&mut self) -> Option<Bytes> {
         loop {
-            let chunk = self.cursor.next_chunk();
+            let chunk = self.parts.next();
             let Some(encoder) = &mut self.gzip else { return chunk };
             match chunk {
                 Some(chunk) => {

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod alerts;
+mod api;
 mod arbitrary;
+mod browser;
 mod cli;
 mod config;
 mod conformance;
@@ -14,6 +16,7 @@ mod golden;
 mod kills;
 mod mailing;
 mod new_network;
+mod page;
 mod probing;
 mod prometheus;
 mod reading;
