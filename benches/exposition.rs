@@ -26,7 +26,8 @@ use token_exporter::network::{Clocks, Finding, Verdict};
 use token_exporter::reason::{Capability, Reason};
 use token_exporter::roster::Roster;
 use token_exporter::server::{self, Context, Door, Settings};
-use token_exporter::store::{Outcome, Snapshot, Store};
+use token_exporter::service::Heart;
+use token_exporter::store::{Outcome, Snapshot, Store, View};
 use token_exporter::time::{Expiry, Timestamp};
 use tokio::net::TcpListener;
 
@@ -188,11 +189,12 @@ fn servers(runtime: &tokio::runtime::Runtime, store: Arc<Store>, metrics: &Metri
         let settings =
             Settings { telemetry_path: "/metrics".to_owned(), route_prefix: String::new(), enable_lifecycle: false, max_requests: 64 };
         let (reload, _) = tokio::sync::mpsc::channel(1);
-        let context = Arc::new(Context::new(store, metrics, settings, reload));
+        let (_, shown) = tokio::sync::watch::channel(store.snapshot());
+        let context = Arc::new(Context::new(View::new(shown), metrics, settings, reload));
         tokio::spawn(async move {
             // Kept, or the server would stop.
             let (_stop, stopped) = tokio::sync::watch::channel(false);
-            server::serve(ours, Door::Main, context, stopped, Duration::ZERO).await;
+            server::serve(ours, Door::Main, context, stopped, Duration::ZERO, Heart::default().part("server")).await;
         });
         tokio::spawn(serve_ready(ready, body));
         addresses

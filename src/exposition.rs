@@ -10,7 +10,7 @@ use prometheus::proto::{MetricFamily, MetricType};
 use crate::metrics::Metrics;
 use crate::network::NetworkId;
 use crate::reason::{Capability, Reason};
-use crate::roster::{AccountView, Roster, escape};
+use crate::roster::{AccountView, escape};
 use crate::rules::AccountState;
 use crate::store::{AppState, CredentialState, Snapshot};
 use crate::time::{Expiry, Timestamp};
@@ -58,7 +58,6 @@ pub struct Family {
 
 /// All that is known about one account at the time of a scrape.
 struct Row<'a> {
-    roster: &'a Roster,
     view: AccountView<'a>,
     account: &'a AccountState,
     credential: &'a CredentialState,
@@ -81,14 +80,13 @@ pub static FAMILIES: &[Family] = &[
         labels: &["name", "kind", "use", "external_id", "credential", "app", "connected_by", "notify", "reconnect_url"],
         write: |out, row| {
             let credential = row.view.credential();
-            let app = credential.and_then(|c| row.roster.app(c));
             out.open();
             out.label("name", row.view.name());
             out.label("kind", row.view.kind());
             out.label("use", row.view.purpose().label());
             out.label("external_id", row.view.external_id());
             out.label("credential", credential.map_or("", |c| c.id()));
-            out.label("app", app.map_or("", |app| &app.id));
+            out.label("app", row.view.app_id());
             out.label("connected_by", credential.and_then(|c| c.connected_by()).unwrap_or(""));
             out.label("notify", row.view.notify());
             out.label_of("reconnect_url", &row.view.reconnect_url_parts());
@@ -459,7 +457,6 @@ impl Cursor {
 fn row(snapshot: &Snapshot, index: usize, now: Timestamp) -> Option<Row<'_>> {
     let view = snapshot.roster.account(index)?;
     Some(Row {
-        roster: &snapshot.roster,
         view,
         account: snapshot.accounts.get(index)?,
         credential: snapshot.credentials.get(view.credential_index())?,

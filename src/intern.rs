@@ -102,6 +102,16 @@ impl Lists {
         Some(list)
     }
 
+    /// How many lists there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
     /// The list of a number.
     pub fn get(&self, list: u32) -> &[u32] {
         let (start, end) = bounds(&self.ends, list);

@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 use chrono::FixedOffset;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::{Serialize, Serializer};
-use sha2::{Digest as _, Sha256};
 
+use crate::calendar::{self, Calendar, Event};
 use crate::config::{Notice, ScheduleRule};
 use crate::network::{Clocks, Verdict};
 use crate::once::Probed;
@@ -316,42 +316,19 @@ impl Plan {
 
     /// As a calendar (RFC 5545), an event for each mail. An event keeps its identity and place however often it is made.
     pub fn ics(&self) -> String {
-        let mut out = String::new();
-        let mut put = |name: &str, value: &str| fold(&mut out, &format!("{name}:{value}"));
-        put("BEGIN", "VCALENDAR");
-        put("VERSION", "2.0");
-        put("PRODID", "-//token_exporter//schedule//EN");
-        put("CALSCALE", "GREGORIAN");
-        put("METHOD", "PUBLISH");
-        put("X-WR-CALNAME", "Connections about to expire");
+        let mut calendar = Calendar::new("schedule", "Connections about to expire");
         for mail in &self.mails {
-            put("BEGIN", "VEVENT");
-            put("UID", &mail.uid());
-            put("DTSTAMP", &instant(self.now));
-            put("DTSTART", &instant(mail.at));
-            put("SUMMARY", &escaped(&mail.summary()));
-            put("DESCRIPTION", &escaped(&self.description(mail)));
-            // Nobody is busy because a mail is sent.
-            put("TRANSP", "TRANSPARENT");
-            put("END", "VEVENT");
+            calendar.event(&Event {
+                uid: &mail.uid(),
+                stamp: self.now,
+                at: mail.at,
+                summary: &mail.summary(),
+                description: &self.description(mail),
+                url: None,
+            });
         }
-        if self.mails.is_empty() {
-            // A calendar without any component is none.
-            for (name, value) in [
-                ("BEGIN", "VTIMEZONE"),
-                ("TZID", "UTC"),
-                ("BEGIN", "STANDARD"),
-                ("DTSTART", "19700101T000000"),
-                ("TZOFFSETFROM", "+0000"),
-                ("TZOFFSETTO", "+0000"),
-                ("END", "STANDARD"),
-                ("END", "VTIMEZONE"),
-            ] {
-                put(name, value);
-            }
-        }
-        put("END", "VCALENDAR");
-        out
+        calendar.end();
+        calendar.take()
     }
 
     fn description(&self, mail: &Mail) -> String {
@@ -393,47 +370,8 @@ impl Mail {
     /// The same for the same mail whenever the calendar is made. The recipients belong to it: without them the mails of a
     /// login whose accounts name different people would be one event.
     fn uid(&self) -> String {
-        let identity = [self.credential.as_str(), &self.notice, &self.deadline.to_string(), &self.recipients.join(",")].join("\n");
-        let hash = Sha256::digest(identity.as_bytes()).iter().take(16).fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
-        format!("{hash}@token-exporter")
+        calendar::uid(&[&self.credential, &self.notice, &self.deadline.to_string(), &self.recipients.join(",")])
     }
-}
-
-/// A date and time of UTC as calendars write it.
-fn instant(at: Timestamp) -> String {
-    at.utc().format("%Y%m%dT%H%M%SZ").to_string()
-}
-
-/// A text value (RFC 5545, section 3.3.11).
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\\' | ';' | ',' => out.extend(['\\', c]),
-            '\n' => out.push_str("\\n"),
-            c if c.is_control() && c != '\t' => {}
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// Appends a content line (RFC 5545, section 3.1): at most 75 octets, then it goes on behind a space; no character is torn.
-fn fold(out: &mut String, line: &str) {
-    const OCTETS: usize = 75;
-    let mut used = 0;
-    for c in line.chars() {
-        if used + c.len_utf8() > OCTETS {
-            out.push_str("\r\n ");
-            used = 1;
-        }
-        out.push(c);
-        used += c.len_utf8();
-    }
-    out.push_str("\r\n");
 }
 
 #[cfg(test)]
@@ -663,20 +601,5 @@ mod tests {
         assert_eq!(first, uid("2027-01-31T12:00:00Z", "2027-01-22T00:00:00Z"), "whenever it is made");
         assert_ne!(first, uid("2027-02-01T12:00:00Z", "2027-01-20T00:00:00Z"), "a renewed token is another matter");
         assert_ne!(first, uid("2027-01-31T12:00:00Z", "2027-01-26T12:00:00Z"), "another notice");
-    }
-
-    #[test]
-    fn calendar_lines_are_folded_and_escaped() {
-        assert_eq!(escaped("a\\b;c,d\ne\r\u{7}:\"f\""), "a\\\\b\\;c\\,d\\ne:\"f\"");
-        for line in ["x".repeat(75), "x".repeat(76), "ü".repeat(200), format!("SUMMARY:{}", "日本".repeat(60)), String::new()] {
-            let mut out = String::new();
-            fold(&mut out, &line);
-            assert!(out.ends_with("\r\n"));
-            assert!(out.split("\r\n").all(|l| l.len() <= 75), "{out}");
-            assert_eq!(out.replace("\r\n ", ""), format!("{line}\r\n"));
-        }
-        let mut out = String::new();
-        fold(&mut out, &"x".repeat(76));
-        assert_eq!(out, format!("{}\r\n x\r\n", "x".repeat(75)));
     }
 }

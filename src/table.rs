@@ -45,6 +45,8 @@ pub struct Grant {
     pub network: NetworkId,
     /// Its app, by its place among the apps.
     pub app: Option<usize>,
+    /// The id of that app; empty without one.
+    pub app_id: String,
     /// Which of the network's APIs it is for; empty where there is one.
     pub api: &'static str,
     /// Something else refreshes the access token.
@@ -458,6 +460,15 @@ impl Table {
         self.intervals.close();
     }
 
+    /// Each set of labels that accounts have of their own, by [`AccountView::label_set`].
+    pub fn label_sets(&self) -> impl ExactSizeIterator<Item = impl Iterator<Item = (&str, Cow<'_, str>)>> {
+        (0..self.labels.len()).map(|set| self.label_set(u32::try_from(set).unwrap_or(0)))
+    }
+
+    fn label_set(&self, set: u32) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+        self.labels.get(set).iter().map(|word| self.label(*word))
+    }
+
     fn label(&self, word: u32) -> (&str, Cow<'_, str>) {
         let text = self.words.get(word);
         let (name, value) = text.split_once("=\"").unwrap_or((text, ""));
@@ -607,8 +618,12 @@ impl<'a> AccountView<'a> {
 
     /// Its own labels, names and values.
     pub fn labels(&self) -> impl Iterator<Item = (&'a str, Cow<'a, str>)> + use<'a> {
-        let table = self.table;
-        table.labels.get(self.row.labels).iter().map(|word| table.label(*word))
+        self.table.label_set(self.row.labels)
+    }
+
+    /// The place of its own labels among [`Table::label_sets`].
+    pub fn label_set(&self) -> usize {
+        self.row.labels as usize
     }
 
     /// Its network.
@@ -660,6 +675,16 @@ impl<'a> AccountView<'a> {
         self.table.credential(self.credential_index())
     }
 
+    /// Its app's id; empty without an app.
+    pub fn app_id(&self) -> &'a str {
+        self.credential().map_or("", |credential| credential.app_id())
+    }
+
+    /// The way its grant was made in.
+    pub fn style(&self) -> Style<'static> {
+        self.credential().map_or(Style { api: "", oauth1: false }, |credential| credential.style())
+    }
+
     /// As a network sees it.
     pub fn as_asked(&self) -> crate::network::Account<'a> {
         crate::network::Account {
@@ -694,6 +719,11 @@ impl<'a> Watched<'a> {
     /// Its app, by its place among the apps.
     pub fn app(&self) -> Option<usize> {
         self.grant().app
+    }
+
+    /// The id of its app; empty without one.
+    pub fn app_id(&self) -> &'a str {
+        &self.grant().app_id
     }
 
     /// The way its grant was made in.
@@ -770,7 +800,7 @@ mod tests {
 
     fn grant() -> Option<Grant> {
         let network = NetworkId::from_name("mastodon")?;
-        Some(Grant { network, app: None, api: "", auto_refresh: false, scopes: None, base_url: None })
+        Some(Grant { network, app: None, app_id: String::new(), api: "", auto_refresh: false, scopes: None, base_url: None })
     }
 
     fn credential(id: &str, token: SecretSource) -> Option<Credential<'_>> {

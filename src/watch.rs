@@ -6,20 +6,19 @@
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::num::NonZeroU64;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use tokio::sync::mpsc;
 
 use crate::config::{self, Config};
 use crate::engine::Wish;
 use crate::roster::{Roster, Watched};
-use crate::store::Store;
-use crate::token::SecretSource;
+use crate::store::{Snapshot, Store};
+use crate::token::{Fingerprint, SecretSource};
 
 /// Watches the files of a configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ConfigWatch {
     main: Vec<PathBuf>,
     patterns: Vec<String>,
@@ -28,16 +27,21 @@ pub struct ConfigWatch {
 }
 
 /// What a look at a file's metadata shows: of the file that links on the way lead to.
-type Stamp = (PathBuf, Option<(SystemTime, u64)>);
+type Stamp = (PathBuf, Option<Fingerprint>);
 
 impl ConfigWatch {
-    /// Watches what this configuration was read from.
-    pub fn new(main: &[PathBuf], config: &Config) -> Self {
-        let mut watch = Self { main: main.to_vec(), patterns: config.patterns.clone(), stamps: Vec::new(), digest: 0 };
-        let files = watch.files();
-        watch.stamps = stamps(&files);
-        watch.digest = digest(&files);
-        watch
+    /// Watches these files.
+    pub fn new(main: &[PathBuf]) -> Self {
+        Self { main: main.to_vec(), patterns: Vec::new(), stamps: Vec::new(), digest: 0 }
+    }
+
+    /// Watches what this configuration includes, too. To be called after the look that came before it was read: what changes
+    /// meanwhile is then noticed at the next.
+    pub fn follow(&mut self, config: &Config) {
+        if self.patterns != config.patterns {
+            self.patterns.clone_from(&config.patterns);
+            self.changed();
+        }
     }
 
     /// Whether the content has changed since the last look. A file that was only touched has not.
@@ -59,8 +63,7 @@ impl ConfigWatch {
 }
 
 fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
-    let stamp = |path: &Path| std::fs::metadata(path).ok().and_then(|m| m.modified().ok().map(|t| (t, m.len())));
-    files.iter().map(|f| (f.clone(), stamp(f))).collect()
+    files.iter().map(|f| (f.clone(), Fingerprint::of(f))).collect()
 }
 
 fn digest(files: &[PathBuf]) -> u64 {
@@ -73,35 +76,56 @@ fn digest(files: &[PathBuf]) -> u64 {
 }
 
 /// Notices token files that change between probes.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct TokenWatch {
-    roster: Option<Arc<Roster>>,
-    /// By credential, hashed: of the token and, with OAuth 1.0a, of its second half. None where there is no file.
+    roster: Arc<Roster>,
+    /// By credential of the roster, hashed, for there may be a million: of the token's file and, with OAuth 1.0a, of its
+    /// second half's. None where the token comes from no file.
     prints: Vec<Option<NonZeroU64>>,
     state: RandomState,
 }
 
 impl TokenWatch {
-    /// Looks at all token files and wishes for a probe of each credential whose file changed since the last look.
+    /// Looks at all token files and wishes for a probe of each credential whose file changed since the last look or, where there
+    /// was none, since its last probe.
     pub async fn look(self, store: &Store, wishes: &mpsc::Sender<Wish>) -> Self {
-        let roster = store.snapshot().roster;
-        let known = self.roster.as_ref().is_some_and(|r| Arc::ptr_eq(r, &roster));
-        let looked = roster.clone();
-        let state = self.state.clone();
-        let prints = move |c: Watched<'_>| {
-            let prints = (c.token().fingerprint()?, c.token_secret().and_then(SecretSource::fingerprint));
-            NonZeroU64::new(state.hash_one(prints))
-        };
-        let look = move || looked.credentials().map(prints).collect::<Vec<_>>();
-        let Ok(prints) = tokio::task::spawn_blocking(look).await else { return self };
-        if known {
-            let changed = self.prints.iter().zip(&prints).enumerate().filter(|(_, (old, new))| old != new && new.is_some());
-            for (credential, _) in changed {
-                if wishes.send(Wish::Changed(credential)).await.is_err() {
-                    break;
-                }
+        let snapshot = store.snapshot();
+        // Away from the tasks that probe and serve: there may be many files, on a slow disk.
+        let Ok((watch, changed)) = tokio::task::spawn_blocking(move || self.compare(&snapshot)).await else { return Self::default() };
+        for credential in changed {
+            if wishes.send(Wish::Changed(credential)).await.is_err() {
+                break;
             }
         }
-        Self { roster: Some(roster), prints, state: self.state }
+        watch
+    }
+
+    fn compare(self, snapshot: &Snapshot) -> (Self, Vec<usize>) {
+        let roster = snapshot.roster.clone();
+        let same = Arc::ptr_eq(&self.roster, &roster);
+        let before = |place: usize, now: Watched<'_>| {
+            if same {
+                return self.prints.get(place);
+            }
+            let old = self.roster.find_credential(now.id()).and_then(|place| self.roster.credential(place))?;
+            let source = |c: Watched<'_>| (c.token(), c.token_secret().cloned());
+            self.prints.get(old.index()).filter(|_| source(old) == source(now))
+        };
+        let mut changed = Vec::new();
+        let mut prints = Vec::with_capacity(roster.credentials().len());
+        for (place, watched) in roster.credentials().enumerate() {
+            let found = [watched.token().fingerprint(), watched.token_secret().and_then(SecretSource::fingerprint)];
+            let now = found[0].and_then(|_| NonZeroU64::new(self.state.hash_one(found)));
+            let news = match before(place, watched) {
+                Some(before) => *before != now && now.is_some(),
+                None => {
+                    let probed = snapshot.credentials.get(place).and_then(|state| state.last_probe);
+                    probed.is_some_and(|probed| found.iter().flatten().any(|print| print.written() >= Some(probed)))
+                }
+            };
+            changed.extend(news.then_some(place));
+            prints.push(now);
+        }
+        (Self { roster, prints, state: self.state }, changed)
     }
 }

@@ -22,6 +22,7 @@ mod problem;
 mod read;
 mod validate;
 mod values;
+pub mod web;
 mod yaml;
 
 pub use problem::{At, Problem, Problems, Warning, WarningKind};

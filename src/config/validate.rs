@@ -366,7 +366,8 @@ impl<'o> Validator<'o> {
         });
         let (network, app) = (network?, app?);
         let api = of_app.map_or_else(|| default_api(network), |app| app.api);
-        let grant = Grant { network, app, api, auto_refresh, scopes, base_url };
+        let app_id = of_app.map_or_else(String::new, |app| app.id.clone());
+        let grant = Grant { network, app, app_id, api, auto_refresh, scopes, base_url };
         Some(Credential { id, connected_by, token: token?, token_secret, expires_at, refresh_expires_at, grant })
     }
 

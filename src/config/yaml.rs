@@ -223,6 +223,11 @@ impl<'l, 't> Builder<'l, 't> {
         self.root.filter(|root| !matches!(root.value, Value::Null)).ok_or(empty)
     }
 
+    /// Whether what is read now is handed out.
+    fn hands_out(&self) -> bool {
+        self.open.iter().take(2).any(|open| open.section.is_some())
+    }
+
     /// The section whose list begins here, if its members are to be handed out.
     fn section(&self, anchor: usize) -> Option<&'static str> {
         let named = match self.open.as_slice() {
@@ -244,8 +249,9 @@ impl<'l, 't> Builder<'l, 't> {
             Event::MappingStart(anchor, tag) => self.start(at, anchor, tag.as_deref(), Value::Map(Vec::new())),
             Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
                 Some(mut done) => {
-                    // Half of a grown vector is empty, and there is one for each account.
+                    // Half of a grown vector is empty. What is handed out does not stay.
                     match &mut done.value {
+                        _ if self.hands_out() => {}
                         Value::List(items) => items.shrink_to_fit(),
                         Value::Map(fields) => fields.shrink_to_fit(),
                         Value::Null | Value::Scalar(_) => {}

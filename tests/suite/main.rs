@@ -2,16 +2,21 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod alerts;
+mod api;
 mod arbitrary;
+mod browser;
 mod cli;
 mod config;
 mod conformance;
 mod daemon;
 mod docs;
+mod exporter;
 mod exposition;
 mod golden;
+mod kills;
 mod mailing;
 mod new_network;
+mod page;
 mod probing;
 mod prometheus;
 mod reading;
@@ -19,3 +24,4 @@ mod readme;
 mod schedule;
 mod secrets;
 mod state;
+mod web;

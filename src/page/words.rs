@@ -1,0 +1,102 @@
+//! Instants and labels as people say them.
+
+use maud::{Markup, html};
+
+use crate::time::Timestamp;
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * MINUTE;
+pub(super) const DAY: i64 = 24 * HOUR;
+
+/// How far away an instant is: "in 4 days", "3 hours ago".
+pub(super) fn distance(now: Timestamp, at: Timestamp) -> String {
+    let seconds = at.since(now);
+    let away = seconds.abs();
+    let (count, unit) = match away {
+        0..MINUTE => return if seconds <= 0 { "just now".to_owned() } else { "in a moment".to_owned() },
+        MINUTE..HOUR => (away / MINUTE, "minute"),
+        HOUR..DAY => (away / HOUR, "hour"),
+        _ => (away / DAY, "day"),
+    };
+    let plural = if count == 1 { "" } else { "s" };
+    if seconds < 0 { format!("{count} {unit}{plural} ago") } else { format!("in {count} {unit}{plural}") }
+}
+
+/// An instant that is near with its time of day, any other as a date.
+pub(super) fn date(now: Timestamp, at: Timestamp) -> Markup {
+    let near = at.since(now).abs() < 2 * DAY;
+    let shown = at.utc().format(if near { "%-d %b %Y, %H:%M" } else { "%-d %b %Y" });
+    html! { time datetime=(at) { (shown) } }
+}
+
+/// An instant and how far away it is.
+pub(super) fn instant(now: Timestamp, at: Timestamp) -> Markup {
+    html! { (date(now, at)) " " span.far { "(" (distance(now, at)) ")" } }
+}
+
+/// A label as words: "Password changed".
+pub(super) fn words(label: &str) -> String {
+    let mut text = label.replace('_', " ");
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    text
+}
+
+/// "1 account", "1,000 accounts".
+pub(super) fn counted(count: usize, what: &str) -> String {
+    format!("{} {what}{}", number(count), if count == 1 { "" } else { "s" })
+}
+
+/// A number with a comma before every third digit from its end.
+pub(super) fn number(count: usize) -> String {
+    let digits = count.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Words as an enumeration: "a, b and c".
+pub(super) fn and(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_are_said_plainly() {
+        let now = Timestamp::now();
+        for (seconds, words) in [
+            (0, "just now"),
+            (5, "in a moment"),
+            (-5, "just now"),
+            (60, "in 1 minute"),
+            (-7_199, "1 hour ago"),
+            (7_200, "in 2 hours"),
+            (-90_000, "1 day ago"),
+            (4 * DAY, "in 4 days"),
+            (5 * DAY - 1, "in 4 days"),
+        ] {
+            assert_eq!(distance(now, now.plus(seconds)), words);
+        }
+    }
+
+    #[test]
+    fn numbers_and_labels_read_well() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(number).join(" "), "0 999 1,000 1,234,567");
+        assert_eq!([1, 2].map(|n| counted(n, "account")).join(" "), "1 account 2 accounts");
+        assert_eq!(words("two_factor_required"), "Two factor required");
+        assert_eq!([and(&["a"]), and(&["a", "b"]), and(&["a", "b", "c"])], ["a", "a and b", "a, b and c"]);
+    }
+}

@@ -1,0 +1,174 @@
+// Uses the status page as people do: node page.mjs DEMO EMPTY NASTY, each the address of a running exporter.
+// Ends with 1 and says why when something is not as it should be, anything is logged to the console, or axe finds a violation.
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { chromium } from 'playwright-core';
+
+const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
+const [demo, empty, nasty] = process.argv.slice(2);
+const sheets = [
+  { name: 'light', viewport: { width: 1280, height: 800 }, colorScheme: 'light' },
+  { name: 'dark', viewport: { width: 1280, height: 800 }, colorScheme: 'dark' },
+  { name: 'phone', viewport: { width: 360, height: 740 }, colorScheme: 'light', hasTouch: true },
+  { name: '4k', viewport: { width: 3840, height: 2160 }, colorScheme: 'dark' },
+];
+// Chromium's sandbox does not work for root, as whom tests often run in containers.
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'] });
+// Axe is injected from outside, which the page's own policy would rightly forbid: it gets pages of its own.
+const open = async (sheet, options) => {
+  const context = await browser.newContext({ ...sheet, name: undefined, ...options });
+  const page = await context.newPage();
+  page.said = [];
+  page.on('console', (message) => page.said.push(message.text()));
+  page.on('pageerror', (error) => page.said.push(String(error)));
+  page.on('request', (request) => request.url().startsWith(page.site) || page.said.push(`asked elsewhere: ${request.url()}`));
+  page.setDefaultTimeout(60_000);
+  return page;
+};
+const go = async (page, site, path) => {
+  page.site = site;
+  return page.goto(site + path);
+};
+const names = (page) => page.locator('tbody a.name').allInnerTexts();
+const count = async (page) => Number((await page.locator('#found').innerText()).match(/([\d,]+) connection/)[1].replace(',', ''));
+
+try {
+  // With a mouse: a tile, a filter, a search, a page, an account, and back.
+  let page = await open(sheets[0], { javaScriptEnabled: false });
+  await go(page, demo, '/');
+  const all = await count(page);
+  assert.ok(all > 200, `the demo has ${all} connections`);
+  assert.match(await page.locator('h1').innerText(), /^\d+ of \d+ connections are disconnected$/);
+  await page.locator('.tile', { hasText: 'Disconnected' }).click();
+  assert.match(page.url(), /\?state=disconnected$/);
+  const disconnected = await count(page);
+  assert.ok(disconnected < all && disconnected > 50);
+  assert.equal(await page.locator('tbody .badge.disconnected').count(), (await names(page)).length);
+  await page.getByLabel('Network').selectOption({ label: 'Facebook' });
+  await page.getByLabel('Reason').selectOption('password_changed');
+  await page.getByRole('button', { name: 'Show' }).click();
+  assert.match(page.url(), /state=disconnected/);
+  assert.match(page.url(), /network=facebook/);
+  const changed = await names(page);
+  assert.ok(changed.length > 0 && changed.length < disconnected);
+  for (const kind of await page.locator('tbody .name + .quiet').allInnerTexts()) assert.match(kind, /^Facebook /);
+  await page.getByRole('link', { name: 'Remove the filter Reason' }).click();
+  assert.ok(await count(page) > changed.length);
+  await page.getByRole('link', { name: 'Remove all' }).click();
+  assert.equal(await count(page), all);
+  await page.getByRole('searchbox', { name: 'Search' }).fill('chloé');
+  await page.getByRole('button', { name: 'Show' }).click();
+  assert.ok((await count(page)) > 0);
+  assert.ok((await page.locator('tbody').allInnerTexts()).every((row) => row.includes('Chloé')));
+  await go(page, demo, '/?per_page=25');
+  const first = await names(page);
+  await page.getByRole('link', { name: 'Next' }).click();
+  assert.match(await page.locator('.pages [aria-current=page]').innerText(), /^Page 2 of \d+$/);
+  const second = await names(page);
+  assert.equal(second.length, 25);
+  await page.getByRole('link', { name: 'Previous' }).click();
+  assert.deepEqual(await names(page), first);
+  await page.locator('a.name').first().click();
+  assert.equal(await page.locator('h1').innerText(), first[0]);
+  assert.ok(await page.getByRole('heading', { name: 'What to do' }).isVisible());
+  assert.ok((await page.locator('#do li').count()) > 0);
+  assert.match(await page.getByRole('link', { name: 'Reconnect' }).getAttribute('href'), /^https:\/\/app\.example\.com\//);
+  await page.getByRole('link', { name: 'All connections' }).click();
+  assert.equal(await count(page), all);
+  const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'table (CSV)' }).click()]);
+  assert.equal(download.suggestedFilename(), 'connections.csv');
+  assert.deepEqual(page.said, []);
+  await page.context().close();
+
+  // By keys alone: skip to the content, search, open the first account, come back.
+  page = await open(sheets[0]);
+  await go(page, demo, '/');
+  const focused = () => page.evaluate(() => document.activeElement?.textContent.trim() || document.activeElement?.id);
+  const tabTo = async (wanted) => {
+    for (let presses = 0; presses < 60; presses += 1) {
+      await page.keyboard.press('Tab');
+      // What has the focus is seen, and shown to have it.
+      const seen = await page.evaluate(() => {
+        const { outlineStyle } = getComputedStyle(document.activeElement);
+        const { width, height, top } = document.activeElement.getBoundingClientRect();
+        return { outlineStyle, there: width > 0 && height > 0 && top > -1 };
+      });
+      assert.deepEqual(seen, { outlineStyle: 'solid', there: true }, await focused());
+      if (await page.evaluate(wanted)) return;
+    }
+    assert.fail(`not reached by keys: ${wanted}`);
+  };
+  await page.keyboard.press('Tab');
+  assert.equal(await focused(), 'Skip to the content');
+  await page.keyboard.press('Enter');
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'main');
+  await tabTo(() => document.activeElement.id === 'q');
+  await page.keyboard.type('acme');
+  await Promise.all([page.waitForURL(/q=acme/), page.keyboard.press('Enter')]);
+  const found = await names(page);
+  assert.ok(found.length > 0 && (await count(page)) < all);
+  await tabTo(() => document.activeElement.tagName === 'SUMMARY');
+  await tabTo(() => document.activeElement.name === 'state');
+  await page.keyboard.press('D');
+  await tabTo(() => document.activeElement.className === 'name');
+  await Promise.all([page.waitForURL(/\/account\?id=/), page.keyboard.press('Enter')]);
+  assert.equal(await page.locator('h1').innerText(), found[0]);
+  await tabTo(() => document.activeElement.textContent === 'All connections');
+  await Promise.all([page.waitForURL((url) => url.pathname.endsWith('/')), page.keyboard.press('Enter')]);
+  assert.equal(await count(page), all);
+  assert.deepEqual(page.said, []);
+  await page.context().close();
+
+  // Markup in names stays text.
+  page = await open(sheets[0]);
+  await go(page, nasty, '/');
+  assert.deepEqual(await names(page), ['<b>Bold</b> <script>document.title=1</script>']);
+  await page.locator('a.name').click();
+  assert.equal(await page.locator('h1').innerText(), '<b>Bold</b> <script>document.title=1</script>');
+  assert.ok((await page.locator('body').innerText()).includes('"><img src=x onerror=alert(1)>'));
+  assert.equal(await page.locator('h1 b, script, main img').count(), 0);
+  assert.deepEqual(page.said, []);
+  await page.context().close();
+
+  // Each kind of page, in each form.
+  const account = async (state) => {
+    const answer = await (await fetch(`${demo}/api/v1/connections?per_page=1&state=${state}`)).json();
+    return `/account?id=${encodeURIComponent(answer.connections[0].account)}`;
+  };
+  const kinds = [
+    ['list', demo, '/', 200],
+    ['filtered', demo, '/?state=disconnected&network=facebook&per_page=10', 200],
+    ['logins', demo, '/?q=outlets', 200],
+    ['unverified', demo, '/?state=unverified', 200],
+    ['nothing matches', demo, '/?q=nobody', 200],
+    ['disconnected account', demo, await account('disconnected'), 200],
+    ['degraded account', demo, await account('degraded'), 200],
+    ['unverified account', demo, await account('unverified'), 200],
+    ['connected account', demo, await account('connected'), 200],
+    ['no accounts', empty, '/', 200],
+    ['markup', nasty, '/', 200],
+    ['bad query', demo, '/?network=myspace&page=0', 400],
+    ['unknown account', demo, '/account?id=nobody', 404],
+  ];
+  const violations = [];
+  for (const sheet of sheets) {
+    page = await open(sheet, { bypassCSP: true });
+    for (const [kind, site, path, status] of kinds) {
+      const answer = await go(page, site, path);
+      assert.equal(answer.status(), status, kind);
+      // The browser says of itself that an answer was an error; nothing else may be said.
+      assert.deepEqual(page.said.splice(0).filter((text) => !text.includes(`status of ${status} `)), [], kind);
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      assert.ok(wide <= 0, `${kind} is wider than the ${sheet.name} screen by ${wide}`);
+      await page.addScriptTag({ path: axe });
+      const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+      const result = await page.evaluate((values) => globalThis.axe.run({ runOnly: { type: 'tag', values } }), tags);
+      assert.ok(result.passes.length > 10, `axe looked at ${kind}`);
+      for (const { id, help, nodes } of result.violations) violations.push(`${kind}, ${sheet.name}: ${id}: ${help}: ${nodes[0].html} ${nodes[0].failureSummary}`);
+    }
+    await page.context().close();
+  }
+  assert.deepEqual(violations, []);
+} finally {
+  await browser.close();
+}
