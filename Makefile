@@ -1,5 +1,5 @@
 # The same commands that CI and the README use.
-.PHONY: run test lint fmt golden bench
+.PHONY: run test lint fmt golden bench picture
 
 run: ## The demo, with nothing set up
 	cargo run --release -- demo
@@ -14,9 +14,13 @@ lint:
 fmt:
 	cargo fmt
 
-bench: ## What scrapes and configurations cost, as ratios within one run; writes docs/performance.md
+bench: ## What scrapes, configurations and pages cost, as ratios within one run; writes docs/performance.md
 	WRITE=1 cargo bench --bench exposition
 	WRITE=1 cargo bench --bench loading
+	cargo bench --bench page
 
 golden: ## Accept what people read as it is now; look at the difference before committing it
 	UPDATE_GOLDEN=1 cargo test
+
+picture: ## The picture in the README, from the real page; what drives the browser comes with tests/run
+	tests/browser/picture

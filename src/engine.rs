@@ -193,11 +193,14 @@ impl Engine {
 
     fn enqueue(&mut self, credential: usize, first: bool) {
         self.timetable.forget(credential);
-        if self.queued.insert(credential) {
-            let lane = self.lane_of.get(credential).copied().unwrap_or(0);
-            if let Some(lane) = self.lanes.get_mut(lane as usize) {
-                if first { lane.ready.push_front(credential) } else { lane.ready.push_back(credential) }
-            }
+        let lane = self.lane_of.get(credential).copied().unwrap_or(0);
+        let Some(lane) = self.lanes.get_mut(lane as usize) else { return };
+        let news = self.queued.insert(credential);
+        if first {
+            // Where it stood before, it is passed over.
+            lane.ready.push_front(credential);
+        } else if news {
+            lane.ready.push_back(credential);
         }
     }
 
@@ -247,6 +250,9 @@ impl Engine {
         let mut credentials = Vec::new();
         let mut later = VecDeque::new();
         while let Some(credential) = lane.ready.pop_front() {
+            if !self.queued.contains(&credential) {
+                continue;
+            }
             let alone = self.alone.contains(&credential);
             if self.busy.contains(&credential) || (alone && !credentials.is_empty()) {
                 later.push_back(credential);
@@ -435,7 +441,11 @@ fn fraction(id: &str) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::cmp::Reverse;
+    use std::collections::BinaryHeap;
+
     use super::*;
+    use crate::config;
     use crate::time::Expiry;
 
     const HOUR: Duration = Duration::from_secs(3600);
@@ -497,5 +507,156 @@ mod tests {
         assert!((77_760..=86_400).contains(&dead(200, HOUR)));
         let week = Duration::from_secs(7 * 86_400);
         assert!(dead(200, week) <= week.as_secs(), "never more rarely than its interval wants");
+    }
+
+    /// An engine for so many credentials at each instance of Mastodon, all on ports where nobody listens.
+    fn engine(instances: &[usize], concurrency: usize) -> anyhow::Result<Engine> {
+        use std::fmt::Write as _;
+        let mut yaml = "accounts:\n".to_owned();
+        for (port, count) in instances.iter().enumerate() {
+            for i in 0..*count {
+                writeln!(yaml, "  - {{id: a-{port}-{i}, network: mastodon, token: sim-{i}, base_url: \"http://127.0.0.1:{}\"}}", port + 1)?;
+            }
+        }
+        built(&yaml, concurrency, &Arc::default())
+    }
+
+    fn built(yaml: &str, concurrency: usize, store: &Arc<Store>) -> anyhow::Result<Engine> {
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(file.path(), yaml)?;
+        let config = config::load(&[file.path().to_owned()]).map_err(|p| anyhow::anyhow!("{p}"))?;
+        let roster = Arc::new(crate::roster::Roster::new(config, |_| true));
+        store.replace_roster(roster.clone());
+        let prober = Prober::new(crate::http::Client::new(Duration::from_secs(1), false)?, roster);
+        Ok(Engine::new(Arc::new(prober), store.clone(), Metrics::new()?, concurrency, &[]))
+    }
+
+    fn panics(engine: &Engine) -> f64 {
+        let families = engine.metrics.gather();
+        let family = families.iter().find(|f| f.name() == "token_exporter_probe_panics_total");
+        family.map_or(0.0, |f| f.get_metric().iter().map(|m| m.get_counter().get_value()).sum())
+    }
+
+    #[tokio::test]
+    #[allow(clippy::panic, reason = "it is what is tested")]
+    async fn a_panic_costs_one_probe_and_is_counted() -> anyhow::Result<()> {
+        let mut engine = engine(&[3], 8)?;
+        let mut explode = async |credentials: &[usize]| {
+            let handle = engine.tasks.spawn(async { panic!("a network's code") });
+            engine.busy.extend(credentials);
+            engine.flying.insert(handle.id(), Flight { lane: 0, credentials: credentials.to_vec() });
+            if let Some(Err(error)) = engine.tasks.join_next_with_id().await {
+                engine.lost(error.id());
+            }
+        };
+        explode(&[0, 1]).await;
+        assert!(engine.store.snapshot().credentials.iter().all(|c| c.last_probe.is_none()), "nothing is said of those that were together");
+        assert_eq!((panics(&engine), engine.queued.len(), engine.busy.len()), (1.0, 2, 0), "they are asked again");
+        engine.dispatch();
+        assert_eq!(engine.tasks.len(), 2, "each alone");
+        engine.tasks.shutdown().await;
+
+        let mut explode = async |credentials: &[usize]| {
+            let handle = engine.tasks.spawn(async { panic!("a network's code") });
+            engine.flying.insert(handle.id(), Flight { lane: 0, credentials: credentials.to_vec() });
+            if let Some(Err(error)) = engine.tasks.join_next_with_id().await {
+                engine.lost(error.id());
+            }
+        };
+        explode(&[2]).await;
+        let snapshot = engine.store.snapshot();
+        assert_eq!(snapshot.accounts.get(2).map(|a| (a.verdict, a.trouble)), Some((None, Some(Cause::UnexpectedAnswer))));
+        assert!(panics(&engine) >= 2.0 && engine.timetable.is_planned(2), "it is tried again later");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_network_that_keeps_its_callers_waiting_leaves_places_to_others() -> anyhow::Result<()> {
+        let mut engine = engine(&[50, 50], 8)?;
+        for credential in 0..50 {
+            engine.enqueue(credential, false);
+        }
+        engine.dispatch();
+        assert_eq!(engine.lanes.iter().map(|l| l.flying).collect::<Vec<_>>(), [8, 0], "nobody else wants them");
+        for credential in 50..100 {
+            engine.enqueue(credential, false);
+        }
+        for expected in [[7, 1], [6, 2], [5, 3], [4, 4]] {
+            let first = engine.flying.iter().find(|(_, flight)| flight.lane == 0).map(|(id, _)| *id);
+            if let Some(id) = first {
+                engine.landed(id);
+            }
+            engine.concurrency += 1;
+            engine.dispatch();
+            assert_eq!(engine.lanes.iter().map(|l| l.flying).collect::<Vec<_>>(), expected);
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_storm_of_refusals_pauses_an_app_once_and_over_a_reload() -> anyhow::Result<()> {
+        let yaml = "apps: [{id: app, network: x, client_id: key}]\naccounts:\n".to_owned()
+            + &(0..10).map(|i| format!("  - {{id: a-{i}, network: x, token: sim-{i}, external_id: \"{i}\"}}\n")).collect::<String>();
+        let store = Arc::default();
+        built(&yaml, 8, &store)?;
+        // Ten were under way together.
+        for credential in 0..10 {
+            store.apply(credential, &Outcome::undetermined(Cause::RateLimited, 1, Timestamp::now()));
+        }
+        let mut engine = built(&yaml, 8, &store)?;
+        let left = engine.lanes[0].paused.map(|until| until.saturating_duration_since(Instant::now()).as_secs());
+        assert!(left.is_some_and(|left| (50..=60).contains(&left)), "a minute for all ten, not one for each: {left:?}");
+        for credential in 0..10 {
+            engine.enqueue(credential, false);
+        }
+        engine.dispatch();
+        assert!(engine.tasks.is_empty(), "the new engine waits, too");
+        engine.lanes[0].paused = None;
+        engine.dispatch();
+        assert_eq!(engine.tasks.len(), 1, "then one shows whether it is over");
+        Ok(())
+    }
+
+    /// Hundreds of credentials, a day in which every probe fails, and what comes after: simulated, in no time.
+    #[test]
+    fn a_day_without_networks_changes_nothing_and_ends_gently() -> anyhow::Result<()> {
+        const COUNT: usize = 600;
+        let engine = engine(&[COUNT], 64)?;
+        let (store, roster) = (&engine.store, engine.prober.roster().clone());
+        let (outage, back, end) = (7_200, 7_200 + 86_400, 7_200 + 86_400 + 3 * 3600);
+        let mut heap: BinaryHeap<Reverse<(i64, usize)>> =
+            roster.credentials().enumerate().map(|(i, c)| Reverse(((3600.0 * fraction(c.id())) as i64, i))).collect();
+        let mut minutes = vec![0_usize; usize::try_from(end / 60 + 1)?];
+        let mut recovered = 0;
+        while let Some(Reverse((second, credential))) = heap.pop().filter(|Reverse((second, _))| *second < end) {
+            minutes[usize::try_from(second / 60)?] += 1;
+            let well = !(outage..back).contains(&second);
+            let finding = crate::network::Finding { verdict: crate::network::Verdict::Valid, capabilities: vec![], scopes: vec![] };
+            let outcome = if well {
+                Outcome { at: at(second), findings: vec![finding], clocks: Some(Clocks::default()), limits: vec![] }
+            } else {
+                Outcome::undetermined(Cause::Timeout, 1, at(second))
+            };
+            let before = store.snapshot().accounts.get(credential).cloned().unwrap_or_default();
+            let Some(applied) = store.apply(credential, &outcome) else { continue };
+            let after = store.snapshot().accounts.get(credential).cloned().unwrap_or_default();
+            if second >= outage {
+                assert_eq!((after.verdict, after.since), (before.verdict, before.since));
+                assert!(well || after.last_conclusive < Some(at(outage)), "its age shows");
+            }
+            recovered += usize::from(second >= back && before.last_conclusive < Some(at(outage)));
+            let Some(watched) = roster.credential(credential) else { continue };
+            let wait = delay_after(applied.next, watched.id(), watched.interval(), applied.clocks, at(second));
+            heap.push(Reverse((second + i64::try_from(wait.as_secs())?.max(1), credential)));
+        }
+        assert_eq!(recovered, COUNT, "all come back");
+        let range = |from: i64, to: i64| &minutes[usize::try_from(from / 60).unwrap_or(0)..usize::try_from(to / 60).unwrap_or(0)];
+        let busiest = |minutes: &[usize]| minutes.iter().max().copied().unwrap_or(0);
+        // Ten a minute is the usual. Each credential is tried again after a minute, two, four… up to its interval.
+        assert!(busiest(range(outage, back)) <= 80, "bounded when it begins: {:?}", range(outage, back));
+        assert!(busiest(range(outage + 7200, back)) <= 30, "and while it lasts: {:?}", range(outage, back));
+        assert!(busiest(range(back, end)) <= 30, "and no crowd when it is over: {:?}", range(back, end));
+        assert!(range(back, back + 5400).iter().sum::<usize>() >= COUNT, "all within an interval and its jitter");
+        Ok(())
     }
 }

@@ -167,6 +167,12 @@ fn sensitive(secret: &Secret) -> Result<HeaderValue, Cause> {
     Ok(value)
 }
 
+/// Whether TLS is the trouble. Errors of input and output hold others, and do not name them as their source.
+fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let within = || error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>() || within().is_some_and(|inner| is_tls(inner))
+}
+
 /// What trouble on the way means. The error itself is not kept: it shows the URL with its query.
 fn cause(error: &reqwest::Error) -> Cause {
     if error.is_timeout() {
@@ -183,11 +189,7 @@ fn cause(error: &reqwest::Error) -> Cause {
         tracing::warn!(error = %refused, "call not made");
         return Cause::Connect;
     }
-    let of_tls = |inner: &(dyn std::error::Error + 'static)| {
-        let within = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        inner.is::<rustls::Error>() || within.is_some_and(|e| e.is::<rustls::Error>())
-    };
-    if sources().any(of_tls) {
+    if sources().any(is_tls) {
         return Cause::Tls;
     }
     // The connector's error types are private; its words for a failed look-up are not.
@@ -195,4 +197,26 @@ fn cause(error: &reqwest::Error) -> Cause {
         return Cause::Dns;
     }
     if error.is_decode() || error.is_body() { Cause::UnexpectedAnswer } else { Cause::Connect }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct NoSuchName;
+
+    impl reqwest::dns::Resolve for NoSuchName {
+        fn resolve(&self, _: reqwest::dns::Name) -> reqwest::dns::Resolving {
+            Box::pin(async { Err(std::io::Error::other("Name or service not known").into()) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_nobody_knows_is_told_from_a_host_that_is_not_there() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        for (url, expected) in [("https://nowhere.example/", Cause::Dns), ("http://127.0.0.1:1/", Cause::Connect)] {
+            let Ok(client) = reqwest::Client::builder().no_proxy().dns_resolver(NoSuchName).build() else { return };
+            assert_eq!(client.get(url).send().await.map_err(|e| cause(&e)).err(), Some(expected), "{url}");
+        }
+    }
 }

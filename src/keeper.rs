@@ -29,7 +29,7 @@ const SYNC_EVERY: Duration = Duration::from_secs(5);
 /// Storage that takes longer for a few lines hangs: readers do not wait for it any longer.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
 /// Storage that takes longer for everything hangs, too.
-const REWRITE_LIMIT: Duration = Duration::from_secs(120);
+const REWRITE_LIMIT: Duration = Duration::from_secs(60);
 /// After trouble, storage is tried again after this, or after so many times what the last try took.
 const RETRY_AFTER: (Duration, u32) = (Duration::from_secs(5), 20);
 /// A journal is replaced when it is larger than its base, and than this.
@@ -245,7 +245,13 @@ impl Files {
                 self.journal.clone().filter(|_| self.unsynced.is_some_and(|since| now.duration_since(since) > SYNC_EVERY))
         {
             self.unsynced = None;
-            let job = tokio::task::spawn_blocking(move || journal.sync_data().context("cannot sync the journal").map(|()| 0));
+            let (folder, generation) = (self.folder.clone(), self.generation);
+            let job = tokio::task::spawn_blocking(move || {
+                journal.sync_data().context("cannot sync the journal")?;
+                // What is appended to a file that somebody has moved away is lost.
+                anyhow::ensure!(snapshot::is_in_place(&folder, generation, &journal), "the journal is not there any more");
+                Ok(0)
+            });
             self.work = Some(Work { since: now, syncing: true, job });
         }
     }

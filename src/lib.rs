@@ -8,7 +8,7 @@
 //!    [`network::conclude`] makes of all of them a finding for each account.
 //! 4. [`rules`] decide whether the finding counts; [`store`] keeps what is known, and hands out snapshots.
 //! 5. [`exposition`] turns a snapshot and the time into text; [`server`] sends it to whom [`web`] lets in, over a
-//!    [`connection`].
+//!    [`wire`].
 //!
 //! [`classify`] reads a single answer as a probe would, [`check`] and [`schedule`] probe everything [`once`],
 //! and [`demo`] runs it all against the [`simulator`], which plays [`fixtures`]. [`alerting`] writes what Prometheus and
@@ -21,7 +21,6 @@ pub mod classify;
 pub mod cli;
 pub mod column;
 pub mod config;
-pub mod connection;
 pub mod connections;
 pub mod demo;
 pub mod engine;
@@ -55,3 +54,4 @@ pub mod timetable;
 pub mod token;
 pub mod watch;
 pub mod web;
+pub mod wire;

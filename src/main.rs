@@ -99,6 +99,8 @@ fn run_serve(serve: Serve) -> anyhow::Result<u8> {
     anyhow::ensure!(serve.shard < serve.total_shards, "--shard {} must be less than --total-shards {}", serve.shard, serve.total_shards);
     start_logging(&serve.log);
     block_on(async {
+        // First of all: a wish to reload must not end a process that still starts.
+        let (stop, hangup) = signals().context("cannot watch signals")?;
         let settings = Settings {
             config_files: serve.config.files,
             watch: serve.auto_reload.then_some(serve.auto_reload_interval),
@@ -112,14 +114,11 @@ fn run_serve(serve: Serve) -> anyhow::Result<u8> {
         let daemon = Daemon::new(settings)?.behind(gate.clone());
         let mut doors: Vec<(TcpListener, Door)> = Vec::new();
         for address in &serve.web.listen_address {
-            let listener = bind(address, "--web.listen-address").await?;
-            warn_if_open(&listener, &gate);
-            doors.push((listener, Door::Main));
+            doors.push((open(address, &gate).await?, Door::Main));
         }
         if let Some(address) = &serve.health_listen_address {
             doors.push((bind(address, "--health.listen-address").await?, Door::Health));
         }
-        let (stop, hangup) = signals().context("cannot watch signals")?;
         daemon.run(doors, stop, hangup).await?;
         Ok(0)
     })
@@ -176,24 +175,22 @@ async fn bind(address: &str, flag: &str) -> anyhow::Result<TcpListener> {
     Ok(listener)
 }
 
+/// Binds an address at which everything is served, with a warning if others can reach it too easily.
+async fn open(address: &str, gate: &Gate) -> anyhow::Result<TcpListener> {
+    let listener = bind(address, "--web.listen-address").await?;
+    let bound = listener.local_addr().context("cannot tell the address listened on")?;
+    if let Some(risk) = gate.risk(bound.ip()) {
+        tracing::warn!(address = %bound, "{risk}");
+    }
+    Ok(listener)
+}
+
 fn gate(web: &Web) -> anyhow::Result<Arc<Gate>> {
     let gate = Gate::new(web.config_file.as_deref()).map_err(|problems| anyhow::anyhow!("{problems}"))?;
     for warning in gate.warnings() {
         tracing::warn!(%warning, "the web configuration deserves a look");
     }
     Ok(Arc::new(gate))
-}
-
-fn warn_if_open(listener: &TcpListener, gate: &Gate) {
-    let Some(address) = listener.local_addr().ok().filter(|a| !a.ip().is_loopback()) else { return };
-    let rules = gate.known();
-    if !rules.guarded() {
-        let advice = "set passwords with --web.config.file, put it behind a proxy, or listen on 127.0.0.1";
-        tracing::warn!(%address, advice, "open to other machines without a password");
-    } else if rules.tls().is_none() {
-        let advice = "add tls_server_config to --web.config.file, or put it behind a proxy";
-        tracing::warn!(%address, advice, "passwords come over the network as plain text");
-    }
 }
 
 fn run_demo(options: Demo) -> anyhow::Result<u8> {
@@ -222,10 +219,10 @@ fn run_demo(options: Demo) -> anyhow::Result<u8> {
         };
         let gate = gate(&options.web)?;
         let scheme = if gate.known().tls().is_some() { "https" } else { "http" };
-        let daemon = Daemon::new(settings)?.behind(gate);
+        let daemon = Daemon::new(settings)?.behind(gate.clone());
         let mut doors: Vec<(TcpListener, Door)> = Vec::new();
         for address in demo_addresses(&options.web.listen_address) {
-            doors.push((bind(&address, "--web.listen-address").await?, Door::Main));
+            doors.push((open(&address, &gate).await?, Door::Main));
         }
         let addresses: Vec<SocketAddr> = doors.iter().filter_map(|(l, _)| l.local_addr().ok()).collect();
         let playing = tokio::spawn(Arc::new(Simulator::new(fixtures)).serve(simulator));

@@ -20,7 +20,6 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::connection::{self, Limits};
 use crate::engine::Wish;
 use crate::exposition::{Cursor, Extent, Format};
 use crate::metrics::Metrics;
@@ -28,6 +27,7 @@ use crate::service::Pulse;
 use crate::store::View;
 use crate::time::Timestamp;
 use crate::web::{Gate, Refusal, Rules};
+use crate::wire::{self, Limits};
 
 mod looking;
 
@@ -163,7 +163,7 @@ pub async fn serve(
                 let context = context.clone();
                 async move { handle(&context, door, peer.ip(), request).await }
             };
-            connection::serve(stream, tls, &limits, stop, answer).await;
+            wire::serve(stream, tls, &limits, stop, answer).await;
         });
     }
     drop(listener);

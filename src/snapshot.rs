@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read as _, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -289,12 +290,23 @@ fn sync(folder: &Path) -> anyhow::Result<()> {
     File::open(folder).and_then(|f| f.sync_all()).with_context(|| format!("cannot sync {}", folder.display()))
 }
 
+fn journal_path(folder: &Path, generation: u64) -> PathBuf {
+    folder.join(format!("{}{generation}{}", JOURNAL.0, JOURNAL.1))
+}
+
+/// Whether a journal is still what a start would read.
+pub fn is_in_place(folder: &Path, generation: u64, journal: &File) -> bool {
+    let file = |metadata: std::io::Result<std::fs::Metadata>| metadata.map(|m| (m.dev(), m.ino())).ok();
+    let there = file(std::fs::metadata(journal_path(folder, generation)));
+    there.is_some() && there == file(journal.metadata())
+}
+
 /// Begins the journal of a generation.
 ///
 /// # Errors
 /// When the folder cannot be written to.
 pub fn journal(folder: &Path, generation: u64) -> anyhow::Result<File> {
-    let path = folder.join(format!("{}{generation}{}", JOURNAL.0, JOURNAL.1));
+    let path = journal_path(folder, generation);
     let mut file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
     Writer::new(&mut file).line(&head(generation)).with_context(|| format!("cannot write {}", path.display()))?;
     sync(folder)?;

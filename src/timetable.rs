@@ -41,6 +41,11 @@ impl Timetable {
         }
     }
 
+    /// Whether a credential is planned.
+    pub fn is_planned(&self, credential: usize) -> bool {
+        self.due.get(credential).is_some_and(|due| *due != IDLE)
+    }
+
     /// Takes out a credential that is due.
     pub fn pop(&mut self, now: Instant) -> Option<usize> {
         while let Some(Reverse((tick, credential))) = self.heap.peek().copied().filter(|Reverse((tick, _))| self.instant(*tick) <= now) {
@@ -82,6 +87,7 @@ mod tests {
         assert_eq!(timetable.pop(at(1001)), None, "a tick later is soon enough");
         assert_eq!(timetable.pop(at(1063)), Some(0));
         timetable.forget(2);
+        assert!(timetable.is_planned(1) && !timetable.is_planned(0) && !timetable.is_planned(2) && !timetable.is_planned(7));
         assert_eq!(timetable.pop(at(2999)), None);
         assert_eq!((timetable.pop(at(3000)), timetable.pop(at(9000))), (Some(1), None));
         assert_eq!(timetable.next(), None);

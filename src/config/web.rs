@@ -297,7 +297,15 @@ fn tls(section: &Cursor<'_>, http2: bool, out: &mut Findings) -> Option<Tls> {
     let client_ca = pem(&fields, "client_ca_file", "client_ca", out);
     let client_auth = client_auth(section, &fields, client_ca.as_ref(), out);
     let mut allowed_sans = Vec::new();
-    fields.each("client_allowed_sans", out, |item, out| allowed_sans.extend(item.scalar(out, "a name").map(str::to_owned)));
+    if let Some(names) = fields.get("client_allowed_sans") {
+        for item in names.items(out) {
+            allowed_sans.extend(item.scalar(out, "a name").map(str::to_owned));
+        }
+        // To the toolkit, an empty list shuts everybody out; as "everybody may come in" it must not be read.
+        if matches!(&names.node.value, yaml::Value::List(items) if items.is_empty()) {
+            names.problem(out, "is empty, so that no certificate would do; leave it out to allow all");
+        }
+    }
 
     let min_version = one_of(&fields, "min_version", VERSIONS, TlsVersion::V12, out);
     let max_version = one_of(&fields, "max_version", VERSIONS, TlsVersion::V13, out);

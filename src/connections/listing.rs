@@ -4,6 +4,7 @@
 //! that a page costs what it shows and a filter a walk over those bytes; texts are touched by searches alone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -59,6 +60,8 @@ pub struct Listing {
     /// In numbers.
     pub overview: Overview,
     tags: Vec<Tag>,
+    /// A hash of each account's id above its place in the roster, in order.
+    ids: Vec<u64>,
     /// Names of own labels, and their values if they are few.
     labels: BTreeMap<String, BTreeSet<String>>,
     /// The reasons that some connection has, a bit each.
@@ -106,6 +109,8 @@ impl Listing {
                 tags.push(tag);
             }
         }
+        let mut ids: Vec<u64> = (0..).zip(roster.accounts()).map(|(place, account)| u64::from(hash(account.id())) << 32 | place).collect();
+        ids.sort_unstable();
         let mut labels: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (name, value) in roster.label_sets().flatten() {
             let values = match labels.get_mut(name) {
@@ -117,7 +122,7 @@ impl Listing {
             }
         }
         let cost = made.elapsed();
-        Self { overview, tags, labels, reasons, at, made, cost, snapshot }
+        Self { overview, tags, ids, labels, reasons, at, made, cost, snapshot }
     }
 
     /// The names of labels that accounts have of their own.
@@ -138,6 +143,15 @@ impl Listing {
     /// An account, as it is in this moment.
     pub fn connection(&self, account: usize) -> Option<Connection<'_>> {
         Connection::at(&self.snapshot, account)
+    }
+
+    /// The place of the account with this id, without a walk through all of them.
+    pub fn find(&self, id: &str) -> Option<usize> {
+        let hash = hash(id);
+        let from = self.ids.partition_point(|entry| entry >> 32 < u64::from(hash));
+        let alike = self.ids[from..].iter().take_while(|entry| **entry >> 32 == u64::from(hash));
+        let mut places = alike.filter_map(|entry| usize::try_from(entry & u64::from(u32::MAX)).ok());
+        places.find(|place| self.snapshot.roster.account(*place).is_some_and(|account| account.id() == id))
     }
 
     /// The page that is asked for.
@@ -184,6 +198,14 @@ impl Iterator for Matches {
         }
         None
     }
+}
+
+/// Half of a hash that is only compared within this run.
+fn hash(id: &str) -> u32 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(id.as_bytes());
+    // The lower half is as good as the whole.
+    hasher.finish() as u32
 }
 
 /// What comes first: the state; then the newest loss, or the nearest deadline; then the order of the configuration.
@@ -257,9 +279,10 @@ impl Filter {
     }
 
     fn is_found(&self, listing: &Listing, tag: &Tag) -> bool {
-        let Some(connection) = listing.connection(tag.account as usize) else { return false };
-        let (account, login) = (connection.account, connection.login);
-        let texts = [account.name(), account.id(), account.external_id(), login.id(), login.connected_by().unwrap_or("")];
+        let Some(account) = listing.snapshot.roster.account(tag.account as usize) else { return false };
+        let login = account.credential();
+        let [id, person] = [login.map(|l| l.id()), login.and_then(|l| l.connected_by())].map(Option::unwrap_or_default);
+        let texts = [account.name(), account.id(), account.external_id(), id, person];
         self.words.iter().all(|word| texts.iter().any(|text| word.is_in(text)))
     }
 }
@@ -281,7 +304,10 @@ impl Word {
         // The usual case without a copy of every name.
         if self.0.is_ascii() {
             let (word, text) = (self.0.as_bytes(), text.as_bytes());
-            return text.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
+            let [Some(first), Some(last)] = [word.first(), word.last()] else { return true };
+            // Two letters rule out nearly every place before whole words are compared.
+            let may_be = |part: &[u8]| part.last().is_some_and(|b| b.eq_ignore_ascii_case(last)) && part[0].eq_ignore_ascii_case(first);
+            return text.windows(word.len()).any(|part| may_be(part) && part.eq_ignore_ascii_case(word));
         }
         text.to_lowercase().contains(&self.0)
     }

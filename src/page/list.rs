@@ -138,7 +138,7 @@ fn form(listing: &Listing, query: &Query) -> Markup {
                 input #q type="search" name="q" value=(query.search) maxlength="200" placeholder="name, id or person" autocomplete="off";
             }
             p.go { button type="submit" { "Show" } }
-            details open[!query.is_everything()] {
+            details open[query.filters().any(|(name, _)| name != Parameter::Q.name())] {
                 summary { "Filters" }
                 div {
                     (choice(query, Parameter::State.name(), "State", states))
@@ -328,7 +328,7 @@ fn why(connection: &Connection<'_>, now: Timestamp) -> Markup {
             p.quiet {
                 @if !stops.is_empty() { "Stops " (and(&stops)) ". " }
                 @if let Some(since) = known.since { "Since " (instant(now, since)) ". " }
-                a href={ (account_address(connection)) "#do" } { "What to do" span.unseen { " about " (connection.account.name()) } }
+                a.go href={ (account_address(connection)) "#do" } { "What to do" span.unseen { " about " (connection.account.name()) } }
             }
         }
         (doubts(connection, now))
@@ -360,11 +360,11 @@ pub(super) fn doubts(connection: &Connection<'_>, now: Timestamp) -> Markup {
 fn deadline(connection: &Connection<'_>, now: Timestamp) -> Markup {
     match connection.deadline() {
         Expiry::At(at) => {
-            let class = match at.since(now) {
-                ..DAY => "within-1d",
-                ..432_000 => "within-5d",
-                ..864_000 => "within-10d",
-                _ => "later",
+            let class = match at.since(now).div_euclid(DAY) {
+                ..1 => "within-1d",
+                1..5 => "within-5d",
+                5..10 => "within-10d",
+                10.. => "later",
             };
             html! { span class={ "deadline " (class) } { (date(now, at)) br; span.far { (distance(now, at)) } } }
         }

@@ -134,7 +134,7 @@ fn account(site: &Site<'_>, listing: &Listing, raw: &str) -> Response<Body> {
     }
     private(match id {
         Some(id) if problems.is_empty() => {
-            let found = listing.snapshot.roster.find(&id);
+            let found = listing.find(&id);
             match found.and_then(|index| page::account(site, listing, index, Timestamp::now())) {
                 Some(page) => html(StatusCode::OK, page),
                 None => html(StatusCode::NOT_FOUND, page::unknown_account(site, &id)),

@@ -120,6 +120,7 @@ impl Users {
         if checking.await.unwrap_or(false) { Ok(()) } else { Err(Refusal::Unauthorized) }
     }
 
+    /// Compares proofs under a secret key: how long that takes tells nothing of the password.
     fn remembers(&self, login: &Login) -> bool {
         let proof = login.password.hmac_sha256_hex(&self.key);
         self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&login.name) == Some(&proof)

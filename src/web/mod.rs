@@ -47,7 +47,7 @@ pub struct Rules {
     headers: HeaderMap,
     users: Option<Arc<Users>>,
     bucket: Option<Arc<Bucket>>,
-    /// Whether strangers are kept out.
+    /// Whether clients must show a password or a certificate of a known authority.
     guarded: bool,
 }
 
@@ -60,11 +60,6 @@ impl Rules {
     /// What is set on every answer.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
-    }
-
-    /// Whether clients must show a password or a certificate of a known authority.
-    pub fn guarded(&self) -> bool {
-        self.guarded
     }
 }
 
@@ -116,7 +111,10 @@ impl Gate {
             let gate = self.clone();
             let look = tokio::task::spawn_blocking(move || gate.look(&path));
             // A look that takes too long goes on, and its result holds for later requests.
-            let _ = tokio::time::timeout(LOOK_TIMEOUT, look).await;
+            if let Ok(Err(_)) = tokio::time::timeout(LOOK_TIMEOUT, look).await {
+                tracing::error!("looking at the web configuration ended with a fault");
+                self.lock().looking = false;
+            }
         }
         self.known()
     }
@@ -132,6 +130,20 @@ impl Gate {
         match &rules.users {
             Some(users) => users.check(&self.turns, headers, peer).await,
             None => Ok(()),
+        }
+    }
+
+    /// What is risky about listening at an address, if anything is.
+    pub fn risk(&self, address: IpAddr) -> Option<&'static str> {
+        let rules = self.known();
+        if address.is_loopback() {
+            None
+        } else if !rules.guarded {
+            Some("open to other machines without a password: set one with --web.config.file, put it behind a proxy, or listen on 127.0.0.1")
+        } else if rules.tls.is_none() {
+            Some("passwords come over the network as plain text: add tls_server_config to --web.config.file, or put it behind a proxy")
+        } else {
+            None
         }
     }
 

@@ -44,6 +44,7 @@ try {
   const disconnected = await count(page);
   assert.ok(disconnected < all && disconnected > 50);
   assert.equal(await page.locator('tbody .badge.disconnected').count(), (await names(page)).length);
+  assert.ok(await page.locator('details[open]').isVisible(), 'what is in force is in sight');
   await page.getByLabel('Network').selectOption({ label: 'Facebook' });
   await page.getByLabel('Reason').selectOption('password_changed');
   await page.getByRole('button', { name: 'Show' }).click();
@@ -84,9 +85,9 @@ try {
   page = await open(sheets[0]);
   await go(page, demo, '/');
   const focused = () => page.evaluate(() => document.activeElement?.textContent.trim() || document.activeElement?.id);
-  const tabTo = async (wanted) => {
+  const tabTo = async (wanted, key = 'Tab') => {
     for (let presses = 0; presses < 60; presses += 1) {
-      await page.keyboard.press('Tab');
+      await page.keyboard.press(key);
       // What has the focus is seen, and shown to have it.
       const seen = await page.evaluate(() => {
         const { outlineStyle } = getComputedStyle(document.activeElement);
@@ -105,14 +106,18 @@ try {
   await tabTo(() => document.activeElement.id === 'q');
   await page.keyboard.type('acme');
   await Promise.all([page.waitForURL(/q=acme/), page.keyboard.press('Enter')]);
-  const found = await names(page);
-  assert.ok(found.length > 0 && (await count(page)) < all);
+  assert.ok((await names(page)).length > 0 && (await count(page)) < all);
   await tabTo(() => document.activeElement.tagName === 'SUMMARY');
+  await page.keyboard.press('Enter');
   await tabTo(() => document.activeElement.name === 'state');
   await page.keyboard.press('D');
+  await tabTo(() => document.activeElement.textContent === 'Show', 'Shift+Tab');
+  await Promise.all([page.waitForURL(/state=disconnected/), page.keyboard.press('Enter')]);
+  const lost = await names(page);
+  assert.ok(lost.length > 0);
   await tabTo(() => document.activeElement.className === 'name');
   await Promise.all([page.waitForURL(/\/account\?id=/), page.keyboard.press('Enter')]);
-  assert.equal(await page.locator('h1').innerText(), found[0]);
+  assert.equal(await page.locator('h1').innerText(), lost[0]);
   await tabTo(() => document.activeElement.textContent === 'All connections');
   await Promise.all([page.waitForURL((url) => url.pathname.endsWith('/')), page.keyboard.press('Enter')]);
   assert.equal(await count(page), all);
@@ -136,10 +141,10 @@ try {
     return `/account?id=${encodeURIComponent(answer.connections[0].account)}`;
   };
   const kinds = [
-    ['list', demo, '/', 200],
+    ['list', demo, '/?per_page=20', 200],
     ['filtered', demo, '/?state=disconnected&network=facebook&per_page=10', 200],
-    ['logins', demo, '/?q=outlets', 200],
-    ['unverified', demo, '/?state=unverified', 200],
+    ['logins', demo, '/?q=outlets&per_page=5', 200],
+    ['unverified', demo, '/?state=unverified&per_page=5', 200],
     ['nothing matches', demo, '/?q=nobody', 200],
     ['disconnected account', demo, await account('disconnected'), 200],
     ['degraded account', demo, await account('degraded'), 200],

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use token_exporter::demo::ID;
@@ -352,5 +353,93 @@ async fn the_http_side_says_clearly_what_it_does_not_do() {
     let bytes = zipped.bytes().await.expect("a body");
     std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(bytes.as_ref()), &mut text).expect("gzip");
     assert!(text.contains("\nconnection_info{account=\"x-0\""));
+    daemon.end().await;
+}
+
+/// As Kubernetes mounts a ConfigMap or a Secret: names that lead through `..data` to a folder that is replaced as a whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn configurations_and_tokens_that_are_swapped_by_links_are_noticed() {
+    let mount = tempfile::tempdir().expect("a folder");
+    let mut version = 0;
+    let mut publish = |files: &[(&str, &str)]| {
+        version += 1;
+        let (folder, link) = (format!("..{version}"), mount.path().join("..data_tmp"));
+        std::fs::create_dir(mount.path().join(&folder)).expect("a folder");
+        for (name, text) in files {
+            std::fs::write(mount.path().join(&folder).join(name), text).expect("written");
+            let visible = mount.path().join(name);
+            if !visible.is_symlink() {
+                std::os::unix::fs::symlink(format!("..data/{name}"), visible).expect("a link");
+            }
+        }
+        std::os::unix::fs::symlink(&folder, &link).expect("a link");
+        std::fs::rename(link, mount.path().join("..data")).expect("swapped");
+        if version > 1 {
+            std::fs::remove_dir_all(mount.path().join(format!("..{}", version - 1))).expect("removed");
+        }
+    };
+    let token_of = |case: &str| token(network("x"), case, ID);
+    let accounts = |ids: &[&str], folder: &Path| {
+        let line =
+            |id: &&str| format!("- {{id: {id}, network: x, token_file: {}, external_id: \"{ID}\"}}\n", folder.join("token").display());
+        ids.iter().map(line).collect::<String>()
+    };
+    publish(&[("accounts.yml", &accounts(&["one"], mount.path())), ("token", &token_of("valid"))]);
+    let pattern = mount.path().join("*.yml").display().to_string();
+    let yaml = |base: &str| {
+        format!(
+            "global: {{probe_interval: 1h}}\napps: [{{id: app, network: x, client_id: key, base_url: \"{base}/x\"}}]\naccount_files: [\"{pattern}\"]\n"
+        )
+    };
+    let daemon = Running::start(yaml).await;
+    let valid = |text: &str| count(text, "connection_valid", "reason=\"ok\"", "1");
+    daemon.until("it is valid", |text| valid(text) == 1).await;
+
+    // Accounts and token in one swap: the account that stays is probed at once, although a reload goes with it.
+    publish(&[("accounts.yml", &accounts(&["one", "two"], mount.path())), ("token", &token_of("suspended"))]);
+    daemon.until("both see the new token", |text| count(text, "connection_valid", "account_suspended", "0") == 2).await;
+    publish(&[("accounts.yml", &accounts(&["two"], mount.path())), ("token", &token_of("valid"))]);
+    let text = daemon.until("the second is valid again", |text| valid(text) == 1).await;
+    assert!(!text.contains("account=\"one\""), "the first is gone");
+
+    // What is wrong in an included file keeps the last configuration in force.
+    publish(&[("accounts.yml", "- {id: two, network: mastadon}\n"), ("token", &token_of("valid"))]);
+    let successful = "token_exporter_config_last_reload_successful";
+    let text = daemon.until("the mistake is noticed", |text| sample(text, successful) == Some(0.0)).await;
+    assert_eq!(valid(&text), 1);
+    daemon.end().await;
+}
+
+/// Reloads that come faster than anything is due, and a probe that is due between them.
+#[tokio::test(flavor = "multi_thread")]
+async fn reloads_do_not_move_the_schedule() {
+    let daemon = Running::start(|base| x_logins(base, 20, "4s", "")).await;
+    let valid = |text: &str| count(text, "connection_valid", "reason=\"ok\"", "1");
+    // While they go on, everything is probed for the first time…
+    let reload = format!("http://{}/-/reload", daemon.address);
+    let reloads = Arc::new(AtomicU32::new(0));
+    let counted = reloads.clone();
+    let reloading = tokio::spawn(async move {
+        let client = http_client();
+        loop {
+            assert_eq!(client.post(&reload).send().await.expect("an answer").status(), 200);
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    daemon.until("all are known", |text| valid(text) == 20).await;
+    // …and again, each in its turn, no more often than that.
+    let (asked, start) = (daemon.simulator.exchanges(), Instant::now());
+    let last = |text: &str| -> Vec<f64> {
+        let series = (0..20).map(|i| format!("connection_last_probe_timestamp_seconds{{account=\"x-{i}\",network=\"x\"}}"));
+        series.filter_map(|series| sample(text, &series)).collect()
+    };
+    let before = last(&daemon.metrics().await);
+    let reloaded = || reloads.load(Ordering::Relaxed);
+    let again = |text: &str| last(text).iter().zip(&before).all(|(now, before)| now > before) && reloaded() >= 5;
+    eventually("all are probed again", Duration::from_secs(90), async || again(&daemon.metrics().await).then_some(())).await;
+    let (asked, rounds) = (daemon.simulator.exchanges() - asked, start.elapsed().as_secs_f64() / 4.0 + 2.0);
+    reloading.abort();
+    // A probe that a reload interrupts is made again: now and then, one more.
+    assert!(f64::from(u32::try_from(asked).expect("few")) <= rounds * 20.0 + f64::from(reloaded()), "{asked} in {rounds} rounds");
     daemon.end().await;
 }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +20,8 @@ pub(crate) const LONG: Duration = Duration::from_secs(90);
 /// A folder with a configuration, token files and state; the networks stay while exporters come and go.
 pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
-    networks: SocketAddr,
+    /// The first of its accounts at the network.
+    first: usize,
     /// How often each token was written.
     written: Vec<i64>,
     /// What readers were shown last, by account.
@@ -42,17 +44,19 @@ const CASES: [(&str, &str); 3] = [("valid", "ok"), ("suspended", "account_suspen
 
 impl World {
     /// Accounts at X, with a token file each, and so many labels that a scrape does not fit into a socket.
-    pub(crate) fn new(networks: SocketAddr, accounts: usize, labels: usize) -> Self {
+    pub(crate) fn new(networks: SocketAddr, first: usize, accounts: usize, labels: usize) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut world = Self { folder, networks, written: vec![0; accounts], seen: BTreeMap::new() };
+        let mut world = Self { folder, first, written: vec![0; accounts], seen: BTreeMap::new() };
         let labels: String = (0..labels).map(|i| format!("l{i}: \"{}\", ", "x".repeat(1000))).collect();
+        let labels = format!("&labels {{{labels}}}");
         let mut yaml = format!(
             "global: {{probe_interval: 1s, probe_timeout: 30s}}\napps:\n  - {{id: app, network: x, client_id: key, base_url: \"http://{networks}/x\"}}\naccounts:\n"
         );
         for account in 0..accounts {
-            let id = Self::id(account);
+            let id = world.id(account);
             yaml += &format!(
-                "  - {{id: account-{account}, network: x, token_file: tokens/{account}, external_id: \"{id}\", labels: {{{labels}}}}}\n"
+                "  - {{id: account-{account}, network: x, token_file: tokens/{account}, external_id: \"{id}\", labels: {}}}\n",
+                if account == 0 { &labels } else { "*labels" }
             );
         }
         std::fs::create_dir(world.path("tokens")).expect("a folder");
@@ -67,13 +71,9 @@ impl World {
         self.folder.path().join(name)
     }
 
-    pub(crate) fn networks(&self) -> SocketAddr {
-        self.networks
-    }
-
     /// The network's id of an account.
-    pub(crate) fn id(account: usize) -> String {
-        format!("{}", 1_000_001 + account)
+    fn id(&self, account: usize) -> String {
+        format!("{}", 1_000_000 + self.first + account)
     }
 
     /// Puts the next token of an account in place: what it says and when it ends both tell which it is.
@@ -82,11 +82,12 @@ impl World {
         let count = self.written[account];
         let (case, _) = CASES[usize::try_from(count).expect("small") % CASES.len()];
         let network = NetworkId::from_name("x").expect("a network");
-        let token = token(network, case, &Self::id(account));
+        let token = token(network, case, &self.id(account));
         let text =
             format!("{{\"access_token\": \"{token}\", \"expires_at\": {}, \"scope\": \"tweet.read users.read tweet.write\"}}", END + count);
         let new = self.path("tokens/new");
         std::fs::write(&new, text).expect("written");
+        std::fs::set_permissions(&new, PermissionsExt::from_mode(0o600)).expect("set");
         std::fs::rename(new, self.path(&format!("tokens/{account}"))).expect("put in place");
     }
 
@@ -117,6 +118,11 @@ impl World {
             assert!(facts.contains_key(account), "{account} was shown and is forgotten");
         }
         self.check(answer)
+    }
+
+    /// When each account that was shown was last probed conclusively.
+    pub(crate) fn conclusive(&self) -> Vec<i64> {
+        self.seen.values().map(|facts| facts.last_conclusive).collect()
     }
 
     /// Storage was taken away on purpose: nothing is expected of it.
@@ -172,13 +178,20 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl Exporter {
     /// Starts the binary with the configuration and the state in a folder.
     pub(crate) fn start(folder: &Path, change: impl FnOnce(&mut Command)) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_token_exporter"));
+        Self::start_through(&["env"], folder, change)
+    }
+
+    /// The same, through a command that takes its place.
+    pub(crate) fn start_through(through: &[&str], folder: &Path, change: impl FnOnce(&mut Command)) -> Self {
+        let mut command = Command::new(through[0]);
         command
+            .args(&through[1..])
+            .arg(env!("CARGO_BIN_EXE_token_exporter"))
             .args(["--web.listen-address", "127.0.0.1:0", "--config.file"])
             .arg(folder.join("config.yaml"))
             .arg("--storage.path")
             .arg(folder.join("data"))
-            .arg("--config.auto-reload-interval=1s")
+            .args(["--config.auto-reload-interval", "1s"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
@@ -205,11 +218,6 @@ impl Exporter {
         let log = lock(&self.log);
         let (_, rest) = log.split_once("message=listening address=")?;
         rest.split_once('\n').map(|(address, _)| address.trim().to_owned())
-    }
-
-    /// Its address, which is waited for.
-    pub(crate) fn address(&self) -> String {
-        self.wait_for("it listens", || self.listens())
     }
 
     /// A whole answer in OpenMetrics, or none.

@@ -32,7 +32,7 @@ async fn nothing_that_was_shown_is_lost_by_a_kill() {
         let mut dice = fastrand::Rng::with_seed(seed.wrapping_add(half));
         let kills = kills.div_ceil(2);
         tokio::task::spawn_blocking(move || {
-            let mut world = World::new(networks, ACCOUNTS, 0);
+            let mut world = World::new(networks, 1, ACCOUNTS, 0);
             let mut tally = Tally::default();
             for _ in 0..kills {
                 live_and_die(&mut world, &mut dice, &mut tally);

@@ -10,7 +10,8 @@ use token_exporter::metrics::Metrics;
 use token_exporter::network::{Certainty, Clocks, Finding, Verdict};
 use token_exporter::reason::{Capability, Cause, Reason};
 use token_exporter::server::{self, Context, Door};
-use token_exporter::store::{Outcome, Store};
+use token_exporter::service::Heart;
+use token_exporter::store::{Outcome, Snapshot, Store, View};
 use token_exporter::time::{Expiry, Timestamp};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -22,6 +23,7 @@ use crate::prometheus::http_client;
 pub(crate) struct Site {
     pub(crate) store: Arc<Store>,
     pub(crate) base: String,
+    shown: watch::Sender<Snapshot>,
     _stop: watch::Sender<bool>,
     _reloads: mpsc::Receiver<server::ReloadWish>,
 }
@@ -37,15 +39,17 @@ impl Site {
             max_requests: 2,
         };
         let (wish, reloads) = mpsc::channel(1);
-        let context = Arc::new(Context::new(store.clone(), Metrics::new().expect("metrics"), settings, wish));
+        let (shown, view) = watch::channel(store.snapshot());
+        let context = Arc::new(Context::new(View::new(view), Metrics::new().expect("metrics"), settings, wish));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let base = format!("http://{}{prefix}", listener.local_addr().expect("an address"));
         let (stop, stopped) = watch::channel(false);
-        tokio::spawn(server::serve(listener, Door::Main, context, stopped, Duration::from_secs(1)));
-        Self { store, base, _stop: stop, _reloads: reloads }
+        tokio::spawn(server::serve(listener, Door::Main, context, stopped, Duration::from_secs(1), Heart::default().part("server")));
+        Self { store, base, shown, _stop: stop, _reloads: reloads }
     }
 
     pub(crate) async fn answer(&self, path: &str) -> reqwest::Response {
+        self.shown.send_replace(self.store.snapshot());
         http_client().get(format!("{}{path}", self.base)).send().await.expect("an answer")
     }
 
@@ -68,7 +72,7 @@ impl Site {
         let roster = self.store.snapshot().roster;
         let index = roster.find_credential(credential).expect("a credential");
         let now = Timestamp::now();
-        let accounts = roster.credentials()[index].accounts.len();
+        let accounts = roster.credential(index).expect("a credential").accounts().len();
         let finding = Finding { verdict, capabilities: capabilities.to_vec(), scopes: Vec::new() };
         let clocks = Clocks { access: deadline.map_or(Expiry::Never, |s| Expiry::At(now.plus(s))), ..Clocks::default() };
         let outcome = Outcome { at: now, findings: vec![finding; accounts], clocks: Some(clocks), limits: Vec::new() };

@@ -93,36 +93,6 @@ async fn every_case_is_probed_as_expected() {
     assert!(failures.is_empty(), "{} of {probed} differ:\n{}", failures.len(), failures.join("\n"));
 }
 
-/// Whatever a network's answers are replaced with, trouble on the way says nothing about the token.
-#[tokio::test(flavor = "multi_thread")]
-async fn faults_on_the_way_are_undetermined() {
-    let (_simulator, address) = simulator().await;
-    let expected = [
-        ("reset", vec![Cause::Connect]),
-        ("slow", vec![Cause::Timeout]),
-        ("cut_off", vec![Cause::UnexpectedAnswer, Cause::Connect]),
-        ("oversized", vec![Cause::UnexpectedAnswer, Cause::Timeout]),
-        ("gzip_bomb", vec![Cause::UnexpectedAnswer, Cause::Timeout]),
-    ];
-    let [patient, impatient] = [2000, 1500].map(client);
-    for fixtures in load().expect("fixtures") {
-        let valid = fixtures.cases.iter().find(|c| c.name == "valid").expect("a valid case");
-        for (fault, causes) in &expected {
-            let case = fixtures.cases.iter().find(|c| c.name == format!("fault-{}", fault.replace('_', "-")));
-            let Some(case) = case else { continue };
-            let outcome = probe(&fixtures, case, address, &impatient).await;
-            for finding in &outcome.findings {
-                let fits = matches!(finding.verdict, Verdict::Undetermined(cause) if causes.contains(&cause));
-                assert!(fits, "{} {fault}: {:?}", fixtures.network, finding.verdict);
-            }
-        }
-        // Nobody listens there.
-        let closed = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-        let outcome = probe(&fixtures, valid, closed, &patient).await;
-        assert!(outcome.findings.iter().all(|f| f.verdict == Verdict::Undetermined(Cause::Connect)), "{}", fixtures.network);
-    }
-}
-
 #[test]
 fn the_demo_shows_only_what_can_be_probed() {
     for shown in demo::shown(&load().expect("fixtures")) {

@@ -67,16 +67,18 @@ pub(crate) async fn get(url: &str) -> Option<String> {
     http_client().get(url).send().await.ok()?.text().await.ok()
 }
 
-/// A Prometheus that scrapes every second.
+/// A real Prometheus that scrapes every second.
 pub(crate) struct Prometheus {
-    address: String,
+    pub(crate) address: String,
     _process: Process,
     _folder: tempfile::TempDir,
 }
 
 impl Prometheus {
-    async fn start(target: &str) -> Self {
-        Self::start_with(&format!("  - job_name: token_exporter\n    static_configs: [{{targets: [\"{target}\"]}}]\n")).await
+    /// Starts it; it scrapes the target once for each of these jobs.
+    pub(crate) async fn start(target: &str, jobs: &[&str]) -> Self {
+        let job = |job: &&str| format!("  - job_name: {job}\n    static_configs: [{{targets: [\"{target}\"]}}]\n");
+        Self::start_with(&jobs.iter().map(job).collect::<String>()).await
     }
 
     /// With these jobs.
@@ -108,10 +110,8 @@ impl Prometheus {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_real_prometheus_reads_every_family_and_every_reason() {
-    let (_demo, address, _log) = start_demo(&[]);
-    let prometheus = Prometheus::start(&address).await;
+/// Waits until Prometheus shows every account of the demo with its reason, and gives these.
+pub(crate) async fn every_verdict_of_the_demo(prometheus: &Prometheus) -> BTreeMap<String, String> {
     let fixtures = load().expect("fixtures");
     let mut expected: BTreeMap<String, String> = BTreeMap::new();
     for shown in shown(&fixtures) {
@@ -133,11 +133,18 @@ async fn a_real_prometheus_reads_every_family_and_every_reason() {
         let differing: Vec<_> = expected.iter().filter(|(a, r)| found.get(*a) != Some(r)).map(|(a, r)| (a, r, found.get(a))).collect();
         let strangers: Vec<_> = found.keys().filter(|a| !expected.contains_key(*a)).collect();
         if differing.is_empty() && strangers.is_empty() {
-            break;
+            return expected;
         }
-        assert!(start.elapsed() < Duration::from_secs(150), "expected, found: {differing:?}; not expected: {strangers:?}");
+        assert!(start.elapsed() < Duration::from_secs(400), "expected, found: {differing:?}; not expected: {strangers:?}");
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_prometheus_reads_every_family_and_every_reason() {
+    let (_demo, address, _log) = start_demo(&[]);
+    let prometheus = Prometheus::start(&address, &["token_exporter"]).await;
+    let expected = every_verdict_of_the_demo(&prometheus).await;
 
     let names: BTreeSet<String> = prometheus
         .query("count by (__name__) ({job=\"token_exporter\"})")

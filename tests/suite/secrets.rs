@@ -87,6 +87,19 @@ async fn the_running_demo_shows_no_secret_anywhere() {
     })
     .await;
     assert_eq!(secrets_in(&text), None);
+    let looked_at = [
+        "/account?id=facebook-valid",
+        "/?q=sim&network=x",
+        "/?per_page=1000",
+        "/connections.csv",
+        "/connections.ics",
+        "/api/v1/connections?per_page=1000",
+    ];
+    for path in looked_at {
+        let page = get(&format!("http://{address}{path}")).await.unwrap_or_default();
+        assert!(page.len() > 500, "{path} was answered: {page}");
+        assert_eq!(secrets_in(&page), None, "{path}");
+    }
     for path in ["/", "/probe?account=facebook-valid", "/probe?account=sim", "/-/healthy", "/nowhere", "/metrics?x=1"] {
         let page = get(&format!("http://{address}{path}")).await.unwrap_or_default();
         assert_eq!(secrets_in(&page), None, "{path}");

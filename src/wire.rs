@@ -116,12 +116,12 @@ where
     F: Future<Output = Response<B>>,
     B: Body<Data = bytes::Bytes, Error = Infallible> + Unpin + 'static,
 {
-    let pulse = Pulse::new();
-    let io = TokioIo::new(Watched { io, heard: Some(pulse.clone()), stall: limits.stall, stalled: None });
-    let service = service_fn(|request| counted(pulse.begin(), answer(request)));
+    let activity = Activity::new();
+    let io = TokioIo::new(Watched { io, heard: Some(activity.clone()), stall: limits.stall, stalled: None });
+    let service = service_fn(|request| counted(activity.begin(), answer(request)));
     // Its own time limit for heads would end connections between requests.
     let connection = http1::Builder::new().header_read_timeout(None).max_buf_size(MAX_BUFFER).serve_connection(io, service);
-    drive(connection, &pulse, limits, stop).await;
+    drive(connection, &activity, limits, stop).await;
 }
 
 async fn drive_http2<IO, F, B>(io: IO, limits: &Limits, stop: watch::Receiver<bool>, answer: impl Fn(Request<Incoming>) -> F)
@@ -130,18 +130,18 @@ where
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = bytes::Bytes, Error = Infallible> + Send + Unpin + 'static,
 {
-    let pulse = Pulse::new();
+    let activity = Activity::new();
     // What HTTP/2 hears between requests may be anything: pings, say.
     let io = TokioIo::new(Watched { io, heard: None, stall: limits.stall, stalled: None });
-    let service = service_fn(|request| counted(pulse.begin(), answer(request)));
+    let service = service_fn(|request| counted(activity.begin(), answer(request)));
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.max_concurrent_streams(STREAMS).max_header_list_size(32 << 10).max_send_buf_size(WINDOW as usize);
     builder.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
-    drive(builder.serve_connection(io, service), &pulse, limits, stop).await;
+    drive(builder.serve_connection(io, service), &activity, limits, stop).await;
 }
 
 /// Keeps a connection going within its limits.
-async fn drive<C: GracefulConnection>(connection: C, pulse: &Pulse, limits: &Limits, mut stop: watch::Receiver<bool>) {
+async fn drive<C: GracefulConnection>(connection: C, activity: &Activity, limits: &Limits, mut stop: watch::Receiver<bool>) {
     let mut connection = pin!(connection);
     let mut alarm = pin!(sleep_until(Instant::now()));
     // When it is cut, once it has been asked to end.
@@ -152,21 +152,21 @@ async fn drive<C: GracefulConnection>(connection: C, pulse: &Pulse, limits: &Lim
                 return Poll::Ready(true);
             }
             // Whatever has just moved may have moved the deadline, too.
-            alarm.as_mut().reset(cut.unwrap_or_else(|| pulse.deadline(limits)));
+            alarm.as_mut().reset(cut.unwrap_or_else(|| activity.deadline(limits)));
             alarm.as_mut().poll(context).map(|()| false)
         });
         tokio::select! {
             ended = running => if ended || cut.is_some() { return },
             _ = stop.changed(), if cut.is_none() => {}
         }
-        let patience = if pulse.is_busy() && *stop.borrow() { limits.answer } else { FAREWELL };
+        let patience = if activity.is_busy() && *stop.borrow() { limits.answer } else { FAREWELL };
         cut = Some(Instant::now() + patience);
         connection.as_mut().graceful_shutdown();
     }
 }
 
 /// What a connection is doing: requests under way, or waiting for one.
-struct Pulse(Mutex<Beat>);
+struct Activity(Mutex<Beat>);
 
 struct Beat {
     /// When each request under way began.
@@ -178,7 +178,7 @@ struct Beat {
     heard: Option<Instant>,
 }
 
-impl Pulse {
+impl Activity {
     fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::new(Beat { under_way: HashMap::new(), begun: 0, since: Instant::now(), heard: None })))
     }
@@ -193,7 +193,7 @@ impl Pulse {
         beat.begun += 1;
         let number = beat.begun;
         beat.under_way.insert(number, Instant::now());
-        UnderWay { pulse: self.clone(), number }
+        UnderWay { activity: self.clone(), number }
     }
 
     fn hear(&self) {
@@ -221,13 +221,13 @@ impl Pulse {
 
 /// A request under way, until its answer is written.
 struct UnderWay {
-    pulse: Arc<Pulse>,
+    activity: Arc<Activity>,
     number: u64,
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let mut beat = self.pulse.lock();
+        let mut beat = self.activity.lock();
         beat.under_way.remove(&self.number);
         beat.since = Instant::now();
     }
@@ -263,7 +263,7 @@ impl<B: Body + Unpin> Body for Counted<B> {
 /// A stream that fails when nothing of what is written gets away for a while, and tells when something was read.
 struct Watched<IO> {
     io: IO,
-    heard: Option<Arc<Pulse>>,
+    heard: Option<Arc<Activity>>,
     stall: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
 }
@@ -286,8 +286,8 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.io).poll_read(context, buffer);
-        if let Some(pulse) = self.heard.as_ref().filter(|_| buffer.filled().len() > before) {
-            pulse.hear();
+        if let Some(activity) = self.heard.as_ref().filter(|_| buffer.filled().len() > before) {
+            activity.hear();
         }
         read
     }

@@ -1,0 +1,275 @@
+//! Bad weather between the exporter and the networks, and what it must not do: no verdict changes, nothing grows.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use token_exporter::demo;
+use token_exporter::fixtures::load;
+use token_exporter::http::Client;
+use token_exporter::network::Verdict;
+use token_exporter::probe::Prober;
+use token_exporter::reason::Cause;
+use token_exporter::roster::Roster;
+use token_exporter::time::Timestamp;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::probing::{client, simulator};
+
+/// What happens to whoever connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sky {
+    /// The networks answer.
+    Fair,
+    /// Connections are closed.
+    Closed,
+    /// Nobody ever answers.
+    Silent,
+    /// An answer that comes byte by byte.
+    Dripping,
+    /// An answer that never ends.
+    Endless,
+    /// An answer that ends too early.
+    CutOff,
+    /// An answer that unpacks to far more than it is.
+    Bomb,
+    /// Something that is not HTTP.
+    Garbage,
+    /// Another site's page.
+    Page,
+    /// A redirect into the network.
+    Redirect,
+    /// An error of the server.
+    Broken,
+    /// Too many requests, without a word on when to come back.
+    Limited,
+}
+
+/// A place between the exporter and the simulator.
+#[derive(Clone)]
+pub(crate) struct Weather {
+    pub(crate) address: SocketAddr,
+    sky: watch::Sender<Sky>,
+    /// How many asked and were kept waiting.
+    silent: Arc<AtomicUsize>,
+}
+
+impl Weather {
+    pub(crate) async fn over(networks: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let address = listener.local_addr().expect("an address");
+        let (sky, seen) = watch::channel(Sky::Fair);
+        let silent: Arc<AtomicUsize> = Arc::default();
+        let weather = Self { address, sky, silent: silent.clone() };
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (mut seen, silent) = (seen.clone(), silent.clone());
+                tokio::spawn(async move {
+                    let sky = *seen.borrow_and_update();
+                    tokio::select! {
+                        () = meet(stream, sky, networks, &silent) => {}
+                        // A change ends what was under way.
+                        _ = seen.changed() => {}
+                    }
+                });
+            }
+        });
+        weather
+    }
+
+    /// How many have asked so far and were given no answer.
+    pub(crate) fn waiting(&self) -> usize {
+        self.silent.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn turn(&self, sky: Sky) {
+        self.sky.send_replace(sky);
+    }
+}
+
+async fn meet(mut stream: TcpStream, sky: Sky, networks: SocketAddr, silent: &AtomicUsize) {
+    if sky == Sky::Fair {
+        let Ok(mut network) = TcpStream::connect(networks).await else { return };
+        // Either side may close at any time.
+        let _ = tokio::io::copy_bidirectional(&mut stream, &mut network).await;
+        return;
+    }
+    if sky == Sky::Closed {
+        return;
+    }
+    // Whatever was asked: the head at least is waited for.
+    let mut request = [0; 4096];
+    let _ = stream.read(&mut request).await;
+    let head = |status: &str, more: &str| format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\n{more}\r\n").into_bytes();
+    let whole = |status: &str, body: &str| [head(status, &format!("content-length: {}\r\n", body.len())), body.into()].concat();
+    let answer = match sky {
+        Sky::Fair | Sky::Closed => Vec::new(),
+        Sky::Silent => {
+            silent.fetch_add(1, Ordering::Relaxed);
+            return std::future::pending().await;
+        }
+        Sky::Dripping => {
+            for byte in head("200 OK", "content-length: 2\r\n").into_iter().cycle() {
+                if stream.write_all(&[byte]).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Vec::new()
+        }
+        Sky::Endless => {
+            let _ = stream.write_all(&head("200 OK", "")).await;
+            while stream.write_all(&[b' '; 65_536]).await.is_ok() {}
+            Vec::new()
+        }
+        Sky::CutOff => [head("200 OK", "content-length: 1000\r\n"), b"{\"data\": ".to_vec()].concat(),
+        Sky::Bomb => {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+            for _ in 0..1024 {
+                encoder.write_all(&[b' '; 65_536]).expect("into memory");
+            }
+            let body = encoder.finish().expect("into memory");
+            [head("200 OK", &format!("content-encoding: gzip\r\ncontent-length: {}\r\n", body.len())), body].concat()
+        }
+        Sky::Garbage => b"SSH-2.0-OpenSSH_9.2p1\r\n".to_vec(),
+        Sky::Page => whole("200 OK", "<html><body>Sign in to the hotel's network</body></html>"),
+        Sky::Redirect => head("302 Found", "location: https://portal.example/\r\ncontent-length: 0\r\n"),
+        Sky::Broken => whole("503 Service Unavailable", "{}"),
+        Sky::Limited => whole("429 Too Many Requests", "{}"),
+    };
+    let _ = stream.write_all(&answer).await;
+    let _ = stream.shutdown().await;
+    // Until the other side has read it: closing earlier could throw it away.
+    let _ = stream.read(&mut request).await;
+}
+
+/// What each kind of weather may look like from inside.
+const EXPECTED: [(Sky, &[Cause]); 11] = [
+    (Sky::Closed, &[Cause::Connect]),
+    (Sky::Silent, &[Cause::Timeout]),
+    (Sky::Dripping, &[Cause::Timeout]),
+    (Sky::Endless, &[Cause::UnexpectedAnswer, Cause::Timeout]),
+    (Sky::CutOff, &[Cause::UnexpectedAnswer, Cause::Connect]),
+    (Sky::Bomb, &[Cause::UnexpectedAnswer, Cause::Timeout]),
+    (Sky::Garbage, &[Cause::Connect]),
+    (Sky::Page, &[Cause::UnexpectedAnswer]),
+    (Sky::Redirect, &[Cause::UnexpectedAnswer]),
+    (Sky::Broken, &[Cause::ServerError]),
+    (Sky::Limited, &[Cause::RateLimited]),
+];
+
+/// One probe of a network's healthy account, with its networks at an address.
+async fn probe(case: usize, base: &str, client: Client) -> (String, Vec<Verdict>) {
+    let fixtures = load().expect("fixtures").swap_remove(case);
+    let valid = fixtures.cases.iter().find(|c| c.name == "valid").expect("a valid case");
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
+    let yaml = demo::single(&fixtures, valid, nowhere, Timestamp::now()).replace("http://127.0.0.1:1", base);
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file");
+    std::fs::write(file.path(), &yaml).expect("written");
+    let config = token_exporter::config::load(&[file.path().to_owned()]).unwrap_or_else(|p| panic!("{p}\n{yaml}"));
+    let prober = Prober::new(client, Arc::new(Roster::new(config, |_| true)));
+    let outcome = prober.probe(&[0]).await.pop().expect("an outcome").1;
+    (fixtures.network.name().to_owned(), outcome.findings.iter().map(|f| f.verdict).collect())
+}
+
+fn check(network: &str, what: &str, verdicts: &[Verdict], causes: &[Cause]) {
+    for verdict in verdicts {
+        let fits = matches!(verdict, Verdict::Undetermined(cause) if causes.contains(cause));
+        assert!(fits, "{network}, {what}: {verdict:?}, expected undetermined {causes:?}");
+    }
+    assert!(!verdicts.is_empty(), "{network}, {what}");
+}
+
+/// Whatever a network's answers are replaced with, it says nothing about the token, and is over in time.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_weather_is_a_verdict() {
+    let (_simulator, networks) = simulator().await;
+    let [patient, impatient] = [60_000, 2000].map(client);
+    for (sky, causes) in EXPECTED {
+        let client = if causes.contains(&Cause::Timeout) { &impatient } else { &patient };
+        let weather = Weather::over(networks).await;
+        weather.turn(sky);
+        let base = format!("http://{}", weather.address);
+        let probes = (0..load().expect("fixtures").len()).map(|case| {
+            let (base, client) = (base.clone(), client.clone());
+            tokio::spawn(async move { probe(case, &base, client).await })
+        });
+        for probe in probes.collect::<Vec<_>>() {
+            let (network, verdicts) = probe.await.expect("no panic");
+            check(&network, &format!("{sky:?}"), &verdicts, causes);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_speaks_no_tls_is_told_from_whoever_is_not_there() {
+    let (_simulator, networks) = simulator().await;
+    let weather = Weather::over(networks).await;
+    weather.turn(Sky::Garbage);
+    let garbage = format!("https://{}", weather.address);
+    let client = client(20_000);
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
+    for (base, cause) in [(garbage, Cause::Tls), (format!("http://{nobody}"), Cause::Connect)] {
+        for case in 0..load().expect("fixtures").len() {
+            let (network, verdicts) = probe(case, &base, client.clone()).await;
+            check(&network, &base, &verdicts, &[cause]);
+        }
+    }
+}
+
+/// A daemon through all of it and back: what it says stays, its age shows, and work stays bounded.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_changes_no_verdict() {
+    use crate::exporter::{Exporter, World};
+
+    const ACCOUNTS: usize = 20;
+    let (_simulator, networks) = simulator().await;
+    let weather = Weather::over(networks).await;
+    tokio::task::spawn_blocking(move || {
+        let mut world = World::new(weather.address, 1, ACCOUNTS, 0);
+        let yaml = std::fs::read_to_string(world.path("config.yaml")).expect("readable");
+        let yaml = yaml.replace("probe_timeout: 30s", "probe_timeout: 2s, probe_concurrency: 4");
+        std::fs::write(world.path("config.yaml"), yaml).expect("written");
+        // All of them work: dead ones are probed ever more rarely.
+        for account in 0..ACCOUNTS {
+            world.write_token(account);
+            world.write_token(account);
+        }
+        let exporter = Exporter::start(world.folder.path(), |_| {});
+        exporter.wait_for("all are known", || exporter.ask("/metrics").filter(|scrape| world.check_scrape(scrape) == ACCOUNTS));
+        for (place, sky) in
+            [Sky::Closed, Sky::Silent, Sky::Dripping, Sky::Endless, Sky::Bomb, Sky::Broken, Sky::Page].into_iter().enumerate()
+        {
+            weather.turn(sky);
+            // The first may have begun before the change; what comes then says nothing new.
+            for account in [2 * place, 2 * place + 1] {
+                let answer = exporter.wait_for("an answer", || exporter.ask(&format!("/probe?account=account-{account}")));
+                world.check(&answer);
+            }
+            let scrape = exporter.wait_for("a scrape", || exporter.ask("/metrics"));
+            assert_eq!(world.check_scrape(&scrape), ACCOUNTS, "{sky:?}");
+        }
+        let memory = std::fs::read_to_string(format!("/proc/{}/status", exporter.pid)).expect("Linux");
+        let peak = memory.lines().find_map(|l| l.strip_prefix("VmHWM:")).and_then(|l| l.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        // Four at once, of at most 8 MiB each, and the program itself.
+        assert!(peak.is_some_and(|kib| kib < 256 << 10), "{peak:?} KiB");
+        let over = Timestamp::now().unix();
+        assert!(world.conclusive().iter().any(|at| *at < over), "the age of what is known shows");
+        weather.turn(Sky::Fair);
+        exporter.wait_for("all have been probed again", || {
+            let scrape = exporter.ask("/metrics")?;
+            world.check_scrape(&scrape);
+            world.conclusive().iter().all(|at| *at > over).then_some(())
+        });
+        exporter.signal("TERM");
+        assert_eq!(exporter.end().code(), Some(0));
+    })
+    .await
+    .expect("no panic");
+}
