@@ -325,7 +325,8 @@ fn write_label(out: &mut Vec<u8>, name: &str, value: &str) {
 }
 
 fn write_escaped(out: &mut Vec<u8>, value: &str) {
-    if value.bytes().any(|b| matches!(b, b'\\' | b'"' | b'\n')) {
+    // All bytes, without an early end: that takes many at a time, and there is hardly ever one to find.
+    if value.bytes().fold(false, |found, b| found | (b == b'\\') | (b == b'"') | (b == b'\n')) {
         let mut escaped = String::with_capacity(value.len() + 8);
         escape(&mut escaped, value);
         out.extend_from_slice(escaped.as_bytes());
