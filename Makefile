@@ -1,5 +1,5 @@
 # The same commands that CI and the README use.
-.PHONY: run test lint fmt golden bench picture
+.PHONY: run test lint deny fmt golden bench picture
 
 run: ## The demo, with nothing set up
 	cargo run --release -- demo
@@ -10,6 +10,9 @@ test: ## Every test, with what they need installed
 lint:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+
+deny: ## Licences, banned crates, sources and known advisories of all dependencies; wants cargo-deny
+	cargo deny check
 
 fmt:
 	cargo fmt

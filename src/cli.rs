@@ -36,6 +36,8 @@ pub enum Command {
     /// Print the Prometheus rules or the Alertmanager configuration that the schedule asks for
     #[command(subcommand)]
     Generate(Generate),
+    /// Ask a running exporter whether it is healthy; exit code 0 if so, 1 if not
+    Healthcheck(Healthcheck),
 }
 
 /// What can be generated.
@@ -290,6 +292,14 @@ pub struct Classify {
     /// Read one JSON object a line, print one a line
     #[arg(long, conflicts_with_all = ["network", "call", "status", "headers", "expires_at", "api", "auth"])]
     pub jsonl: bool,
+}
+
+/// What healthcheck asks.
+#[derive(Clone, Debug, Args)]
+pub struct Healthcheck {
+    /// Where health answers over plain HTTP
+    #[arg(value_name = "URL", default_value = "http://127.0.0.1:10219/-/healthy")]
+    pub url: url::Url,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

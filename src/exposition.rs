@@ -88,7 +88,7 @@ pub static FAMILIES: &[Family] = &[
             out.label("credential", credential.map_or("", |c| c.id()));
             out.label("app", row.view.app_id());
             out.label("connected_by", credential.and_then(|c| c.connected_by()).unwrap_or(""));
-            out.label("notify", row.view.notify());
+            out.label("notify", row.view.notify_label());
             out.label_of("reconnect_url", &row.view.reconnect_url_parts());
             for label in row.view.rendered_labels() {
                 out.text(",");

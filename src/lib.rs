@@ -27,6 +27,7 @@ pub mod engine;
 pub mod exposition;
 pub mod fixtures;
 pub mod guard;
+pub mod health;
 pub mod http;
 pub mod intern;
 pub mod keeper;

@@ -16,7 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use token_exporter::classify::{self, Payload};
 use token_exporter::cli::{
-    Check, Classify, Cli, Command, Demo, Generate, Level, Log, LogFormat, Output, Schedule, ScheduleOutput, Serve, Web,
+    Check, Classify, Cli, Command, Demo, Generate, Healthcheck, Level, Log, LogFormat, Output, Schedule, ScheduleOutput, Serve, Web,
 };
 use token_exporter::config::Config;
 use token_exporter::once::once;
@@ -26,7 +26,7 @@ use token_exporter::server::Door;
 use token_exporter::simulator::Simulator;
 use token_exporter::time::Timestamp;
 use token_exporter::web::Gate;
-use token_exporter::{alerting, check, config, demo, fixtures, server};
+use token_exporter::{alerting, check, config, demo, fixtures, health, server};
 
 /// Could not run.
 const FAILED: u8 = 2;
@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Some(Command::Schedule(schedule)) => run_schedule(schedule),
         Some(Command::Classify(classify)) => run_classify(&classify),
         Some(Command::Generate(generate)) => run_generate(generate),
+        Some(Command::Healthcheck(healthcheck)) => Ok(run_healthcheck(&healthcheck)),
     };
     match result {
         Ok(code) => ExitCode::from(code),
@@ -122,6 +123,17 @@ fn run_serve(serve: Serve) -> anyhow::Result<u8> {
         daemon.run(doors, stop, hangup).await?;
         Ok(0)
     })
+}
+
+/// Docker knows 0 and 1, and shows what was printed.
+fn run_healthcheck(healthcheck: &Healthcheck) -> u8 {
+    match health::ask(&healthcheck.url) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("{error:#}");
+            1
+        }
+    }
 }
 
 /// Prints what is wrong with the configuration and that of the HTTP side, or that nothing is.
@@ -285,21 +297,20 @@ fn run_schedule(options: Schedule) -> anyhow::Result<u8> {
 fn run_generate(what: Generate) -> anyhow::Result<u8> {
     let read = |files: &[std::path::PathBuf]| -> anyhow::Result<_> {
         if files.is_empty() {
-            return Ok((config::default_schedule(), Vec::new()));
+            return Ok((config::default_schedule(), Vec::new(), alerting::Options::default().longest_gap));
         }
         let config = load(files)?;
-        Ok((config.schedule, config.global.notify))
+        let longest_gap = alerting::longest_gap(&config);
+        Ok((config.schedule, config.global.notify, longest_gap))
     };
     let text = match what {
         Generate::Rules(options) => {
-            let (schedule, _) = read(&options.files)?;
-            alerting::rules(
-                &schedule,
-                &alerting::Options { utc_offset: i64::from(options.utc_offset.local_minus_utc()), runbooks: options.runbook_url },
-            )
+            let (schedule, _, longest_gap) = read(&options.files)?;
+            let utc_offset = i64::from(options.utc_offset.local_minus_utc());
+            alerting::rules(&schedule, &alerting::Options { utc_offset, runbooks: options.runbook_url, longest_gap })
         }
         Generate::Alertmanager(options) => {
-            let (schedule, operators) = read(&options.files)?;
+            let (schedule, operators, _) = read(&options.files)?;
             let settings = alerting::Mail {
                 smarthost: options.smtp_smarthost,
                 from: options.smtp_from,

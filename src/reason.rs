@@ -415,7 +415,7 @@ impl Capability {
     /// What stops while it is gone.
     pub fn stops(self) -> &'static str {
         match self {
-            Self::Publish => "publishing",
+            Self::Publish => "publishing (scheduled posts)",
             Self::Inbox => "inbox (messages and comments)",
             Self::Analytics => "analytics",
             Self::Ads => "ads",

@@ -20,9 +20,6 @@ use crate::time::{Expiry, Timestamp};
 
 const DAY: i64 = 86_400;
 
-/// For how long after its instant a notice is still sent at most, in seconds: an alert without an end would be mailed anew.
-const OPEN: i64 = 4 * DAY;
-
 /// Where one connection stands, as far as its notices are concerned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
@@ -97,6 +94,8 @@ pub struct Silent {
     pub unknown_deadline: usize,
     /// No rule of the schedule matches.
     pub no_rule: usize,
+    /// All recipients have opted out.
+    pub opted_out: usize,
 }
 
 /// The mails to come.
@@ -180,6 +179,10 @@ pub fn plan(rules: &[ScheduleRule], roster: &Roster, standings: &[Standing], spa
             silent.no_rule += 1;
             continue;
         };
+        if view.opted_out() {
+            silent.opted_out += 1;
+            continue;
+        }
         for (notice, at) in due(&rule.notices, deadline, standing.issued, span) {
             let group = (at, view.credential_index(), notice.label(), view.notify());
             groups.entry(group).or_insert_with(|| (deadline, Vec::new())).1.push(Announced {
@@ -220,9 +223,9 @@ fn due(notices: &[Notice], deadline: Timestamp, issued: Option<Timestamp>, span:
     let mut due = Vec::new();
     let mut tightest = None;
     for (place, notice) in notices.iter().enumerate() {
-        if let Notice::Before(before) = notice
-            && life.is_some_and(|life| seconds(*before) > life)
-        {
+        // What lives for less than its notice is renewed by something else.
+        let least = if let Notice::Before(before) = notice { seconds(*before) } else { DAY };
+        if life.is_some_and(|life| life < least) {
             continue;
         }
         let (opens, closes) = window(*notice, notices.get(place + 1), deadline, span.offset);
@@ -236,8 +239,8 @@ fn due(notices: &[Notice], deadline: Timestamp, issued: Option<Timestamp>, span:
     due
 }
 
-/// From when until when a notice is sent: from its instant until the next notice or the deadline, and never for longer than
-/// four days; `today` for the whole calendar day, also after the deadline.
+/// From when until when a notice is sent: from its instant until the next notice or the deadline; `today` for the whole
+/// calendar day, also after the deadline.
 fn window(notice: Notice, next: Option<&Notice>, deadline: Timestamp, offset: FixedOffset) -> (Timestamp, Timestamp) {
     match notice {
         Notice::Before(before) => {
@@ -246,7 +249,7 @@ fn window(notice: Notice, next: Option<&Notice>, deadline: Timestamp, offset: Fi
                 Some(Notice::Before(next)) => deadline.plus(-seconds(*next)),
                 Some(Notice::Today) | None => deadline,
             };
-            (opens, until.min(opens.plus(OPEN)))
+            (opens, until)
         }
         Notice::Today => {
             let shift = i64::from(offset.local_minus_utc());
@@ -286,7 +289,7 @@ impl Plan {
 
     /// How many mails there are, and which accounts get none.
     fn closing(&self) -> String {
-        let Silent { invalid, no_deadline, unknown_deadline, no_rule } = self.without_mails;
+        let Silent { invalid, no_deadline, unknown_deadline, no_rule, opted_out } = self.without_mails;
         let announced: HashSet<&str> = self.mails.iter().flat_map(|m| &m.accounts).map(|a| a.account.as_str()).collect();
         let days = if self.days == 1 { "day" } else { "days" };
         let mut text =
@@ -296,6 +299,7 @@ impl Plan {
             (no_deadline, "without a deadline"),
             (unknown_deadline, "with an unknown deadline"),
             (no_rule, "that no rule of the schedule matches"),
+            (opted_out, "whose recipients have opted out"),
         ] {
             if count > 0 {
                 let _ = write!(text, "; {count} {why}");
@@ -484,13 +488,14 @@ mod tests {
         let now = |now: &str| notices("", deadline, &span(now, 1, "+00:00"));
         assert_eq!(now("2027-01-21T12:00:00Z"), ["now 10d"]);
         assert_eq!(now("2027-01-25T11:59:59Z"), ["now 10d"]);
-        assert_eq!(now("2027-01-25T12:00:00Z"), ["2027-01-26T12:00:00Z 5d"], "nothing is open for longer than four days");
+        assert_eq!(now("2027-01-26T11:59:59Z"), ["now 10d", "2027-01-26T12:00:00Z 5d"], "up to the next notice");
         assert_eq!(now("2027-01-29T11:59:59Z"), ["now 5d"]);
         assert_eq!(now("2027-01-29T12:00:00Z"), ["now 5d", "2027-01-30T12:00:00Z 1d"]);
         assert_eq!(now("2027-01-30T12:00:00Z"), ["now 1d", "2027-01-31T00:00:00Z today"]);
         assert_eq!(now("2027-01-31T00:00:00Z"), ["now today"], "not the 1d notice, too");
         let only = "schedule:\n  - notices: [10d]\n";
-        assert!(notices(only, deadline, &span("2027-01-28T00:00:00Z", 30, "+00:00")).is_empty());
+        assert_eq!(notices(only, deadline, &span("2027-01-31T11:59:59Z", 30, "+00:00")), ["now 10d"], "up to the deadline");
+        assert!(notices(only, deadline, &span("2027-01-31T12:00:00Z", 30, "+00:00")).is_empty());
     }
 
     #[test]
@@ -509,8 +514,9 @@ mod tests {
         // Of eight days' life: the 10d notice would be open, but its instant lies before the token's birth.
         assert!(found("2027-01-23T12:00:00Z", "2027-01-23T12:00:00Z").is_empty());
         assert_eq!(found("2027-01-21T12:00:00Z", "2027-01-23T12:00:00Z"), ["now 10d"]);
-        // Of an hour's life: the day alone.
-        assert_eq!(found("2027-01-31T11:00:00Z", "2027-01-31T11:00:00Z"), ["now today"]);
+        // Of a day's life: the last day. Of an hour's: nothing, for it is renewed all the time.
+        assert_eq!(found("2027-01-30T12:00:00Z", "2027-01-31T11:00:00Z"), ["now today"]);
+        assert!(found("2027-01-31T11:00:00Z", "2027-01-31T11:00:00Z").is_empty());
     }
 
     #[test]
@@ -558,11 +564,7 @@ mod tests {
         let more = "  - {id: two, network: facebook, credential: jane, notify: [kim@example.com, lee@example.com], notify_opt_out: [Kim@example.com]}\n\
                     \x20 - {id: three, network: facebook, credential: jane, notify_opt_out: [ops@example.com]}\n";
         let found = told(more, ending("2027-01-31T12:00:00Z"), &span("2027-01-21T00:00:00Z", 1, "+00:00"));
-        let expected = [
-            "2027-01-21T12:00:00Z 10d  three",
-            "2027-01-21T12:00:00Z 10d lee@example.com two",
-            "2027-01-21T12:00:00Z 10d ops@example.com page",
-        ];
+        let expected = ["2027-01-21T12:00:00Z 10d lee@example.com two", "2027-01-21T12:00:00Z 10d ops@example.com page"];
         assert_eq!(found, expected);
     }
 
@@ -583,7 +585,7 @@ mod tests {
         let never = Standing { deadline: Expiry::Never, ..Standing::default() };
         let standings = [ends, Standing { broken: true, ..ends }, never, Standing::default(), ends];
         let plan = plan(&rules, &roster, &standings, &span("2027-01-20T12:00:00Z", 30, "+00:00"));
-        assert_eq!(plan.without_mails, Silent { invalid: 1, no_deadline: 1, unknown_deadline: 1, no_rule: 1 });
+        assert_eq!(plan.without_mails, Silent { invalid: 1, no_deadline: 1, unknown_deadline: 1, no_rule: 1, opted_out: 0 });
         let closing = "1 mail within 30 days, about 1 account; 1 invalid; 1 without a deadline; 1 with an unknown deadline; \
                        1 that no rule of the schedule matches";
         assert_eq!(plan.closing(), closing);

@@ -72,6 +72,8 @@ pub struct Account<'a> {
     pub labels: &'a [(&'a str, &'a str)],
     /// Who gets its mails, separated by commas.
     pub notify: &'a str,
+    /// Everybody who would get its mails has opted out.
+    pub opted_out: bool,
     /// Where a person can connect it anew.
     pub reconnect_url: Option<&'a str>,
     /// What many accounts have in common.
@@ -129,6 +131,8 @@ struct Ids {
     credentials: HashTable<u32>,
 }
 
+/// Stands in place of recipients who have all opted out; no mail address is written so.
+const NOBODY: &str = "none";
 /// The length of a rest that is the id: `https://app.example.com/reconnect/` + `acme-page`.
 const ID: u16 = u16::MAX;
 /// Marks the length of an id that must be escaped in labels.
@@ -306,7 +310,7 @@ impl Table {
             url_rest,
             url_beginning,
             labels: self.labels.put(&labels).ok_or(Full)?,
-            notify: self.words.put(account.notify).ok_or(Full)?,
+            notify: self.words.put(if account.opted_out { NOBODY } else { account.notify }).ok_or(Full)?,
             role,
             credential: number(account.credential)?,
         };
@@ -655,8 +659,18 @@ impl<'a> AccountView<'a> {
         &self.table.roles.get(self.row.role).0
     }
 
-    /// Who gets its mails, separated by commas.
+    /// Who gets its mails, separated by commas; empty if nobody is named, or if all of them have opted out.
     pub fn notify(&self) -> &'a str {
+        if self.opted_out() { "" } else { self.notify_label() }
+    }
+
+    /// Whether everybody who would get its mails has opted out.
+    pub fn opted_out(&self) -> bool {
+        self.notify_label() == NOBODY
+    }
+
+    /// The same for mail routes: whose recipients have all opted out is not to be taken for one that has none.
+    pub fn notify_label(&self) -> &'a str {
         self.table.words.get(self.row.notify)
     }
 
@@ -848,6 +862,7 @@ mod tests {
                 credential: place,
                 labels: &[("team", "web"), ("number", &number.to_string())],
                 notify: "a@example.com,b@example.com",
+                opted_out: number == 8,
                 reconnect_url: Some(url[number % 3].as_str()).filter(|url| !url.is_empty()),
                 role,
             };

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::process::{Pid, Signal, kill_process_group};
+use secrecy::zeroize::{Zeroize as _, Zeroizing};
 use serde_json::{Map, Value};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
@@ -17,7 +19,7 @@ use crate::table::Watched;
 use crate::time::{Expiry, Timestamp};
 
 /// No token is longer; a file that is has been mistaken for one.
-const MAX_BYTES: u64 = 64 * 1024;
+const MAX_BYTES: usize = 64 * 1024;
 
 /// How long a command may take.
 const COMMAND_TIME: Duration = Duration::from_secs(10);
@@ -132,24 +134,24 @@ impl SecretSource {
             Self::Inline(secret) => return Ok(Content::Ready(secret.clone())),
             Self::File(path) => read_file(path).await?,
             Self::Env(name) => match std::env::var(name) {
-                Ok(text) => (text, None),
+                Ok(text) => (Zeroizing::new(text), None),
                 Err(std::env::VarError::NotPresent) => return Err(Unreadable::NotSet),
                 Err(std::env::VarError::NotUnicode(_)) => return Err(Unreadable::NotText),
             },
             Self::Command(words) => (run(words, COMMAND_TIME).await?, None),
         };
         let trimmed = text.trim_start_matches('\u{feff}').trim();
-        if trimmed.is_empty() { Err(Unreadable::Empty) } else { Ok(Content::Text(trimmed.to_owned(), written)) }
+        if trimmed.is_empty() { Err(Unreadable::Empty) } else { Ok(Content::Text(Zeroizing::new(trimmed.to_owned()), written)) }
     }
 }
 
-/// What a source gave.
+/// What a source gave. Texts that may hold a secret are wiped when they are dropped.
 enum Content {
     Ready(Secret),
-    Text(String, Option<Timestamp>),
+    Text(Zeroizing<String>, Option<Timestamp>),
 }
 
-async fn read_file(path: &Path) -> Result<(String, Option<Timestamp>), Unreadable> {
+async fn read_file(path: &Path) -> Result<(Zeroizing<String>, Option<Timestamp>), Unreadable> {
     let trouble = |e: std::io::Error| match e.kind() {
         std::io::ErrorKind::NotFound => Unreadable::Missing,
         std::io::ErrorKind::PermissionDenied => Unreadable::Denied,
@@ -163,7 +165,7 @@ async fn read_file(path: &Path) -> Result<(String, Option<Timestamp>), Unreadabl
     let written = metadata.modified().ok().and_then(timestamp);
     let file = tokio::fs::File::open(path).await.map_err(trouble)?;
     let bytes = bounded(file).await.map_err(trouble)??;
-    Ok((String::from_utf8(bytes).map_err(|_| Unreadable::NotText)?, written))
+    Ok((text(bytes)?, written))
 }
 
 fn timestamp(time: SystemTime) -> Option<Timestamp> {
@@ -172,30 +174,56 @@ fn timestamp(time: SystemTime) -> Option<Timestamp> {
 }
 
 /// All that comes, unless it is too much.
-async fn bounded(from: impl AsyncRead + Unpin) -> std::io::Result<Result<Vec<u8>, Unreadable>> {
-    let mut bytes = Vec::new();
-    from.take(MAX_BYTES + 1).read_to_end(&mut bytes).await?;
-    Ok(if bytes.len() as u64 > MAX_BYTES { Err(Unreadable::TooLong) } else { Ok(bytes) })
+async fn bounded(from: impl AsyncRead + Unpin) -> std::io::Result<Result<Zeroizing<Vec<u8>>, Unreadable>> {
+    // Room for all of it: a buffer that grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 64));
+    from.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).await?;
+    Ok(if bytes.len() > MAX_BYTES { Err(Unreadable::TooLong) } else { Ok(bytes) })
 }
 
-/// What a program prints. It sees little of this process and is killed with the probe that waits for it.
-async fn run(words: &[String], limit: Duration) -> Result<String, Unreadable> {
+fn text(mut bytes: Zeroizing<Vec<u8>>) -> Result<Zeroizing<String>, Unreadable> {
+    String::from_utf8(std::mem::take(&mut bytes)).map(Zeroizing::new).map_err(|error| {
+        error.into_bytes().zeroize();
+        Unreadable::NotText
+    })
+}
+
+/// What a program prints. It sees little of this process, and is killed, with all that it started, when it takes too long or
+/// too much, or when the probe that waits for it ends.
+async fn run(words: &[String], limit: Duration) -> Result<Zeroizing<String>, Unreadable> {
     let (program, arguments) = words.split_first().ok_or(Unreadable::NotStarted(std::io::ErrorKind::NotFound))?;
     let mut command = Command::new(program);
-    command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    // A group of its own, to be killed as one; a killed leader is reaped by the runtime.
+    command.process_group(0);
     for name in ["PATH", "HOME"] {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
         }
     }
     let mut child = command.spawn().map_err(|e| Unreadable::NotStarted(e.kind()))?;
+    let mut group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
     let output = child.stdout.take().ok_or(Unreadable::Empty)?;
     let work = async {
         let bytes = bounded(output).await.map_err(|e| Unreadable::Io(e.kind()))??;
         let status = child.wait().await.map_err(|e| Unreadable::Io(e.kind()))?;
-        if status.success() { String::from_utf8(bytes).map_err(|_| Unreadable::NotText) } else { Err(Unreadable::Failed(status.code())) }
+        // It has ended by itself: an agent that it left behind may live on.
+        group.0 = None;
+        if status.success() { text(bytes) } else { Err(Unreadable::Failed(status.code())) }
     };
     tokio::time::timeout(limit, work).await.unwrap_or(Err(Unreadable::TooSlow))
+}
+
+/// Processes that end with this value.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            // Fails only if nobody is left.
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
+    }
 }
 
 /// A secret that stands alone.
@@ -235,11 +263,12 @@ fn only(access: Secret) -> Tokens {
 
 /// A token response (RFC 6749, section 5.1) as it was stored, with what the networks add to it.
 fn response(text: &str, written: Option<Timestamp>) -> Result<TokenSet, Unreadable> {
-    let Ok(Value::Object(object)) = serde_json::from_str(text) else { return Err(Unreadable::NoAccessToken) };
+    let json = Wiped(serde_json::from_str(text).unwrap_or_default());
+    let Value::Object(object) = &json.0 else { return Err(Unreadable::NoAccessToken) };
     // TikTok's business API wraps the response.
     let object = match object.get("data") {
         Some(Value::Object(inner)) if !object.contains_key("access_token") => inner,
-        _ => &object,
+        _ => object,
     };
     let secret = |name: &str| object.get(name).and_then(Value::as_str).map(str::trim).filter(|t| !t.is_empty()).map(bare);
     let access = secret("access_token").ok_or(Unreadable::NoAccessToken)??;
@@ -259,6 +288,23 @@ fn response(text: &str, written: Option<Timestamp>) -> Result<TokenSet, Unreadab
     };
     let scopes = first(object, &["scope", "scopes"]).and_then(parse::scopes).filter(|s| !s.is_empty());
     Ok(TokenSet { tokens: Tokens { access, secret: None, refresh: secret("refresh_token").transpose()?, scopes }, clocks })
+}
+
+/// JSON whose texts are wiped when it is dropped.
+struct Wiped(Value);
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        fn wipe(value: &mut Value) {
+            match value {
+                Value::String(text) => text.zeroize(),
+                Value::Array(items) => items.iter_mut().for_each(wipe),
+                Value::Object(fields) => fields.values_mut().for_each(wipe),
+                Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            }
+        }
+        wipe(&mut self.0);
+    }
 }
 
 fn first<'v>(object: &'v Map<String, Value>, names: &[&str]) -> Option<&'v Value> {
@@ -283,5 +329,32 @@ mod tests {
     async fn a_command_that_hangs_is_stopped() {
         let words = ["sleep".to_owned(), "60".to_owned()];
         assert_eq!(run(&words, Duration::from_millis(50)).await, Err(Unreadable::TooSlow));
+    }
+
+    /// Asks again and again until there is an answer.
+    async fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
+        loop {
+            if let Some(answer) = ask() {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_a_command_has_started_ends_with_it() {
+        let Ok(note) = tempfile::NamedTempFile::new() else { return };
+        let script = format!("sleep 600 & echo $! >{}; wait", note.path().display());
+        let words = ["sh".to_owned(), "-c".to_owned(), script];
+        let started = until(|| std::fs::read_to_string(note.path()).ok()?.strip_suffix('\n').map(str::to_owned));
+        let child = tokio::select! {
+            _ = run(&words, Duration::from_secs(600)) => String::new(),
+            child = started => child,
+        };
+        assert!(!child.is_empty(), "the command ended early");
+        // Ended, though perhaps nobody has asked for its exit code yet.
+        let dead = |stat: String| stat.rsplit(") ").next().is_some_and(|state| state.starts_with('Z'));
+        until(|| std::fs::read_to_string(format!("/proc/{child}/stat")).map_or(true, dead).then_some(())).await;
     }
 }

@@ -14,7 +14,7 @@ mod alertmanager;
 mod rules;
 
 pub use alertmanager::{Mail, alertmanager};
-pub use rules::{Options, rules};
+pub use rules::{Options, longest_gap, rules};
 
 const DAY: u64 = 86_400;
 
@@ -26,7 +26,7 @@ const WIDEST: u64 = 4 * DAY;
 pub struct Window {
     /// The notice that it announces.
     pub notice: Notice,
-    /// The end of the window, in seconds before the deadline. Nothing for [`Notice::Today`].
+    /// The end of the window, in seconds before the deadline: the next notice. Nothing for [`Notice::Today`].
     pub until: u64,
     /// Whether `today` follows within the window.
     pub before_today: bool,
@@ -43,10 +43,23 @@ impl Window {
         }
     }
 
-    /// How long the notice stands.
+    /// How long the notice stands for one account, which may come to know its deadline at any time within the window.
     pub fn width(&self) -> u64 {
         match self.notice {
-            Notice::Before(before) => before.as_secs().saturating_sub(self.until),
+            Notice::Before(before) => before.as_secs().saturating_sub(self.until).min(WIDEST),
+            Notice::Today => DAY,
+        }
+    }
+
+    /// Whether the window is longer than a notice may stand.
+    pub fn is_long(&self) -> bool {
+        self.from().saturating_sub(self.until) > WIDEST
+    }
+
+    /// How long a token must live to be announced: what lives for less is renewed by something else.
+    pub fn life(&self) -> u64 {
+        match self.notice {
+            Notice::Before(before) => before.as_secs(),
             Notice::Today => DAY,
         }
     }
@@ -70,8 +83,7 @@ pub fn windows(schedule: &[ScheduleRule]) -> Vec<Window> {
             for (i, notice) in rule.notices.iter().enumerate() {
                 let next = rule.notices.get(i + 1);
                 let begin = if let Notice::Before(before) = notice { before.as_secs() } else { 0 };
-                let next_begin = if let Some(Notice::Before(next)) = next { next.as_secs() } else { 0 };
-                let until = next_begin.max(begin.saturating_sub(WIDEST));
+                let until = if let Some(Notice::Before(next)) = next { next.as_secs() } else { 0 };
                 // The day of the deadline begins less than a day before it.
                 let before_today = next == Some(&Notice::Today) && until == 0 && begin >= DAY;
                 let same = windows.iter_mut().find(|w| w.notice == *notice && w.until == until && w.before_today == before_today);
@@ -118,10 +130,10 @@ mod tests {
         };
         assert_eq!(
             all(&[before(10 * DAY), before(5 * DAY), before(DAY), Notice::Today]),
-            [("10d".to_owned(), 10 * DAY, 6 * DAY), ("5d".to_owned(), 5 * DAY, DAY), ("1d".to_owned(), DAY, 0), ("today".to_owned(), 0, 0),]
+            [("10d".to_owned(), 10 * DAY, 5 * DAY), ("5d".to_owned(), 5 * DAY, DAY), ("1d".to_owned(), DAY, 0), ("today".to_owned(), 0, 0),]
         );
         assert_eq!(all(&[before(200), before(90)]), [("200s".to_owned(), 200, 90), ("90s".to_owned(), 90, 0)]);
-        assert_eq!(all(&[before(30 * DAY)]), [("30d".to_owned(), 30 * DAY, 26 * DAY)]);
+        assert_eq!(all(&[before(30 * DAY)]), [("30d".to_owned(), 30 * DAY, 0)]);
         for days in 1..60 {
             assert!(windows(&[rule(&[before(days * DAY)])]).iter().all(|w| w.width() <= WIDEST));
         }

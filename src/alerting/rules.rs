@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::{DAY, WIDEST, Window, evaluation, windows};
-use crate::config::{Notice, ScheduleRule};
+use crate::config::{Config, Notice, ScheduleRule};
 use crate::network::NetworkId;
-use crate::reason::{Capability, Reason, Use, advice};
+use crate::reason::{Capability, FixedBy, Reason, Use, advice};
 use crate::time::format_duration;
 
 /// What the rules depend on besides the schedule.
@@ -16,12 +17,23 @@ pub struct Options {
     pub utc_offset: i64,
     /// Where the runbooks are: their names are put behind it.
     pub runbooks: String,
+    /// The longest that passes between two probes of a connection when all is well.
+    pub longest_gap: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { utc_offset: 0, runbooks: "docs/runbooks/".to_owned() }
+        Self { utc_offset: 0, runbooks: "docs/runbooks/".to_owned(), longest_gap: RAREST }
     }
+}
+
+/// Even a dead token is probed once in this time, unless its interval is longer.
+const RAREST: Duration = Duration::from_secs(DAY);
+
+/// The longest that passes between two probes of any connection of a configuration when all is well.
+pub fn longest_gap(config: &Config) -> Duration {
+    let intervals = config.accounts.iter().map(|a| a.probe_interval.unwrap_or(config.global.probe_interval));
+    intervals.max().unwrap_or_default().max(RAREST)
 }
 
 /// An outage up to this long changes nothing.
@@ -30,21 +42,29 @@ const VALIDITY: &str = "6h";
 /// Labels that would make a new alert of an old one when an account is renamed or moves between exporters.
 const DROPPED: &[&str] = &["name", "external_id", "app", "reconnect_url", "job", "instance"];
 
-const INVALID_SUMMARY: &str = "{{ $labels.name }} ({{ $labels.network }}) is disconnected: {{ $labels.reason }}";
+/// Labels that bring texts to an alert; they go into its annotations.
+const TEXTS: &[&str] = &["meaning", "fixed_by", "advice"];
 
-/// One alert.
+/// Reasons that say no more than that the deadline has passed.
+const ENDED: &[Reason] = &[Reason::TokenExpired, Reason::DataAccessExpired];
+
+fn ended() -> String {
+    ENDED.iter().map(|r| r.label()).collect::<Vec<_>>().join("|")
+}
+
+/// One alert. Texts are templates of Prometheus.
 struct Alert<'a> {
     name: &'a str,
     expr: String,
     hold: Option<&'a str>,
     labels: Vec<(&'a str, String)>,
-    /// Whether it is about one connection.
-    connection: bool,
-    summary: &'a str,
-    /// As it stands in YAML.
+    summary: String,
     description: String,
-    /// As it stands in YAML.
     advice: String,
+    /// What stops; for alerts about one connection.
+    stops: Option<String>,
+    /// The deadline and how long it is away; for alerts about one.
+    deadline: Option<(String, &'a str)>,
 }
 
 /// The whole rules file.
@@ -54,26 +74,13 @@ pub fn rules(schedule: &[ScheduleRule], options: &Options) -> String {
          # Needs Prometheus 2.42 or later.\ngroups:\n  - name: connections\n",
     );
     let _ = writeln!(out, "    interval: {}\n    rules:", format_duration(evaluation(schedule)));
-    recordings(&mut out);
-    let mut advised = false;
-    for window in windows(schedule) {
-        let label = window.notice.label();
-        let (summary, description) = expiring_texts(window.notice);
-        let advice = if advised { "*reconnect_in_time".to_owned() } else { format!("&reconnect_in_time |-{}", indent(IN_TIME, 12)) };
-        advised = true;
-        Alert {
-            name: "ConnectionExpiring",
-            expr: expiring(&window, options),
-            hold: None,
-            labels: vec![("severity", window.severity().to_owned()), ("notice", label)],
-            connection: true,
-            summary,
-            description: quoted(description),
-            advice,
-        }
-        .write(&mut out, options);
+    let windows = windows(schedule);
+    recordings(&mut out, &windows, options);
+    texts(&mut out);
+    for of_one_notice in windows.chunk_by(|a, b| a.notice == b.notice) {
+        expiring(of_one_notice, options).write(&mut out, options);
     }
-    for alert in states() {
+    for alert in states(options) {
         alert.write(&mut out, options);
     }
     out.push_str("  - name: connections_availability\n    interval: 5m\n    rules:\n");
@@ -106,19 +113,27 @@ impl Alert<'_> {
         for (name, value) in &self.labels {
             let _ = writeln!(out, "          {name}: {}", quoted(value));
         }
-        if self.connection {
-            for name in DROPPED {
+        if self.stops.is_some() {
+            let texts = if self.expr.contains(TABLE) { TEXTS } else { &[] };
+            for name in DROPPED.iter().chain(texts) {
                 let _ = writeln!(out, "          {name}: \"\"");
             }
         }
         out.push_str("        annotations:\n");
-        let _ = writeln!(out, "          summary: {}", quoted(self.summary));
-        let _ = writeln!(out, "          description: {}", self.description);
-        let _ = writeln!(out, "          advice: {}", self.advice);
-        if self.connection {
-            out.push_str("          name: \"{{ $labels.name }}\"\n          reconnect_url: \"{{ $labels.reconnect_url }}\"\n");
+        let mut annotation = |name: &str, text: &str| _ = writeln!(out, "          {name}: {}", quoted(text));
+        annotation("summary", &self.summary);
+        annotation("description", &self.description);
+        annotation("advice", &self.advice);
+        if let Some(stops) = &self.stops {
+            annotation("stops", stops);
+            annotation("name", "{{ $labels.name }}");
+            annotation("reconnect_url", "{{ $labels.reconnect_url }}");
         }
-        let _ = writeln!(out, "          runbook_url: {}", quoted(&format!("{}{}.md", options.runbooks, self.name)));
+        if let Some((deadline, left)) = &self.deadline {
+            annotation("deadline", deadline);
+            annotation("left", left);
+        }
+        annotation("runbook_url", &format!("{}{}.md", options.runbooks, self.name));
     }
 }
 
@@ -140,7 +155,7 @@ fn record(out: &mut String, name: &str, comment: &str, expr: &str) {
 }
 
 /// What the alerts read: each account once, through outages of the exporter and of Prometheus.
-fn recordings(out: &mut String) {
+fn recordings(out: &mut String, windows: &[Window], options: &Options) {
     record(
         out,
         "connection:info",
@@ -180,27 +195,183 @@ fn recordings(out: &mut String) {
         "The token's own life, where it is known.",
         &format!("connection:expiry_timestamp_seconds\n- {}", latest("token_issued_timestamp_seconds")),
     );
+    if windows.iter().any(Window::is_long) {
+        record(
+            out,
+            "connection:long_known_timestamp_seconds",
+            "The deadline, of who had it four days ago: as long as a notice stands.",
+            &format!(
+                "connection:expiry_timestamp_seconds\nand on (account, network) (\n  \
+                 abs(connection:expiry_timestamp_seconds - last_over_time(connection:expiry_timestamp_seconds[{VALIDITY}] offset {})) < 300\n)",
+                format_duration(Duration::from_secs(WIDEST))
+            ),
+        );
+    }
+    record(
+        out,
+        "connection:announced_timestamp_seconds",
+        "The deadline, if it was known in time for a notice: a login that ends then is not lost.",
+        &announced(windows, options),
+    );
+    record(
+        out,
+        "connection:invalid",
+        "Who is invalid, with the reason.",
+        "connection:info\n* on (account, network) group_left (reason) group by (account, network, reason) (connection:verdict == 0)",
+    );
+    record(
+        out,
+        "connection:lost_timestamp_seconds",
+        "Since when, for who was lost lately and not by an announced end.",
+        &format!(
+            "connection:invalid * on (account, network) group_left () connection:state_change_timestamp_seconds\n\
+             and on (account, network) (time() - connection:state_change_timestamp_seconds < {WIDEST})\n\
+             unless on (account, network) (\n  connection:invalid{{reason=~\"{}\"}}\n  \
+             and on (account, network) (\n    \
+             connection:state_change_timestamp_seconds - connection:announced_timestamp_seconds > -300 < {WIDEST}\n  )\n)",
+            ended()
+        ),
+    );
+    let gone: Vec<String> = Capability::ALL
+        .iter()
+        .map(|capability| {
+            format!(
+                "connection:info * on (account, network) group_left (capability, reason) \
+                 group by (account, network, capability, reason) (connection_capability_available{{capability=\"{}\"}} == 0)",
+                capability.label()
+            )
+        })
+        .collect();
+    record(
+        out,
+        "connection:degraded",
+        "Who works in part only: a series for each capability that is gone.",
+        &format!("(\n  {}\n)\nand on (account, network) (connection:valid == 1)", gone.join("\n  or ")),
+    );
 }
 
-const IN_TIME: &str = "To be done by the person who connected the account:\n\
+/// The deadlines that were known before they passed, or on their day where that is announced, by accounts that get notices.
+fn announced(windows: &[Window], options: &Options) -> String {
+    let everyone: BTreeSet<_> = windows.iter().flat_map(|w| &w.matches).copied().collect();
+    let day = windows.iter().find(|w| w.notice == Notice::Today);
+    let shortest = windows.iter().map(Window::life).min().unwrap_or(DAY);
+    let mut expr = "connection:expiry_timestamp_seconds > time()".to_owned();
+    if let Some(day) = day {
+        let _ = write!(expr, "\nor ({} and on (account, network) {})", on_its_day(options), selector(&day.matches));
+    }
+    expr = format!("(\n  {}\n)", expr.replace('\n', "\n  "));
+    let _ = write!(expr, "\nand on (account, network) {}", selector(&everyone));
+    let _ = write!(expr, "\nunless on (account, network) (connection:lifetime_seconds < {shortest})");
+    // Carried on, as long as the deadline stays the same.
+    let _ = write!(
+        expr,
+        "\nor (\n  connection:expiry_timestamp_seconds\n  and on (account, network) (\n    \
+         abs(last_over_time(connection:announced_timestamp_seconds[{VALIDITY}]) - connection:expiry_timestamp_seconds) < 300\n  )\n)"
+    );
+    expr
+}
+
+/// Where the texts stand.
+const TABLE: &str = "connection:advice";
+
+/// What reasons mean and what to do: first what holds for all networks, then what a network says of its own.
+fn texts(out: &mut String) {
+    let _ = writeln!(out, "      # What each reason means, who can fix it, and how; a network's own steps go before the general ones.");
+    let mut put = |network: Option<NetworkId>, reason: Reason, steps: &[&str]| {
+        let network = network.map(|n| format!("network: \"{}\", ", n.name())).unwrap_or_default();
+        let info = reason.info();
+        let steps: Vec<String> = steps.iter().enumerate().map(|(i, step)| format!("{}. {step}", i + 1)).collect();
+        let _ = writeln!(
+            out,
+            "      - record: {TABLE}\n        expr: vector(1)\n        labels: {{{network}reason: \"{reason}\", meaning: {}, fixed_by: {}, advice: {}}}",
+            quoted(info.meaning),
+            quoted(info.fixed_by.text()),
+            quoted(&steps.join("\n"))
+        );
+    };
+    let invalid = || Reason::ALL.iter().copied().filter(|r| *r != Reason::Ok);
+    for reason in invalid() {
+        put(None, reason, reason.info().steps);
+    }
+    for network in NetworkId::all() {
+        for reason in invalid().filter(|r| advice(*r, network) != r.info().steps) {
+            put(Some(network), reason, advice(reason, network));
+        }
+    }
+}
+
+/// A vector with the texts for its labels `network` and `reason`; who has none, of a newer exporter, say, stays. `identity`: the
+/// labels that tell its series apart.
+fn explained(vector: &str, identity: &str) -> String {
+    let texts = TEXTS.join(", ");
+    format!(
+        "{vector} * on (network, reason) group_left ({texts}) {TABLE}\n\
+         or on ({identity}) {vector} * on (reason) group_left ({texts}) {TABLE}{{network=\"\"}}\n\
+         or on ({identity}) {vector}"
+    )
+}
+
+/// What the label `meaning` says.
+const MEANING: &str = "{{ or $labels.meaning \"The network no longer accepts the connection.\" }}";
+
+/// Who is to do what, by the labels `fixed_by` and `advice`.
+fn advising() -> String {
+    format!(
+        "{{{{ if $labels.advice }}}}To be done by {{{{ if and $labels.connected_by (eq $labels.fixed_by {:?}) }}}}\
+         {{{{ $labels.connected_by }}}}, who connected the account{{{{ else }}}}{{{{ $labels.fixed_by }}}}{{{{ end }}}}:\n{{{{ $labels.advice }}}}\
+         {{{{ else }}}}Log in at the network itself, deal with any notice that it shows, and reconnect the account.{{{{ end }}}}",
+        FixedBy::Connector.text()
+    )
+}
+
+/// What stops for an account: all that it needs. Where that is not known, all that there is.
+fn stops() -> String {
+    let listed = |capability: &Capability| {
+        format!(
+            "{{{{ range $needs }}}}{{{{ if eq .Labels.capability {:?} }}}}{{{{ $comma }}}}{}{{{{ $comma = \", \" }}}}{{{{ end }}}}{{{{ end }}}}",
+            capability.label(),
+            capability.stops()
+        )
+    };
+    let all: Vec<&str> = Capability::ALL.iter().map(|c| c.stops()).collect();
+    format!(
+        "{{{{ $needs := query (printf \"group by (capability) (last_over_time(connection_capability_available{{account=%q,network=%q}}[{VALIDITY}]))\" \
+         $labels.account $labels.network) }}}}{{{{ $comma := \"\" }}}}{}{{{{ if not $needs }}}}{}{{{{ end }}}}",
+        Capability::ALL.iter().map(listed).collect::<String>(),
+        all.join(", ")
+    )
+}
+
+/// The label `capability`, in words.
+fn stopped() -> String {
+    Capability::ALL.iter().map(|c| format!("{{{{ if eq $labels.capability {:?} }}}}{}{{{{ end }}}}", c.label(), c.stops())).collect()
+}
+
+/// The value of an alert as a date and time where the recipients are.
+fn date(options: &Options) -> String {
+    let offset = options.utc_offset;
+    let moved = if offset == 0 { "(toTime $value)".to_owned() } else { format!("((toTime $value).Add {offset}000000000)") };
+    let sign = if offset < 0 { '-' } else { '+' };
+    let zone = match offset.unsigned_abs() {
+        0 => String::new(),
+        seconds => format!("{sign}{:02}:{:02}", seconds / 3600, seconds % 3600 / 60),
+    };
+    format!("{{{{ {moved}.Format \"Monday 2 January 2006, 15:04\" }}}} UTC{zone}")
+}
+
+/// How far away the value of an alert is, in round words.
+const LEFT: &str = "{{ $left := query (printf \"%f - time()\" $value) | first | value }}\
+    {{ if lt $left 0.0 }}passed\
+    {{ else if lt $left 120.0 }}a moment left\
+    {{ else if lt $left 7200.0 }}{{ query (printf \"(%f - time()) / 60\" $value) | first | value | printf \"%.0f\" }} minutes left\
+    {{ else if lt $left 64800.0 }}{{ query (printf \"(%f - time()) / 3600\" $value) | first | value | printf \"%.0f\" }} hours left\
+    {{ else if lt $left 129600.0 }}1 day left\
+    {{ else }}{{ query (printf \"(%f - time()) / 86400\" $value) | first | value | printf \"%.0f\" }} days left{{ end }}";
+
+const IN_TIME: &str = "To be done by {{ with $labels.connected_by }}{{ . }}, who connected the account{{ else }}the person who connected the account{{ end }}:\n\
     1. Reconnect the account before the deadline. Reconnecting ahead of time loses nothing and refreshes the permissions.\n\
     2. If that person is leaving, let their successor connect it.\n\
     3. Do not delete the account: planned posts would go with it.";
-
-fn expiring_texts(notice: Notice) -> (&'static str, &'static str) {
-    match notice {
-        Notice::Today => (
-            "{{ $labels.name }} ({{ $labels.network }}) must be reconnected today",
-            "The permission to use {{ $labels.name }} ({{ $labels.network }}) ends today, at {{ $value | humanizeTimestamp }}. \
-             After that nothing that needs it works: publishing, inbox, analytics, ads.",
-        ),
-        Notice::Before(_) => (
-            "{{ $labels.name }} ({{ $labels.network }}) must be reconnected by {{ $value | humanizeTimestamp }}",
-            "The permission to use {{ $labels.name }} ({{ $labels.network }}) ends at {{ $value | humanizeTimestamp }}. \
-             After that nothing that needs it works: publishing, inbox, analytics, ads.",
-        ),
-    }
-}
 
 /// The accounts that a window is for.
 fn selector(matches: &BTreeSet<(usize, Use)>) -> String {
@@ -236,26 +407,46 @@ fn selector(matches: &BTreeSet<(usize, Use)>) -> String {
     if parts.len() == 1 { parts.concat() } else { format!("({})", parts.join(" or ")) }
 }
 
-fn expiring(window: &Window, options: &Options) -> String {
-    let since_midnight = match options.utc_offset {
-        0 => format!("time() % {DAY}"),
-        offset => format!("(time() {} {}) % {DAY}", if offset < 0 { '-' } else { '+' }, offset.abs()),
-    };
-    let midnight = format!("time() - {since_midnight}");
-    let today = format!("(connection:expiry_timestamp_seconds >= {midnight} < {midnight} + {DAY})");
-    let (inside, life) = match window.notice {
-        Notice::Today => (today.clone(), DAY),
+/// The calendar day's first instant.
+fn midnight(options: &Options) -> String {
+    match options.utc_offset {
+        0 => format!("time() - time() % {DAY}"),
+        offset => format!("time() - (time() {} {}) % {DAY}", if offset < 0 { '-' } else { '+' }, offset.abs()),
+    }
+}
+
+/// Deadlines on this calendar day.
+fn on_its_day(options: &Options) -> String {
+    let midnight = midnight(options);
+    format!("connection:expiry_timestamp_seconds >= {midnight} < {midnight} + {DAY}")
+}
+
+/// Whose deadline lies in a window.
+fn inside(window: &Window, options: &Options) -> String {
+    let today = format!("({})", on_its_day(options));
+    let inside = match window.notice {
+        Notice::Today => today.clone(),
         Notice::Before(before) => {
-            let begin = before.as_secs();
-            (format!("(connection:expiry_timestamp_seconds > time() + {} <= time() + {begin})", window.until), begin)
+            let until = if window.until == 0 { String::new() } else { format!(" + {}", window.until) };
+            format!("(connection:expiry_timestamp_seconds > time(){until} <= time() + {})", before.as_secs())
         }
     };
     let mut expr = format!(
         "{}\n* on (account, network) group_left () (\n  {inside}\n  \
-         unless on (account, network) (connection:verdict{{reason!=\"token_expired\"}} == 0)\n  \
-         unless on (account, network) (connection:lifetime_seconds < {life})",
-        selector(&window.matches)
+         unless on (account, network) connection:invalid{{reason!~\"{}\"}}\n  \
+         unless on (account, network) (connection:lifetime_seconds < {})",
+        selector(&window.matches),
+        ended(),
+        window.life()
     );
+    if window.is_long() {
+        // After its first days it is for those alone who were not there before.
+        let _ = write!(
+            expr,
+            "\n  unless on (account, network) (connection:long_known_timestamp_seconds <= time() + {})",
+            window.from().saturating_sub(WIDEST)
+        );
+    }
     if window.before_today {
         // Who was added on the very day gets that day's notice alone.
         let _ = write!(
@@ -268,125 +459,86 @@ fn expiring(window: &Window, options: &Options) -> String {
     expr
 }
 
+/// The alert for one notice of the schedule.
+fn expiring(windows: &[Window], options: &Options) -> Alert<'static> {
+    let notice = windows.first().map_or(Notice::Today, |w| w.notice);
+    let severity = windows.first().map_or("critical", Window::severity);
+    let expr: Vec<String> = windows.iter().map(|w| inside(w, options)).collect();
+    let date = date(options);
+    let when = if notice == Notice::Today { "today," } else { "by" };
+    Alert {
+        name: "ConnectionExpiring",
+        expr: expr.join("\nor "),
+        hold: None,
+        labels: vec![("severity", severity.to_owned()), ("notice", notice.label())],
+        summary: format!("{{{{ $labels.name }}}} ({{{{ $labels.network }}}}) must be reconnected {when} {date}"),
+        description: format!("The permission to use {{{{ $labels.name }}}} ({{{{ $labels.network }}}}) ends on {date}."),
+        advice: IN_TIME.to_owned(),
+        stops: Some(stops()),
+        deadline: Some((date, LEFT)),
+    }
+}
+
 /// The alerts about what has happened to a connection.
-fn states() -> Vec<Alert<'static>> {
-    let invalid = "max by (account, network, reason) (connection:verdict == 0)";
-    let lost = format!(
-        "connection:info\n* on (account, network) group_left () connection:state_change_timestamp_seconds\n\
-         * on (account, network) group_left (reason) (\n  1 + {invalid}\n  \
-         and on (account, network) (time() - connection:state_change_timestamp_seconds < {WIDEST})\n  \
-         unless on (account, network) (\n    connection:verdict{{reason=\"token_expired\"}} == 0\n    \
-         and on (account, network) (\n      connection:state_change_timestamp_seconds - connection:expiry_timestamp_seconds > -300 < {DAY}\n    )\n  )\n)"
-    );
-    let gone: Vec<String> = Capability::ALL
-        .iter()
-        .map(|capability| {
-            format!(
-                "connection:info * on (account, network) group_left (capability, reason) \
-                 max by (account, network, capability, reason) (connection_capability_available{{capability=\"{}\"}} == 0)",
-                capability.label()
-            )
-        })
-        .collect();
-    let gone = format!("(\n  {}\n)\nand on (account, network) (connection:valid == 1)", gone.join("\n  or "));
-    let before = format!("on (account, network, capability) (last_over_time(connection_capability_available[{VALIDITY}] offset 4d) == 0)");
-    let degraded_summary = "{{ $labels.name }} ({{ $labels.network }}) works in part: no {{ $labels.capability }} ({{ $labels.reason }})";
-    let alert = |name: &'static str, severity: &str| Alert {
+fn states(options: &Options) -> Vec<Alert<'static>> {
+    let alert = |name: &'static str, severity: &str, summary: &str| Alert {
         name,
         expr: String::new(),
         hold: None,
         labels: vec![("severity", severity.to_owned())],
-        connection: true,
-        summary: INVALID_SUMMARY,
-        description: "*meaning".to_owned(),
-        advice: "*advice".to_owned(),
+        summary: format!("{{{{ $labels.name }}}} ({{{{ $labels.network }}}}) {summary}"),
+        description: MEANING.to_owned(),
+        advice: advising(),
+        stops: Some(stops()),
+        deadline: None,
     };
-    let meaning = format!("&meaning |-{}", indent(&meanings(), 12));
+    let disconnected = "is disconnected: {{ $labels.reason }}";
+    let in_part = "works in part: no {{ $labels.capability }} ({{ $labels.reason }})";
+    let degraded = || Alert { stops: Some(stopped()), ..alert("ConnectionDegraded", "warning", in_part) };
+    // News stand for no longer than any other alert that is mailed.
+    let old = format!(
+        "on (account, network, capability) (last_over_time(connection_capability_available[{VALIDITY}] offset {}) == 0)",
+        format_duration(Duration::from_secs(WIDEST))
+    );
+    let gone = explained("connection:degraded", "account, network, capability");
+    let latest = |metric: &str| format!("max by (account, network) (last_over_time({metric}[{VALIDITY}]))");
     vec![
+        Alert { expr: explained("connection:invalid", "account, network"), ..alert("ConnectionInvalid", "critical", disconnected) },
         Alert {
-            expr: format!("connection:info\n* on (account, network) group_left (reason) {invalid}"),
-            advice: format!("&advice |-{}", indent(&advices(), 12)),
-            description: meaning,
-            ..alert("ConnectionInvalid", "critical")
-        },
-        Alert {
-            expr: lost,
+            expr: explained("connection:lost_timestamp_seconds", "account, network"),
             labels: vec![("severity", "warning".to_owned()), ("since", "{{ $value | humanizeTimestamp }}".to_owned())],
-            ..alert("ConnectionLost", "warning")
+            ..alert("ConnectionLost", "warning", disconnected)
         },
         Alert {
-            expr: format!("{gone}\nunless {before}"),
+            expr: format!("(\n  {}\n)\nunless {old}", gone.replace('\n', "\n  ")),
             labels: vec![("severity", "warning".to_owned()), ("news", "yes".to_owned())],
-            summary: degraded_summary,
-            ..alert("ConnectionDegraded", "warning")
+            ..degraded()
         },
-        Alert { expr: format!("{gone}\nand {before}"), summary: degraded_summary, ..alert("ConnectionDegraded", "warning") },
+        Alert { expr: format!("(\n  {}\n)\nand {old}", gone.replace('\n', "\n  ")), ..degraded() },
         Alert {
+            // Neither is a probe conclusive, nor are there probes; how often there are some is the account's own matter.
             expr: format!(
-                "connection:info\nunless on (account, network) (\n  time() - max by (account, network) \
-                 (last_over_time(connection_last_conclusive_probe_timestamp_seconds[{VALIDITY}])) < {}\n)",
-                DAY / 2
+                "connection:info\nunless on (account, network) (\n  {} == 1\n  and time() - {} <= {}\n)",
+                latest("connection_probe_success"),
+                latest("connection_last_probe_timestamp_seconds"),
+                options.longest_gap.as_secs()
             ),
-            hold: Some("12h"),
-            summary: "{{ $labels.name }} ({{ $labels.network }}) could not be verified for long",
-            description: quoted(
-                "No probe of {{ $labels.name }} ({{ $labels.network }}) could tell whether it works. The last verdict stands, but it is old.",
-            ),
-            advice: quoted(
-                "To be done by the operator: see the cause in token_exporter_probe_failures_total and on the way out to the network.",
-            ),
-            ..alert("ConnectionUnverified", "warning")
+            hold: Some("1d"),
+            description: "No probe of {{ $labels.name }} ({{ $labels.network }}) could tell for a day whether it works. The last verdict stands, but it is old.".to_owned(),
+            advice: "To be done by the operator: see the cause in token_exporter_probe_failures_total and on the way out to the network.".to_owned(),
+            stops: Some("nothing that is known".to_owned()),
+            ..alert("ConnectionUnverified", "warning", "could not be verified for long")
         },
         Alert {
             expr: "connection:info\nand on (account, network) (connection:valid == 1)\n\
                    and on (account, network) (min_over_time(connection:valid[1d]) == 0)"
                 .to_owned(),
-            summary: "{{ $labels.name }} ({{ $labels.network }}) is connected again",
-            description: quoted("{{ $labels.name }} ({{ $labels.network }}) was disconnected within the last day and works again."),
-            advice: quoted("Nothing needs to be done. Posts that failed meanwhile may have to be sent again."),
-            ..alert("ConnectionReconnected", "info")
+            description: "{{ $labels.name }} ({{ $labels.network }}) was disconnected within the last day and works again.".to_owned(),
+            advice: "Nothing needs to be done. Posts that failed meanwhile may have to be sent again.".to_owned(),
+            stops: Some("nothing any more".to_owned()),
+            ..alert("ConnectionReconnected", "info", "is connected again")
         },
     ]
-}
-
-/// A chain that ends with the general case.
-fn chain(cases: impl Iterator<Item = (String, String)>, otherwise: &str) -> String {
-    let mut text = String::new();
-    for (i, (condition, case)) in cases.enumerate() {
-        let _ = write!(text, "{{{{- {}if {condition} -}}}}\n{case}\n", if i == 0 { "" } else { "else " });
-    }
-    text + &format!("{{{{- else -}}}}\n{otherwise}\n{{{{- end }}}}")
-}
-
-/// The meaning of the label `reason`.
-fn meanings() -> String {
-    let cases = Reason::ALL
-        .iter()
-        .filter(|r| **r != Reason::Ok)
-        .map(|r| (format!("eq $labels.reason {:?}", r.info().label), r.info().meaning.to_owned()));
-    chain(cases, "The network no longer accepts the connection.")
-        + " {{ if $labels.capability }}Meanwhile {{ $labels.capability }} does not work for it; the rest does."
-        + "{{ else }}Meanwhile nothing that needs it works: publishing, inbox, analytics, ads.{{ end }}"
-}
-
-/// What to do about the labels `network` and `reason`: first what networks say of their own, then what holds for all.
-fn advices() -> String {
-    let steps = |reason: Reason, steps: &[&str]| {
-        let mut text = format!("To be done by {}:", reason.info().fixed_by.text());
-        for (i, step) in steps.iter().enumerate() {
-            let _ = write!(text, "\n{}. {step}", i + 1);
-        }
-        text
-    };
-    let invalid = || Reason::ALL.iter().copied().filter(|r| *r != Reason::Ok);
-    let special = NetworkId::all().flat_map(|network| {
-        invalid().filter(move |r| advice(*r, network) != r.info().steps).map(move |r| {
-            let condition = format!("and (eq $labels.network {:?}) (eq $labels.reason {:?})", network.name(), r.info().label);
-            (condition, steps(r, advice(r, network)))
-        })
-    });
-    let general = invalid().map(|r| (format!("eq $labels.reason {:?}", r.info().label), steps(r, r.info().steps)));
-    chain(special.chain(general), "Log in at the network itself, deal with any notice that it shows, and reconnect the account.")
 }
 
 /// The alerts about the exporter itself: one each, however many accounts it watches.
@@ -396,10 +548,11 @@ fn exporter() -> Vec<Alert<'static>> {
         expr: expr.to_owned(),
         hold: Some(hold),
         labels: vec![("severity", severity.to_owned())],
-        connection: false,
-        summary,
-        description: quoted(description),
-        advice: quoted(advice),
+        summary: str::to_owned(summary),
+        description: description.to_owned(),
+        advice: advice.to_owned(),
+        stops: None,
+        deadline: None,
     };
     vec![
         alert(

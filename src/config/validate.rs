@@ -457,6 +457,7 @@ impl<'o> Validator<'o> {
         if notify.is_empty() {
             notify.clone_from(&self.config.global.notify);
         }
+        let named = !notify.is_empty();
         let opted_out = addresses(fields, "notify_opt_out", out);
         notify.retain(|address| !opted_out.iter().any(|o| o.eq_ignore_ascii_case(address)));
         let reconnect_url = fields.get("reconnect_url").filter(|c| c.url(out, "https://app.example.com/reconnect").is_some());
@@ -464,8 +465,9 @@ impl<'o> Validator<'o> {
         let probe_interval = fields.get("probe_interval").and_then(|c| c.duration(out, SECOND, YEAR));
         let (id, place) = id?;
         let role = Role { network: network?, kind: kind?, needs, purpose, probe_interval };
-        let (credential, notify) = (credential?, notify.join(","));
-        let account = Account { id, name, external_id, credential, labels: &labels, notify: &notify, reconnect_url, role };
+        let (credential, opted_out) = (credential?, named && notify.is_empty());
+        let notify = notify.join(",");
+        let account = Account { id, name, external_id, credential, labels: &labels, notify: &notify, opted_out, reconnect_url, role };
         let added = self.config.table.add_account(&account);
         added.map_err(|Full| cursor.problem(self.out, FULL)).ok()?;
         self.accounts.push(place);

@@ -46,6 +46,7 @@ fn help_is_as_before() {
         ("help-demo", vec!["demo", "--help"]),
         ("help-generate-rules", vec!["generate", "rules", "--help"]),
         ("help-generate-alertmanager", vec!["generate", "alertmanager", "--help"]),
+        ("help-healthcheck", vec!["healthcheck", "--help"]),
     ] {
         let output = program(&arguments).env("COLUMNS", "120").output().expect("the program");
         assert!(output.status.success());

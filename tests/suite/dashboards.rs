@@ -10,6 +10,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use token_exporter::exposition::{FAMILIES, SMALL_FAMILIES};
@@ -19,7 +20,7 @@ use token_exporter::reason::{Capability, Cause, Reason};
 use token_exporter::time::Timestamp;
 
 use crate::golden::assert_golden;
-use crate::prometheus::{Prometheus, every_verdict_of_the_demo, http_client, start_demo};
+use crate::prometheus::{Prometheus, eventually, every_verdict_of_the_demo, http_client, start_demo};
 
 const NAMES: [&str; 3] = ["connections", "account", "exporter"];
 /// Labels that Prometheus adds, and the one label of their own that the dashboards expect accounts to have.
@@ -516,11 +517,11 @@ struct Demo {
 }
 
 impl Demo {
-    async fn read(prometheus: &Prometheus, verdicts: BTreeMap<String, String>) -> Self {
+    async fn read(asked: &Asked, verdicts: BTreeMap<String, String>) -> Self {
         let series = async |query: &str| -> Vec<(BTreeMap<String, String>, f64)> {
-            let found = prometheus.query(query).await;
-            assert!(!found.is_empty(), "the demo shows {query}");
-            found
+            let data = asked.ask(query, true).await;
+            assert!(!list(&data, "/result").is_empty(), "the demo shows {query}");
+            list(&data, "/result")
                 .iter()
                 .map(|s| {
                     let labels = serde_json::from_value(s["metric"].clone()).expect("labels");
@@ -782,10 +783,17 @@ async fn every_query_says_what_the_demo_is_for_every_value_of_every_variable() {
     // Scraped twice, as twins of an exporter would be: no join may stumble over a double, and no count may count it.
     let prometheus = Prometheus::start(&address, &["one", "two"]).await;
     let verdicts = every_verdict_of_the_demo(&prometheus).await;
-    let demo = Demo::read(&prometheus, verdicts).await;
-    // Seconds since 1970 fit a float exactly.
-    let now = Timestamp::now().unix() as f64;
-    let asked = Asked { client: http_client(), base: format!("http://{}", prometheus.address).into(), now };
+    // All is asked about one moment, at which both twins are there.
+    let asked = eventually("a moment with both twins", Duration::from_secs(120), async || {
+        // Seconds since 1970 fit a float exactly.
+        let now = Timestamp::now().unix() as f64;
+        let asked = Asked { client: http_client(), base: format!("http://{}", prometheus.address).into(), now };
+        let both = asked.ask("sum(up) == 2", true).await;
+        (!list(&both, "/result").is_empty()).then_some(asked)
+    })
+    .await;
+    let now = asked.now;
+    let demo = Demo::read(&asked, verdicts).await;
 
     // Connections: all of them, then each value of each variable.
     let dashboard = load("connections");
@@ -827,7 +835,8 @@ async fn every_query_says_what_the_demo_is_for_every_value_of_every_variable() {
         (account, variables)
     });
     let mut there: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for series in prometheus.query("count by (__name__, account) ({account!=\"\"})").await {
+    let named_series = asked.ask("count by (__name__, account) ({account!=\"\"})", true).await;
+    for series in list(&named_series, "/result") {
         there.entry(text(&series["metric"], "account").to_owned()).or_default().insert(text(&series["metric"], "__name__").to_owned());
     }
     let mut shown = BTreeSet::new();

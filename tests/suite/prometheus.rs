@@ -67,7 +67,8 @@ pub(crate) async fn get(url: &str) -> Option<String> {
     http_client().get(url).send().await.ok()?.text().await.ok()
 }
 
-/// A real Prometheus that scrapes every second.
+/// A real Prometheus . A scrape that takes longer than the interval fails and leaves nothing to see:
+/// the interval is one that a busy machine keeps, too.
 pub(crate) struct Prometheus {
     pub(crate) address: String,
     _process: Process,
@@ -85,7 +86,8 @@ impl Prometheus {
     pub(crate) async fn start_with(jobs: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let config = folder.path().join("prometheus.yml");
-        std::fs::write(&config, format!("global: {{scrape_interval: 1s}}\nscrape_configs:\n{jobs}")).expect("written");
+        let globals = "global: {scrape_interval: 5s, scrape_timeout: 5s}";
+        std::fs::write(&config, format!("{globals}\nscrape_configs:\n{jobs}")).expect("written");
         // Prometheus does not tell which port it took for 0: take a free one.
         let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
         let child = Command::new("prometheus")

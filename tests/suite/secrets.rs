@@ -4,8 +4,11 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use token_exporter::fixtures::load;
-use token_exporter::network::NetworkId;
+use token_exporter::http::Client;
+use token_exporter::network::{Call, NetworkId};
+use token_exporter::reason::Cause;
 use token_exporter::secret::Secret;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::prometheus::{eventually, get, start_demo};
@@ -108,4 +111,66 @@ async fn the_running_demo_shows_no_secret_anywhere() {
     let log = log.join().expect("the log");
     assert!(log.contains("answered"), "trace messages are captured: {log}");
     assert_eq!(secrets_in(&log), None);
+}
+
+/// A call with a token, to wherever `base_url` leads.
+async fn send_to(base_url: &str) -> Result<token_exporter::network::Answer, Cause> {
+    let call = Call::get("userinfo", "https://provider.example", "/userinfo").bearer(&Secret::new("sim-token"));
+    // Private networks are allowed: what is refused here is refused everywhere.
+    let client = Client::new(std::time::Duration::from_secs(60), true).expect("a client");
+    client.send(&call, Some(&base_url.parse().expect("a URL"))).await
+}
+
+#[tokio::test]
+async fn a_token_does_not_follow_a_redirect() {
+    let elsewhere = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let asked = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let answer = format!(
+        "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://{}/\r\nContent-Length: 0\r\n\r\n",
+        elsewhere.local_addr().expect("an address")
+    );
+    let address = asked.local_addr().expect("an address");
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = asked.accept().await.expect("a request");
+        let mut request = vec![0; 4096];
+        let length = stream.read(&mut request).await.expect("a request");
+        stream.write_all(answer.as_bytes()).await.expect("sent");
+        String::from_utf8_lossy(&request[..length]).into_owned()
+    });
+    let status = send_to(&format!("http://{address}")).await.expect("an answer").status;
+    assert!(server.await.expect("a request").contains("sim-token"), "the token was sent where it belongs");
+    assert_eq!(status, Some(307), "the redirect itself is the answer");
+    elsewhere.set_nonblocking(true).expect("a socket");
+    let nobody = elsewhere.accept().expect_err("somebody asked elsewhere");
+    assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[tokio::test]
+async fn a_token_does_not_leave_this_machine_in_the_open() {
+    // A name that cannot be resolved would be told as such, had anybody tried.
+    for base_url in ["http://provider.invalid", "http://localhost.invalid", "ftp://provider.invalid"] {
+        assert_eq!(send_to(base_url).await.err(), Some(Cause::Connect), "{base_url}");
+    }
+}
+
+/// Requests carry secrets, and OAuth 1.0a signs with them: nobody else has a use for their text.
+#[test]
+fn secrets_are_revealed_where_requests_are_made_and_nowhere_else() {
+    fn sources(folder: &std::path::Path, into: &mut Vec<std::path::PathBuf>) {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() { sources(&path, into) } else { into.push(path) }
+        }
+    }
+    let src = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    let reveals = |path: &&std::path::PathBuf| {
+        let text = std::fs::read_to_string(path).expect("a source");
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        code.contains(".reveal()") || code.contains("expose_secret")
+    };
+    let mut found: Vec<_> = files.iter().filter(reveals).filter_map(|p| p.strip_prefix(&src).ok()?.to_str()).collect();
+    found.sort_unstable();
+    assert_eq!(found, ["http.rs", "oauth1.rs", "secret.rs"]);
 }

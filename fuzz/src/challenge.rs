@@ -1,0 +1,31 @@
+//! `WWW-Authenticate`: what servers say with a refusal, in every dialect.
+
+use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use token_exporter::network::NetworkId;
+use token_exporter::network::parse::{Challenge, challenges};
+
+use super::network;
+
+/// A header's value: taken apart it says the same as when it is put together again, and no network falls over it.
+pub fn check(data: &[u8]) {
+    let Ok(value) = HeaderValue::from_bytes(data) else { return };
+    let headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, value)]);
+    let found = challenges(&headers);
+    let length: usize = found.iter().map(|c| c.scheme.len() + c.parameters.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>()).sum();
+    assert!(length <= data.len(), "more comes out than went in: {found:?}");
+    if let Ok(again) = HeaderValue::from_str(&written(&found)) {
+        assert_eq!(challenges(&HeaderMap::from_iter([(WWW_AUTHENTICATE, again)])), found);
+    }
+    for id in NetworkId::all() {
+        for status in [400, 401, 403, 500] {
+            network::read_alone(id, status, headers.clone());
+        }
+    }
+}
+
+/// The challenges as RFC 9110 writes them.
+fn written(challenges: &[Challenge]) -> String {
+    let quoted = |(name, value): &(String, String)| format!("{name}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""));
+    let one = |c: &Challenge| format!("{} {}", c.scheme, c.parameters.iter().map(quoted).collect::<Vec<_>>().join(", "));
+    challenges.iter().map(one).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,110 @@
+//! The configuration: YAML text through everything that loading does, and on to the exposition of what it configures.
+//!
+//! An input is the main file, and after a line `%%%` the one that `account_files: [accounts.d/*.yml]` finds.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use token_exporter::config::{self, Config};
+use token_exporter::exposition::{Cursor, Extent, Format};
+use token_exporter::metrics::Metrics;
+use token_exporter::roster::Roster;
+use token_exporter::store::Store;
+use token_exporter::time::Timestamp;
+use token_exporter::token::SecretSource;
+
+use super::{CANARY, folder, network};
+
+/// Parts the main file from the one with accounts.
+pub const MARK: &str = "\n%%%\n";
+
+/// The only account files that are looked for: other patterns could lead anywhere on the machine that fuzzes.
+pub const ACCOUNT_FILES: &str = "account_files: [accounts.d/*.yml]";
+
+/// Whatever stands in the files: either a configuration whose metrics can be parsed, or problems that quote no secret.
+pub fn check(data: &[u8]) {
+    static PLACE: OnceLock<[PathBuf; 2]> = OnceLock::new();
+    let [main, accounts] = PLACE.get_or_init(|| {
+        let base = folder().join("config");
+        std::fs::create_dir_all(base.join("accounts.d")).expect("a folder");
+        [base.join("config.yaml"), base.join("accounts.d/1.yml")]
+    });
+    let at = data.windows(MARK.len()).position(|w| w == MARK.as_bytes());
+    let (first, second) = at.map_or((data, &b""[..]), |at| (&data[..at], &data[at + MARK.len()..]));
+    let others = String::from_utf8_lossy(first).replace(ACCOUNT_FILES, "");
+    if others.contains("account_files") || others.contains('\\') && others.contains("files") {
+        return;
+    }
+    std::fs::write(main, first).expect("written");
+    std::fs::write(accounts, second).expect("written");
+    match config::load(std::slice::from_ref(main)) {
+        Err(problems) => {
+            assert!(!problems.list.is_empty());
+            for problem in &problems.list {
+                let text = problem.to_string();
+                assert!(!text.contains(CANARY), "a secret shows in {text}");
+                assert!(text.len() < 4096, "a message without end: {text}");
+            }
+        }
+        Ok(config) => accepted(config),
+    }
+}
+
+fn accepted(config: Config) {
+    for warning in &config.warnings {
+        assert!(!warning.to_string().contains(CANARY), "a secret shows in {warning}");
+    }
+    let sources = config.credentials.iter().flat_map(|c| [Some(&c.token), c.token_secret.as_ref()]);
+    for source in sources.chain(config.apps.iter().map(|a| a.client_secret.as_ref())).flatten() {
+        if matches!(source, SecretSource::Inline(_)) {
+            assert_eq!(format!("{source:?}"), "Inline([REDACTED])");
+        }
+    }
+    let count = config.accounts.len();
+    let store = Store::default();
+    store.replace_roster(Roster::new(config, |_| true).into());
+    let snapshot = store.snapshot();
+    assert_eq!(snapshot.roster.len(), count);
+    static METRICS: OnceLock<Metrics> = OnceLock::new();
+    let metrics = METRICS.get_or_init(|| Metrics::new().expect("metrics"));
+    let now = Timestamp::from_unix(network::NOW).expect("in range");
+    for account in 0..count.min(8) {
+        let mut cursor = Cursor::new(snapshot.clone(), metrics, now, Format::Text, Extent::Account(account));
+        let mut text = Vec::new();
+        while let Some(chunk) = cursor.next_chunk() {
+            text.extend_from_slice(&chunk);
+        }
+        let text = String::from_utf8(text).expect("text");
+        text.lines().filter(|line| !line.starts_with('#')).for_each(|line| assert!(is_sample(line), "no sample: {line}"));
+    }
+}
+
+/// Whether a line has the form `name{label="value",…} number`.
+fn is_sample(line: &str) -> bool {
+    fn name(text: &str) -> Option<&str> {
+        let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+        let fits = end > 0 && !text.starts_with(|c: char| c.is_ascii_digit());
+        fits.then(|| &text[end..])
+    }
+    fn labels(mut text: &str) -> Option<&str> {
+        loop {
+            text = name(text)?.strip_prefix("=\"")?;
+            let mut characters = text.char_indices();
+            let end = loop {
+                match characters.next()? {
+                    (_, '\\') => _ = characters.next().filter(|(_, c)| matches!(c, '\\' | '"' | 'n'))?,
+                    (at, '"') => break at,
+                    _ => {}
+                }
+            };
+            text = &text[end + 1..];
+            match text.strip_prefix(',') {
+                Some(rest) => text = rest,
+                None => return text.strip_prefix('}'),
+            }
+        }
+    }
+    let Some(rest) = name(line) else { return false };
+    let rest = rest.strip_prefix('{').map_or(Some(rest), labels);
+    rest.and_then(|r| r.strip_prefix(' ')).is_some_and(|number| number.parse::<f64>().is_ok())
+}

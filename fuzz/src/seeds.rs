@@ -1,0 +1,291 @@
+//! Seeds and dictionaries, made from the project's fixtures: what is known is where the search for the unknown begins.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use http::{HeaderName, HeaderValue};
+use serde_json::Value;
+use token_exporter::demo;
+use token_exporter::fixtures::{Case, Fixtures, Reply, fill, load};
+use token_exporter::network::{Answer, Certainty, Clocks, Finding, NetworkId, Verdict};
+use token_exporter::reason::{Capability, Cause, Reason};
+use token_exporter::store::Outcome;
+use token_exporter::time::{Expiry, Timestamp};
+
+use super::network::{Holder, ID, NOW, Raw, Setup};
+use super::{CANARY, challenge, config, network, snapshot, token};
+
+/// What is fuzzed under one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// The configuration.
+    Config,
+    /// Token files.
+    Token,
+    /// `WWW-Authenticate`.
+    Challenge,
+    /// The state on disk.
+    Snapshot,
+    /// A network's answers.
+    Network(NetworkId),
+}
+
+impl Target {
+    /// Every target.
+    pub fn all() -> impl Iterator<Item = Self> {
+        [Self::Config, Self::Token, Self::Challenge, Self::Snapshot].into_iter().chain(NetworkId::all().map(Self::Network))
+    }
+
+    /// The name of its corpus.
+    pub fn name(self) -> String {
+        match self {
+            Self::Config => "config".into(),
+            Self::Token => "token".into(),
+            Self::Challenge => "challenge".into(),
+            Self::Snapshot => "snapshot".into(),
+            Self::Network(id) => format!("network-{id}"),
+        }
+    }
+
+    /// Checks what must hold of one input.
+    pub fn check(self, data: &[u8]) {
+        match self {
+            Self::Config => config::check(data),
+            Self::Token => token::check(data),
+            Self::Challenge => challenge::check(data),
+            Self::Snapshot => snapshot::check(data),
+            Self::Network(id) => network::check(id, data),
+        }
+    }
+
+    /// Where the search begins.
+    pub fn seeds(self) -> Vec<Vec<u8>> {
+        match self {
+            Self::Config => configurations(),
+            Self::Token => tokens(),
+            Self::Challenge => challenges(),
+            Self::Snapshot => states(),
+            Self::Network(id) => answers(id),
+        }
+    }
+
+    /// Words that inputs are made of.
+    pub fn words(self) -> BTreeSet<String> {
+        let mut words = BTreeSet::from([CANARY.to_owned()]);
+        let seeds = match self {
+            Self::Network(id) => {
+                let calls = id.description().calls.iter().map(|c| c.name.to_owned());
+                words.extend(calls.chain(id.description().kinds.iter().map(|k| (*k).to_owned())));
+                let replies = of(id);
+                let replies = replies.healthy.values().chain(replies.cases.iter().flat_map(|c| c.answers.values()));
+                for reply in replies {
+                    words.extend(reply.headers.keys().map(|name| name.to_lowercase()));
+                    if let Ok(body) = serde_json::from_str::<Value>(&filled(&reply.body)) {
+                        words_of(&body, &mut words);
+                    }
+                }
+                Vec::new()
+            }
+            _ => self.seeds(),
+        };
+        for seed in seeds {
+            let text = String::from_utf8_lossy(&seed).into_owned();
+            words.extend(text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-').map(str::to_owned));
+        }
+        words.retain(|w| (2..=40).contains(&w.len()));
+        words
+    }
+
+    /// [`Target::words`] in libFuzzer's notation.
+    pub fn dictionary(self) -> String {
+        let byte = |b: u8| if b.is_ascii_alphanumeric() || b == b'_' { char::from(b).to_string() } else { format!("\\x{b:02X}") };
+        self.words().iter().map(|w| format!("\"{}\"\n", w.bytes().map(byte).collect::<String>())).collect()
+    }
+}
+
+/// The keys of an object, and texts and numbers that are not too long.
+fn words_of(value: &Value, into: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, inner)| {
+            into.insert(format!("\"{name}\":"));
+            words_of(inner, into);
+        }),
+        Value::Array(items) => items.iter().for_each(|inner| words_of(inner, into)),
+        Value::String(text) => _ = into.insert(text.clone()),
+        Value::Number(number) => _ = into.insert(number.to_string()),
+        Value::Null | Value::Bool(_) => {}
+    }
+}
+
+fn project() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    if here.join("tests/fixtures").is_dir() { here.to_owned() } else { here.join("..") }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_unix(NOW).expect("in range")
+}
+
+fn of(id: NetworkId) -> Fixtures {
+    load().expect("fixtures").into_iter().find(|f| f.network == id).expect("each network has fixtures")
+}
+
+fn filled(text: &str) -> String {
+    fill(text, now(), ID, "sim-page-token")
+}
+
+/// Every configuration of the tests, the example, and the demo's.
+fn configurations() -> Vec<Vec<u8>> {
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let tests = project().join("tests/config");
+    let mut bad: Vec<PathBuf> = std::fs::read_dir(tests.join("bad")).expect("a folder").map(|e| e.expect("an entry").path()).collect();
+    bad.retain(|path| path.extension().is_some_and(|e| e == "yaml"));
+    bad.sort_unstable();
+    let mut texts: Vec<String> = bad.iter().map(|path| read(path)).collect();
+    texts.push(read(&project().join("config.example.yaml")));
+    texts.push(read(&tests.join("good/everything.yaml")));
+    texts.push(format!("{}{}{}", config::ACCOUNT_FILES, config::MARK, read(&tests.join("good/accounts.d/1.yml"))));
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+    texts.extend(
+        load().expect("fixtures").iter().filter_map(|f| Some(demo::single(f, f.cases.iter().find(|c| c.name == "valid")?, address, now()))),
+    );
+    texts.iter().map(|text| with_canaries(text).into_bytes()).collect()
+}
+
+/// A text with the canary in the place of every simulated secret.
+fn with_canaries(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("sim-") {
+        let end = rest[at..].find(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c)).map_or(rest.len(), |n| at + n);
+        out.push_str(&rest[..at]);
+        out.push_str(CANARY);
+        rest = &rest[end..];
+    }
+    out + rest
+}
+
+/// What token files hold.
+fn tokens() -> Vec<Vec<u8>> {
+    let texts = [
+        "EAAsim-token",
+        "\u{feff}ya29.sim-token\r\n",
+        "eyJhbGciOiJFUzI1NksifQ.eyJleHAiOjE3OTUwODY0MDAsInN1YiI6ImRpZDpwbGM6c2ltIn0.c2lt",
+        r#"{"access_token":"sim-access-token","token_type":"Bearer","expires_in":3599,"refresh_token":"1//sim-refresh-token","scope":"openid email"}"#,
+        r#"{"access_token":"sim-access-token","expires_at":1795086400,"refresh_token":"sim-refresh-token","refresh_token_expires_at":"2027-06-30T00:00:00Z","created_at":1795000000}"#,
+        r#"{"access_token":"sim-access-token","expires_in":"86400","refresh_token":"sim-refresh-token","refresh_token_expires_in":31536000,"issued_at":1795000000123,"scopes":["a","b"]}"#,
+        r#"{"code":0,"message":"OK","data":{"access_token":"act.sim-access-token","expires_in":86400,"refresh_expires_in":31536000,"scope":"user.info.basic,video.list"}}"#,
+        r#"{"access_token":" sim-access token ","expires_in":-1,"issued_at":null,"scope":null}"#,
+        r#"{"accessJwt":"sim","refreshJwt":"sim"}"#,
+        "sim-token with blanks",
+        "\n",
+    ];
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+/// Every challenge of the fixtures, and those of the specifications.
+fn challenges() -> Vec<Vec<u8>> {
+    let mut found: BTreeSet<String> = BTreeSet::from(
+        [
+            r#"Basic realm="WallyWorld", charset="UTF-8""#,
+            r#"Newauth realm="apps", type=1, title="Login to \"apps\"", Basic realm="simple""#,
+            r#"Bearer realm="example", error="invalid_token", error_description="The access token expired""#,
+            r#"Bearer error="insufficient_user_authentication", acr_values="myACR", max_age="5""#,
+            r#"DPoP error="use_dpop_nonce", algs="ES256 PS256", Bearer"#,
+            r#"OAuth "Facebook Platform" "invalid_token" "The access token could not be decrypted""#,
+            "Negotiate a87421000492aa874209af8bc028==",
+        ]
+        .map(str::to_owned),
+    );
+    for fixtures in load().expect("fixtures") {
+        let replies = fixtures.healthy.values().chain(fixtures.cases.iter().flat_map(|c| c.answers.values()));
+        let headers = replies.flat_map(|r| &r.headers).filter(|(name, _)| name.eq_ignore_ascii_case("www-authenticate"));
+        found.extend(headers.map(|(_, value)| filled(value)));
+    }
+    found.into_iter().map(String::into_bytes).collect()
+}
+
+/// Files with something of each kind in them, whole and damaged.
+fn states() -> Vec<Vec<u8>> {
+    let store = snapshot::store();
+    let mut files = vec![state_file(&store)];
+    let finding = |verdict, capabilities: &[(Capability, Reason)]| Finding {
+        verdict,
+        capabilities: capabilities.to_vec(),
+        scopes: vec![("pages_manage_posts", true), ("pages_messaging", false)],
+    };
+    let clocks = Clocks {
+        access: Expiry::At(now().plus(5000)),
+        refresh: Expiry::Never,
+        data_access: Expiry::At(now().plus(9000)),
+        issued: Some(now().plus(-9)),
+    };
+    let valid = finding(Verdict::Valid, &[(Capability::Publish, Reason::Ok), (Capability::Inbox, Reason::MissingRole)]);
+    let gone = finding(Verdict::Invalid(Reason::NotAdmin, Certainty::Plain), &[(Capability::Publish, Reason::NotAdmin)]);
+    let maybe = finding(Verdict::Invalid(Reason::TokenInvalid, Certainty::Ambiguous), &[]);
+    let outcomes = [
+        (0, Outcome { at: now(), findings: vec![valid, gone], clocks: Some(clocks), limits: vec![] }),
+        (1, Outcome { at: now().plus(1), findings: vec![maybe], clocks: None, limits: vec![] }),
+        (1, Outcome::undetermined(Cause::Timeout, 1, now().plus(2))),
+    ];
+    for (credential, outcome) in &outcomes {
+        store.apply(*credential, outcome);
+        files.push(state_file(&store));
+    }
+    let whole = files.last().cloned().unwrap_or_default();
+    files.push(whole[..whole.len() / 2].to_vec());
+    files.push(String::from_utf8_lossy(&whole).replace("\"version\":", "\"version\":9").into_bytes());
+    files
+}
+
+fn state_file(store: &token_exporter::store::Store) -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a folder");
+    token_exporter::snapshot::write(folder.path(), 1, &store.snapshot()).expect("written");
+    let file = std::fs::read_dir(folder.path()).expect("a folder").next().expect("a file").expect("a file").path();
+    std::fs::read(file).expect("read")
+}
+
+/// What a network answers in each case of its fixtures: whole probes as they go, and the case's own answers in a row.
+fn answers(id: NetworkId) -> Vec<Vec<u8>> {
+    let fixtures = of(id);
+    let mut seeds = Vec::new();
+    for case in &fixtures.cases {
+        let setup = setup(id, case);
+        let mut going = Vec::new();
+        Holder::new(id, setup).probe(|call| {
+            let reply = reply(&fixtures, case, call.name)?;
+            going.push(raw(reply));
+            Some(parsed(reply))
+        });
+        seeds.push(network::written(setup, &going));
+        seeds.push(network::written(setup, &case.answers.values().map(raw).collect::<Vec<_>>()));
+    }
+    seeds.sort_unstable();
+    seeds.dedup();
+    seeds
+}
+
+fn setup(id: NetworkId, case: &Case) -> Setup {
+    let oauth1 = case.context.auth.as_deref() == Some("oauth1");
+    let discovered = case.answers.keys().any(|call| matches!(call.as_str(), "openid_configuration" | "authorization_server_metadata"));
+    let style = network::style_number(id, case.context.api.as_deref(), oauth1);
+    Setup { style, endpoints: u8::from(discovered), token: u8::from(id.name() == "bluesky") }
+}
+
+fn reply<'f>(fixtures: &'f Fixtures, case: &'f Case, call: &str) -> Option<&'f Reply> {
+    let api = case.context.api.as_deref().or(fixtures.network.description().apis.first().copied()).unwrap_or("");
+    let healthy: &BTreeMap<String, Reply> = &fixtures.healthy;
+    let found = case.answers.get(call).or_else(|| healthy.get(&format!("{api}/{call}"))).or_else(|| healthy.get(call));
+    found.filter(|reply| reply.fault.is_none())
+}
+
+fn raw(reply: &Reply) -> Raw {
+    let headers = reply.headers.iter().map(|(name, value)| (name.clone(), filled(value))).collect();
+    Raw { status: Some(reply.status.unwrap_or(200)), headers, body: filled(&reply.body).into_bytes() }
+}
+
+fn parsed(reply: &Reply) -> Answer {
+    let header = |(name, value): (&String, &String)| Some((name.parse::<HeaderName>().ok()?, filled(value).parse::<HeaderValue>().ok()?));
+    let headers = reply.headers.iter().filter_map(header).collect();
+    Answer::new(Some(reply.status.unwrap_or(200)), headers, filled(&reply.body).as_bytes())
+}
