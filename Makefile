@@ -17,8 +17,10 @@ deny: ## Licences, banned crates, sources and known advisories of all dependenci
 fmt:
 	cargo fmt
 
-bench: ## What a scrape and a page cost, as ratios within one run
-	cargo bench --bench exposition --bench page
+bench: ## What scrapes, configurations and pages cost, as ratios within one run; writes docs/performance.md
+	WRITE=1 cargo bench --bench exposition
+	WRITE=1 cargo bench --bench loading
+	cargo bench --bench page
 
 bench-probing: ## What a probe costs, beside wrk and blackbox_exporter (Debian: nginx-light wrk prometheus-blackbox-exporter)
 	cargo build --release

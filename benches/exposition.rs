@@ -1,94 +1,281 @@
-//! What a scrape costs, beside copying its bytes and beside the prometheus crate's own vectors. Ratios within one run
-//! are meant to be read, not times: `make bench`.
+//! What a scrape costs: beside copying its bytes, beside sending a body that is ready, beside the prometheus crate's own
+//! vectors, and in memory. Ratios within one run are meant to be read, not times: `make bench`.
 #![allow(clippy::expect_used, clippy::print_stdout, missing_docs, reason = "a bench prints, and may stop")]
 
+use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::hint::black_box;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
 
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http_body::Frame;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use prometheus::{Encoder as _, IntGaugeVec, Opts, Registry, TextEncoder};
 use token_exporter::exposition::{Cursor, Extent, FAMILIES, Format};
 use token_exporter::metrics::Metrics;
 use token_exporter::network::{Clocks, Finding, Verdict};
 use token_exporter::reason::{Capability, Reason};
 use token_exporter::roster::Roster;
-use token_exporter::store::{Outcome, Snapshot, Store};
+use token_exporter::server::{self, Context, Door, Settings};
+use token_exporter::service::Heart;
+use token_exporter::store::{Outcome, Snapshot, Store, View};
 use token_exporter::time::{Expiry, Timestamp};
+use tokio::net::TcpListener;
 
-fn snapshot(accounts: usize) -> Snapshot {
-    let mut yaml = String::from("accounts:\n");
-    for i in 0..accounts {
-        yaml += &format!(
-            "  - {{id: account-{i}, name: Account {i}, network: mastodon, token: sim-{i}, external_id: \"{i}\", labels: {{team: t{}}}, notify: [p{}@example.com]}}\n",
-            i % 7,
-            i % 50
+mod common;
+use common::{Shape, configuration, memory, report, side_by_side, sizes, time};
+
+/// A store in which every account has been probed.
+fn probed(accounts: usize) -> Arc<Store> {
+    let folder = tempfile::tempdir().expect("a folder");
+    configuration(folder.path(), accounts, Shape::Shared);
+    let config = token_exporter::config::load(&[folder.path().join("config.yaml")]).expect("a configuration");
+    let roster = Arc::new(Roster::new(config, |_| true));
+    let store = Arc::new(Store::default());
+    store.replace_roster(roster.clone());
+    let now = Timestamp::now();
+    for (place, credential) in roster.credentials().enumerate() {
+        let clocks = Clocks { access: Expiry::At(now.plus(86_400)), issued: Some(now.plus(-86_400)), ..Clocks::default() };
+        let finding = Finding { verdict: Verdict::Valid, capabilities: vec![(Capability::Publish, Reason::Ok)], scopes: Vec::new() };
+        let findings = vec![finding; credential.accounts().len()];
+        store.apply(place, &Outcome { at: now, findings, clocks: Some(clocks), limits: Vec::new() });
+    }
+    store
+}
+
+fn cursor(snapshot: &Snapshot, metrics: &Metrics) -> Cursor {
+    Cursor::new(snapshot.clone(), metrics, Timestamp::now(), Format::Text, Extent::Everything)
+}
+
+fn chunks(snapshot: &Snapshot, metrics: &Metrics) -> Vec<Bytes> {
+    let mut cursor = cursor(snapshot, metrics);
+    std::iter::from_fn(|| cursor.next_chunk()).collect()
+}
+
+/// Writing the text, beside copying its bytes from one place to another.
+fn rendering(metrics: &Metrics) {
+    let mut table =
+        "| accounts | series | MB | copied ms | written ms | ratio | ns a series |\n| --- | --- | --- | --- | --- | --- | --- |\n"
+            .to_owned();
+    for accounts in sizes() {
+        let snapshot = probed(accounts).snapshot();
+        let body = chunks(&snapshot, metrics).concat();
+        let series = body.split(|b| *b == b'\n').filter(|line| line.first().is_some_and(|b| *b != b'#')).count();
+        let mut warm = body.clone();
+        let (copy, write, ratio) = side_by_side(
+            9,
+            || black_box(&mut warm).copy_from_slice(black_box(&body)),
+            || {
+                let mut cursor = cursor(&snapshot, metrics);
+                while let Some(chunk) = cursor.next_chunk() {
+                    black_box(chunk);
+                }
+            },
+        );
+        let _ = writeln!(
+            table,
+            "| {accounts} | {series} | {:.1} | {:.2} | {:.2} | {ratio:.1} | {:.0} |",
+            body.len() as f64 / 1e6,
+            copy.as_secs_f64() * 1e3,
+            write.as_secs_f64() * 1e3,
+            write.as_nanos() as f64 / series as f64
         );
     }
-    let file = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file");
-    std::fs::write(file.path(), yaml).expect("written");
-    let config = token_exporter::config::load(&[file.path().to_owned()]).expect("a configuration");
-    let store = Store::default();
-    store.replace_roster(Arc::new(Roster::new(config, |_| true)));
-    let now = Timestamp::now();
-    for credential in 0..accounts {
-        let clocks = Clocks { access: Expiry::At(now.plus(86_400)), ..Clocks::default() };
-        let finding = Finding { verdict: Verdict::Valid, capabilities: vec![(Capability::Publish, Reason::Ok)], scopes: Vec::new() };
-        store.apply(credential, &Outcome { at: now, findings: vec![finding], clocks: Some(clocks), limits: Vec::new() });
-    }
-    store.snapshot()
+    report("rendering", &table);
 }
 
-/// The median of a few runs.
-fn time(mut run: impl FnMut()) -> Duration {
-    let mut times: Vec<Duration> = (0..7)
-        .map(|_| {
-            let start = Instant::now();
-            run();
-            start.elapsed()
-        })
-        .collect();
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
-fn main() {
-    println!("| accounts | bytes | copy | written from the snapshot | ratio | prometheus crate | ratio to ours |");
-    println!("| --- | --- | --- | --- | --- | --- | --- |");
-    for accounts in [1_000, 10_000, 50_000] {
-        let snapshot = snapshot(accounts);
-        let metrics = Metrics::new().expect("metrics");
-        let cursor = || Cursor::new(snapshot.clone(), &metrics, Timestamp::now(), Format::Text, Extent::Everything);
-        let mut body = Vec::new();
-        let mut whole = cursor();
-        while let Some(chunk) = whole.next_chunk() {
-            body.extend_from_slice(&chunk);
+/// Writing the text, beside the prometheus crate's own vectors with the same labels.
+fn crate_vectors(metrics: &Metrics) {
+    let accounts = 10_000;
+    let snapshot = probed(accounts).snapshot();
+    let registry = Registry::new();
+    for family in FAMILIES {
+        let vector = IntGaugeVec::new(Opts::new(family.name, family.help), &["account", "network"]).expect("a vector");
+        registry.register(Box::new(vector.clone())).expect("registered");
+        for i in 0..accounts {
+            vector.with_label_values(&[&format!("account-{i}"), "mastodon"]).set(1);
         }
-        let mut warm = vec![0_u8; body.len()];
-        let copy = time(|| black_box(&mut warm).copy_from_slice(black_box(&body)));
-        let ours = time(|| {
-            let mut cursor = cursor();
+    }
+    let (ours, theirs, ratio) = side_by_side(
+        5,
+        || {
+            let mut cursor = cursor(&snapshot, metrics);
             while let Some(chunk) = cursor.next_chunk() {
                 black_box(chunk);
             }
-        });
-        let registry = Registry::new();
-        for family in FAMILIES {
-            let vector = IntGaugeVec::new(Opts::new(family.name, family.help), &["account", "network"]).expect("a vector");
-            registry.register(Box::new(vector.clone())).expect("registered");
-            for i in 0..accounts {
-                vector.with_label_values(&[&format!("account-{i}"), "mastodon"]).set(1);
-            }
-        }
-        let theirs = time(|| {
+        },
+        || {
             let mut out = Vec::new();
             TextEncoder::new().encode(&registry.gather(), &mut out).expect("encoded");
             black_box(out);
+        },
+    );
+    report(
+        "crate",
+        &format!(
+            "{accounts} accounts: {ours:.1?} here, {theirs:.1?} with the prometheus crate's vectors of {} families: {ratio:.0} times as long.\n",
+            FAMILIES.len()
+        ),
+    );
+}
+
+/// A body that is ready.
+struct Ready(Arc<Vec<Bytes>>, usize);
+
+impl http_body::Body for Ready {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let next = self.0.get(self.1).cloned();
+        self.1 += 1;
+        Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+/// Serves a body that is ready, through the server that the exporter uses.
+async fn serve_ready(listener: TcpListener, chunks: Arc<Vec<Bytes>>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let chunks = chunks.clone();
+        let service = service_fn(move |_| {
+            let chunks = chunks.clone();
+            async move { Ok::<_, Infallible>(http::Response::new(Ready(chunks, 0))) }
         });
-        println!(
-            "| {accounts} | {} | {copy:.1?} | {ours:.1?} | {:.1} | {theirs:.1?} | {:.0} |",
-            body.len(),
-            ours.as_secs_f64() / copy.as_secs_f64(),
-            theirs.as_secs_f64() / ours.as_secs_f64()
+        tokio::spawn(async move { auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await });
+    }
+}
+
+/// Asks for the metrics.
+fn ask(address: SocketAddr, header: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n{header}Connection: close\r\n\r\n").expect("asked");
+    stream
+}
+
+/// Asks, and reads the answer to its end. Returns how long it is.
+fn length(address: SocketAddr, header: &str) -> usize {
+    let mut stream = ask(address, header);
+    let mut buffer = vec![0; 256 << 10];
+    let mut total = 0;
+    loop {
+        match stream.read(&mut buffer).expect("an answer") {
+            0 => return total,
+            n => total += n,
+        }
+    }
+}
+
+fn exchange(address: SocketAddr, header: &str) {
+    black_box(length(address, header));
+}
+
+/// The exporter's server and one with a body that is ready, on loopback.
+fn servers(runtime: &tokio::runtime::Runtime, store: Arc<Store>, metrics: &Metrics) -> (SocketAddr, SocketAddr) {
+    let body = Arc::new(chunks(&store.snapshot(), metrics));
+    let metrics = metrics.clone();
+    runtime.block_on(async {
+        let bind = || TcpListener::bind("127.0.0.1:0");
+        let (ours, ready) = (bind().await.expect("loopback"), bind().await.expect("loopback"));
+        let addresses = (ours.local_addr().expect("an address"), ready.local_addr().expect("an address"));
+        let settings =
+            Settings { telemetry_path: "/metrics".to_owned(), route_prefix: String::new(), enable_lifecycle: false, max_requests: 64 };
+        let (reload, _) = tokio::sync::mpsc::channel(1);
+        let (_, shown) = tokio::sync::watch::channel(store.snapshot());
+        let context = Arc::new(Context::new(View::new(shown), metrics, settings, reload));
+        tokio::spawn(async move {
+            // Kept, or the server would stop.
+            let (_stop, stopped) = tokio::sync::watch::channel(false);
+            server::serve(ours, Door::Main, context, stopped, Duration::ZERO, Heart::default().part("server")).await;
+        });
+        tokio::spawn(serve_ready(ready, body));
+        addresses
+    })
+}
+
+/// A whole exchange over loopback, beside one whose body is ready; and what scrapes under way take in memory.
+fn serving(metrics: &Metrics) {
+    let mut table =
+        "| accounts | MB | ready body ms | metrics ms | ratio | KB more for a scrape under way |\n| --- | --- | --- | --- | --- | --- |\n"
+            .to_owned();
+    let mut packed =
+        "| accounts | level | ms | MB/s | times smaller | × writing the text |\n| --- | --- | --- | --- | --- | --- |\n".to_owned();
+    for accounts in sizes().into_iter().filter(|n| *n >= 10_000) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        let store = probed(accounts);
+        let (ours, ready) = servers(&runtime, store.clone(), metrics);
+        let size = length(ours, "");
+        let (plain, live, ratio) = side_by_side(9, || exchange(ready, ""), || exchange(ours, ""));
+        // Eight readers that stop in the middle: each holds a scrape open.
+        let before = memory("self", "VmRSS");
+        let slow: Vec<TcpStream> = (0..8)
+            .map(|_| {
+                let mut stream = ask(ours, "");
+                stream.read_exact(&mut vec![0; size / 4]).expect("a part");
+                stream
+            })
+            .collect();
+        let each = memory("self", "VmRSS").saturating_sub(before) / slow.len();
+        drop(slow);
+        let ms = |d: Duration| d.as_secs_f64() * 1e3;
+        let _ = writeln!(
+            table,
+            "| {accounts} | {:.1} | {:.1} | {:.1} | {ratio:.2} | {} |",
+            size as f64 / 1e6,
+            ms(plain),
+            ms(live),
+            each / 1000
+        );
+        if accounts != 100_000 {
+            continue;
+        }
+        let snapshot = store.snapshot();
+        let body = chunks(&snapshot, metrics);
+        let written = time(|| drop(black_box(chunks(&snapshot, metrics))));
+        for level in [1, 2, 3, 6] {
+            let mut length = 0;
+            let took = time(|| {
+                let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
+                for chunk in &body {
+                    encoder.write_all(chunk).expect("a vector");
+                    length += encoder.get_ref().len();
+                    encoder.get_mut().clear();
+                }
+                length += encoder.finish().expect("a vector").len();
+            });
+            let bytes: usize = body.iter().map(Bytes::len).sum();
+            let _ = writeln!(
+                packed,
+                "| {accounts} | {level} | {:.0} | {:.0} | {:.1} | {:.1} |",
+                ms(took),
+                bytes as f64 / 1e6 / took.as_secs_f64(),
+                bytes as f64 / length as f64,
+                took.as_secs_f64() / written.as_secs_f64()
+            );
+        }
+        let (identity, gzip, ratio) = side_by_side(5, || exchange(ours, ""), || exchange(ours, "Accept-Encoding: gzip\r\n"));
+        let _ = writeln!(
+            packed,
+            "\nThe whole exchange of {accounts} accounts: {:.0} ms as it is, {:.0} ms with gzip ({ratio:.1} times).",
+            ms(identity),
+            ms(gzip)
         );
     }
+    report("serving", &table);
+    report("gzip", &packed);
+}
+
+fn main() {
+    let metrics = Metrics::new().expect("metrics");
+    rendering(&metrics);
+    crate_vectors(&metrics);
+    serving(&metrics);
 }

@@ -52,16 +52,16 @@ pub struct Checked {
 /// When a named account does not exist, or no HTTP client can be made.
 pub async fn check(mut config: Config, accounts: &[String]) -> anyhow::Result<Checked> {
     if !accounts.is_empty() {
-        let unknown: Vec<&str> = accounts.iter().filter(|id| config.accounts.iter().all(|a| a.id != **id)).map(String::as_str).collect();
+        let unknown: Vec<&str> = accounts.iter().filter(|id| config.table.find(id).is_none()).map(String::as_str).collect();
         anyhow::ensure!(unknown.is_empty(), "no such account in the configuration: {}", unknown.join(", "));
-        config.accounts.retain(|a| accounts.contains(&a.id));
+        config.table.retain(|account| accounts.iter().any(|id| id == account.id()));
     }
     let probed = once(config).await?;
     let mut lines: Vec<Line> = Vec::with_capacity(probed.roster.len());
     for (credential, outcome) in probed.outcomes() {
-        let Some(watched) = probed.roster.credentials().get(credential) else { continue };
-        let deadline = outcome.clocks.unwrap_or_default().deadline(watched.config.auto_refresh);
-        for (index, finding) in watched.accounts.clone().zip(&outcome.findings) {
+        let Some(watched) = probed.roster.credential(credential) else { continue };
+        let deadline = outcome.clocks.unwrap_or_default().deadline(watched.auto_refresh());
+        for (index, finding) in watched.accounts().zip(&outcome.findings) {
             if let Some(view) = probed.roster.account(index) {
                 lines.push(line(view.id(), view.network(), view.name(), finding, deadline));
             }

@@ -56,7 +56,7 @@ impl Filter {
 
     fn wants(&self, account: AccountView<'_>) -> bool {
         (self.networks.is_empty() || self.networks.contains(&account.network()))
-            && account.credential().is_some_and(|c| self.shard.holds(&c.config.id))
+            && account.credential().is_some_and(|c| self.shard.holds(c.id()))
     }
 }
 
@@ -142,8 +142,8 @@ fn labels(account: AccountView<'_>) -> Labels<'_> {
     let credential = account.credential();
     Labels {
         network: account.network().name(),
-        credential: credential.map_or("", |c| &c.config.id),
+        credential: credential.map_or("", |c| c.id()),
         app: account.app_id(),
-        probe_interval: credential.map(|c| crate::time::format_duration(c.interval)).unwrap_or_default(),
+        probe_interval: credential.map(|c| crate::time::format_duration(c.interval())).unwrap_or_default(),
     }
 }

@@ -4,8 +4,7 @@
 //! taken from the lanes in turn: an app that is slow, limited or paused does not hold up the others. Everything it
 //! needs to start anew is in the store, so a reload ends one engine and starts the next.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +20,7 @@ use crate::rules::{CONFIRM_AFTER, CONFIRM_WITHIN};
 use crate::service::Pulse;
 use crate::store::{Applied, CredentialState, LONGEST_PAUSE, Next, Outcome, Store};
 use crate::time::Timestamp;
+use crate::timetable::Timetable;
 
 /// A wish for a probe at once.
 #[derive(Debug)]
@@ -68,11 +68,9 @@ pub struct Engine {
     store: Arc<Store>,
     metrics: Metrics,
     pace: Pace,
-    /// Due times, as a heap of the earliest; an entry counts if it is the credential's latest.
-    heap: BinaryHeap<Reverse<(Instant, usize)>>,
-    due: Vec<Option<Instant>>,
+    timetable: Timetable,
     lanes: Vec<Lane>,
-    lane_of: Vec<usize>,
+    lane_of: Vec<u32>,
     turn: usize,
     queued: HashSet<usize>,
     waiting: HashMap<usize, Vec<oneshot::Sender<u64>>>,
@@ -107,30 +105,28 @@ impl Engine {
     /// due at once.
     pub fn new(prober: Arc<Prober>, store: Arc<Store>, metrics: Metrics, pace: Pace, changed: &[usize]) -> Self {
         let roster = prober.roster().clone();
-        let mut places: HashMap<(Option<usize>, NetworkId, Option<&url::Url>), usize> = HashMap::new();
-        let lane_of: Vec<usize> = roster
+        let mut places: HashMap<(Option<usize>, NetworkId, Option<&url::Url>), u32> = HashMap::new();
+        let lane_of: Vec<u32> = roster
             .credentials()
-            .iter()
             .map(|c| {
-                let next = places.len();
-                *places.entry((c.config.app, c.config.network, c.config.base_url.as_ref())).or_insert(next)
+                let next = u32::try_from(places.len()).unwrap_or(u32::MAX);
+                *places.entry((c.app(), c.network(), c.base_url())).or_insert(next)
             })
             .collect();
         let mut lanes: Vec<Lane> = (0..places.len()).map(|_| Lane::default()).collect();
-        for (watched, lane) in roster.credentials().iter().zip(&lane_of) {
-            if let Some(lane) = lanes.get_mut(*lane).filter(|lane| lane.together == 0) {
-                lane.together = prober.together(&watched.config);
+        for (watched, lane) in roster.credentials().zip(&lane_of) {
+            if let Some(lane) = lanes.get_mut(*lane as usize).filter(|lane| lane.together == 0) {
+                lane.together = prober.together(watched);
             }
         }
         let mut engine = Self {
             lanes,
-            due: vec![None; lane_of.len()],
+            timetable: Timetable::new(lane_of.len()),
             lane_of,
             prober,
             store,
             metrics,
             pace,
-            heap: BinaryHeap::new(),
             turn: 0,
             queued: HashSet::new(),
             waiting: HashMap::new(),
@@ -151,7 +147,7 @@ impl Engine {
         let snapshot = self.store.snapshot();
         let (now, instant) = (Timestamp::now(), Instant::now());
         let mut late = Vec::new();
-        for (index, watched) in roster.credentials().iter().enumerate() {
+        for (index, watched) in roster.credentials().enumerate() {
             let state = snapshot.credentials.get(index);
             let Some((state, last)) = state.and_then(|s| s.last_probe.map(|last| (s, last))) else {
                 if !self.pace.on_demand {
@@ -159,7 +155,7 @@ impl Engine {
                 }
                 continue;
             };
-            let pending = watched.accounts.clone().any(|a| snapshot.accounts.get(a).is_some_and(|a| a.pending.is_some()));
+            let pending = watched.accounts().any(|a| snapshot.accounts.get(a).is_some_and(|a| a.pending.is_some()));
             // The same as when that probe ended, so that neither a reload nor a restart moves it. A probe that lies ahead was
             // made by a clock that has been set back since.
             let last = last.min(now);
@@ -167,12 +163,12 @@ impl Engine {
             if !self.pace.plans(next) {
                 continue;
             }
-            let wait = delay_after(next, watched, state.clocks, last);
+            let wait = delay_after(next, watched.id(), watched.interval(), state.clocks, last);
             let since = u64::try_from(now.since(last)).unwrap_or(0);
             let at = instant + wait.saturating_sub(Duration::from_secs(since));
             match until(state.paused, now, instant) {
-                Some(until) if until > instant => self.plan(index, at.max(until)),
-                _ if at > instant => self.plan(index, at),
+                Some(until) if until > instant => self.timetable.plan(index, at.max(until)),
+                _ if at > instant => self.timetable.plan(index, at),
                 // Refusals that wait for their second look go first.
                 _ => late.push((!pending, Some(last), index)),
             }
@@ -180,26 +176,19 @@ impl Engine {
         late.sort_unstable();
         let per_second = CATCH_UP_PER_SECOND;
         for (place, (_, _, index)) in late.iter().copied().enumerate() {
-            let Some(watched) = roster.credentials().get(index) else { continue };
-            let within = watched.interval.mul_f64(place as f64 / late.len() as f64);
-            self.plan(index, instant + within.min(Duration::from_secs_f64(place as f64 / per_second)));
+            let Some(watched) = roster.credential(index) else { continue };
+            let within = watched.interval().mul_f64(place as f64 / late.len() as f64);
+            self.timetable.plan(index, instant + within.min(Duration::from_secs_f64(place as f64 / per_second)));
         }
         let lanes = self.lane_of.iter().zip(roster.credentials());
-        for (lane, app) in lanes.filter_map(|(lane, watched)| Some((*lane, snapshot.apps.get(watched.config.app?)?))) {
-            if let Some(lane) = self.lanes.get_mut(lane) {
+        for (lane, app) in lanes.filter_map(|(lane, watched)| Some((*lane, snapshot.apps.get(watched.app()?)?))) {
+            if let Some(lane) = self.lanes.get_mut(lane as usize) {
                 lane.paused = until(app.paused, now, instant);
                 lane.limited = app.patience > 0;
             }
         }
-        for network in roster.credentials().iter().map(|c| c.config.network).collect::<HashSet<_>>() {
+        for network in roster.credentials().map(|c| c.network()).collect::<HashSet<_>>() {
             self.metrics.announce(network);
-        }
-    }
-
-    fn plan(&mut self, credential: usize, at: Instant) {
-        if let Some(due) = self.due.get_mut(credential) {
-            *due = Some(at);
-            self.heap.push(Reverse((at, credential)));
         }
     }
 
@@ -231,21 +220,15 @@ impl Engine {
     /// Moves everything that is due into the lanes.
     fn collect_due(&mut self) {
         let now = Instant::now();
-        while let Some(Reverse((at, credential))) = self.heap.peek().copied().filter(|Reverse((at, _))| *at <= now) {
-            self.heap.pop();
-            // Planned anew meanwhile: that entry counts, not this one.
-            if self.due.get(credential).copied().flatten() == Some(at) {
-                self.enqueue(credential, false);
-            }
+        while let Some(credential) = self.timetable.pop(now) {
+            self.enqueue(credential, false);
         }
     }
 
     fn enqueue(&mut self, credential: usize, first: bool) {
-        if let Some(due) = self.due.get_mut(credential) {
-            *due = None;
-        }
+        self.timetable.forget(credential);
         let lane = self.lane_of.get(credential).copied().unwrap_or(0);
-        let Some(lane) = self.lanes.get_mut(lane) else { return };
+        let Some(lane) = self.lanes.get_mut(lane as usize) else { return };
         let news = self.queued.insert(credential);
         if first {
             // Where it stood before, it is passed over.
@@ -303,8 +286,8 @@ impl Engine {
         if lane.limited && lane.flying > 0 {
             return false;
         }
-        let Some(watched) = self.prober.roster().credentials().get(first) else { return false };
-        if self.prober.limiter(watched.config.app).is_some_and(|l| !l.wait().is_zero()) {
+        let Some(watched) = self.prober.roster().credential(first) else { return false };
+        if self.prober.limiter(watched.app()).is_some_and(|l| !l.wait().is_zero()) {
             return false;
         }
         // A credential that is being probed right now waits: its result is on the way.
@@ -358,13 +341,13 @@ impl Engine {
     fn next_wake(&self) -> Instant {
         let now = Instant::now();
         let mut wake = now + Duration::from_secs(60);
-        if let Some(Reverse((at, _))) = self.heap.peek() {
-            wake = wake.min(*at);
+        if let Some(at) = self.timetable.next() {
+            wake = wake.min(at);
         }
         if self.tasks.len() < self.pace.concurrency {
             for lane in self.lanes.iter().filter(|l| !l.ready.is_empty()) {
-                let first = lane.ready.front().and_then(|c| self.prober.roster().credentials().get(*c));
-                let limited = first.and_then(|w| self.prober.limiter(w.config.app)).map_or(Duration::ZERO, |l| l.wait());
+                let first = lane.ready.front().and_then(|c| self.prober.roster().credential(*c));
+                let limited = first.and_then(|w| self.prober.limiter(w.app())).map_or(Duration::ZERO, |l| l.wait());
                 if let Some(until) = lane.paused.max(lane.gather) {
                     wake = wake.min(until);
                 } else if !limited.is_zero() {
@@ -378,12 +361,12 @@ impl Engine {
     fn finish(&mut self, outcomes: Vec<(usize, Outcome)>, took: Duration) {
         for (credential, outcome) in outcomes {
             let roster = self.prober.roster().clone();
-            let Some(watched) = roster.credentials().get(credential) else { continue };
+            let Some(watched) = roster.credential(credential) else { continue };
             let Some(applied) = self.store.apply(credential, &outcome) else { continue };
-            self.metrics.probed(watched.config.network, took.as_secs_f64(), applied.cause);
+            self.metrics.probed(watched.network(), took.as_secs_f64(), applied.cause);
             tracing::debug!(
-                credential = watched.config.id,
-                network = watched.config.network.name(),
+                credential = watched.id(),
+                network = watched.network().name(),
                 cause = applied.cause.map(Cause::label),
                 next = ?applied.next,
                 "probed"
@@ -392,10 +375,10 @@ impl Engine {
                 // Whoever waited may have gone.
                 let _ = waiting.send(applied.version);
             }
-            let at = Instant::now() + delay_after(applied.next, watched, applied.clocks, outcome.at);
+            let at = Instant::now() + delay_after(applied.next, watched.id(), watched.interval(), applied.clocks, outcome.at);
             let at = at.max(self.obey_limits(credential, &applied).unwrap_or(at));
             if self.pace.plans(applied.next) && !self.queued.contains(&credential) {
-                self.plan(credential, at);
+                self.timetable.plan(credential, at);
             }
             if applied.suspicious {
                 self.call_witnesses(credential);
@@ -406,7 +389,7 @@ impl Engine {
     /// Pauses the lane as the network wants it. Returns until when the credential has to wait.
     fn obey_limits(&mut self, credential: usize, applied: &Applied) -> Option<Instant> {
         let (now, instant) = (Timestamp::now(), Instant::now());
-        if let Some(lane) = self.lane_of.get(credential).and_then(|lane| self.lanes.get_mut(*lane)) {
+        if let Some(lane) = self.lane_of.get(credential).and_then(|lane| self.lanes.get_mut(*lane as usize)) {
             lane.paused = lane.paused.max(until(applied.app_paused, now, instant));
             lane.limited = applied.limited;
         }
@@ -417,9 +400,9 @@ impl Engine {
     fn call_witnesses(&mut self, credential: usize) {
         let snapshot = self.store.snapshot();
         let roster = snapshot.roster.clone();
-        let app = roster.credentials().get(credential).and_then(|c| c.config.app);
-        let valid = |watched: &Watched| watched.accounts.clone().any(|a| snapshot.accounts.get(a).is_some_and(|s| s.is_valid()));
-        let others = roster.credentials().iter().enumerate().filter(|(i, c)| *i != credential && c.config.app == app && valid(c));
+        let app = roster.credential(credential).and_then(|c| c.app());
+        let valid = |watched: &Watched<'_>| watched.accounts().any(|a| snapshot.accounts.get(a).is_some_and(|s| s.is_valid()));
+        let others = roster.credentials().enumerate().filter(|(i, c)| *i != credential && c.app() == app && valid(c));
         let witnesses: Vec<usize> = others.map(|(i, _)| i).take(WITNESSES).collect();
         for witness in witnesses {
             self.enqueue(witness, true);
@@ -433,16 +416,16 @@ impl Engine {
         let credentials = self.landed(id);
         let together = credentials.len() > 1;
         for (place, credential) in credentials.into_iter().enumerate() {
-            let Some(watched) = roster.credentials().get(credential) else { continue };
+            let Some(watched) = roster.credential(credential) else { continue };
             if place == 0 {
-                tracing::error!(credential = watched.config.id, together, "a fault in this program cost a probe");
-                self.metrics.panicked(watched.config.network);
+                tracing::error!(credential = watched.id(), together, "a fault in this program cost a probe");
+                self.metrics.panicked(watched.network());
             }
             if together {
                 self.alone.insert(credential);
                 self.enqueue(credential, true);
             } else {
-                let outcome = Outcome::undetermined(Cause::UnexpectedAnswer, watched.accounts.len(), Timestamp::now());
+                let outcome = Outcome::undetermined(Cause::UnexpectedAnswer, watched.accounts().len(), Timestamp::now());
                 self.finish(vec![(credential, outcome)], Duration::ZERO);
             }
         }
@@ -466,13 +449,12 @@ fn until(paused: Option<Timestamp>, now: Timestamp, instant: Instant) -> Option<
 }
 
 /// How long until the next probe, counted from the last one, which ended `now`. The same each time it is asked.
-fn delay_after(next: Next, watched: &Watched, clocks: Clocks, now: Timestamp) -> Duration {
-    let interval = watched.interval;
-    let jitter = || fraction(&format!("{} {}", watched.config.id, now.unix()));
+fn delay_after(next: Next, id: &str, interval: Duration, clocks: Clocks, now: Timestamp) -> Duration {
+    let jitter = || fraction(&format!("{id} {}", now.unix()));
     let regular = || {
         // Each credential keeps its own place within the interval, so that probes stay spread over it.
         let period = interval.as_secs_f64();
-        let place = period * fraction(&watched.config.id);
+        let place = period * fraction(id);
         let into = (now.unix() as f64 - place).rem_euclid(period);
         let left = period - into;
         // A probe out of turn moves the next one to its place, but not right behind itself.
@@ -503,33 +485,17 @@ fn fraction(id: &str) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::cmp::Reverse;
+    use std::collections::BinaryHeap;
+
     use super::*;
     use crate::config;
-    use crate::secret::Secret;
     use crate::time::Expiry;
-    use crate::token::SecretSource;
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    fn watched(id: &str, interval: Duration) -> Option<Watched> {
-        let config = config::Credential {
-            id: id.into(),
-            network: NetworkId::all().next()?,
-            app: None,
-            connected_by: None,
-            token: SecretSource::Inline(Secret::new("sim-t")),
-            token_secret: None,
-            expires_at: None,
-            refresh_expires_at: None,
-            auto_refresh: false,
-            scopes: None,
-            base_url: None,
-        };
-        Some(Watched { config, accounts: 0..1, interval })
-    }
-
     fn delay(next: Next, id: &str, interval: Duration, clocks: Clocks, now: Timestamp) -> Duration {
-        watched(id, interval).map_or(Duration::MAX, |w| delay_after(next, &w, clocks, now))
+        delay_after(next, id, interval, clocks, now)
     }
 
     fn at(seconds: i64) -> Timestamp {
@@ -644,7 +610,7 @@ mod tests {
         explode(&[2]).await;
         let snapshot = engine.store.snapshot();
         assert_eq!(snapshot.accounts.get(2).map(|a| (a.verdict, a.trouble)), Some((None, Some(Cause::UnexpectedAnswer))));
-        assert!(panics(&engine) >= 2.0 && engine.due[2].is_some(), "it is tried again later");
+        assert!(panics(&engine) >= 2.0 && engine.timetable.is_planned(2), "it is tried again later");
         Ok(())
     }
 
@@ -703,7 +669,7 @@ mod tests {
         let (store, roster) = (&engine.store, engine.prober.roster().clone());
         let (outage, back, end) = (7_200, 7_200 + 86_400, 7_200 + 86_400 + 3 * 3600);
         let mut heap: BinaryHeap<Reverse<(i64, usize)>> =
-            roster.credentials().iter().enumerate().map(|(i, c)| Reverse(((3600.0 * fraction(&c.config.id)) as i64, i))).collect();
+            roster.credentials().enumerate().map(|(i, c)| Reverse(((3600.0 * fraction(c.id())) as i64, i))).collect();
         let mut minutes = vec![0_usize; usize::try_from(end / 60 + 1)?];
         let mut recovered = 0;
         while let Some(Reverse((second, credential))) = heap.pop().filter(|Reverse((second, _))| *second < end) {
@@ -723,7 +689,8 @@ mod tests {
                 assert!(well || after.last_conclusive < Some(at(outage)), "its age shows");
             }
             recovered += usize::from(second >= back && before.last_conclusive < Some(at(outage)));
-            let wait = delay_after(applied.next, &roster.credentials()[credential], applied.clocks, at(second));
+            let Some(watched) = roster.credential(credential) else { continue };
+            let wait = delay_after(applied.next, watched.id(), watched.interval(), applied.clocks, at(second));
             heap.push(Reverse((second + i64::try_from(wait.as_secs())?.max(1), credential)));
         }
         assert_eq!(recovered, COUNT, "all come back");

@@ -8,6 +8,7 @@ use bytes::{BufMut, Bytes};
 use prometheus::proto::{MetricFamily, MetricType};
 
 use crate::metrics::Metrics;
+use crate::network::NetworkId;
 use crate::reason::{Capability, Reason};
 use crate::roster::{AccountView, escape};
 use crate::rules::AccountState;
@@ -84,13 +85,16 @@ pub static FAMILIES: &[Family] = &[
             out.label("kind", row.view.kind());
             out.label("use", row.view.purpose().label());
             out.label("external_id", row.view.external_id());
-            out.label("credential", credential.map_or("", |c| &c.config.id));
+            out.label("credential", credential.map_or("", |c| c.id()));
             out.label("app", row.view.app_id());
-            out.label("connected_by", credential.and_then(|c| c.config.connected_by.as_deref()).unwrap_or(""));
+            out.label("connected_by", credential.and_then(|c| c.connected_by()).unwrap_or(""));
             out.label("notify", row.view.notify_label());
-            out.label("reconnect_url", row.view.reconnect_url());
-            out.rendered(row.view.own_labels());
-            out.close(1);
+            out.label_of("reconnect_url", &row.view.reconnect_url_parts());
+            for label in row.view.rendered_labels() {
+                out.text(",");
+                out.text(label);
+            }
+            out.text("} 1\n");
         },
     },
     Family {
@@ -101,8 +105,7 @@ pub static FAMILIES: &[Family] = &[
         write: |out, row| {
             if let Some(verdict) = row.account.verdict {
                 out.open();
-                out.label("reason", verdict.label());
-                out.close(i64::from(verdict == Reason::Ok));
+                out.reason(verdict);
             }
         },
     },
@@ -122,9 +125,8 @@ pub static FAMILIES: &[Family] = &[
             for capability in Capability::ALL {
                 if let Some(reason) = row.account.capabilities[*capability as usize] {
                     out.open();
-                    out.label("capability", capability.label());
-                    out.label("reason", reason.label());
-                    out.close(i64::from(reason == Reason::Ok));
+                    out.word(",capability=\"", capability.label());
+                    out.reason(reason);
                 }
             }
         },
@@ -136,8 +138,7 @@ pub static FAMILIES: &[Family] = &[
         labels: &[],
         write: |out, row| {
             if let Some(deadline) = row.deadline().at() {
-                out.open();
-                out.close(deadline.since(row.now));
+                out.plain(deadline.since(row.now));
             }
         },
     },
@@ -159,8 +160,7 @@ pub static FAMILIES: &[Family] = &[
                 Expiry::Never => 0,
                 Expiry::At(_) => 1,
             };
-            out.open();
-            out.close(has);
+            out.plain(has);
         },
     },
     Family {
@@ -173,7 +173,7 @@ pub static FAMILIES: &[Family] = &[
             for (clock, expiry) in [("access", clocks.access), ("refresh", clocks.refresh), ("data_access", clocks.data_access)] {
                 if let Some(instant) = expiry.at() {
                     out.open();
-                    out.label("clock", clock);
+                    out.word(",clock=\"", clock);
                     out.close(instant.unix());
                 }
             }
@@ -208,8 +208,7 @@ pub static FAMILIES: &[Family] = &[
         labels: &[],
         write: |out, row| {
             if let Some(conclusive) = row.account.conclusive() {
-                out.open();
-                out.close(i64::from(conclusive));
+                out.plain(i64::from(conclusive));
             }
         },
     },
@@ -232,39 +231,88 @@ pub static FAMILIES: &[Family] = &[
 /// Writes the samples of one family for one account.
 struct Samples<'a> {
     out: &'a mut Vec<u8>,
-    name: &'static str,
-    block: &'a str,
+    /// `name{account="`
+    head: &'a [u8],
+    /// The account's id, escaped.
+    id: &'a str,
+    tail: &'a Tail,
+}
+
+/// What follows an account's id in every sample.
+struct Tail {
+    /// `",network="…"`
+    open: Vec<u8>,
+    /// The same, `} ` behind it.
+    closed: Vec<u8>,
+}
+
+impl Tail {
+    fn new(network: NetworkId) -> Self {
+        let open = format!("\",network=\"{network}\"").into_bytes();
+        let closed = [&open, b"} ".as_slice()].concat();
+        Self { open, closed }
+    }
 }
 
 impl Samples<'_> {
+    /// Begins a sample that has labels besides the account's.
     fn open(&mut self) {
-        self.out.extend_from_slice(self.name.as_bytes());
-        self.out.push(b'{');
-        self.out.extend_from_slice(self.block.as_bytes());
+        self.out.extend_from_slice(self.head);
+        self.out.extend_from_slice(self.id.as_bytes());
+        self.out.extend_from_slice(&self.tail.open);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
     }
 
     fn label(&mut self, name: &str, value: &str) {
-        self.out.push(b',');
-        write_label(self.out, name, value);
+        self.label_of(name, &[value]);
     }
 
-    fn rendered(&mut self, labels: &str) {
-        if !labels.is_empty() {
-            self.out.push(b',');
-            self.out.extend_from_slice(labels.as_bytes());
+    /// A label whose value is in parts.
+    fn label_of(&mut self, name: &str, parts: &[&str]) {
+        self.text(",");
+        self.text(name);
+        self.text("=\"");
+        for part in parts {
+            write_escaped(self.out, part);
         }
+        self.text("\"");
+    }
+
+    /// A label that is a word of this program: `before` is all that stands before the value.
+    fn word(&mut self, before: &'static str, word: &'static str) {
+        self.text(before);
+        self.text(word);
+        self.text("\"");
+    }
+
+    /// The end of a sample that says whether something is well, and why not.
+    fn reason(&mut self, reason: Reason) {
+        self.text(",reason=\"");
+        self.text(reason.label());
+        self.text(if reason == Reason::Ok { "\"} 1\n" } else { "\"} 0\n" });
     }
 
     fn close(&mut self, value: i64) {
-        self.out.extend_from_slice(b"} ");
+        self.text("} ");
+        write_integer(self.out, value);
+        self.out.push(b'\n');
+    }
+
+    /// A sample with the account's labels alone.
+    fn plain(&mut self, value: i64) {
+        self.out.extend_from_slice(self.head);
+        self.out.extend_from_slice(self.id.as_bytes());
+        self.out.extend_from_slice(&self.tail.closed);
         write_integer(self.out, value);
         self.out.push(b'\n');
     }
 
     fn instant(&mut self, instant: Option<Timestamp>) {
         if let Some(instant) = instant {
-            self.open();
-            self.close(instant.unix());
+            self.plain(instant.unix());
         }
     }
 }
@@ -272,33 +320,23 @@ impl Samples<'_> {
 fn write_label(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"=\"");
-    if value.bytes().any(|b| matches!(b, b'\\' | b'"' | b'\n')) {
+    write_escaped(out, value);
+    out.push(b'"');
+}
+
+fn write_escaped(out: &mut Vec<u8>, value: &str) {
+    // All bytes, without an early end: that takes many at a time, and there is hardly ever one to find.
+    if value.bytes().fold(false, |found, b| found | (b == b'\\') | (b == b'"') | (b == b'\n')) {
         let mut escaped = String::with_capacity(value.len() + 8);
         escape(&mut escaped, value);
         out.extend_from_slice(escaped.as_bytes());
     } else {
         out.extend_from_slice(value.as_bytes());
     }
-    out.push(b'"');
 }
 
 fn write_integer(out: &mut Vec<u8>, value: i64) {
-    let mut digits = [0_u8; 20];
-    let mut at = digits.len();
-    let mut left = value.unsigned_abs();
-    loop {
-        at -= 1;
-        // A remainder below ten fits a byte.
-        digits[at] = b'0' + (left % 10) as u8;
-        left /= 10;
-        if left == 0 {
-            break;
-        }
-    }
-    if value < 0 {
-        out.push(b'-');
-    }
-    out.extend_from_slice(&digits[at..]);
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 fn write_float(out: &mut Vec<u8>, value: f64) {
@@ -352,6 +390,8 @@ pub struct Cursor {
     end: usize,
     family: usize,
     account: usize,
+    /// By network.
+    tails: Vec<Tail>,
     /// What comes after the accounts: written beforehand, as it does not grow with them.
     rest: Option<Bytes>,
 }
@@ -374,7 +414,8 @@ impl Cursor {
         if format == Format::OpenMetrics {
             rest.extend_from_slice(b"# EOF\n");
         }
-        Self { snapshot, now, format, first, end, family: 0, account: first, rest: Some(rest.into()) }
+        let tails = NetworkId::all().map(Tail::new).collect();
+        Self { snapshot, now, format, first, end, family: 0, account: first, tails, rest: Some(rest.into()) }
     }
 
     /// The next part of the text; none at its end.
@@ -385,16 +426,9 @@ impl Cursor {
                 let kind = if family.kind == Kind::Info { "info" } else { "gauge" };
                 write_header(&mut out, self.format, family.name, family.help, kind);
             }
-            while self.account < self.end {
-                let index = self.account;
-                self.account += 1;
-                if let Some(row) = row(&self.snapshot, index, self.now) {
-                    let block = row.view.label_block();
-                    (family.write)(&mut Samples { out: &mut out, name: family.name, block }, &row);
-                }
-                if out.len() >= CHUNK {
-                    return Some(out.into());
-                }
+            self.write_some(family, &mut out);
+            if self.account < self.end {
+                return Some(out.into());
             }
             self.family += 1;
             self.account = self.first;
@@ -404,6 +438,21 @@ impl Cursor {
         }
         self.rest.take().filter(|rest| !rest.is_empty())
     }
+
+    /// Writes a family's samples until there are enough for a chunk, or no more.
+    fn write_some(&mut self, family: &Family, out: &mut Vec<u8>) {
+        let Self { snapshot, now, tails, account, end, .. } = self;
+        let head = [family.name.as_bytes(), b"{account=\""].concat();
+        while *account < *end && out.len() < CHUNK {
+            let index = *account;
+            *account += 1;
+            if let Some(row) = row(snapshot, index, *now)
+                && let Some(tail) = tails.get(row.view.network().index())
+            {
+                (family.write)(&mut Samples { out, head: &head, id: &row.view.escaped_id(), tail }, &row);
+            }
+        }
+    }
 }
 
 fn row(snapshot: &Snapshot, index: usize, now: Timestamp) -> Option<Row<'_>> {
@@ -412,7 +461,7 @@ fn row(snapshot: &Snapshot, index: usize, now: Timestamp) -> Option<Row<'_>> {
         view,
         account: snapshot.accounts.get(index)?,
         credential: snapshot.credentials.get(view.credential_index())?,
-        auto_refresh: view.credential()?.config.auto_refresh,
+        auto_refresh: view.credential()?.auto_refresh(),
         now,
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! The story of one probe, module by module, each knowing only those before it:
 //!
-//! 1. [`config`] reads YAML; [`roster`] keeps who is watched in compact form.
+//! 1. [`config`] reads YAML into a [`table`]; [`roster`] is who is watched of it.
 //! 2. [`engine`] decides that a credential is due. [`probe`] reads its [`token`] and lets its [`network`] ask.
 //! 3. [`http`] carries questions and answers. The network, pure code, reads each answer, and
 //!    [`network::conclude`] makes of all of them a finding for each account.
@@ -30,6 +30,7 @@ pub mod fixtures;
 pub mod guard;
 pub mod health;
 pub mod http;
+pub mod intern;
 pub mod keeper;
 pub mod limiter;
 pub mod metrics;
@@ -50,7 +51,9 @@ pub mod shard;
 pub mod simulator;
 pub mod snapshot;
 pub mod store;
+pub mod table;
 pub mod time;
+pub mod timetable;
 pub mod token;
 pub mod watch;
 pub mod web;

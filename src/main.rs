@@ -152,8 +152,9 @@ fn check_config(serve: &Serve) -> anyhow::Result<u8> {
             if web.is_err() {
                 return Ok(FAILED);
             }
-            let Config { apps, credentials, accounts, .. } = &config;
-            say(&format!("configuration is valid: {} apps, {} credentials, {} accounts\n", apps.len(), credentials.len(), accounts.len()))?;
+            let Config { apps, table, .. } = &config;
+            let credentials = table.credentials().len();
+            say(&format!("configuration is valid: {} apps, {credentials} credentials, {} accounts\n", apps.len(), table.len()))?;
             Ok(0)
         }
         Err(problems) => {

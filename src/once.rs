@@ -38,7 +38,7 @@ pub async fn once(config: Config) -> anyhow::Result<Probed> {
     let client = Client::new(config.global.probe_timeout, config.global.allow_private_networks)?;
     let roster = Arc::new(Roster::new(config, |_| true));
     let prober = Prober::new(client, roster.clone());
-    let mut outcomes: Vec<Option<Outcome>> = roster.credentials().iter().map(|_| None).collect();
+    let mut outcomes: Vec<Option<Outcome>> = roster.credentials().map(|_| None).collect();
     for (credential, outcome) in probe_all(&prober, concurrency).await {
         if let Some(place) = outcomes.get_mut(credential) {
             *place = Some(outcome);
@@ -65,14 +65,14 @@ impl Probed {
         if let Some(clocks) = outcome.and_then(|o| o.clocks) {
             return clocks;
         }
-        let Some(watched) = self.roster.credentials().get(credential) else { return Clocks::default() };
+        let Some(watched) = self.roster.credential(credential) else { return Clocks::default() };
         // A source that was found unreadable a moment ago is not asked again: it may be a slow command.
         if outcome.and_then(Outcome::cause) != Some(Cause::CredentialUnreadable)
-            && let Ok(token) = token::read(&watched.config).await
+            && let Ok(token) = token::read(watched).await
         {
             return token.clocks;
         }
-        token::configured(&watched.config)
+        token::configured(watched)
     }
 }
 
@@ -81,15 +81,15 @@ async fn probe_all(prober: &Prober, concurrency: usize) -> Vec<(usize, Outcome)>
     let roster = prober.roster();
     let bar = progress(roster.credentials().len());
     let mut groups: BTreeMap<(NetworkId, Option<usize>), Vec<usize>> = BTreeMap::new();
-    for (index, watched) in roster.credentials().iter().enumerate() {
-        groups.entry((watched.config.network, watched.config.app)).or_default().push(index);
+    for (index, watched) in roster.credentials().enumerate() {
+        groups.entry((watched.network(), watched.app())).or_default().push(index);
     }
     // The apps take turns, so that one with a tight rate limit is begun early and holds up nobody.
     let mut queues: Vec<Vec<Vec<usize>>> = groups
         .into_values()
         .map(|group| {
-            let first = group.first().and_then(|c| roster.credentials().get(*c));
-            let together = first.map_or(1, |watched| prober.together(&watched.config));
+            let first = group.first().and_then(|c| roster.credential(*c));
+            let together = first.map_or(1, |watched| prober.together(watched));
             group.chunks(together).rev().map(<[usize]>::to_vec).collect()
         })
         .collect();

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use url::Url;
 
-use crate::config;
 use crate::http::Client;
 use crate::limiter::Limiter;
 use crate::network::{
@@ -35,7 +34,7 @@ pub struct Prober {
 /// A credential while it is probed.
 struct Running<'a> {
     credential: usize,
-    watched: &'a Watched,
+    watched: Watched<'a>,
     tokens: Tokens,
     clocks: Clocks,
     accounts: Vec<Account<'a>>,
@@ -63,9 +62,9 @@ impl Prober {
     }
 
     /// How many credentials of this one's app can be probed together. Whose app is not known might not share one.
-    pub fn together(&self, credential: &config::Credential) -> usize {
-        let batch = credential.network.network().batch(self.roster.style(credential));
-        batch.filter(|_| credential.app.is_some()).map_or(1, |batch| batch.max)
+    pub fn together(&self, credential: Watched<'_>) -> usize {
+        let batch = credential.network().network().batch(credential.style());
+        batch.filter(|_| credential.app().is_some()).map_or(1, |batch| batch.max)
     }
 
     /// Probes credentials that share one app (or, without an app, one network), by their places in the roster.
@@ -74,16 +73,16 @@ impl Prober {
         let mut running = Vec::with_capacity(credentials.len());
         let mut app = None;
         for &credential in credentials {
-            let Some(watched) = self.roster.credentials().get(credential) else { continue };
-            let accounts = watched.accounts.clone();
+            let Some(watched) = self.roster.credential(credential) else { continue };
+            let accounts = watched.accounts();
             if app.is_none() {
-                app = Some(self.app(&watched.config).await);
+                app = Some(self.app(watched).await);
             }
             if let Some(Err(cause)) = app {
                 outcomes.push((credential, Outcome::undetermined(cause, accounts.len(), Timestamp::now())));
                 continue;
             }
-            match token::read(&watched.config).await {
+            match token::read(watched).await {
                 Ok(token) => running.push(Running {
                     credential,
                     watched,
@@ -96,14 +95,14 @@ impl Prober {
                     done: false,
                 }),
                 Err(error) => {
-                    tracing::warn!(credential = watched.config.id, %error, "token cannot be read");
+                    tracing::warn!(credential = watched.id(), %error, "token cannot be read");
                     outcomes.push((credential, Outcome::undetermined(Cause::CredentialUnreadable, accounts.len(), Timestamp::now())));
                 }
             }
         }
         if let (Some(Ok(app)), Some(first)) = (&app, running.first()) {
-            let network = first.watched.config.network.network();
-            let style = self.roster.style(&first.watched.config);
+            let network = first.watched.network().network();
+            let style = first.watched.style();
             self.ask(network, style, app, &mut running).await;
             outcomes.extend(running.iter().map(|r| (r.credential, r.conclude(style, app))));
         }
@@ -134,7 +133,7 @@ impl Prober {
                         r.limits.extend(network.limits(&answer));
                         let reading = read_answer(network, &r.grant(style, app), &r.seen, Some(call.name), call.about, &answer);
                         if reading.says == network::Says::Undetermined(Cause::RateLimited) {
-                            r.limits.extend(retry_after(&answer, r.watched.config.app.is_some()));
+                            r.limits.extend(retry_after(&answer, r.watched.app().is_some()));
                         }
                         blame_clock(reading, style, &answer)
                     }
@@ -164,8 +163,8 @@ impl Prober {
         for chunk in asked.chunks(batch.map_or(1, |b| b.max)) {
             let Some((place, first)) = chunk.first() else { continue };
             let watched = running.get(*place).map(|r| r.watched);
-            let limiter = self.limiter(watched.and_then(|w| w.config.app));
-            let base_url = watched.and_then(|w| self.base_url(&w.config));
+            let limiter = self.limiter(watched.and_then(|w| w.app()));
+            let base_url = watched.and_then(|w| self.base_url(w));
             // Networks count each question of a batch.
             if let Some(limiter) = limiter {
                 limiter.acquire(chunk.len()).await;
@@ -197,9 +196,9 @@ impl Prober {
     }
 
     /// The app of a credential as its network sees it.
-    async fn app(&self, credential: &config::Credential) -> Result<App, Cause> {
+    async fn app(&self, credential: Watched<'_>) -> Result<App, Cause> {
         let Some(app) = self.roster.app(credential) else {
-            let api_version = credential.network.description().api_version.unwrap_or_default().to_owned();
+            let api_version = credential.network().description().api_version.unwrap_or_default().to_owned();
             return Ok(App { api_version, ..App::default() });
         };
         let client_secret = match &app.client_secret {
@@ -215,8 +214,8 @@ impl Prober {
         Ok(App { client_id: app.client_id.clone(), client_secret, api_version: app.api_version.clone(), endpoints: app.endpoints.clone() })
     }
 
-    fn base_url<'a>(&'a self, credential: &'a config::Credential) -> Option<&'a Url> {
-        credential.base_url.as_ref().or_else(|| self.roster.app(credential).and_then(|app| app.base_url.as_ref()))
+    fn base_url<'a>(&'a self, credential: Watched<'a>) -> Option<&'a Url> {
+        credential.base_url().or_else(|| self.roster.app(credential).and_then(|app| app.base_url.as_ref()))
     }
 }
 
@@ -227,10 +226,10 @@ impl Running<'_> {
 
     fn conclude(&self, style: Style<'_>, app: &App) -> Outcome {
         let now = Timestamp::now();
-        let auto_refresh = self.watched.config.auto_refresh;
+        let auto_refresh = self.watched.auto_refresh();
         let clocks = network::clocks(self.clocks, &self.seen);
         let lifetime = clocks.access.at().zip(clocks.issued).map_or(0, |(end, start)| end.since(start));
-        let interval = i64::try_from(self.watched.interval.as_secs()).unwrap_or(i64::MAX);
+        let interval = i64::try_from(self.watched.interval().as_secs()).unwrap_or(i64::MAX);
         let known = Known { now, clocks: self.clocks, auto_refresh, grace: lifetime.max(interval) };
         Outcome {
             at: now,

@@ -125,13 +125,13 @@ fn as_text<S: Serializer>(value: &impl std::fmt::Display, serializer: S) -> Resu
 /// Where every account of the roster stands after one probe of everything, in the roster's order.
 pub async fn standings(probed: &Probed) -> Vec<Standing> {
     let mut standings = vec![Standing::default(); probed.roster.len()];
-    for (credential, watched) in probed.roster.credentials().iter().enumerate() {
+    for (credential, watched) in probed.roster.credentials().enumerate() {
         let clocks = probed.clocks(credential).await;
         let findings = probed.outcome(credential).map_or(&[][..], |o| &o.findings);
-        for (place, index) in watched.accounts.clone().enumerate() {
+        for (place, index) in watched.accounts().enumerate() {
             let verdict = findings.get(place).map(|f| f.verdict);
             if let Some(standing) = standings.get_mut(index) {
-                *standing = Standing::new(clocks, watched.config.auto_refresh, verdict, probed.at);
+                *standing = Standing::new(clocks, watched.auto_refresh(), verdict, probed.at);
             }
         }
     }
@@ -190,19 +190,19 @@ pub fn plan(rules: &[ScheduleRule], roster: &Roster, standings: &[Standing], spa
                 name: view.name().to_owned(),
                 network: view.network().name(),
                 purpose: view.purpose().label(),
-                reconnect_url: Some(view.reconnect_url()).filter(|url| !url.is_empty()).map(str::to_owned),
+                reconnect_url: Some(view.reconnect_url()).filter(|url| !url.is_empty()),
             });
         }
     }
     let mails = groups.into_iter().map(|((at, credential, notice, notify), (deadline, accounts))| {
-        let login = roster.credentials().get(credential).map(|watched| &watched.config);
+        let login = roster.credential(credential);
         Mail {
             at,
             now: at <= span.now,
             notice,
             deadline,
-            credential: login.map_or_else(String::new, |c| c.id.clone()),
-            connected_by: login.and_then(|c| c.connected_by.clone()),
+            credential: login.map_or_else(String::new, |c| c.id().to_owned()),
+            connected_by: login.and_then(|c| c.connected_by()).map(str::to_owned),
             recipients: notify.split(',').filter(|r| !r.is_empty()).map(str::to_owned).collect(),
             accounts,
         }

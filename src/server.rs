@@ -418,6 +418,8 @@ pub struct Body {
 struct Stream {
     parts: Box<dyn Iterator<Item = Bytes> + Send>,
     gzip: Option<GzEncoder<Vec<u8>>>,
+    /// So many parts have been written since other tasks had their turn.
+    written: u32,
     /// Counts this response among those under way.
     _permit: OwnedSemaphorePermit,
 }
@@ -433,15 +435,28 @@ impl Body {
 
     fn stream(parts: Box<dyn Iterator<Item = Bytes> + Send>, gzip: bool, permit: OwnedSemaphorePermit) -> Self {
         let gzip = gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast()));
-        Self { full: None, stream: Some(Stream { parts, gzip, _permit: permit }) }
+        Self { full: None, stream: Some(Stream { parts, gzip, written: 0, _permit: permit }) }
     }
 }
 
+/// After so many parts a response lets probes and other requests have their turn: about a millisecond's work.
+const TURN: u32 = 16;
+
 impl Stream {
+    /// Whether it is somebody else's turn.
+    fn yields(&mut self) -> bool {
+        let over = self.written >= TURN;
+        if over {
+            self.written = 0;
+        }
+        over
+    }
+
     /// The next bytes to send; none at the end.
     fn next(&mut self) -> Option<Bytes> {
         loop {
             let chunk = self.parts.next();
+            self.written += 1;
             let Some(encoder) = &mut self.gzip else { return chunk };
             match chunk {
                 Some(chunk) => {
@@ -461,7 +476,11 @@ impl http_body::Body for Body {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.stream.as_mut().is_some_and(Stream::yields) {
+            task.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let next = self.full.take().or_else(|| self.stream.as_mut().and_then(Stream::next));
         if next.is_none() {
             self.stream = None;

@@ -7,7 +7,7 @@
 //! and never stops a start. Tokens are not in it. Knows nothing of when to write: that is `keeper`'s.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read as _, Write};
 use std::os::unix::fs::MetadataExt as _;
@@ -128,7 +128,7 @@ impl<'a> AppLine<'a> {
 impl<'a> CredentialLine<'a> {
     /// The credential at a place of the roster.
     fn new(snapshot: &'a Snapshot, place: usize) -> Option<Self> {
-        let watched = snapshot.roster.credentials().get(place)?;
+        let watched = snapshot.roster.credential(place)?;
         let state = snapshot.credentials.get(place)?;
         let account = |place| Some(AccountLine::new(snapshot.roster.account(place)?, snapshot.accounts.get(place)?));
         let end = |expiry: Expiry| match expiry {
@@ -137,7 +137,7 @@ impl<'a> CredentialLine<'a> {
             Expiry::At(instant) => Some(instant.unix()),
         };
         Some(Self {
-            id: watched.config.id.as_str().into(),
+            id: watched.id().into(),
             access: end(state.clocks.access),
             refresh: end(state.clocks.refresh),
             data_access: end(state.clocks.data_access),
@@ -147,7 +147,7 @@ impl<'a> CredentialLine<'a> {
             deaths: state.deaths,
             paused: state.paused,
             part: state.part,
-            accounts: watched.accounts.clone().filter_map(account).collect(),
+            accounts: watched.accounts().filter_map(account).collect(),
         })
     }
 
@@ -384,32 +384,15 @@ fn journals(folder: &Path) -> Vec<(u64, PathBuf)> {
 /// What was read so far, in the roster's order.
 struct Known<'r> {
     roster: &'r Roster,
-    places: Places<'r>,
     accounts: Vec<AccountState>,
     credentials: Vec<CredentialState>,
     apps: Vec<AppState>,
     lines: u64,
 }
 
-/// Where accounts, credentials and apps stand in the roster, by id.
-struct Places<'r> {
-    accounts: HashMap<&'r str, usize>,
-    credentials: HashMap<&'r str, usize>,
-    apps: HashMap<&'r str, usize>,
-}
-
-fn places<'r>(ids: impl Iterator<Item = &'r str>) -> HashMap<&'r str, usize> {
-    ids.enumerate().map(|(place, id)| (id, place)).collect()
-}
-
 impl<'r> Known<'r> {
     fn new(roster: &'r Roster) -> Self {
         Self {
-            places: Places {
-                accounts: places(roster.accounts().map(|a| a.id())),
-                credentials: places(roster.credentials().iter().map(|c| c.config.id.as_str())),
-                apps: places(roster.apps().iter().map(|a| a.id.as_str())),
-            },
             accounts: vec![AccountState::default(); roster.len()],
             credentials: vec![CredentialState::default(); roster.credentials().len()],
             apps: vec![AppState::default(); roster.apps().len()],
@@ -421,20 +404,20 @@ impl<'r> Known<'r> {
     /// What a line says takes the place of what an earlier one said. Who is watched no longer is passed over.
     fn note_app(&mut self, line: AppLine<'_>) {
         self.lines += 1;
-        if let Some(state) = self.places.apps.get(&*line.id).and_then(|place| self.apps.get_mut(*place)) {
+        if let Some(state) = self.roster.apps().iter().position(|app| app.id == line.id).and_then(|place| self.apps.get_mut(place)) {
             *state = line.state();
         }
     }
 
     fn note_credential(&mut self, line: &CredentialLine<'_>) {
         self.lines += 1;
-        if let Some(state) = self.places.credentials.get(&*line.id).and_then(|place| self.credentials.get_mut(*place)) {
+        if let Some(state) = self.roster.find_credential(&line.id).and_then(|place| self.credentials.get_mut(place)) {
             *state = line.state();
         }
         // By their own ids: an account that hangs on another credential now is still the same connection.
         for account in &line.accounts {
-            let Some(place) = self.places.accounts.get(&*account.id) else { continue };
-            if let Some((state, view)) = self.accounts.get_mut(*place).zip(self.roster.account(*place)) {
+            let Some(place) = self.roster.find(&account.id) else { continue };
+            if let Some((state, view)) = self.accounts.get_mut(place).zip(self.roster.account(place)) {
                 *state = account.state(view);
             }
         }

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 use crate::column::Column;
 use crate::network::{Budget, Clocks, Finding, RateLimit, Reset, Verdict};
 use crate::reason::Cause;
-use crate::roster::{Roster, Watched};
+use crate::roster::{AccountView, Roster, Watched};
 use crate::rules::{AccountState, AppHealth, Part, Suspicion, Turn, advance};
 use crate::time::{Expiry, Timestamp};
 
@@ -209,26 +209,19 @@ impl Store {
     /// Returns the credentials that were there before and whose token now comes from elsewhere.
     pub fn replace_roster(&self, roster: Arc<Roster>) -> Vec<usize> {
         let old = self.snapshot();
-        let sources: HashMap<&str, &crate::config::Credential> =
-            old.roster.credentials().iter().map(|c| (c.config.id.as_str(), &c.config)).collect();
-        let moved = |c: &Watched| {
-            let before = sources.get(c.config.id.as_str());
-            before.is_some_and(|old| (&old.token, &old.token_secret) != (&c.config.token, &c.config.token_secret))
+        let before = |c: Watched<'_>| old.roster.find_credential(c.id());
+        let moved = |c: Watched<'_>| {
+            let before = before(c).and_then(|i| old.roster.credential(i));
+            before.is_some_and(|old| (old.token(), old.token_secret()) != (c.token(), c.token_secret()))
         };
-        let changed = roster.credentials().iter().enumerate().filter(|(_, c)| moved(c)).map(|(i, _)| i).collect();
-        let credentials: HashMap<&str, &CredentialState> =
-            old.roster.credentials().iter().map(|c| c.config.id.as_str()).zip(old.credentials.iter()).collect();
-        let accounts: HashMap<&str, &AccountState> =
-            old.roster.accounts().filter(|_| !old.roster.is_empty()).map(|a| a.id()).zip(old.accounts.iter()).collect();
+        let changed = roster.credentials().enumerate().filter(|(_, c)| moved(*c)).map(|(i, _)| i).collect();
+        let account = |a: AccountView<'_>| old.roster.find(a.id()).and_then(|i| old.accounts.get(i)).cloned().unwrap_or_default();
+        let credential = |c| before(c).and_then(|i| old.credentials.get(i)).cloned().unwrap_or_default();
         let apps: HashMap<&str, &AppState> = old.roster.apps().iter().map(|a| a.id.as_str()).zip(old.apps.iter()).collect();
         let fresh = Snapshot {
             version: old.version + 1,
-            accounts: roster.accounts().map(|a| accounts.get(a.id()).map_or_else(AccountState::default, |s| (*s).clone())).collect(),
-            credentials: roster
-                .credentials()
-                .iter()
-                .map(|c| credentials.get(c.config.id.as_str()).map_or_else(CredentialState::default, |s| (*s).clone()))
-                .collect(),
+            accounts: roster.accounts().map(account).collect(),
+            credentials: roster.credentials().map(credential).collect(),
             apps: Arc::new(
                 roster.apps().iter().map(|a| apps.get(a.id.as_str()).map_or_else(AppState::default, |s| (*s).clone())).collect(),
             ),
@@ -253,21 +246,21 @@ impl Store {
         let mut current = self.lock();
         let Changes { snapshot, credentials: changed, apps: changed_apps, .. } = &mut *current;
         let Snapshot { version, roster, accounts, credentials, apps } = snapshot;
-        let watched = roster.credentials().get(credential)?;
+        let watched = roster.credential(credential)?;
         let state = credentials.get_mut(credential)?;
         let now = outcome.at;
         *version += 1;
         changed.insert(credential);
-        changed_apps.extend(watched.config.app);
+        changed_apps.extend(watched.app());
         self.changed.notify_one();
 
         let mut app_to_blame = false;
         let mut suspicious = false;
-        let mut app = watched.config.app.and_then(|app| Arc::make_mut(apps).get_mut(app));
+        let mut app = watched.app().and_then(|app| Arc::make_mut(apps).get_mut(app));
         let app_paused = pause(state, app.as_deref_mut(), outcome);
         if let Some(app) = app.as_deref_mut() {
-            let turn = turn(watched.accounts.clone(), accounts, outcome);
-            let interval = i64::try_from(watched.interval.as_secs()).unwrap_or(i64::MAX);
+            let turn = turn(watched.accounts(), accounts, outcome);
+            let interval = i64::try_from(watched.interval().as_secs()).unwrap_or(i64::MAX);
             suspicious = app.suspicion.note(&mut state.part, turn, now, interval);
             app_to_blame = app.suspicion.app_to_blame();
             let fault = outcome.cause() == Some(Cause::AppMisconfigured) || (app_to_blame && turn == Turn::TurnedBad);
@@ -289,8 +282,8 @@ impl Store {
         }
         let mut pending = false;
         let mut cause = None;
-        let mut dead = !watched.accounts.is_empty();
-        for (index, finding) in watched.accounts.clone().zip(&outcome.findings) {
+        let mut dead = !watched.accounts().is_empty();
+        for (index, finding) in watched.accounts().zip(&outcome.findings) {
             let Some(account) = accounts.get_mut(index) else { continue };
             advance(account, finding, now, app_to_blame);
             cause = cause.or(account.trouble);
@@ -379,7 +372,7 @@ impl Snapshot {
         let view = self.roster.account(account);
         let credential = view.and_then(|view| view.credential());
         let state = view.and_then(|view| self.credentials.get(view.credential_index()));
-        credential.zip(state).map_or(Expiry::Unknown, |(c, s)| s.clocks.deadline(c.config.auto_refresh))
+        credential.zip(state).map_or(Expiry::Unknown, |(c, s)| s.clocks.deadline(c.auto_refresh()))
     }
 }
 

@@ -14,9 +14,9 @@ use serde_json::{Map, Value};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
-use crate::config::Credential;
 use crate::network::{Clocks, Tokens, parse};
 use crate::secret::Secret;
+use crate::table::Watched;
 use crate::time::{Expiry, Timestamp};
 
 /// No token is longer; a file that is has been mistaken for one.
@@ -83,7 +83,7 @@ pub enum Unreadable {
 }
 
 /// A cheap sign that a file is still the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint {
     modified: Option<SystemTime>,
     size: u64,
@@ -247,26 +247,26 @@ fn bare(text: &str) -> Result<Secret, Unreadable> {
 ///
 /// # Errors
 /// When the token, or the second half of an OAuth 1.0a token, cannot be read.
-pub async fn read(credential: &Credential) -> Result<TokenSet, Unreadable> {
-    let mut set = match credential.token.content().await? {
+pub async fn read(credential: Watched<'_>) -> Result<TokenSet, Unreadable> {
+    let mut set = match credential.token().content().await? {
         Content::Ready(access) => TokenSet { tokens: only(access), clocks: Clocks::default() },
         Content::Text(text, written) if text.starts_with('{') => response(&text, written)?,
         Content::Text(text, _) => TokenSet { tokens: only(bare(&text)?), clocks: Clocks::default() },
     };
-    if let Some(source) = &credential.token_secret {
+    if let Some(source) = credential.token_secret() {
         set.tokens.secret = Some(source.read().await?.0);
     }
     set.clocks = set.clocks.or(configured(credential));
     if set.tokens.scopes.is_none() {
-        set.tokens.scopes.clone_from(&credential.scopes);
+        set.tokens.scopes = credential.scopes().map(<[String]>::to_vec);
     }
     Ok(set)
 }
 
 /// The clocks as they are configured.
-pub fn configured(credential: &Credential) -> Clocks {
+pub fn configured(credential: Watched<'_>) -> Clocks {
     let told = |instant: Option<Timestamp>| instant.map_or(Expiry::Unknown, Expiry::At);
-    Clocks { access: told(credential.expires_at), refresh: told(credential.refresh_expires_at), ..Clocks::default() }
+    Clocks { access: told(credential.expires_at()), refresh: told(credential.refresh_expires_at()), ..Clocks::default() }
 }
 
 fn only(access: Secret) -> Tokens {

@@ -3,9 +3,9 @@
 //! Looks at metadata at intervals instead of asking the system to tell: that works on every file system, through
 //! Kubernetes' symbolic links, and for any number of files.
 
-use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -79,12 +79,11 @@ fn digest(files: &[PathBuf]) -> u64 {
 #[derive(Debug, Default)]
 pub struct TokenWatch {
     roster: Arc<Roster>,
-    /// By credential of the roster.
-    prints: Vec<Prints>,
+    /// By credential of the roster, hashed, for there may be a million: of the token's file and, with OAuth 1.0a, of its
+    /// second half's. None where the token comes from no file.
+    prints: Vec<Option<NonZeroU64>>,
+    state: RandomState,
 }
-
-/// Of the token's file and, with OAuth 1.0a, of its second half's.
-type Prints = [Option<Fingerprint>; 2];
 
 impl TokenWatch {
     /// Looks at all token files and wishes for a probe of each credential whose file changed since the last look or, where there
@@ -104,33 +103,29 @@ impl TokenWatch {
     fn compare(self, snapshot: &Snapshot) -> (Self, Vec<usize>) {
         let roster = snapshot.roster.clone();
         let same = Arc::ptr_eq(&self.roster, &roster);
-        let old = self.roster.credentials().iter().zip(&self.prints);
-        let by_id: HashMap<&str, (&Watched, &Prints)> =
-            old.filter(|_| !same).map(|(c, prints)| (c.config.id.as_str(), (c, prints))).collect();
-        let before = |place: usize, now: &Watched| {
+        let before = |place: usize, now: Watched<'_>| {
             if same {
                 return self.prints.get(place);
             }
-            let (old, prints) = by_id.get(now.config.id.as_str())?;
-            let source = |c: &Watched| (c.config.token.clone(), c.config.token_secret.clone());
-            (source(old) == source(now)).then_some(*prints)
+            let old = self.roster.find_credential(now.id()).and_then(|place| self.roster.credential(place))?;
+            let source = |c: Watched<'_>| (c.token(), c.token_secret().cloned());
+            self.prints.get(old.index()).filter(|_| source(old) == source(now))
         };
         let mut changed = Vec::new();
         let mut prints = Vec::with_capacity(roster.credentials().len());
-        for (place, watched) in roster.credentials().iter().enumerate() {
-            let sources = [Some(&watched.config.token), watched.config.token_secret.as_ref()];
-            let now = sources.map(|source| source.and_then(SecretSource::fingerprint));
+        for (place, watched) in roster.credentials().enumerate() {
+            let found = [watched.token().fingerprint(), watched.token_secret().and_then(SecretSource::fingerprint)];
+            let now = found[0].and_then(|_| NonZeroU64::new(self.state.hash_one(found)));
             let news = match before(place, watched) {
-                Some(before) => *before != now && now[0].is_some(),
+                Some(before) => *before != now && now.is_some(),
                 None => {
                     let probed = snapshot.credentials.get(place).and_then(|state| state.last_probe);
-                    probed.is_some_and(|probed| now.iter().flatten().any(|print| print.written() >= Some(probed)))
+                    probed.is_some_and(|probed| found.iter().flatten().any(|print| print.written() >= Some(probed)))
                 }
             };
             changed.extend(news.then_some(place));
             prints.push(now);
         }
-        drop(by_id);
-        (Self { roster, prints }, changed)
+        (Self { roster, prints, state: self.state }, changed)
     }
 }

@@ -54,13 +54,13 @@ fn accepted(config: Config) {
     for warning in &config.warnings {
         assert!(!warning.to_string().contains(CANARY), "a secret shows in {warning}");
     }
-    let sources = config.credentials.iter().flat_map(|c| [Some(&c.token), c.token_secret.as_ref()]);
-    for source in sources.chain(config.apps.iter().map(|a| a.client_secret.as_ref())).flatten() {
+    let sources = config.table.credentials().flat_map(|c| [Some(c.token()), c.token_secret().cloned()]);
+    for source in sources.chain(config.apps.iter().map(|a| a.client_secret.clone())).flatten() {
         if matches!(source, SecretSource::Inline(_)) {
             assert_eq!(format!("{source:?}"), "Inline([REDACTED])");
         }
     }
-    let count = config.accounts.len();
+    let count = config.table.len();
     let store = Store::default();
     store.replace_roster(Roster::new(config, |_| true).into());
     let snapshot = store.snapshot();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use token_exporter::config::{self, Credential};
+use token_exporter::config::{self, Config};
 use token_exporter::token;
 use tokio::runtime::{Builder, Runtime};
 
@@ -11,18 +11,18 @@ use super::folder;
 
 /// What is read from a file has the form of a token and does not show.
 pub fn check(data: &[u8]) {
-    static PLACE: OnceLock<(PathBuf, Credential, Runtime)> = OnceLock::new();
-    let (path, credential, runtime) = PLACE.get_or_init(|| {
+    static PLACE: OnceLock<(PathBuf, Config, Runtime)> = OnceLock::new();
+    let (path, config, runtime) = PLACE.get_or_init(|| {
         let path = folder().join("token");
         std::fs::write(&path, "sim-token").expect("written");
         let yaml = folder().join("token.yaml");
         let text = "accounts: [{id: a, network: mastodon, token_file: token, base_url: https://mastodon.example}]";
         std::fs::write(&yaml, text).expect("written");
         let config = config::load(&[yaml]).unwrap_or_else(|problems| panic!("{problems}"));
-        let credential = config.credentials.into_iter().next().expect("a credential");
-        (path, credential, Builder::new_current_thread().build().expect("a runtime"))
+        (path, config, Builder::new_current_thread().build().expect("a runtime"))
     });
     std::fs::write(path, data).expect("written");
+    let credential = config.table.credential(0).expect("a credential");
     match runtime.block_on(token::read(credential)) {
         Ok(mut set) => {
             // Scopes are no secret, and may be any text.

@@ -32,7 +32,7 @@ const RAREST: Duration = Duration::from_secs(DAY);
 
 /// The longest that passes between two probes of any connection of a configuration when all is well.
 pub fn longest_gap(config: &Config) -> Duration {
-    let intervals = config.accounts.iter().map(|a| a.probe_interval.unwrap_or(config.global.probe_interval));
+    let intervals = config.table.accounts().map(|a| a.probe_interval().unwrap_or(config.global.probe_interval));
     intervals.max().unwrap_or_default().max(RAREST)
 }
 

@@ -1,9 +1,9 @@
 //! The configuration: what it says once it is known to be right.
 //!
 //! [`load`] reads every file, reports every problem in one go, and resolves all references: whoever holds a
-//! [`Config`] need not check anything again. The way there: `yaml` makes a tree that knows its places, `read`
-//! takes typed values from it, `values` the compound ones, `validate` puts them together, `problem` says what is wrong. Nothing here
-//! talks to a network or reads a secret.
+//! [`Config`] need not check anything again. The way there: `yaml` (by `plain` where it can) makes trees that know their
+//! places, one for each account; `read` takes typed values from them, `values` the compound ones, `validate` puts them into
+//! the table, `problem` says what is wrong. Nothing here talks to a network or reads a secret.
 
 use std::collections::HashSet;
 use std::io::Read;
@@ -13,10 +13,11 @@ use std::time::Duration;
 use url::Url;
 
 use crate::network::NetworkId;
-use crate::reason::{Capabilities, Use};
-use crate::time::Timestamp;
+use crate::reason::Use;
+use crate::table::Table;
 use crate::token::SecretSource;
 
+mod plain;
 mod problem;
 mod read;
 mod validate;
@@ -27,20 +28,18 @@ mod yaml;
 pub use problem::{At, Problem, Problems, Warning, WarningKind};
 
 use problem::Findings;
-use read::{Cursor, relative_to, why_unreadable};
-use validate::{Document, Validator};
+use read::{Cursor, Trail, relative_to, why_unreadable};
+use validate::{Document, File, Validator};
 
 /// Everything that the configuration says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Config {
     /// What holds for all.
     pub global: Global,
     /// The developer apps.
     pub apps: Vec<App>,
-    /// The logins, those that accounts have of their own among them.
-    pub credentials: Vec<Credential>,
-    /// The accounts that are watched.
-    pub accounts: Vec<Account>,
+    /// The accounts that are watched, and the logins behind them.
+    pub table: Table,
     /// Which notices are sent; the first rule that matches holds.
     pub schedule: Vec<ScheduleRule>,
     /// Every file that was read, for watching.
@@ -110,64 +109,6 @@ pub struct RateLimit {
     pub per: Duration,
 }
 
-/// One grant of one person.
-#[derive(Clone, Debug)]
-pub struct Credential {
-    /// Its name here; an account's id where the account has a token of its own.
-    pub id: String,
-    /// Where it was granted.
-    pub network: NetworkId,
-    /// Its app, as an index into [`Config::apps`].
-    pub app: Option<usize>,
-    /// Who granted it.
-    pub connected_by: Option<String>,
-    /// Where the token comes from.
-    pub token: SecretSource,
-    /// Where the second half of an OAuth 1.0a token comes from.
-    pub token_secret: Option<SecretSource>,
-    /// When the access token ends, where nothing else tells.
-    pub expires_at: Option<Timestamp>,
-    /// When the refresh token ends, where nothing else tells.
-    pub refresh_expires_at: Option<Timestamp>,
-    /// Something else refreshes the access token.
-    pub auto_refresh: bool,
-    /// What was granted, where nothing else tells.
-    pub scopes: Option<Vec<String>>,
-    /// Takes the place of scheme, host and prefix of the network's hosts, for networks without apps.
-    pub base_url: Option<Url>,
-}
-
-/// One page, profile, channel…
-#[derive(Clone, Debug)]
-pub struct Account {
-    /// Its name in labels and on the command line.
-    pub id: String,
-    /// Its name for people.
-    pub name: String,
-    /// Where it is.
-    pub network: NetworkId,
-    /// Page, profile, organization…
-    pub kind: String,
-    /// The network's id of it.
-    pub external_id: Option<String>,
-    /// Through which login it is reached, as an index into [`Config::credentials`].
-    pub credential: usize,
-    /// What it is used for.
-    pub needs: Capabilities,
-    /// Why it is watched.
-    pub purpose: Use,
-    /// Labels of its own.
-    pub labels: Vec<(String, String)>,
-    /// Who gets its mails: its own or the global recipients, without those who opted out, each once.
-    pub notify: Vec<String>,
-    /// Everybody who would get its mails has opted out.
-    pub opted_out: bool,
-    /// Where a person can connect it anew.
-    pub reconnect_url: Option<String>,
-    /// How often it is probed, if not as often as all.
-    pub probe_interval: Option<Duration>,
-}
-
 /// When notices are sent for the accounts that it matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleRule {
@@ -217,6 +158,9 @@ pub fn default_schedule() -> Vec<ScheduleRule> {
 
 /// Reads the configuration from these files and from the account files that they name.
 ///
+/// Files are read three times at most, each time one after the other: for what is small, for credentials, for accounts.
+/// So whatever is referred to is known, and neither texts nor trees of many files are held at the same time.
+///
 /// # Errors
 /// With every problem of every file.
 pub fn load(paths: &[PathBuf]) -> Result<Config, Problems> {
@@ -227,36 +171,115 @@ pub fn load(paths: &[PathBuf]) -> Result<Config, Problems> {
             files.push(path.clone());
         }
     }
-    let (texts, mut complete) = read_all(&files, &mut out);
-    let mut documents = parse_all(&texts, true, &mut out, &mut complete);
+    let mut validator = Validator::new(&mut out);
+    let main: Vec<File<'_>> = files.iter().map(|path| validator.file(path, true)).collect();
+    let (mut patterns, mut found) = (Vec::new(), Vec::new());
+    let mut whole = read_main(&main, &mut validator, |documents, out| found = account_files(documents, &files, &mut patterns, out));
 
-    let mut patterns = Vec::new();
-    let found = account_files(&documents, &files, &mut patterns, &mut out);
-    let (account_texts, all_read) = read_all(&found, &mut out);
-    complete &= all_read;
-    documents.extend(parse_all(&account_texts, false, &mut out, &mut complete));
-
-    let config = Validator::new(&mut out, complete).run(&documents);
-    drop(documents);
+    let included: Vec<File<'_>> = found.iter().map(|path| validator.file(path, false)).collect();
+    whole.extend(included);
+    whole.retain(|file| read_part(*file, CREDENTIALS, &mut validator, |validator, member| validator.named_credential(*file, member)));
+    for file in whole {
+        read_part(file, ACCOUNTS, &mut validator, |validator, member| validator.account(file, member));
+    }
+    let (config, complete) = validator.finish();
     files.extend(found.iter().cloned());
-    let warnings = out.into_result(&files)?;
+    let warnings = out.into_result(&files, complete)?;
     Ok(Config { files, patterns, warnings, ..config })
 }
 
-/// A file's path and text.
-type Text<'p> = (&'p Path, String);
-
-/// The texts of files, and whether all could be read.
-fn read_all<'p>(files: &'p [PathBuf], out: &mut Findings) -> (Vec<Text<'p>>, bool) {
-    let mut texts = Vec::new();
-    for path in files {
-        match read_text(path) {
-            Ok(text) => texts.push((path.as_path(), text)),
-            Err((at, message)) => out.problem(path, at, String::new(), message),
+/// Reads what is small in the main files, hands the documents to `and_then`, and returns the files that are whole.
+fn read_main<'p>(
+    files: &[File<'p>],
+    validator: &mut Validator<'_>,
+    and_then: impl FnOnce(&[Document<'_>], &mut Findings),
+) -> Vec<File<'p>> {
+    let texts: Vec<(File<'p>, String)> = files.iter().filter_map(|file| Some((*file, text_of(*file, validator)?))).collect();
+    let mut documents = Vec::new();
+    for (file, text) in &texts {
+        // Their members come later; here they only take no memory.
+        match yaml::parse(text, &[CREDENTIALS, ACCOUNTS], &mut |_| {}) {
+            Ok(root) => documents.push(Document { file: *file, root }),
+            Err(fault) => broken(*file, fault, validator),
         }
     }
-    let complete = texts.len() == files.len();
-    (texts, complete)
+    for document in &documents {
+        validator.top(document);
+    }
+    validator.main(&documents);
+    and_then(&documents, validator.out);
+    let whole: Vec<u32> = documents.iter().map(|document| document.file.number).collect();
+    files.iter().copied().filter(|file| whole.contains(&file.number)).collect()
+}
+
+/// The sections of which a configuration may hold a million members.
+const CREDENTIALS: &str = "credentials";
+const ACCOUNTS: &str = "accounts";
+
+/// Reads one section of a file, member by member. An account file that is a list is one of accounts. Returns whether the
+/// file is whole.
+fn read_part(
+    file: File<'_>,
+    section: &'static str,
+    validator: &mut Validator<'_>,
+    mut take: impl FnMut(&mut Validator<'_>, &Cursor<'_>),
+) -> bool {
+    let Some(text) = text_of(file, validator) else { return false };
+    let bare = !file.main && yaml::is_list(&text);
+    if bare && section == CREDENTIALS {
+        return true;
+    }
+    let sections: &[&'static str] = if bare { &[yaml::ROOT] } else { &[CREDENTIALS, ACCOUNTS] };
+    let parsed = yaml::parse(&text, sections, &mut |member| {
+        let top = if bare { Trail::Root } else { Trail::Key(&Trail::Root, member.section) };
+        if bare || member.section == section {
+            let trail = Trail::Index(&top, member.index);
+            take(validator, &Cursor { file: file.path, trail, at: member.node.at, node: &member.node });
+        }
+    });
+    match parsed {
+        Ok(root) => {
+            let document = Document { file, root };
+            if section == CREDENTIALS && !file.main {
+                validator.top(&document);
+            }
+            rest_of(&document, bare, section, validator, take);
+            true
+        }
+        Err(fault) => {
+            broken(file, fault, validator);
+            false
+        }
+    }
+}
+
+/// The members of a list that had to stay whole, and what is wrong with one that is none.
+fn rest_of(
+    document: &Document<'_>,
+    bare: bool,
+    section: &str,
+    validator: &mut Validator<'_>,
+    mut take: impl FnMut(&mut Validator<'_>, &Cursor<'_>),
+) {
+    let root = Cursor::root(document.file.path, &document.root);
+    let fields = root.entries();
+    let list = if bare { Some(root) } else { fields.as_ref().and_then(|fields| fields.get(section)) };
+    let Some(list) = &list else { return };
+    for item in list.items(validator.out) {
+        take(validator, &item);
+    }
+}
+
+/// The text of a file; none, with a problem, if there is none.
+fn text_of(file: File<'_>, validator: &mut Validator<'_>) -> Option<String> {
+    read_text(file.path).map_err(|(at, message)| broken(file, yaml::Fault { at, message }, validator)).ok()
+}
+
+/// A file that cannot be read as a whole: only that is told of it, and what is missed elsewhere may stand in it.
+fn broken(file: File<'_>, fault: yaml::Fault, validator: &mut Validator<'_>) {
+    validator.complete = false;
+    validator.out.forget(file.path);
+    validator.out.problem(file.path, fault.at, String::new(), fault.message);
 }
 
 /// The text of a file, unless it is too large or no text.
@@ -283,21 +306,6 @@ fn read_text(path: &Path) -> Result<String, (Option<At>, String)> {
     })
 }
 
-/// The trees of the texts; `main` are those that may hold every section.
-fn parse_all<'t>(texts: &'t [Text<'_>], main: bool, out: &mut Findings, complete: &mut bool) -> Vec<Document<'t>> {
-    let mut documents = Vec::new();
-    for (path, text) in texts {
-        match yaml::parse(text) {
-            Ok(root) => documents.push(Document { path, root, main }),
-            Err(fault) => {
-                *complete = false;
-                out.problem(path, fault.at, String::new(), fault.message);
-            }
-        }
-    }
-    documents
-}
-
 /// The files that a pattern of `account_files` matches now; none if it is no pattern.
 pub fn included(pattern: &str) -> Option<impl Iterator<Item = Result<PathBuf, glob::GlobError>>> {
     // Editors keep their locks and copies beside a file, with a dot in front.
@@ -312,12 +320,12 @@ fn account_files(documents: &[Document<'_>], main: &[PathBuf], patterns: &mut Ve
     let mut known: HashSet<PathBuf> = main.iter().map(|p| identity(p)).collect();
     let mut files = Vec::new();
     for document in documents {
-        let root = Cursor::root(document.path, &document.root);
+        let root = Cursor::root(document.file.path, &document.root);
         let Some(fields) = root.entries() else { continue };
         fields.each("account_files", out, |item, out| {
             let Some(text) = item.text(out) else { return };
             // The directory is meant literally, whatever its name holds.
-            let directory = relative_to(document.path, "");
+            let directory = relative_to(document.file.path, "");
             let escaped = glob::Pattern::escape(&directory.to_string_lossy());
             let pattern =
                 if Path::new(text).is_absolute() { text.to_owned() } else { Path::new(&escaped).join(text).to_string_lossy().into_owned() };

@@ -109,10 +109,30 @@ const MAX_LISTED: usize = 10_000;
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     problems: Problems,
+    /// What is a problem only if everything could be read: the missing part may stand where nobody could look.
+    doubtful: Vec<Problem>,
     pub(super) warnings: Vec<Warning>,
 }
 
 impl Findings {
+    pub(super) fn doubtful(&mut self, file: &Path, at: Option<At>, path: String, message: impl Into<String>) {
+        if self.doubtful.len() < MAX_LISTED {
+            self.doubtful.push(Problem { file: file.to_owned(), at, path, message: message.into() });
+        }
+    }
+
+    /// A file turned out to be broken: what was found in it so far counts no more.
+    pub(super) fn forget(&mut self, file: &Path) {
+        self.problems.list.retain(|problem| problem.file != file);
+        self.doubtful.retain(|problem| problem.file != file);
+        self.warnings.retain(|warning| warning.problem.file != file);
+    }
+
+    /// Whether a further warning would be listed.
+    pub(super) fn lists_warnings(&self) -> bool {
+        self.warnings.len() < MAX_LISTED
+    }
+
     pub(super) fn problem(&mut self, file: &Path, at: Option<At>, path: String, message: impl Into<String>) {
         if self.problems.list.len() < MAX_LISTED {
             self.problems.list.push(Problem { file: file.to_owned(), at, path, message: message.into() });
@@ -122,7 +142,7 @@ impl Findings {
     }
 
     pub(super) fn warning(&mut self, kind: WarningKind, file: &Path, at: Option<At>, path: String, message: impl Into<String>) {
-        if self.warnings.len() < MAX_LISTED {
+        if self.lists_warnings() {
             self.warnings.push(Warning { kind, problem: Problem { file: file.to_owned(), at, path, message: message.into() } });
         }
     }
@@ -130,8 +150,12 @@ impl Findings {
     /// ` (did you mean "mastodon"?)` where there is a near miss, else `; known are …` where the list is short.
     pub(super) fn hint<'c>(&self, text: &str, candidates: impl Iterator<Item = &'c str> + Clone) -> String {
         // Looking for near misses takes time, the more candidates the more.
-        let worth_it = if candidates.clone().nth(100).is_some() { 100 } else { MAX_LISTED };
-        if self.problems.list.len() >= worth_it {
+        let worth_it = match candidates.clone().take(10_001).count() {
+            0..=100 => MAX_LISTED,
+            101..=10_000 => 100,
+            _ => 3,
+        };
+        if self.problems.list.len() + self.doubtful.len() >= worth_it {
             return String::new();
         }
         if let Some(near) = nearest(text, candidates.clone()) {
@@ -144,8 +168,11 @@ impl Findings {
         format!("; known are {}", known.join(", "))
     }
 
-    /// The problems in the order of `files`, if there are any.
-    pub(super) fn into_result(mut self, files: &[PathBuf]) -> Result<Vec<Warning>, Problems> {
+    /// The problems in the order of `files`, if there are any. `complete`: everything could be read.
+    pub(super) fn into_result(mut self, files: &[PathBuf], complete: bool) -> Result<Vec<Warning>, Problems> {
+        for doubtful in std::mem::take(&mut self.doubtful).into_iter().filter(|_| complete) {
+            self.problem(&doubtful.file, doubtful.at, doubtful.path, doubtful.message);
+        }
         let place = |p: &Problem| (files.iter().position(|f| *f == p.file).unwrap_or(usize::MAX), p.at);
         if self.problems.list.is_empty() {
             self.warnings.sort_by_cached_key(|w| place(&w.problem));

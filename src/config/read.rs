@@ -69,7 +69,14 @@ impl<'a> Cursor<'a> {
     }
 
     pub(super) fn warning(&self, out: &mut Findings, kind: WarningKind, message: impl Into<String>) {
-        out.warning(kind, self.file, Some(self.at), self.trail.to_string(), message);
+        if out.lists_warnings() {
+            out.warning(kind, self.file, Some(self.at), self.trail.to_string(), message);
+        }
+    }
+
+    /// A problem only if everything could be read.
+    pub(super) fn doubtful(&self, out: &mut Findings, message: impl Into<String>) {
+        out.doubtful(self.file, Some(self.at), self.trail.to_string(), message);
     }
 
     fn wrong_type(&self, out: &mut Findings, expected: &str) {
@@ -85,13 +92,13 @@ impl<'a> Cursor<'a> {
 
     /// The mapping, after a look at its keys: none twice, none unknown. Nothing where keys are merged in, for then
     /// it is unknown what it holds.
-    pub(super) fn fields(&'a self, known: &[&str], out: &mut Findings) -> Option<Fields<'a>> {
+    pub(super) fn fields(&'a self, known: &[&[&str]], out: &mut Findings) -> Option<Fields<'a>> {
         let fields = self.any_fields(out)?;
-        for (key, _) in fields.entries.iter().filter(|(key, _)| !known.contains(&&*key.text)) {
+        for (key, _) in fields.entries.iter().filter(|(key, _)| !known.iter().any(|keys| keys.contains(&&*key.text))) {
             let message = if key.text == "<<" {
                 "merge keys are not supported; write the keys out, or give an alias for a whole value (labels: *team)".to_owned()
             } else {
-                format!("unknown key{}", out.hint(&key.text, known.iter().copied()))
+                format!("unknown key{}", out.hint(&key.text, known.iter().copied().flatten().copied()))
             };
             out.problem(self.file, Some(key.at), Trail::Key(&self.trail, &key.text).to_string(), message);
         }
@@ -420,6 +427,10 @@ impl<'a> Fields<'a> {
 
     pub(super) fn problem(&self, out: &mut Findings, message: impl Into<String>) {
         out.problem(self.file, Some(self.at), self.trail.to_string(), message);
+    }
+
+    pub(super) fn doubtful(&self, out: &mut Findings, message: impl Into<String>) {
+        out.doubtful(self.file, Some(self.at), self.trail.to_string(), message);
     }
 
     /// Where a secret comes from: one of the keys `name`_file, _env, _command and `name` itself.

@@ -1,7 +1,7 @@
 //! From trees to the configuration: each section once, in the order in which they refer to each other.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::problem::{At, Findings, WarningKind, shown};
@@ -10,17 +10,29 @@ use super::values::{
     Offer, SECOND, YEAR, addresses, default_api, default_schedule, labels, labels_of, needs, network, purpose, rate_limit, schedule, scopes,
 };
 use super::yaml::{Node, Value};
-use super::{Account, App, Config, Credential, Global};
-use crate::network::{AppNeed, NetworkId, Style};
+use super::{App, Config};
+use crate::network::{AppNeed, NetworkId};
 use crate::reason::{Capabilities, Capability, Use};
+use crate::table::{Account, Credential, Full, Grant, Role};
 
-/// A file's tree.
+/// A file's tree, without the members of its long lists.
 pub(super) struct Document<'t> {
-    pub(super) path: &'t Path,
+    pub(super) file: File<'t>,
     pub(super) root: Node<'t>,
+}
+
+/// A file of the configuration.
+#[derive(Clone, Copy)]
+pub(super) struct File<'t> {
+    pub(super) path: &'t Path,
+    /// Its place among all files.
+    pub(super) number: u32,
     /// Named on the command line, not by `account_files`.
     pub(super) main: bool,
 }
+
+/// Said of what would be one too many.
+const FULL: &str = "there is no room for more: the texts of all accounts may take 4 GiB";
 
 const MAIN_KEYS: &[&str] = &["global", "apps", "credentials", "accounts", "account_files", "schedule"];
 const ACCOUNT_FILE_KEYS: &[&str] = &["credentials", "accounts"];
@@ -78,101 +90,107 @@ const CLIENT_SECRET: SecretKeys = SecretKeys(&["client_secret_file", "client_sec
 const TOKEN: SecretKeys = SecretKeys(&["token_file", "token_env", "token", "token_command"]);
 const TOKEN_SECRET: SecretKeys = SecretKeys(&["token_secret_file", "token_secret_env", "token_secret", "token_secret_command"]);
 
-/// Where an id was first used, and what it stands for; none where that has problems of its own.
-struct Known<'d> {
-    file: &'d Path,
+/// Where something stands, in few bytes: one for each account while they are read.
+#[derive(Clone, Copy)]
+struct Place {
+    file: u32,
     at: At,
+}
+
+/// Where an app's id was first used, and which it is; none where it has problems of its own.
+struct Known {
+    place: Place,
     index: Option<usize>,
 }
 
 /// Reads section by section.
-pub(super) struct Validator<'o, 'd> {
-    out: &'o mut Findings,
+pub(super) struct Validator<'o> {
+    pub(super) out: &'o mut Findings,
     /// Whether what is not found is not there. It may be when a file, a list or an id could not be read.
-    complete: bool,
+    pub(super) complete: bool,
     config: Config,
-    apps: BTreeMap<String, Known<'d>>,
-    credentials: BTreeMap<String, Known<'d>>,
-    accounts: HashMap<String, Known<'d>>,
+    /// By the number of the file.
+    paths: Vec<PathBuf>,
+    apps: BTreeMap<String, Known>,
     used_apps: Vec<bool>,
+    /// Where the credentials and accounts of the table stand…
+    credentials: Vec<Place>,
+    accounts: Vec<Place>,
+    /// …and those that have problems of their own.
+    broken_credentials: HashMap<String, Place>,
+    broken_accounts: HashMap<String, Place>,
 }
 
-impl<'o, 'd> Validator<'o, 'd> {
-    pub(super) fn new(out: &'o mut Findings, complete: bool) -> Self {
-        let config = Config {
-            global: Global::default(),
-            apps: Vec::new(),
+impl<'o> Validator<'o> {
+    pub(super) fn new(out: &'o mut Findings) -> Self {
+        Self {
+            out,
+            complete: true,
+            config: Config { schedule: default_schedule(), ..Config::default() },
+            paths: Vec::new(),
+            apps: BTreeMap::new(),
+            used_apps: Vec::new(),
             credentials: Vec::new(),
             accounts: Vec::new(),
-            schedule: Vec::new(),
-            files: Vec::new(),
-            patterns: Vec::new(),
-            warnings: Vec::new(),
-        };
-        let (apps, credentials, accounts) = (BTreeMap::new(), BTreeMap::new(), HashMap::new());
-        Self { out, complete, config, apps, credentials, accounts, used_apps: Vec::new() }
+            broken_credentials: HashMap::new(),
+            broken_accounts: HashMap::new(),
+        }
     }
 
-    pub(super) fn run(mut self, documents: &'d [Document<'d>]) -> Config {
-        for document in documents {
-            let root = Cursor::root(document.path, &document.root);
-            if document.main {
-                root.fields(MAIN_KEYS, self.out);
-            } else if !root.is_list() {
-                root.fields(ACCOUNT_FILE_KEYS, self.out);
+    /// A file by its number, which this gives out.
+    pub(super) fn file<'t>(&mut self, path: &'t Path, main: bool) -> File<'t> {
+        self.paths.push(path.to_owned());
+        File { path, number: u32::try_from(self.paths.len() - 1).unwrap_or(u32::MAX), main }
+    }
+
+    /// What stands at the top of a document.
+    pub(super) fn top(&mut self, document: &Document<'_>) {
+        let root = Cursor::root(document.file.path, &document.root);
+        if document.file.main {
+            root.fields(&[MAIN_KEYS], self.out);
+        } else if !root.is_list() {
+            root.fields(&[ACCOUNT_FILE_KEYS], self.out);
+        }
+        for section in ACCOUNT_FILE_KEYS {
+            let fields = root.entries();
+            if let Some(list) = fields.as_ref().and_then(|fields| fields.get(section)) {
+                self.complete &= list.is_list();
             }
         }
-        let main = || documents.iter().filter(|d| d.main);
-        self.only_once(main(), "global", Self::global);
-        for document in main() {
-            self.each(document, "apps", |this, item| this.app(document.path, item));
-        }
+    }
+
+    /// The sections that only main documents have.
+    pub(super) fn main(&mut self, documents: &[Document<'_>]) {
+        self.only_once(documents, "global", Self::global);
         for document in documents {
-            self.each(document, "credentials", |this, item| this.named_credential(document.path, item));
-        }
-        for document in documents {
-            if !document.main && matches!(document.root.value, Value::List(_)) {
-                for item in Cursor::root(document.path, &document.root).items(self.out) {
-                    self.account(document.path, &item);
+            let root = Cursor::root(document.file.path, &document.root);
+            if let Some(list) = root.entries().as_ref().and_then(|fields| fields.get("apps")) {
+                self.complete &= list.is_list();
+                for item in list.items(self.out) {
+                    self.app(document.file, &item);
                 }
-            } else {
-                self.each(document, "accounts", |this, item| this.account(document.path, item));
             }
         }
-        self.config.schedule = default_schedule();
-        self.only_once(main(), "schedule", |this, cursor| this.config.schedule = schedule(cursor, this.out));
-        self.unused();
-        self.config
+        self.only_once(documents, "schedule", |this, cursor| this.config.schedule = schedule(cursor, this.out));
     }
 
-    /// Each member of a list at the top of a document.
-    fn each(&mut self, document: &'d Document<'d>, section: &str, mut take: impl FnMut(&mut Self, &Cursor<'_>)) {
-        let root = Cursor::root(document.path, &document.root);
-        let Some(fields) = root.entries() else { return };
-        if let Some(list) = fields.get(section) {
-            self.complete &= list.is_list();
-            for item in list.items(self.out) {
-                take(self, &item);
-            }
-        }
+    /// What has been read, once everything has.
+    pub(super) fn finish(mut self) -> (Config, bool) {
+        self.unused();
+        (self.config, self.complete)
     }
 
     /// A section that may stand in one document only.
-    fn only_once<'a>(
-        &mut self,
-        documents: impl Iterator<Item = &'a Document<'a>>,
-        section: &str,
-        mut take: impl FnMut(&mut Self, &Cursor<'_>),
-    ) {
+    fn only_once(&mut self, documents: &[Document<'_>], section: &str, mut take: impl FnMut(&mut Self, &Cursor<'_>)) {
         let mut first: Option<(&Path, At)> = None;
         for document in documents {
-            let root = Cursor::root(document.path, &document.root);
+            let root = Cursor::root(document.file.path, &document.root);
             let Some(fields) = root.entries() else { continue };
             let Some(found) = fields.get(section) else { continue };
             if let Some((file, at)) = first {
                 found.problem(self.out, format!("may stand in one file only; first at {}:{}:{}", file.display(), at.line, at.column));
             } else {
-                first = Some((document.path, found.at));
+                first = Some((document.file.path, found.at));
                 take(self, &found);
             }
         }
@@ -180,7 +198,7 @@ impl<'o, 'd> Validator<'o, 'd> {
 
     fn global(&mut self, cursor: &Cursor<'_>) {
         let out = &mut *self.out;
-        let Some(fields) = cursor.fields(GLOBAL_KEYS, out) else { return };
+        let Some(fields) = cursor.fields(&[GLOBAL_KEYS], out) else { return };
         let global = &mut self.config.global;
         if let Some(d) = fields.get("probe_interval").and_then(|c| c.duration(out, SECOND, YEAR)) {
             global.probe_interval = d;
@@ -197,33 +215,52 @@ impl<'o, 'd> Validator<'o, 'd> {
         global.notify = addresses(&fields, "notify", out);
     }
 
-    /// The id of an item, known from now on, and whether it was not before.
-    fn id(out: &mut Findings, fields: &Fields<'_>, file: &'d Path, known: &mut impl Registry<'d>) -> Option<String> {
-        let cursor = fields.required("id", out)?;
-        let id = cursor.id(out)?;
-        if let Some(first) = known.find(id) {
-            cursor.problem(out, already_used(id, first));
-            return None;
-        }
-        known.add(id.to_owned(), Known { file, at: cursor.at, index: None });
-        Some(id.to_owned())
+    /// `{file}:{line}:{column}`
+    fn shown_place(&self, place: Place) -> String {
+        let path = self.paths.get(place.file as usize).map(|path| path.display());
+        path.map_or_else(String::new, |path| format!("{path}:{}:{}", place.at.line, place.at.column))
     }
 
-    fn app(&mut self, file: &'d Path, cursor: &Cursor<'_>) {
+    /// The id of an item and its place, unless it has been used before.
+    fn id<'f>(&mut self, fields: &'f Fields<'f>, file: File<'_>, known: impl Fn(&Self, &str) -> Option<Place>) -> Option<(&'f str, Place)> {
+        let cursor = fields.required("id", self.out)?;
+        let id = cursor.id(self.out)?;
+        if let Some(first) = known(self, id) {
+            let message = format!("{} is already used at {}", shown(id), self.shown_place(first));
+            cursor.problem(self.out, message);
+            return None;
+        }
+        Some((id, Place { file: file.number, at: cursor.at }))
+    }
+
+    fn known_credential(&self, id: &str) -> Option<Place> {
+        let place = self.config.table.find_credential(id).and_then(|index| self.credentials.get(index));
+        place.or_else(|| self.broken_credentials.get(id)).copied()
+    }
+
+    fn known_account(&self, id: &str) -> Option<Place> {
+        let place = self.config.table.find(id).and_then(|index| self.accounts.get(index));
+        place.or_else(|| self.broken_accounts.get(id)).copied()
+    }
+
+    fn app(&mut self, file: File<'_>, cursor: &Cursor<'_>) {
         let Some(fields) = cursor.entries() else {
             self.complete = false;
-            cursor.fields(APP_KEYS, self.out);
+            cursor.fields(&[APP_KEYS], self.out);
             return;
         };
         // Which keys there are depends on the network.
         let named = fields.get("network");
         let generic = named.as_ref().is_some_and(|c| matches!(&c.node.value, Value::Scalar(text) if text == GENERIC));
-        let keys = if generic { [APP_KEYS, ENDPOINT_KEYS].concat() } else { APP_KEYS.to_vec() };
-        if cursor.fields(&keys, self.out).is_none() {
+        let keys = if generic { &[APP_KEYS, ENDPOINT_KEYS][..] } else { &[APP_KEYS] };
+        if cursor.fields(keys, self.out).is_none() {
             self.complete = false;
             return;
         }
-        let id = Self::id(self.out, &fields, file, &mut self.apps);
+        let id = self.id(&fields, file, |this, id| this.apps.get(id).map(|known| known.place));
+        if let Some((id, place)) = id {
+            self.apps.insert(id.to_owned(), Known { place, index: None });
+        }
         let out = &mut *self.out;
         let network = network(&fields, out);
         // Whatever is not known of it could be what another item refers to.
@@ -264,37 +301,45 @@ impl<'o, 'd> Validator<'o, 'd> {
                 endpoints.extend(fields.get(key).and_then(|c| c.endpoint(out)).map(|url| (key, url.to_string())));
             }
         }
-        let (Some(id), Some(network), Some(api), Some(client_id), Some(api_version)) = (id, network, api, client_id, api_version) else {
+        let (Some((id, _)), Some(network), Some(api), Some(client_id), Some(api_version)) = (id, network, api, client_id, api_version)
+        else {
             return;
         };
-        if let Some(known) = self.apps.get_mut(&id) {
+        if let Some(known) = self.apps.get_mut(id) {
             known.index = Some(self.config.apps.len());
         }
-        let (client_id, api_version) = (client_id.to_owned(), api_version.to_owned());
+        let (id, client_id, api_version) = (id.to_owned(), client_id.to_owned(), api_version.to_owned());
         self.config.apps.push(App { id, network, api, client_id, client_secret, api_version, base_url, rate_limit, endpoints });
         self.used_apps.push(false);
     }
 
-    fn named_credential(&mut self, file: &'d Path, cursor: &Cursor<'_>) {
-        let keys = [&["id", "network"], GRANT_KEYS].concat();
-        let Some(fields) = cursor.fields(&keys, self.out) else {
+    /// A member of `credentials`.
+    pub(super) fn named_credential(&mut self, file: File<'_>, cursor: &Cursor<'_>) {
+        let Some(fields) = cursor.fields(&[&["id", "network"], GRANT_KEYS], self.out) else {
             self.complete = false;
             return;
         };
-        let id = Self::id(self.out, &fields, file, &mut self.credentials);
+        let id = self.id(&fields, file, Self::known_credential);
         self.complete &= id.is_some();
         let network = network(&fields, self.out);
-        let credential = self.credential(&fields, id.clone().unwrap_or_default(), network);
-        if let (Some(id), Some(credential)) = (id, credential) {
-            if let Some(known) = self.credentials.get_mut(&id) {
-                known.index = Some(self.config.credentials.len());
-            }
-            self.config.credentials.push(credential);
+        let credential = self.credential(&fields, id.map_or("", |(id, _)| id), network);
+        if let Some((id, place)) = id
+            && credential.and_then(|credential| self.add_credential(cursor, credential, place)).is_none()
+        {
+            self.broken_credentials.insert(id.to_owned(), place);
         }
     }
 
+    fn add_credential(&mut self, cursor: &Cursor<'_>, credential: Credential<'_>, place: Place) -> Option<usize> {
+        let added = self.config.table.add_credential(credential);
+        if added.is_ok() {
+            self.credentials.push(place);
+        }
+        added.map_err(|Full| cursor.problem(self.out, FULL)).ok()
+    }
+
     /// A credential from a mapping: one of its own, or an account that has its own token.
-    fn credential(&mut self, fields: &Fields<'_>, id: String, network: Option<NetworkId>) -> Option<Credential> {
+    fn credential<'f>(&mut self, fields: &'f Fields<'f>, id: &'f str, network: Option<NetworkId>) -> Option<Credential<'f>> {
         let token = fields.secret(&TOKEN, self.out);
         if !fields.has_secret(&TOKEN) {
             fields.problem(self.out, "names no token: expected one of token_file, token_env, token_command, token");
@@ -302,14 +347,12 @@ impl<'o, 'd> Validator<'o, 'd> {
         let token_secret = fields.secret(&TOKEN_SECRET, self.out);
         let app = network.and_then(|network| self.app_of(fields, network));
         let out = &mut *self.out;
-        let secret_of_app = app.flatten().and_then(|i| self.config.apps.get(i)).map(|a| a.client_secret.is_some());
-        if let (Some(app), true, false) = (app, fields.has_secret(&TOKEN_SECRET), secret_of_app == Some(true)) {
-            let which = app
-                .and_then(|i| self.config.apps.get(i))
-                .map_or_else(|| "there is none".to_owned(), |a| format!("{} has none", shown(&a.id)));
+        let of_app = app.flatten().and_then(|i| self.config.apps.get(i));
+        if let (Some(_), true, false) = (app, fields.has_secret(&TOKEN_SECRET), of_app.is_some_and(|app| app.client_secret.is_some())) {
+            let which = of_app.map_or_else(|| "there is none".to_owned(), |app| format!("{} has none", shown(&app.id)));
             fields.problem(out, format!("OAuth 1.0a (token_secret) needs an app with a client secret; {which}"));
         }
-        let connected_by = fields.get("connected_by").map(|c| c.text(out).map(str::to_owned));
+        let connected_by = fields.get("connected_by").and_then(|c| c.text(out));
         let expires_at = fields.get("expires_at").and_then(|c| c.instant(out));
         let refresh_expires_at = fields.get("refresh_expires_at").and_then(|c| c.instant(out));
         let auto_refresh = fields.get("auto_refresh").and_then(|c| c.boolean(out)).unwrap_or(false);
@@ -321,19 +364,11 @@ impl<'o, 'd> Validator<'o, 'd> {
             }
             _ => c.base_url(out),
         });
-        Some(Credential {
-            id,
-            network: network?,
-            app: app?,
-            connected_by: connected_by.flatten(),
-            token: token?,
-            token_secret,
-            expires_at,
-            refresh_expires_at,
-            auto_refresh,
-            scopes,
-            base_url,
-        })
+        let (network, app) = (network?, app?);
+        let api = of_app.map_or_else(|| default_api(network), |app| app.api);
+        let app_id = of_app.map_or_else(String::new, |app| app.id.clone());
+        let grant = Grant { network, app, app_id, api, auto_refresh, scopes, base_url };
+        Some(Credential { id, connected_by, token: token?, token_secret, expires_at, refresh_expires_at, grant })
     }
 
     /// The app of a credential, or that it has none; nothing where that is a problem.
@@ -342,7 +377,8 @@ impl<'o, 'd> Validator<'o, 'd> {
         if let Some(cursor) = fields.get("app") {
             let id = cursor.id(out)?;
             let Some(known) = self.apps.get(id) else {
-                unknown(&cursor, id, &self.apps, self.complete, out);
+                let hint = out.hint(id, self.apps.keys().map(String::as_str));
+                cursor.doubtful(out, format!("{} is not known{hint}", shown(id)));
                 return None;
             };
             let index = known.index?;
@@ -364,9 +400,8 @@ impl<'o, 'd> Validator<'o, 'd> {
             [] if need != AppNeed::Required => Some(None),
             [] => {
                 // An app that has problems of its own may be the one.
-                let certain = self.complete && self.apps.values().all(|known| known.index.is_some());
-                if certain {
-                    fields.problem(out, format!("no app can serve it: {network} needs one, and apps lists none of {network}"));
+                if self.apps.values().all(|known| known.index.is_some()) {
+                    fields.doubtful(out, format!("no app can serve it: {network} needs one, and apps lists none of {network}"));
                 }
                 None
             }
@@ -379,13 +414,21 @@ impl<'o, 'd> Validator<'o, 'd> {
         }
     }
 
-    fn account(&mut self, file: &'d Path, cursor: &Cursor<'_>) {
-        let keys = [ACCOUNT_KEYS, GRANT_KEYS].concat();
-        let Some(fields) = cursor.fields(&keys, self.out) else { return };
-        let id = Self::id(self.out, &fields, file, &mut self.accounts);
-        let name = fields.given("name").map(|c| c.text(self.out).map(str::to_owned));
-        let network = network(&fields, self.out);
-        let credential = self.credential_of(&fields, id.as_deref(), network, file);
+    /// A member of `accounts`.
+    pub(super) fn account(&mut self, file: File<'_>, cursor: &Cursor<'_>) {
+        let Some(fields) = cursor.fields(&[ACCOUNT_KEYS, GRANT_KEYS], self.out) else { return };
+        let id = self.id(&fields, file, Self::known_account);
+        if self.account_with(id, &fields, cursor).is_none()
+            && let Some((id, place)) = id
+        {
+            self.broken_accounts.insert(id.to_owned(), place);
+        }
+    }
+
+    fn account_with(&mut self, id: Option<(&str, Place)>, fields: &Fields<'_>, cursor: &Cursor<'_>) -> Option<()> {
+        let name = fields.given("name").and_then(|c| c.text(self.out));
+        let network = network(fields, self.out);
+        let credential = self.credential_of(fields, id, network, cursor);
         let out = &mut *self.out;
         let kind = match (fields.get("kind"), network) {
             (Some(c), Some(network)) => {
@@ -395,51 +438,50 @@ impl<'o, 'd> Validator<'o, 'd> {
             (None, Some(network)) => Some(network.description().kinds.first().copied().unwrap_or("")),
             (_, None) => None,
         };
-        let external_id = fields.get("external_id").and_then(|c| c.id(out)).map(str::to_owned);
-        let style = credential.and_then(|i| self.config.credentials.get(i)).map(|c| self.style(c));
+        let external_id = fields.get("external_id").and_then(|c| c.id(out));
+        let style = credential.and_then(|i| self.config.table.credential(i)).map(|c| c.style());
         let needs = match (network, kind, style) {
-            (Some(network), Some(kind), Some(style)) => needs(&fields, &Offer { network, kind, style }, self.out),
+            (Some(network), Some(kind), Some(style)) => needs(fields, &Offer { network, kind, style }, out),
             _ => {
-                fields.each("needs", self.out, |item, out| {
+                fields.each("needs", out, |item, out| {
                     item.word(out, &labels_of(Capability::ALL, Capability::label), Capability::from_label);
                 });
                 Capabilities::NONE
             }
         };
-        let out = &mut *self.out;
         let purpose = fields.get("use").and_then(|c| purpose(&c, out)).unwrap_or(Use::Owned);
-        let labels = fields.get("labels").map(|c| labels(&c, out)).unwrap_or_default();
-        let mut notify = addresses(&fields, "notify", out);
+        let own_labels = fields.get("labels");
+        let own_labels = own_labels.as_ref().and_then(|c| c.any_fields(out));
+        let labels = own_labels.as_ref().map(|fields| labels(fields, out)).unwrap_or_default();
+        let mut notify = addresses(fields, "notify", out);
         if notify.is_empty() {
             notify.clone_from(&self.config.global.notify);
         }
         let named = !notify.is_empty();
-        let opted_out = addresses(&fields, "notify_opt_out", out);
+        let opted_out = addresses(fields, "notify_opt_out", out);
         notify.retain(|address| !opted_out.iter().any(|o| o.eq_ignore_ascii_case(address)));
         let reconnect_url = fields.get("reconnect_url").filter(|c| c.url(out, "https://app.example.com/reconnect").is_some());
-        let reconnect_url = reconnect_url.and_then(|c| c.text(out)).map(str::to_owned);
+        let reconnect_url = reconnect_url.as_ref().and_then(|c| c.text(out));
         let probe_interval = fields.get("probe_interval").and_then(|c| c.duration(out, SECOND, YEAR));
-        if let (Some(id), Some(network), Some(kind), Some(credential)) = (id, network, kind, credential) {
-            self.config.accounts.push(Account {
-                name: name.flatten().unwrap_or_else(|| id.clone()),
-                id,
-                network,
-                kind: kind.to_owned(),
-                external_id,
-                credential,
-                needs,
-                purpose,
-                labels,
-                opted_out: named && notify.is_empty(),
-                notify,
-                reconnect_url,
-                probe_interval,
-            });
-        }
+        let (id, place) = id?;
+        let role = Role { network: network?, kind: kind?, needs, purpose, probe_interval };
+        let (credential, opted_out) = (credential?, named && notify.is_empty());
+        let notify = notify.join(",");
+        let account = Account { id, name, external_id, credential, labels: &labels, notify: &notify, opted_out, reconnect_url, role };
+        let added = self.config.table.add_account(&account);
+        added.map_err(|Full| cursor.problem(self.out, FULL)).ok()?;
+        self.accounts.push(place);
+        Some(())
     }
 
     /// The credential that an account names, or the one that it is itself.
-    fn credential_of(&mut self, fields: &Fields<'_>, id: Option<&str>, network: Option<NetworkId>, file: &'d Path) -> Option<usize> {
+    fn credential_of(
+        &mut self,
+        fields: &Fields<'_>,
+        id: Option<(&str, Place)>,
+        network: Option<NetworkId>,
+        account: &Cursor<'_>,
+    ) -> Option<usize> {
         let own = fields.has_secret(&TOKEN);
         match fields.get("credential") {
             Some(cursor) if own => {
@@ -453,12 +495,13 @@ impl<'o, 'd> Validator<'o, 'd> {
                     }
                 }
                 let named = cursor.id(self.out)?;
-                let Some(known) = self.credentials.get(named) else {
-                    unknown(&cursor, named, &self.credentials, self.complete, self.out);
+                let Some(index) = self.config.table.find_credential(named) else {
+                    if !self.broken_credentials.contains_key(named) {
+                        self.unknown_credential(&cursor, named);
+                    }
                     return None;
                 };
-                let index = known.index?;
-                let carrier = self.config.credentials[index].network;
+                let carrier = self.config.table.credential(index)?.network();
                 let carries = carrier.description().carries;
                 if let Some(network) = network.filter(|n| *n != carrier && !carries.contains(&n.name())) {
                     let also: String = carries.iter().filter(|c| **c != carrier.name()).map(|c| format!(" and {c}")).collect();
@@ -472,23 +515,20 @@ impl<'o, 'd> Validator<'o, 'd> {
                 Some(index)
             }
             None if own => {
-                let credential = self.credential(fields, id.unwrap_or_default().to_owned(), network);
-                let (id, cursor) = (id?, fields.get("id")?);
-                if let Some(first) = self.credentials.get(id) {
-                    let place = format!("{}:{}:{}", first.file.display(), first.at.line, first.at.column);
-                    cursor.problem(
+                let credential = self.credential(fields, id.map_or("", |(id, _)| id), network);
+                let (id, place) = id?;
+                if let Some(first) = self.known_credential(id) {
+                    let first = self.shown_place(first);
+                    fields.get("id")?.problem(
                         self.out,
                         format!(
-                            "{} is also a credential's id ({place}); an account with its own token is a credential of that id",
+                            "{} is also a credential's id ({first}); an account with its own token is a credential of that id",
                             shown(id)
                         ),
                     );
                     return None;
                 }
-                let index = self.config.credentials.len();
-                self.config.credentials.push(credential?);
-                self.credentials.insert(id.to_owned(), Known { file, at: cursor.at, index: Some(index) });
-                Some(index)
+                self.add_credential(account, credential?, place)
             }
             None => {
                 fields
@@ -498,68 +538,29 @@ impl<'o, 'd> Validator<'o, 'd> {
         }
     }
 
-    fn style(&self, credential: &Credential) -> Style<'static> {
-        let app = credential.app.and_then(|i| self.config.apps.get(i));
-        Style { api: app.map_or_else(|| default_api(credential.network), |a| a.api), oauth1: credential.token_secret.is_some() }
+    /// An id that no credential has, as far as they have been read.
+    fn unknown_credential(&mut self, cursor: &Cursor<'_>, id: &str) {
+        let mut known: Vec<&str> = self.config.table.credentials().map(|c| c.id()).collect();
+        known.extend(self.broken_credentials.keys().map(String::as_str));
+        known.sort_unstable();
+        let hint = self.out.hint(id, known.iter().copied());
+        cursor.doubtful(self.out, format!("{} is not known{hint}", shown(id)));
     }
 
     /// Apps and credentials that nothing uses.
     fn unused(&mut self) {
-        let mut used = vec![false; self.config.credentials.len()];
-        for account in &self.config.accounts {
-            used[account.credential] = true;
+        let mut used = vec![false; self.config.table.credentials().len()];
+        for account in self.config.table.accounts() {
+            used[account.credential_index()] = true;
         }
-        let unused = |known: &BTreeMap<String, Known<'d>>, used: &[bool], what: &str, by: &str, out: &mut Findings| {
-            for (id, known) in known {
-                if known.index.is_some_and(|i| !used[i]) {
-                    out.warning(
-                        WarningKind::Unused,
-                        known.file,
-                        Some(known.at),
-                        String::new(),
-                        format!("the {what} {} is used by no {by}", shown(id)),
-                    );
-                }
-            }
-        };
-        unused(&self.apps, &self.used_apps, "app", "credential", self.out);
-        unused(&self.credentials, &used, "credential", "account", self.out);
-    }
-}
-
-/// Ids that were used.
-trait Registry<'d> {
-    fn find(&self, id: &str) -> Option<&Known<'d>>;
-    fn add(&mut self, id: String, known: Known<'d>);
-}
-
-impl<'d> Registry<'d> for BTreeMap<String, Known<'d>> {
-    fn find(&self, id: &str) -> Option<&Known<'d>> {
-        self.get(id)
-    }
-    fn add(&mut self, id: String, known: Known<'d>) {
-        self.insert(id, known);
-    }
-}
-
-impl<'d> Registry<'d> for HashMap<String, Known<'d>> {
-    fn find(&self, id: &str) -> Option<&Known<'d>> {
-        self.get(id)
-    }
-    fn add(&mut self, id: String, known: Known<'d>) {
-        self.insert(id, known);
-    }
-}
-
-fn already_used(id: &str, first: &Known<'_>) -> String {
-    format!("{} is already used at {}:{}:{}", shown(id), first.file.display(), first.at.line, first.at.column)
-}
-
-/// An id that refers to nothing.
-fn unknown(cursor: &Cursor<'_>, id: &str, known: &BTreeMap<String, Known<'_>>, complete: bool, out: &mut Findings) {
-    // What is not found may stand in the file that could not be read.
-    if complete {
-        let hint = out.hint(id, known.keys().map(String::as_str));
-        cursor.problem(out, format!("{} is not known{hint}", shown(id)));
+        let apps = self.apps.iter().filter(|(_, known)| known.index.is_some_and(|i| !self.used_apps[i]));
+        let apps = apps.map(|(id, known)| ("app", id.as_str(), known.place, "credential"));
+        let credentials = self.config.table.credentials().zip(&self.credentials).zip(used).filter(|(_, used)| !used);
+        let credentials = credentials.map(|((credential, place), _)| ("credential", credential.id(), *place, "account"));
+        for (what, id, place, by) in apps.chain(credentials) {
+            let Some(path) = self.paths.get(place.file as usize).filter(|_| self.out.lists_warnings()) else { continue };
+            let message = format!("the {what} {} is used by no {by}", shown(id));
+            self.out.warning(WarningKind::Unused, path, Some(place.at), String::new(), message);
+        }
     }
 }

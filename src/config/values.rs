@@ -157,8 +157,8 @@ pub(super) fn needs(fields: &Fields<'_>, offer: &Offer, out: &mut Findings) -> C
     needs.into_iter().collect()
 }
 
-pub(super) fn labels(cursor: &Cursor<'_>, out: &mut Findings) -> Vec<(String, String)> {
-    let Some(fields) = cursor.any_fields(out) else { return Vec::new() };
+/// An account's own labels.
+pub(super) fn labels<'a>(fields: &'a Fields<'a>, out: &mut Findings) -> Vec<(&'a str, &'a str)> {
     let mut labels = Vec::new();
     for (key, value) in fields.all() {
         let name = &*key.text;
@@ -172,11 +172,11 @@ pub(super) fn labels(cursor: &Cursor<'_>, out: &mut Findings) -> Vec<(String, St
         } else if RESERVED_LABELS.contains(&name) {
             value.problem(out, "this label is taken; choose another name");
         } else if let Some(text) = value.text(out) {
-            labels.push((name.to_owned(), text.to_owned()));
+            labels.push((name, text));
         }
     }
     if labels.len() > MAX_LABELS {
-        cursor.problem(out, format!("holds {} labels; at most {MAX_LABELS} are allowed", labels.len()));
+        fields.problem(out, format!("holds {} labels; at most {MAX_LABELS} are allowed", labels.len()));
     }
     labels
 }
@@ -252,13 +252,13 @@ pub(super) fn default_schedule() -> Vec<ScheduleRule> {
 pub(super) fn schedule(cursor: &Cursor<'_>, out: &mut Findings) -> Vec<ScheduleRule> {
     let mut rules: Vec<ScheduleRule> = Vec::new();
     for item in cursor.items(out) {
-        let Some(fields) = item.fields(&["match", "notices"], out) else { continue };
+        let Some(fields) = item.fields(&[&["match", "notices"]], out) else { continue };
         if rules.iter().any(|r| r.networks.is_empty() && r.uses.is_empty()) {
             item.warning(out, WarningKind::NeverReached, "is never reached: a rule before it matches everything");
         }
         let mut rule = ScheduleRule { networks: Vec::new(), uses: Vec::new(), notices: Vec::new() };
         if let Some(matching) = fields.get("match")
-            && let Some(matched) = matching.fields(&["network", "use"], out)
+            && let Some(matched) = matching.fields(&[&["network", "use"]], out)
         {
             rule.networks = one_or_more(&matched, "network", out, network_word);
             rule.uses = one_or_more(&matched, "use", out, purpose);

@@ -223,21 +223,21 @@ pub fn read(path: &Path) -> (WebFile, Problems) {
     let mut file = WebFile::default();
     match super::read_text(path) {
         Err((at, message)) => out.problem(path, at, String::new(), message),
-        Ok(text) => match yaml::parse(&text) {
+        Ok(text) => match yaml::parse(&text, &[], &mut |_| {}) {
             Ok(root) => document(&Cursor::root(path, &root), &mut file, &mut out),
             // Only a file that holds nothing is wrong at no place; to the format, that is a file like any other.
             Err(fault) if fault.at.is_none() => {}
             Err(fault) => out.problem(path, fault.at, String::new(), fault.message),
         },
     }
-    match out.into_result(&[path.to_owned()]) {
+    match out.into_result(&[path.to_owned()], true) {
         Ok(warnings) => (WebFile { warnings, ..file }, Problems::default()),
         Err(problems) => (file, problems),
     }
 }
 
 fn document(root: &Cursor<'_>, file: &mut WebFile, out: &mut Findings) {
-    let Some(fields) = root.fields(ROOT_KEYS, out) else { return };
+    let Some(fields) = root.fields(&[ROOT_KEYS], out) else { return };
     if let Some(section) = fields.get("http_server_config") {
         http(&section, file, out);
     }
@@ -253,12 +253,12 @@ fn document(root: &Cursor<'_>, file: &mut WebFile, out: &mut Findings) {
 }
 
 fn http(section: &Cursor<'_>, file: &mut WebFile, out: &mut Findings) {
-    let Some(fields) = section.fields(HTTP_KEYS, out) else { return };
+    let Some(fields) = section.fields(&[HTTP_KEYS], out) else { return };
     if let Some(http2) = fields.get("http2") {
         file.http2 = http2.boolean(out).unwrap_or(true);
     }
     let Some(headers) = fields.get("headers") else { return };
-    let Some(fields) = headers.fields(&HEADERS.map(|(name, _)| name), out) else { return };
+    let Some(fields) = headers.fields(&[&HEADERS.map(|(name, _)| name)], out) else { return };
     for (name, values) in HEADERS {
         // A blank one is as good as none.
         let Some(value) = given(&fields, name) else { continue };
@@ -274,7 +274,7 @@ fn http(section: &Cursor<'_>, file: &mut WebFile, out: &mut Findings) {
 }
 
 fn tls(section: &Cursor<'_>, http2: bool, out: &mut Findings) -> Option<Tls> {
-    let fields = section.fields(TLS_KEYS, out)?;
+    let fields = section.fields(&[TLS_KEYS], out)?;
     if TLS_KEYS.iter().all(|key| given(&fields, key).is_none()) {
         return None;
     }
@@ -442,7 +442,7 @@ fn users(section: &Cursor<'_>, file: &mut WebFile, out: &mut Findings) {
 }
 
 fn rate_limit(section: &Cursor<'_>, out: &mut Findings) -> Option<RateLimit> {
-    let fields = section.fields(RATE_KEYS, out)?;
+    let fields = section.fields(&[RATE_KEYS], out)?;
     let interval = match fields.get("interval") {
         Some(cursor) => {
             let text = cursor.scalar(out, "a duration (100ms, 1s, 1m)")?;

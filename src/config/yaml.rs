@@ -4,13 +4,16 @@
 //! quotes values (tokens among them) in its errors, and reads an unquoted id as a number. Here scalars stay
 //! the text that was written.
 //!
-//! The parser is fed event by event and dropped at the first limit passed, so that deep nesting costs nothing.
+//! The parser is fed event by event and dropped at the first limit passed, so that deep nesting costs nothing. The long
+//! lists at the top of a document are handed out member by member, so that a million accounts are never a tree. Plain
+//! text takes the quick way through [`plain`], which gives the same events.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
 
+use super::plain;
 use super::problem::At;
 
 /// A larger file is not read.
@@ -82,22 +85,68 @@ struct Open<'t> {
     anchor: usize,
     value: Value<'t>,
     key: Option<Key<'t>>,
+    /// Its members are handed out: under which section, and how many were already.
+    section: Option<(&'static str, usize)>,
 }
 
-/// The one document in `text`.
-pub(super) fn parse(text: &str) -> Result<Node<'_>, Fault> {
-    parse_within(text, &LIMITS)
+/// The list that is the document itself, as a section.
+pub(super) const ROOT: &str = "";
+
+/// A member of a list at the top of a document.
+pub(super) struct Member<'t> {
+    /// The key under which the list stands; [`ROOT`] where it is the document.
+    pub(super) section: &'static str,
+    /// Its place in the list, from 0.
+    pub(super) index: usize,
+    pub(super) node: Node<'t>,
 }
 
-fn parse_within<'t>(text: &'t str, limits: &Limits) -> Result<Node<'t>, Fault> {
-    let mut parser = Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
-    let mut builder = Builder { limits, open: Vec::new(), root: None, anchors: HashMap::new(), values: 0, copies: 0 };
+/// The one document in `text`. The members of lists under `sections` are handed to `each`, in order, and not kept; only
+/// a list with an anchor stays whole.
+pub(super) fn parse<'t>(text: &'t str, sections: &[&'static str], each: &mut dyn FnMut(Member<'t>)) -> Result<Node<'t>, Fault> {
+    parse_within(text, &LIMITS, sections, each)
+}
+
+fn parse_within<'t>(
+    text: &'t str,
+    limits: &Limits,
+    sections: &[&'static str],
+    each: &mut dyn FnMut(Member<'t>),
+) -> Result<Node<'t>, Fault> {
+    let text = without_mark(text);
+    let mut quick = Builder::new(limits, sections, 0, each);
+    if plain::read(text, &mut |event, at| quick.take(event, at))? {
+        return quick.finish();
+    }
+    // What was handed out is right; the parser goes on from there.
+    let passed = quick.passed;
+    by_parser(text, Builder::new(limits, sections, passed, each))
+}
+
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+fn by_parser<'t>(text: &'t str, mut builder: Builder<'_, 't>) -> Result<Node<'t>, Fault> {
+    let limits = builder.limits;
+    let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|e| unreadable(&e, limits))?;
         builder.take(event, place(span.start))?;
     }
-    let empty = Fault { at: None, message: "is empty".to_owned() };
-    builder.root.filter(|root| !matches!(root.value, Value::Null)).ok_or(empty)
+    builder.finish()
+}
+
+/// Whether the document is a list, as far as that can be seen without reading it.
+pub(super) fn is_list(text: &str) -> bool {
+    let mut parser = Parser::new_from_str(without_mark(text));
+    while let Some(Ok((event, _))) = parser.next_event() {
+        match event {
+            Event::Nothing | Event::StreamStart | Event::DocumentStart(_) => {}
+            event => return matches!(event, Event::SequenceStart(..)),
+        }
+    }
+    false
 }
 
 fn place(mark: Marker) -> At {
@@ -150,6 +199,12 @@ impl Limits {
 
 struct Builder<'l, 't> {
     limits: &'l Limits,
+    sections: &'l [&'static str],
+    each: &'l mut dyn FnMut(Member<'t>),
+    /// So many members have been handed out before this builder began.
+    skip: usize,
+    /// So many members have gone by.
+    passed: usize,
     open: Vec<Open<'t>>,
     root: Option<Node<'t>>,
     anchors: HashMap<usize, (Node<'t>, usize)>,
@@ -157,7 +212,34 @@ struct Builder<'l, 't> {
     copies: usize,
 }
 
-impl<'t> Builder<'_, 't> {
+impl<'l, 't> Builder<'l, 't> {
+    fn new(limits: &'l Limits, sections: &'l [&'static str], skip: usize, each: &'l mut dyn FnMut(Member<'t>)) -> Self {
+        let (open, root, anchors) = (Vec::new(), None, HashMap::new());
+        Self { limits, sections, each, skip, passed: 0, open, root, anchors, values: 0, copies: 0 }
+    }
+
+    fn finish(self) -> Result<Node<'t>, Fault> {
+        let empty = Fault { at: None, message: "is empty".to_owned() };
+        self.root.filter(|root| !matches!(root.value, Value::Null)).ok_or(empty)
+    }
+
+    /// Whether what is read now is handed out.
+    fn hands_out(&self) -> bool {
+        self.open.iter().take(2).any(|open| open.section.is_some())
+    }
+
+    /// The section whose list begins here, if its members are to be handed out.
+    fn section(&self, anchor: usize) -> Option<&'static str> {
+        let named = match self.open.as_slice() {
+            [] => ROOT,
+            [Open { anchor: 0, value: Value::Map(entries), key: Some(key), .. }] if entries.iter().all(|(k, _)| k.text != key.text) => {
+                &key.text
+            }
+            _ => return None,
+        };
+        self.sections.iter().copied().find(|section| *section == named && anchor == 0)
+    }
+
     fn take(&mut self, event: Event<'t>, at: At) -> Result<(), Fault> {
         match event {
             Event::DocumentStart(_) if self.root.is_some() => {
@@ -167,8 +249,9 @@ impl<'t> Builder<'_, 't> {
             Event::MappingStart(anchor, tag) => self.start(at, anchor, tag.as_deref(), Value::Map(Vec::new())),
             Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
                 Some(mut done) => {
-                    // Half of a grown vector is empty, and there is one for each account.
+                    // Half of a grown vector is empty. What is handed out does not stay.
                     match &mut done.value {
+                        _ if self.hands_out() => {}
                         Value::List(items) => items.shrink_to_fit(),
                         Value::Map(fields) => fields.shrink_to_fit(),
                         Value::Null | Value::Scalar(_) => {}
@@ -205,7 +288,8 @@ impl<'t> Builder<'_, 't> {
         if self.open.len() >= self.limits.depth {
             return Err(self.limits.too_deep(at));
         }
-        self.open.push(Open { at, anchor, value, key: None });
+        let section = if matches!(value, Value::List(_)) { self.section(anchor) } else { None };
+        self.open.push(Open { at, anchor, value, key: None, section: section.map(|section| (section, 0)) });
         Ok(())
     }
 
@@ -226,6 +310,14 @@ impl<'t> Builder<'_, 't> {
         }
         match self.open.last_mut() {
             None => self.root = Some(node),
+            Some(Open { section: Some((section, count)), .. }) => {
+                let index = *count;
+                *count += 1;
+                self.passed += 1;
+                if self.passed > self.skip {
+                    (self.each)(Member { section, index, node });
+                }
+            }
             Some(Open { value: Value::List(items), .. }) => items.push(node),
             Some(Open { value: Value::Map(entries), key, .. }) => match key.take() {
                 Some(key) => entries.push((key, node)),
@@ -266,7 +358,11 @@ mod tests {
     const SMALL: Limits = Limits { depth: 4, copies: 10, values: 20 };
 
     fn refused(text: &str) -> Option<String> {
-        parse_within(text, &SMALL).err().map(|fault| fault.message)
+        parse_within(text, &SMALL, &[], &mut |_| {}).err().map(|fault| fault.message)
+    }
+
+    fn tree(text: &str) -> Result<Node<'_>, Fault> {
+        parse(text, &[], &mut |_| {})
     }
 
     #[test]
@@ -274,7 +370,7 @@ mod tests {
         let too_deep = Some("is nested deeper than 4 levels".to_owned());
         assert_eq!(refused("[[[[x]]]]"), None);
         assert_eq!(refused("[[[[[x]]]]]"), too_deep);
-        let chain = parse_within("{a: &a [[x]], b: &b [*a], c: &c [*b]}", &Limits { copies: 100, ..SMALL });
+        let chain = parse_within("{a: &a [[x]], b: &b [*a], c: &c [*b]}", &Limits { copies: 100, ..SMALL }, &[], &mut |_| {});
         assert_eq!(chain.err().map(|fault| fault.message), too_deep);
         assert_eq!(refused("[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19]"), None);
         assert_eq!(refused("[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20]").as_deref(), Some("holds more than 20 values"));
@@ -294,7 +390,7 @@ mod tests {
             ("NO", Some("NO")),
         ] {
             let text = format!("[{text}]");
-            let Ok(Node { value: Value::List(items), .. }) = parse(&text) else { panic!("{text}") };
+            let Ok(Node { value: Value::List(items), .. }) = tree(&text) else { panic!("{text}") };
             let scalar = match &items[0].value {
                 Value::Scalar(text) => Some(&**text),
                 _ => None,
@@ -305,10 +401,130 @@ mod tests {
 
     #[test]
     fn places_count_characters() {
-        let Ok(Node { value: Value::Map(entries), .. }) = parse("\u{feff}# ä\näö: {ü: x}\n") else { panic!("no mapping") };
+        let Ok(Node { value: Value::Map(entries), .. }) = tree("\u{feff}# ä\näö: {ü: x}\n") else { panic!("no mapping") };
         assert_eq!(entries[0].0.at, At { line: 2, column: 1 });
         let Value::Map(inner) = &entries[0].1.value else { panic!("no mapping") };
         assert_eq!((inner[0].0.at, inner[0].1.at), (At { line: 2, column: 6 }, At { line: 2, column: 9 }));
+    }
+
+    /// A tree as text. Where nothing stands is told by its key.
+    fn show(node: &Node<'_>, out: &mut String) {
+        if !matches!(node.value, Value::Null) {
+            *out += &format!("{}:{} ", node.at.line, node.at.column);
+        }
+        match &node.value {
+            Value::Null => *out += "~ ",
+            Value::Scalar(text) => *out += &format!("{text:?} "),
+            Value::List(items) => {
+                *out += "[";
+                items.iter().for_each(|item| show(item, out));
+                *out += "] ";
+            }
+            Value::Map(entries) => {
+                *out += "{";
+                for (key, value) in entries {
+                    *out += &format!("{}:{} {:?}: ", key.at.line, key.at.column, key.text);
+                    show(value, out);
+                }
+                *out += "} ";
+            }
+        }
+    }
+
+    /// What comes of a text: the members handed out and the rest, or what is wrong.
+    fn comes_of<'t>(parse: impl FnOnce(&mut dyn FnMut(Member<'t>)) -> Result<Node<'t>, Fault>) -> Result<Vec<String>, Fault> {
+        let mut shown = Vec::new();
+        let root = parse(&mut |member| {
+            let mut text = format!("{}[{}] ", member.section, member.index);
+            show(&member.node, &mut text);
+            shown.push(text);
+        })?;
+        shown.push(String::new());
+        shown.last_mut().into_iter().for_each(|text| show(&root, text));
+        Ok(shown)
+    }
+
+    /// The quick way must lead where the parser leads. Returns whether it went to the end.
+    fn compare(text: &str) -> bool {
+        const SECTIONS: &[&str] = &[ROOT, "accounts"];
+        for sections in [&SECTIONS[..1], &SECTIONS[1..]] {
+            let slow = comes_of(|each| by_parser(without_mark(text), Builder::new(&LIMITS, sections, 0, each)));
+            let found = comes_of(|each| parse_within(text, &LIMITS, sections, each));
+            assert_eq!(found, slow, "{text}");
+        }
+        plain::read(without_mark(text), &mut |_, _| Ok::<(), ()>(())) == Ok(true)
+    }
+
+    #[test]
+    fn what_programs_write_needs_no_parser() {
+        for text in [
+            "- a\n- b\n",
+            "a:\n-   b\n-  c: d\n   e:\n   - f\ng:\n  -   h\n",
+            "a: b\nc:\n  d: e # f\n\n# g\n  h:\n  - i\n  -   j: k\n      l: m\nn:\no: ~\n",
+            "---\n# made by a program\n- id: a-1\n  name: \"Ä b: c\"\n  labels: {team: web, x: 'y z', e: {}}\n  notify: [a@b.c, \"d\"]\n  url: https://x.y/z?a=b#c\n",
+            "\u{feff}accounts:\n- {id: ä, name: ö ü, needs: [], url: https://x.y/z?a=b, n: [[a], {b: c}]}\ncredentials:\n    - id: x",
+        ] {
+            assert!(compare(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_could_mean_something_else_is_left_to_the_parser() {
+        for text in [
+            "",
+            "a",
+            "a: b: c",
+            "a: b\n  c",
+            "- a\n   b",
+            "a: |\n  b",
+            "a: &b c",
+            "a: *b",
+            "a: !b c",
+            "a: [b,\n c]",
+            "a: [b, ]",
+            "a: {b}",
+            "a: \"b\\n\"",
+            "a: 'b''c'",
+            "a:\tb",
+            "a: b\r\n",
+            "- - a",
+            "-\n  a: b",
+            "? a",
+            "a: -b",
+            "a: b\n---\nc: d",
+            "a: b\n...\n",
+            "%YAML 1.2\n---\na: b",
+            "null: a",
+            "\"a\": b",
+            "a : b",
+            "a:\n   b: c\n  d: e",
+            " a: b",
+            "- a\nb: c",
+            "a: \"b\"c",
+            "a: [b]c",
+            "a: [b: c]",
+            "a: {b: , c: d}",
+            "a: \u{85}",
+            "a: \u{2028}",
+            "- a: &x b\n- c: *x\n",
+            "- a: b\n- c: d\n- e: \"f\\n\"\n- g: h\n",
+            "accounts:\n- a\naccounts:\n- b\n- \"c\\n\"\n",
+        ] {
+            assert!(!compare(text), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2048, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_quick_way_leads_where_the_parser_leads(parts in prop::collection::vec(prop::sample::select(vec![
+            "a", "bc", "1", "- ", "- ", "-", ": ", ": ", ":", "\n", "\n", "\n", "\n  ", "\n  ", "\n    ", " ", "[", "]", "{", "}", ", ", ",", "'", "\"", "#", " #",
+            "~", "null", "ä", "é: ", ".", "/", "?", "&", "*", "!", "|", ">", "%", "@", "\\", "---", "...", "\t", "=", "<", "<<", "k: v\n", "k:\n", "- id: x\n",
+            "\n- id: y\n  k: v\n", "\n  k: [a, b]\n", "{a: b, c: d}", "accounts:\n", "\u{feff}", "\u{a0}",
+        ]), 0..24)) {
+            compare(&parts.concat());
+        }
     }
 
     proptest! {
@@ -318,7 +534,7 @@ mod tests {
             "a", ": ", "- ", "\n", "\n  ", "\t", "[", "]", "{", "}", ", ", "&a ", "*a", "'", "\"", "\\", "|", ">", "? ", "!!str ", "!", "%", "---", "...", "<<", "#", "~", "ä", "\r", "\0", ":", "-",
         ]), 0..60)) {
             let text = parts.concat();
-            let _ = parse(&text);
+            let _ = tree(&text);
         }
     }
 }

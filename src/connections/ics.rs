@@ -46,13 +46,13 @@ const NAMED: usize = 50;
 fn put(calendar: &mut Calendar, accounts: &[Connection<'_>], now: Timestamp) {
     let Some((first, others)) = accounts.split_first() else { return };
     let Some(deadline) = first.deadline().at() else { return };
-    let credential = first.credential();
+    let credential = first.login;
     let mut summary = format!("Reconnect {}", first.account.name());
     if !others.is_empty() {
         let _ = write!(summary, " and {} more", others.len());
     }
-    let mut text = format!("Must be reconnected by {}.\nLogin: {}", deadline.utc().format("%Y-%m-%d %H:%M UTC"), credential.id);
-    if let Some(person) = &credential.connected_by {
+    let mut text = format!("Must be reconnected by {}.\nLogin: {}", deadline.utc().format("%Y-%m-%d %H:%M UTC"), credential.id());
+    if let Some(person) = credential.connected_by() {
         let _ = write!(text, ", connected by {person}");
     }
     text.push_str("\nAccounts:");
@@ -65,11 +65,11 @@ fn put(calendar: &mut Calendar, accounts: &[Connection<'_>], now: Timestamp) {
         let _ = write!(text, "\n- and {more} more");
     }
     calendar.event(&Event {
-        uid: &uid(&[&credential.id, &deadline.to_string()]),
+        uid: &uid(&[credential.id(), &deadline.to_string()]),
         stamp: now,
         at: deadline,
         summary: &summary,
         description: &text,
-        url: accounts.iter().find_map(Connection::reconnect_url),
+        url: accounts.iter().find_map(Connection::reconnect_url).as_deref(),
     });
 }

@@ -59,7 +59,7 @@ struct Item<'a> {
     labels: BTreeMap<&'a str, Cow<'a, str>>,
     notify: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reconnect_url: Option<&'a str>,
+    reconnect_url: Option<String>,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
@@ -133,7 +133,7 @@ pub fn page(listing: &Listing, query: &Query, page: &Page) -> serde_json::Result
 
 fn item<'a>(connection: &Connection<'a>, now: Timestamp) -> Item<'a> {
     let Connection { account, known, grant, .. } = connection;
-    let credential = connection.credential();
+    let login = connection.login;
     let clocks = &grant.clocks;
     let instant = |expiry: Expiry| expiry.at().map(Instant);
     Item {
@@ -143,9 +143,9 @@ fn item<'a>(connection: &Connection<'a>, now: Timestamp) -> Item<'a> {
         kind: account.kind(),
         purpose: account.purpose().label(),
         external_id: account.external_id(),
-        credential: &credential.id,
+        credential: login.id(),
         app: account.app_id(),
-        connected_by: credential.connected_by.as_deref(),
+        connected_by: login.connected_by(),
         labels: connection.labels().collect(),
         notify: connection.notify().collect(),
         reconnect_url: connection.reconnect_url(),

@@ -89,8 +89,8 @@ impl Listing {
         let roster = &snapshot.roster;
         let mut overview = Overview { accounts: roster.len(), logins: roster.credentials().len(), ..Overview::default() };
         let mut logins = Vec::with_capacity(roster.credentials().len());
-        for (place, watched) in roster.credentials().iter().enumerate() {
-            let accounts = watched.accounts.clone().filter_map(|i| Connection::at(&snapshot, i));
+        for (place, watched) in roster.credentials().enumerate() {
+            let accounts = watched.accounts().filter_map(|i| Connection::at(&snapshot, i));
             logins.push((accounts.map(|c| urgency(&c, at)).min(), place));
             overview.last_probe = overview.last_probe.max(snapshot.credentials.get(place).and_then(|c| c.last_probe));
         }
@@ -98,8 +98,8 @@ impl Listing {
         let mut tags = Vec::with_capacity(roster.len());
         let mut together = Vec::new();
         let mut reasons = 0;
-        for watched in logins.iter().filter_map(|(_, place)| roster.credentials().get(*place)) {
-            together.extend(watched.accounts.clone().filter_map(|i| Connection::at(&snapshot, i).map(|c| (urgency(&c, at), i))));
+        for watched in logins.iter().filter_map(|(_, place)| roster.credential(*place)) {
+            together.extend(watched.accounts().filter_map(|i| Connection::at(&snapshot, i).map(|c| (urgency(&c, at), i))));
             together.sort_unstable();
             for connection in together.drain(..).filter_map(|(_, i)| Connection::at(&snapshot, i).map(|c| (i, c))) {
                 let tag = tag(connection, at);
@@ -112,7 +112,7 @@ impl Listing {
         let mut ids: Vec<u64> = (0..).zip(roster.accounts()).map(|(place, account)| u64::from(hash(account.id())) << 32 | place).collect();
         ids.sort_unstable();
         let mut labels: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (name, value) in roster.label_sets().flat_map(crate::roster::parse_labels) {
+        for (name, value) in roster.label_sets().flatten() {
             let values = match labels.get_mut(name) {
                 Some(values) => values,
                 None => labels.entry(name.to_owned()).or_default(),
@@ -248,10 +248,11 @@ struct Filter {
 impl Filter {
     fn new(listing: &Listing, query: &Query) -> Self {
         let label_sets = listing.snapshot.roster.label_sets().map(|set| {
+            let set: Vec<_> = set.collect();
             // Several values of one name: any of them; several names: all of them.
             query.labels.iter().all(|(wanted, _)| {
                 let has = |name: &str, value: &str| query.labels.iter().any(|(n, v)| n == wanted && n == name && v == value);
-                crate::roster::parse_labels(set).any(|(name, value)| has(name, &value))
+                set.iter().any(|(name, value)| has(name, value))
             })
         });
         let within = query.expires_within.map(|d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
@@ -279,8 +280,8 @@ impl Filter {
 
     fn is_found(&self, listing: &Listing, tag: &Tag) -> bool {
         let Some(account) = listing.snapshot.roster.account(tag.account as usize) else { return false };
-        let login = account.credential().map(|watched| &watched.config);
-        let [id, person] = [login.map(|l| l.id.as_str()), login.and_then(|l| l.connected_by.as_deref())].map(Option::unwrap_or_default);
+        let login = account.credential();
+        let [id, person] = [login.map(|l| l.id()), login.and_then(|l| l.connected_by())].map(Option::unwrap_or_default);
         let texts = [account.name(), account.id(), account.external_id(), id, person];
         self.words.iter().all(|word| texts.iter().any(|text| word.is_in(text)))
     }

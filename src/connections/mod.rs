@@ -17,9 +17,8 @@ pub use query::{MAX_PER_PAGE, Parameter, Problem, Query};
 
 use std::borrow::Cow;
 
-use crate::config;
 use crate::reason::{Capability, Cause, Reason};
-use crate::roster::{AccountView, Watched, parse_labels};
+use crate::roster::{AccountView, Watched};
 use crate::rules::AccountState;
 use crate::store::{CredentialState, Snapshot};
 use crate::time::{Expiry, Timestamp};
@@ -79,7 +78,7 @@ pub struct Connection<'a> {
     /// What is known of it.
     pub known: &'a AccountState,
     /// Its login and all that hangs on it.
-    pub login: &'a Watched,
+    pub login: Watched<'a>,
     /// What is known of its login.
     pub grant: &'a CredentialState,
 }
@@ -96,11 +95,6 @@ impl<'a> Connection<'a> {
         })
     }
 
-    /// Its login, as configured.
-    pub fn credential(&self) -> &'a config::Credential {
-        &self.login.config
-    }
-
     /// How it is, in one word.
     pub fn state(&self, now: Timestamp) -> State {
         match self.known.verdict {
@@ -114,7 +108,7 @@ impl<'a> Connection<'a> {
     }
 
     fn is_stale(&self, now: Timestamp) -> bool {
-        let seldom = i64::try_from(self.login.interval.as_secs()).unwrap_or(i64::MAX).saturating_mul(2);
+        let seldom = i64::try_from(self.login.interval().as_secs()).unwrap_or(i64::MAX).saturating_mul(2);
         self.known.last_conclusive.is_none_or(|last| now.since(last) > STALE.max(seldom))
     }
 
@@ -153,19 +147,20 @@ impl<'a> Connection<'a> {
 
     /// When a person must reconnect.
     pub fn deadline(&self) -> Expiry {
-        self.grant.clocks.deadline(self.credential().auto_refresh)
+        self.grant.clocks.deadline(self.login.auto_refresh())
     }
 
     /// Where it can be reconnected, if that is a web address.
-    pub fn reconnect_url(&self) -> Option<&'a str> {
+    pub fn reconnect_url(&self) -> Option<String> {
         let url = self.account.reconnect_url();
         let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
-        (scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http")).then_some(url)
+        let web = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http");
+        web.then_some(url)
     }
 
     /// Its own labels.
     pub fn labels(&self) -> impl Iterator<Item = (&'a str, Cow<'a, str>)> + use<'a> {
-        parse_labels(self.account.own_labels())
+        self.account.labels()
     }
 
     /// Who gets its mails.

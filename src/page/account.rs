@@ -69,7 +69,7 @@ fn steps(connection: &Connection<'_>) -> Markup {
         reasons.push(Reason::Ok);
     }
     let network = connection.account.network();
-    let person = connection.credential().connected_by.as_deref();
+    let person = connection.login.connected_by();
     html! {
         section #do aria-labelledby="do-title" {
             h2 #do-title { "What to do" }
@@ -161,7 +161,7 @@ fn clocks(connection: &Connection<'_>, now: Timestamp) -> Markup {
             h2 #clocks { "Clocks" }
             dl {
                 dt { "A person must reconnect by" } dd { (told(connection.deadline())) }
-                dt { "Access ends" } dd { (told(clocks.access)) @if connection.credential().auto_refresh { ", renewed by itself" } }
+                dt { "Access ends" } dd { (told(clocks.access)) @if connection.login.auto_refresh() { ", renewed by itself" } }
                 dt { "Renewal ends" } dd { (told(clocks.refresh)) }
                 dt { "Access to data ends" } dd { (told(clocks.data_access)) }
                 dt { "Issued" } dd { (told(clocks.issued.map_or(Expiry::Unknown, Expiry::At))) }
@@ -192,7 +192,7 @@ fn probes(connection: &Connection<'_>, now: Timestamp) -> Markup {
                 @if connection.grant.failures > 1 { dt { "Without a conclusion" } dd { (connection.grant.failures) " probes in a row" } }
                 dt { "Last conclusive probe" } dd { (at(known.last_conclusive)) }
                 dt { "Verdict since" } dd { (at(known.since)) }
-                dt { "Probed every" } dd { (format_duration(connection.login.interval)) }
+                dt { "Probed every" } dd { (format_duration(connection.login.interval())) }
             }
         }
     }
@@ -200,20 +200,20 @@ fn probes(connection: &Connection<'_>, now: Timestamp) -> Markup {
 
 fn details(connection: &Connection<'_>) -> Markup {
     let account = &connection.account;
-    let credential = connection.credential();
+    let credential = connection.login;
     let entry = |name: &str, value: &str| html! { @if !value.is_empty() { dt { (name) } dd { (value) } } };
     let notify: Vec<&str> = connection.notify().collect();
     html! {
         section aria-labelledby="details" {
             h2 #details { "Details" }
             dl {
-                (entry("Connected by", credential.connected_by.as_deref().unwrap_or("")))
+                (entry("Connected by", credential.connected_by().unwrap_or("")))
                 (entry("Mails go to", &notify.join(", ")))
                 (entry("Use", account.purpose().label()))
                 @for (name, value) in connection.labels() { (entry(&words(name), &value)) }
                 (entry("Account", account.id()))
                 (entry("Id at the network", account.external_id()))
-                (entry("Login", &credential.id))
+                (entry("Login", credential.id()))
                 (entry("App", account.app_id()))
                 @if let Some(reason) = connection.known.verdict { dt { "Reason in metrics" } dd { code { (reason.info().label) } } }
             }
@@ -223,8 +223,8 @@ fn details(connection: &Connection<'_>) -> Markup {
 
 /// What reconnects together with it.
 fn siblings(listing: &Listing, connection: &Connection<'_>, index: usize, now: Timestamp) -> Markup {
-    let others = connection.login.accounts.clone().filter(|i| *i != index);
-    let count = connection.login.accounts.len() - 1;
+    let others = connection.login.accounts().filter(|i| *i != index);
+    let count = connection.login.accounts().len() - 1;
     html! {
         @if count > 0 {
             section aria-labelledby="login" {

@@ -256,7 +256,7 @@ fn table(listing: &Listing, page: &Page, now: Timestamp) -> Markup {
             }
             @for group in groups {
                 tbody role="rowgroup" {
-                    @if let [first, ..] = group && first.login.accounts.len() > 1 {
+                    @if let [first, ..] = group && first.login.accounts().len() > 1 {
                         (login(first, group, now))
                         @for connection in group { (row(connection, true, now)) }
                     } @else {
@@ -270,16 +270,16 @@ fn table(listing: &Listing, page: &Page, now: Timestamp) -> Markup {
 
 /// The heading of accounts that reconnect together.
 fn login(first: &Connection<'_>, shown: &[Connection<'_>], now: Timestamp) -> Markup {
-    let all = first.login.accounts.len();
+    let all = first.login.accounts().len();
     let reconnected = shown.iter().find(|c| c.reconnect_url().is_some()).unwrap_or(first);
     html! {
         tr.login role="row" {
             th scope="rowgroup" role="rowheader" colspan="2" {
-                "Login " span.id { (first.credential().id) } " "
+                "Login " span.id { (first.login.id()) } " "
                 span.quiet { (counted(all, "account")) " reconnect together" @if shown.len() < all { ", " (shown.len()) " of them here" } }
             }
             td role="cell" data-title="Deadline" { (deadline(first, now)) }
-            td role="cell" data-title="Connected by" { (first.credential().connected_by.as_deref().unwrap_or("not known")) }
+            td role="cell" data-title="Connected by" { (first.login.connected_by().unwrap_or("not known")) }
             td role="cell" data-title="Action" { (action(reconnected, now)) }
         }
     }
@@ -298,7 +298,7 @@ fn row(connection: &Connection<'_>, in_group: bool, now: Timestamp) -> Markup {
                 td.same role="cell" colspan="3" {}
             } @else {
                 td role="cell" data-title="Deadline" { (deadline(connection, now)) }
-                td role="cell" data-title="Connected by" { (connection.credential().connected_by.as_deref().unwrap_or("not known")) }
+                td role="cell" data-title="Connected by" { (connection.login.connected_by().unwrap_or("not known")) }
                 td role="cell" data-title="Action" { (action(connection, now)) }
             }
         }

@@ -7,8 +7,9 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use token_exporter::config::{Account, Config, Notice, Problems, RateLimit, WarningKind, load};
+use token_exporter::config::{Config, Notice, Problems, RateLimit, WarningKind, load};
 use token_exporter::reason::{Capability, Use};
+use token_exporter::table::AccountView;
 use token_exporter::time::{Expiry, Timestamp};
 use token_exporter::token::{self, SecretSource, Unreadable};
 
@@ -168,8 +169,8 @@ fn a_broken_file_does_not_make_references_into_it_wrong() {
     assert_eq!(problems.list.len(), 1, "{problems}");
 }
 
-fn account<'c>(config: &'c Config, id: &str) -> &'c Account {
-    config.accounts.iter().find(|a| a.id == id).unwrap()
+fn account<'c>(config: &'c Config, id: &str) -> AccountView<'c> {
+    config.table.find(id).and_then(|index| config.table.account(index)).unwrap()
 }
 
 #[test]
@@ -218,36 +219,34 @@ fn everything_that_a_configuration_says_is_there() {
     );
 
     let page = account(&config, "acme-page");
-    let jane = &config.credentials[page.credential];
-    assert_eq!((jane.id.as_str(), jane.app, jane.connected_by.as_deref()), ("jane-facebook", Some(0), Some("Jane Doe")));
-    assert_eq!(jane.expires_at, Timestamp::parse("2027-01-31T00:00:00Z"));
-    assert_eq!(jane.refresh_expires_at, Timestamp::from_unix(1_812_067_200));
-    assert_eq!(jane.scopes.as_deref(), Some(&["pages_show_list".to_owned(), "pages_manage_posts".to_owned()][..]));
-    assert!(jane.auto_refresh);
-    assert_eq!(
-        (page.name.as_str(), page.kind.as_str(), page.external_id.as_deref()),
-        ("ACME on Facebook", "page", Some("17841400000000000"))
-    );
-    assert_eq!(page.needs.iter().collect::<Vec<_>>(), [Capability::Publish, Capability::Inbox]);
-    assert_eq!(page.purpose, Use::Paid);
-    assert_eq!(page.labels, [("team".to_owned(), "marketing".to_owned()), ("country".to_owned(), "NO".to_owned())]);
-    assert_eq!(page.notify, ["jane@example.com"]);
-    assert_eq!(page.reconnect_url.as_deref(), Some("https://app.example.com/reconnect/acme-page?x=1"));
-    assert_eq!(page.probe_interval, Some(Duration::from_secs(6 * 3600)));
+    let jane = page.credential().unwrap();
+    assert_eq!((jane.id(), jane.app(), jane.connected_by()), ("jane-facebook", Some(0), Some("Jane Doe")));
+    assert_eq!(jane.expires_at(), Timestamp::parse("2027-01-31T00:00:00Z"));
+    assert_eq!(jane.refresh_expires_at(), Timestamp::from_unix(1_812_067_200));
+    assert_eq!(jane.scopes(), Some(&["pages_show_list".to_owned(), "pages_manage_posts".to_owned()][..]));
+    assert!(jane.auto_refresh());
+    assert_eq!((page.name(), page.kind(), page.external_id()), ("ACME on Facebook", "page", "17841400000000000"));
+    assert_eq!(page.needs().iter().collect::<Vec<_>>(), [Capability::Publish, Capability::Inbox]);
+    assert_eq!(page.purpose(), Use::Paid);
+    assert_eq!(page.labels().collect::<Vec<_>>(), [("team", "marketing".into()), ("country", "NO".into())]);
+    assert_eq!(page.notify(), "jane@example.com");
+    assert_eq!(page.reconnect_url(), "https://app.example.com/reconnect/acme-page?x=1");
+    assert_eq!(page.probe_interval(), Some(Duration::from_secs(6 * 3600)));
 
     let quiet = account(&config, "quiet");
-    assert_eq!(quiet.notify, ["ops@example.com"]);
-    assert_eq!((quiet.name.as_str(), quiet.labels.len()), ("quiet", 2), "labels through an alias");
+    assert_eq!(quiet.notify(), "ops@example.com");
+    assert_eq!((quiet.name(), quiet.labels().count()), ("quiet", 2), "labels through an alias");
     let own = account(&config, "own-token");
-    assert_eq!(config.credentials[own.credential].id, "own-token");
-    assert!(matches!(&config.credentials[own.credential].token, SecretSource::Command(words) if words == &["pass", "show", "x"]));
-    assert!(matches!(&config.credentials[own.credential].token_secret, Some(SecretSource::Env(name)) if name == "X_TOKEN_SECRET"));
+    let own = own.credential().unwrap();
+    assert_eq!(own.id(), "own-token");
+    assert!(matches!(own.token(), SecretSource::Command(words) if words == ["pass", "show", "x"]));
+    assert!(matches!(own.token_secret(), Some(SecretSource::Env(name)) if name == "X_TOKEN_SECRET"));
 
     for id in ["0123", "17841400000000000", "1e5", "0x1F", "true", "NO", "1_000", "2027-01-31"] {
-        assert_eq!(account(&config, id).external_id.as_deref(), Some(id), "ids keep their text");
+        assert_eq!(account(&config, id).external_id(), id, "ids keep their text");
     }
-    assert_eq!(account(&config, "from-a-file").credential, page.credential);
-    assert_eq!(account(&config, "from-another-file").network.name(), "mastodon");
+    assert_eq!(account(&config, "from-a-file").credential_index(), page.credential_index());
+    assert_eq!(account(&config, "from-another-file").network().name(), "mastodon");
 
     assert_eq!(config.schedule.len(), 2);
     assert_eq!(config.schedule[0].notices, [Notice::Before(Duration::from_secs(90)), Notice::Today]);
@@ -326,7 +325,7 @@ async fn token_files_hold_tokens_or_token_responses() {
         std::fs::write(&path, content).unwrap();
         let file = std::fs::File::options().write(true).open(&path).unwrap();
         file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(1_900_000_000)).unwrap();
-        token::read(&credential(directory.path(), "token_file: token").credentials[0]).await
+        token::read(credential(directory.path(), "token_file: token").table.credential(0).unwrap()).await
     };
     let configured = Expiry::At(Timestamp::from_unix(2_000_000_000).unwrap());
 
@@ -373,7 +372,7 @@ async fn token_files_hold_tokens_or_token_responses() {
 #[tokio::test]
 async fn other_sources_are_read() {
     let directory = tempfile::tempdir().unwrap();
-    let read = async |source: &str| token::read(&credential(directory.path(), source).credentials[0]).await;
+    let read = async |source: &str| token::read(credential(directory.path(), source).table.credential(0).unwrap()).await;
     let access = async |source: &str| read(source).await.map(|set| set.tokens.access.reveal().to_owned());
     assert_eq!(access("token: sim-inline").await.unwrap(), "sim-inline");
     assert_eq!(access("token_env: CARGO_PKG_NAME").await.unwrap(), "token_exporter");

@@ -37,7 +37,7 @@ fn snapshot() -> Snapshot {
     store.replace_roster(roster(include_str!("../golden/exposition.yaml")));
     let applied = |credential: &str, outcome: Outcome| {
         let roster = store.snapshot().roster;
-        let index = roster.credentials().iter().position(|c| c.config.id == credential).expect("a credential");
+        let index = roster.find_credential(credential).expect("a credential");
         store.apply(index, &outcome).expect("applied");
     };
     let clocks = |access, refresh, data_access| Clocks { access, refresh, data_access, issued: Some(at(-86_400)) };

@@ -70,9 +70,9 @@ impl Site {
 
     pub(crate) fn apply(&self, credential: &str, verdict: Verdict, capabilities: &[(Capability, Reason)], deadline: Option<i64>) {
         let roster = self.store.snapshot().roster;
-        let index = roster.credentials().iter().position(|c| c.config.id == credential).expect("a credential");
+        let index = roster.find_credential(credential).expect("a credential");
         let now = Timestamp::now();
-        let accounts = roster.credentials()[index].accounts.len();
+        let accounts = roster.credential(index).expect("a credential").accounts().len();
         let finding = Finding { verdict, capabilities: capabilities.to_vec(), scopes: Vec::new() };
         let clocks = Clocks { access: deadline.map_or(Expiry::Never, |s| Expiry::At(now.plus(s))), ..Clocks::default() };
         let outcome = Outcome { at: now, findings: vec![finding; accounts], clocks: Some(clocks), limits: Vec::new() };
@@ -115,7 +115,7 @@ async fn everything(prefix: &str) -> Site {
     site.found("later", Verdict::Valid, Some(50 * DAY));
     site.apply("part", Verdict::Valid, &[(Capability::Publish, Reason::Ok), (Capability::Inbox, Reason::MissingRole)], None);
     let roster = site.store.snapshot().roster;
-    let quiet = roster.credentials().iter().position(|c| c.config.id == "quiet").expect("a credential");
+    let quiet = roster.find_credential("quiet").expect("a credential");
     site.store.apply(quiet, &Outcome::undetermined(Cause::RateLimited, 1, Timestamp::now()));
     site.found("maybe", Verdict::Valid, None);
     site.found("maybe", Verdict::Invalid(Reason::TokenInvalid, Certainty::Ambiguous), None);

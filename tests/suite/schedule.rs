@@ -18,7 +18,7 @@ fn fixed() -> Plan {
     let standings: Vec<Standing> = roster
         .accounts()
         .map(|account| {
-            let (deadline, issued) = match account.credential().expect("a login").config.id.as_str() {
+            let (deadline, issued) = match account.credential().expect("a login").id() {
                 "jane" => (Expiry::At(at("2027-01-31T23:30:00Z")), Some(at("2026-12-02T23:30:00Z"))),
                 "soon" => (Expiry::At(at("2027-01-19T08:00:15Z")), None),
                 "endless" => (Expiry::Never, None),

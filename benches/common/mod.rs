@@ -1,0 +1,119 @@
+//! What the benches share: accounts to measure with, medians, and the page that keeps the figures.
+#![allow(dead_code, reason = "not every bench needs all of it")]
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Whether accounts share logins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Ten accounts behind each login.
+    Shared,
+    /// A login of its own for each account.
+    Own,
+}
+
+impl Shape {
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Shared => "10 to a login",
+            Self::Own => "a login each",
+        }
+    }
+}
+
+/// So many accounts stand in one file.
+const PER_FILE: usize = 10_000;
+
+/// Writes a configuration of so many accounts with eight labels each, as a product would; tokens come from a file.
+/// Returns how many bytes it takes.
+pub(crate) fn configuration(folder: &Path, accounts: usize, shape: Shape) -> usize {
+    std::fs::create_dir_all(folder.join("accounts.d")).expect("a folder");
+    let token = folder.join("accounts.d/token");
+    std::fs::write(&token, "sim-token").expect("written");
+    #[cfg(unix)]
+    std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("for the owner alone");
+    // Nobody listens at port 9: probes end at once.
+    const BASE: &str = "base_url: http://127.0.0.1:9";
+    let mut main = "global: {probe_interval: 1d, notify: [ops@example.com]}\naccount_files: [accounts.d/*.yml]\n".to_owned();
+    if shape == Shape::Shared {
+        main += "credentials:\n";
+        for i in 0..accounts.div_ceil(10) {
+            let person = i % 500;
+            let _ = writeln!(
+                main,
+                "  - {{id: login-{i}, network: mastodon, connected_by: Person {person}, token_file: accounts.d/token, {BASE}}}"
+            );
+        }
+    }
+    let mut bytes = main.len();
+    std::fs::write(folder.join("config.yaml"), main).expect("written");
+    for first in (0..accounts).step_by(PER_FILE) {
+        let mut text = String::new();
+        for i in first..accounts.min(first + PER_FILE) {
+            let login = match shape {
+                Shape::Shared => format!("credential: login-{}", i / 10),
+                Shape::Own => format!("token_file: token\n  connected_by: Person {}\n  {BASE}", i % 500),
+            };
+            let (team, brand, person) = (i % 50, i % 300, i % 1000);
+            let _ = write!(
+                text,
+                "- id: account-{i}\n  name: Account number {i}\n  network: mastodon\n  external_id: \"10000{i:07}\"\n  {login}\n  \
+                 notify: [person-{person}@example.com]\n  reconnect_url: https://app.example.com/reconnect/account-{i}\n  labels:\n    \
+                 team: team-{team}\n    country: DE\n    region: emea\n    brand: brand-{brand}\n    tier: gold\n    owner: person-{person}\n    \
+                 customer: customer-{i}\n    env: prod\n"
+            );
+        }
+        bytes += text.len();
+        std::fs::write(folder.join(format!("accounts.d/{:06}.yml", first / PER_FILE)), text).expect("written");
+    }
+    bytes
+}
+
+/// The sizes that are measured: up to a million, or to what `ACCOUNTS` says.
+pub(crate) fn sizes() -> Vec<usize> {
+    let most = std::env::var("ACCOUNTS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
+    [1_000, 10_000, 100_000, 1_000_000].into_iter().filter(|n| *n <= most).collect()
+}
+
+/// How long something takes.
+pub(crate) fn time(run: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    run();
+    start.elapsed()
+}
+
+/// The median of a few runs of two things that take turns, and of the ratios of neighbouring runs.
+pub(crate) fn side_by_side(rounds: usize, mut one: impl FnMut(), mut other: impl FnMut()) -> (Duration, Duration, f64) {
+    let runs: Vec<(Duration, Duration)> = (0..rounds).map(|_| (time(&mut one), time(&mut other))).collect();
+    let ratios = runs.iter().map(|(one, other)| other.as_secs_f64() / one.as_secs_f64()).collect();
+    (median(runs.iter().map(|r| r.0).collect()), median(runs.iter().map(|r| r.1).collect()), median(ratios))
+}
+
+/// The middle one.
+pub(crate) fn median<T: PartialOrd + Copy>(mut values: Vec<T>) -> T {
+    values.sort_by(|a, b| a.partial_cmp(b).expect("numbers"));
+    values[values.len() / 2]
+}
+
+/// A line of `/proc/…/status`, in bytes.
+pub(crate) fn memory(process: &str, what: &str) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("a line");
+    line.trim_start_matches(':').trim().trim_end_matches("kB").trim().parse::<usize>().expect("a number") * 1024
+}
+
+/// Prints a section and, if `WRITE` is set, keeps it in `docs/performance.md` between its markers.
+pub(crate) fn report(section: &str, text: &str) {
+    println!("## {section}\n\n{text}");
+    if std::env::var_os("WRITE").is_none() {
+        return;
+    }
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/performance.md");
+    let before = std::fs::read_to_string(&page).expect("the page");
+    let (begin, end) = (format!("<!-- {section} -->\n"), format!("<!-- end of {section} -->"));
+    let start = before.find(&begin).expect("the section's beginning") + begin.len();
+    let stop = before.find(&end).expect("the section's end");
+    std::fs::write(page, format!("{}\n{}\n{}", &before[..start], text.trim_end(), &before[stop..])).expect("written");
+}

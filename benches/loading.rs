@@ -1,0 +1,124 @@
+//! What a configuration costs the real program: time until it is in force, memory on the way and afterwards. Ratios and
+//! growth are meant to be read, not times: `make bench`.
+#![allow(clippy::expect_used, clippy::print_stdout, missing_docs, reason = "a bench prints, and may stop")]
+
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+mod common;
+use common::{Shape, configuration, memory, report, sizes};
+
+/// The program with a configuration in force, and where it listens.
+struct Running {
+    child: Child,
+    address: String,
+    loaded: Duration,
+}
+
+impl Running {
+    fn start(folder: &Path) -> Self {
+        let start = Instant::now();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_token_exporter"))
+            .args(["--config.file", "config.yaml", "--storage.path", "none", "--web.listen-address", "127.0.0.1:0", "--log.format", "json"])
+            .current_dir(folder)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program");
+        let mut lines = BufReader::new(child.stderr.take().expect("its log")).lines().map_while(Result::ok);
+        let mut address = String::new();
+        for line in lines.by_ref() {
+            if let Some((_, rest)) = line.split_once("127.0.0.1:").filter(|_| line.contains("\"listening\"")) {
+                address = format!("127.0.0.1:{}", rest.split(|c: char| !c.is_ascii_digit()).next().expect("a port"));
+            }
+            if line.contains("configuration in force") {
+                break;
+            }
+        }
+        let loaded = start.elapsed();
+        // Whoever stops reading stops the program.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address, loaded }
+    }
+
+    fn memory(&self, what: &str) -> usize {
+        memory(&self.child.id().to_string(), what)
+    }
+
+    /// Reads `/metrics` to its end, and returns how long it is.
+    fn scrape(&self) -> usize {
+        let mut stream = TcpStream::connect(&self.address).expect("a connection");
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("asked");
+        let mut buffer = vec![0; 256 << 10];
+        let mut total = 0;
+        loop {
+            match stream.read(&mut buffer).expect("an answer") {
+                0 => return total,
+                n => total += n,
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How long it takes to read all files as text, which is the least that reading a configuration can take.
+fn read_all(folder: &Path) -> Duration {
+    let start = Instant::now();
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder.join("accounts.d")).expect("the folder") {
+        bytes += std::fs::read_to_string(entry.expect("an entry").path()).expect("a text").len();
+    }
+    assert!(bytes > 0);
+    start.elapsed()
+}
+
+fn main() {
+    let mb = |bytes: usize| bytes as f64 / 1e6;
+    let mut table = "| accounts | shape | YAML MB | in force after s | µs an account | × reading the text | peak MB | at rest MB | after a scrape MB | B an account |\n\
+                     | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+        .to_owned();
+    for shape in [Shape::Shared, Shape::Own] {
+        let empty = tempfile::tempdir().expect("a folder");
+        configuration(empty.path(), 1, shape);
+        let base = Running::start(empty.path());
+        std::thread::sleep(Duration::from_secs(1));
+        base.scrape();
+        let base = base.memory("VmRSS");
+        for accounts in sizes() {
+            let folder = tempfile::tempdir().expect("a folder");
+            let bytes = configuration(folder.path(), accounts, shape);
+            let read = read_all(folder.path());
+            let running = Running::start(folder.path());
+            let peak = running.memory("VmHWM");
+            // What only the start needs is given back soon after it.
+            std::thread::sleep(Duration::from_secs(2));
+            let rest = running.memory("VmRSS");
+            running.scrape();
+            let scraped = running.memory("VmRSS");
+            let _ = writeln!(
+                table,
+                "| {accounts} | {} | {:.1} | {:.2} | {:.2} | {:.0} | {:.0} | {:.1} | {:.1} | {:.0} |",
+                shape.label(),
+                mb(bytes),
+                running.loaded.as_secs_f64(),
+                running.loaded.as_secs_f64() * 1e6 / accounts as f64,
+                running.loaded.as_secs_f64() / read.as_secs_f64(),
+                mb(peak),
+                mb(rest),
+                mb(scraped),
+                scraped.saturating_sub(base) as f64 / accounts as f64,
+            );
+        }
+    }
+    report("loading", &table);
+}
