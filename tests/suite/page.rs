@@ -77,6 +77,7 @@ impl Site {
         let clocks = Clocks { access: deadline.map_or(Expiry::Never, |s| Expiry::At(now.plus(s))), ..Clocks::default() };
         let outcome = Outcome { at: now, findings: vec![finding; accounts], clocks: Some(clocks), limits: Vec::new() };
         self.store.apply(index, &outcome).expect("applied");
+        self.shown.send_replace(self.store.snapshot());
     }
 }
 
@@ -154,7 +155,7 @@ async fn the_worst_comes_first_and_a_login_stays_together() {
         "Login john 2 accounts reconnect together",
         "Jöhn Roe",
         "Password changed. The password of the person who connected was changed",
-        "Stops publishing.",
+        "Stops publishing (scheduled posts).",
         "Partly working",
         "Missing role",
         "Stops inbox (messages and comments).",
@@ -254,7 +255,7 @@ async fn an_account_has_a_page_of_its_own() {
         "First page",
         "Disconnected",
         "Password changed",
-        "Meanwhile this stops: publishing.",
+        "Meanwhile this stops: publishing (scheduled posts).",
         "Who can put it right: the person who connected the account (Jöhn Roe). Reconnecting helps.",
         "Log in at facebook.com with the new password.",
         "pages_manage_posts",
