@@ -129,6 +129,10 @@ pub struct Web {
     /// Address to listen on; may be given several times
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = ":10219")]
     pub listen_address: Vec<String>,
+    /// Path to configuration file that can enable TLS or authentication. See:
+    /// https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
     /// Path of the metrics
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
     pub telemetry_path: String,

@@ -13,19 +13,20 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{Id, JoinSet};
 
 use crate::metrics::Metrics;
-use crate::network::{Budget, Clocks, NetworkId, Verdict};
+use crate::network::{Clocks, NetworkId};
 use crate::probe::Prober;
 use crate::reason::Cause;
 use crate::roster::{Watched, stable_hash};
 use crate::rules::{CONFIRM_AFTER, CONFIRM_WITHIN};
-use crate::store::{CredentialState, Next, Outcome, Store, must_pause};
+use crate::service::Pulse;
+use crate::store::{Applied, CredentialState, LONGEST_PAUSE, Next, Outcome, Store};
 use crate::time::Timestamp;
 
 /// A wish for a probe at once.
 #[derive(Debug)]
 pub enum Wish {
-    /// Somebody waits for the result.
-    Probe(usize, oneshot::Sender<()>),
+    /// Somebody waits for the result: the version of the snapshot that holds it.
+    Probe(usize, oneshot::Sender<u64>),
     /// The token's source changed.
     Changed(usize),
 }
@@ -34,9 +35,18 @@ pub enum Wish {
 #[derive(Debug, Default)]
 struct Lane {
     ready: VecDeque<usize>,
+    /// How many probes are under way.
+    flying: usize,
     paused: Option<Instant>,
-    /// How often in a row it was paused without the network saying for how long.
-    patience: u32,
+    /// It was limited: one probe at a time, until one shows that this is over.
+    limited: bool,
+}
+
+/// A probe under way.
+#[derive(Debug, Default)]
+struct Flight {
+    lane: usize,
+    credentials: Vec<usize>,
 }
 
 /// Probes everything in a roster until it is told to stop.
@@ -52,20 +62,20 @@ pub struct Engine {
     lane_of: Vec<usize>,
     turn: usize,
     queued: HashSet<usize>,
-    waiting: HashMap<usize, Vec<oneshot::Sender<()>>>,
+    waiting: HashMap<usize, Vec<oneshot::Sender<u64>>>,
     tasks: JoinSet<(Vec<(usize, Outcome)>, Duration)>,
-    flying: HashMap<Id, Vec<usize>>,
+    flying: HashMap<Id, Flight>,
     busy: HashSet<usize>,
+    /// Those that were part of a probe that a fault in this program ended: probed alone, they cost no other its probe.
+    alone: HashSet<usize>,
 }
 
-/// The first probes of many credentials are spread so that about so many start in a second.
-const FIRST_ROUND_PER_SECOND: f64 = 20.0;
+/// Credentials that were never probed, or are overdue after a stop, are spread so that about so many start in a second.
+const CATCH_UP_PER_SECOND: f64 = 20.0;
 /// After trouble the next try comes after this, then twice that, up to the usual interval.
 const FIRST_RETRY: Duration = Duration::from_secs(60);
 /// Dead tokens are probed ever more rarely, down to once in this time (or the interval, if longer).
 const RAREST: Duration = Duration::from_secs(86_400);
-/// No header makes the exporter wait longer than this.
-const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
 /// How many other credentials of an app are asked when a good one turns bad.
 const WITNESSES: usize = 4;
 
@@ -74,17 +84,18 @@ impl Engine {
     /// due at once.
     pub fn new(prober: Arc<Prober>, store: Arc<Store>, metrics: Metrics, concurrency: usize, changed: &[usize]) -> Self {
         let roster = prober.roster().clone();
-        let mut places: HashMap<(Option<usize>, NetworkId), usize> = HashMap::new();
+        let mut places: HashMap<(Option<usize>, NetworkId, Option<&url::Url>), usize> = HashMap::new();
         let lane_of: Vec<usize> = roster
             .credentials()
             .iter()
             .map(|c| {
                 let next = places.len();
-                *places.entry((c.config.app, c.config.network)).or_insert(next)
+                *places.entry((c.config.app, c.config.network, c.config.base_url.as_ref())).or_insert(next)
             })
             .collect();
+        let lanes = (0..places.len()).map(|_| Lane::default()).collect();
         let mut engine = Self {
-            lanes: (0..places.len()).map(|_| Lane::default()).collect(),
+            lanes,
             due: vec![None; lane_of.len()],
             lane_of,
             prober,
@@ -98,6 +109,7 @@ impl Engine {
             tasks: JoinSet::new(),
             flying: HashMap::new(),
             busy: HashSet::new(),
+            alone: HashSet::new(),
         };
         engine.schedule_all();
         for &credential in changed {
@@ -110,26 +122,40 @@ impl Engine {
         let roster = self.prober.roster().clone();
         let snapshot = self.store.snapshot();
         let (now, instant) = (Timestamp::now(), Instant::now());
-        let all = Duration::from_secs_f64(roster.credentials().len() as f64 / FIRST_ROUND_PER_SECOND);
-        let fresh = snapshot.credentials.iter().filter(|s| s.last_probe.is_none()).count();
-        let first_round = Duration::from_secs_f64(fresh as f64 / FIRST_ROUND_PER_SECOND);
+        let mut late = Vec::new();
         for (index, watched) in roster.credentials().iter().enumerate() {
             let state = snapshot.credentials.get(index);
-            let place = fraction(&watched.config.id);
-            let spread = first_round.min(watched.interval).mul_f64(place);
-            let overdue = all.min(watched.interval).mul_f64(place);
-            let delay = match state.and_then(|s| s.last_probe.map(|last| (s, last))) {
-                Some((state, last)) => {
-                    let pending = watched.accounts.clone().any(|a| snapshot.accounts.get(a).is_some_and(|a| a.pending.is_some()));
-                    let next = if pending { Next::Confirm } else { next_of(state) };
-                    let due = delay_after(next, watched, state.clocks, now).as_secs();
-                    let since = u64::try_from(now.since(last)).unwrap_or(0);
-                    // Overdue ones (after a long stop) come back spread out.
-                    if since >= due { overdue } else { Duration::from_secs(due - since) }
-                }
-                None => spread,
+            let Some((state, last)) = state.and_then(|s| s.last_probe.map(|last| (s, last))) else {
+                late.push((true, None, index));
+                continue;
             };
-            self.plan(index, instant + delay);
+            let pending = watched.accounts.clone().any(|a| snapshot.accounts.get(a).is_some_and(|a| a.pending.is_some()));
+            // The same as when that probe ended, so that neither a reload nor a restart moves it. A probe that lies ahead was
+            // made by a clock that has been set back since.
+            let last = last.min(now);
+            let wait = delay_after(next_of(state, pending), watched, state.clocks, last);
+            let since = u64::try_from(now.since(last)).unwrap_or(0);
+            let at = instant + wait.saturating_sub(Duration::from_secs(since));
+            match until(state.paused, now, instant) {
+                Some(until) if until > instant => self.plan(index, at.max(until)),
+                _ if at > instant => self.plan(index, at),
+                // Refusals that wait for their second look go first.
+                _ => late.push((!pending, Some(last), index)),
+            }
+        }
+        late.sort_unstable();
+        let per_second = CATCH_UP_PER_SECOND;
+        for (place, (_, _, index)) in late.iter().copied().enumerate() {
+            let Some(watched) = roster.credentials().get(index) else { continue };
+            let within = watched.interval.mul_f64(place as f64 / late.len() as f64);
+            self.plan(index, instant + within.min(Duration::from_secs_f64(place as f64 / per_second)));
+        }
+        let lanes = self.lane_of.iter().zip(roster.credentials());
+        for (lane, app) in lanes.filter_map(|(lane, watched)| Some((*lane, snapshot.apps.get(watched.config.app?)?))) {
+            if let Some(lane) = self.lanes.get_mut(lane) {
+                lane.paused = until(app.paused, now, instant);
+                lane.limited = app.patience > 0;
+            }
         }
         for network in roster.credentials().iter().map(|c| c.config.network).collect::<HashSet<_>>() {
             self.metrics.announce(network);
@@ -144,20 +170,23 @@ impl Engine {
     }
 
     /// Runs until `stop` changes or its sender is gone. Probes under way are then dropped: they change nothing.
-    pub async fn run(mut self, mut wishes: mpsc::Receiver<Wish>, mut stop: watch::Receiver<bool>) {
+    pub async fn run(mut self, mut wishes: mpsc::Receiver<Wish>, mut stop: watch::Receiver<bool>, mut pulse: Pulse) {
         loop {
             self.collect_due();
             self.dispatch();
             let wake = self.next_wake();
             tokio::select! {
                 _ = stop.changed() => break,
+                () = pulse.answer() => {}
                 Some(wish) = wishes.recv() => self.grant(wish),
                 Some(done) = self.tasks.join_next_with_id() => match done {
                     Ok((id, (outcomes, took))) => {
-                        self.flying.remove(&id);
+                        for credential in self.landed(id) {
+                            self.alone.remove(&credential);
+                        }
                         self.finish(outcomes, took);
                     }
-                    Err(error) => self.lost(&error),
+                    Err(error) => self.lost(error.id()),
                 },
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
@@ -200,23 +229,30 @@ impl Engine {
         self.enqueue(credential, true);
     }
 
-    /// Starts probes, one lane after the other, as far as the bounds allow.
+    /// Starts probes as far as the bounds allow.
     fn dispatch(&mut self) {
         let now = Instant::now();
-        let mut idle = 0;
-        while self.tasks.len() < self.concurrency && idle < self.lanes.len() {
-            let turn = self.turn % self.lanes.len();
-            self.turn = turn + 1;
-            if self.start_from(turn, now) { idle = 0 } else { idle += 1 }
+        let lanes = self.lanes.len();
+        let mut passed = vec![false; lanes];
+        while self.tasks.len() < self.concurrency {
+            // Whoever has the fewest under way is next, so that a network that keeps its callers waiting does not take all places.
+            let inviting = |lane: &usize| !passed[*lane] && self.lanes.get(*lane).is_some_and(|l| !l.ready.is_empty());
+            let in_turn = (0..lanes).map(|place| (self.turn + place) % lanes).filter(inviting);
+            let Some(next) = in_turn.min_by_key(|lane| self.lanes.get(*lane).map(|l| l.flying)) else { break };
+            self.turn = next + 1;
+            passed[next] = !self.start_from(next, now);
         }
     }
 
-    fn start_from(&mut self, lane: usize, now: Instant) -> bool {
-        let Some(lane) = self.lanes.get_mut(lane) else { return false };
+    fn start_from(&mut self, place: usize, now: Instant) -> bool {
+        let Some(lane) = self.lanes.get_mut(place) else { return false };
         if lane.paused.is_some_and(|until| until > now) {
             return false;
         }
         lane.paused = None;
+        if lane.limited && lane.flying > 0 {
+            return false;
+        }
         let Some(&first) = lane.ready.front() else { return false };
         let Some(watched) = self.prober.roster().credentials().get(first) else { return false };
         let (network, app) = (watched.config.network, watched.config.app);
@@ -228,12 +264,13 @@ impl Engine {
         let mut credentials = Vec::new();
         let mut later = VecDeque::new();
         while let Some(credential) = lane.ready.pop_front() {
-            if self.busy.contains(&credential) {
+            let alone = self.alone.contains(&credential);
+            if self.busy.contains(&credential) || (alone && !credentials.is_empty()) {
                 later.push_back(credential);
             } else {
                 credentials.push(credential);
                 self.queued.remove(&credential);
-                if credentials.len() == together {
+                if alone || credentials.len() == together {
                     break;
                 }
             }
@@ -249,9 +286,22 @@ impl Engine {
             let outcomes = prober.probe(&probed).await;
             (outcomes, start.elapsed())
         });
+        lane.flying += 1;
         self.busy.extend(&credentials);
-        self.flying.insert(handle.id(), credentials);
+        self.flying.insert(handle.id(), Flight { lane: place, credentials });
         true
+    }
+
+    /// A probe is under way no more, however it ended.
+    fn landed(&mut self, id: Id) -> Vec<usize> {
+        let flight = self.flying.remove(&id).unwrap_or_default();
+        if let Some(lane) = self.lanes.get_mut(flight.lane) {
+            lane.flying = lane.flying.saturating_sub(1);
+        }
+        for credential in &flight.credentials {
+            self.busy.remove(credential);
+        }
+        flight.credentials
     }
 
     /// When there is something to do at the latest, if nothing happens before.
@@ -277,7 +327,6 @@ impl Engine {
 
     fn finish(&mut self, outcomes: Vec<(usize, Outcome)>, took: Duration) {
         for (credential, outcome) in outcomes {
-            self.busy.remove(&credential);
             let roster = self.prober.roster().clone();
             let Some(watched) = roster.credentials().get(credential) else { continue };
             let Some(applied) = self.store.apply(credential, &outcome) else { continue };
@@ -291,12 +340,10 @@ impl Engine {
             );
             for waiting in self.waiting.remove(&credential).into_iter().flatten() {
                 // Whoever waited may have gone.
-                let _ = waiting.send(());
+                let _ = waiting.send(applied.version);
             }
-            let mut at = Instant::now() + delay_after(applied.next, watched, applied.clocks, outcome.at);
-            if let Some(until) = self.obey_limits(credential, &outcome) {
-                at = at.max(until);
-            }
+            let at = Instant::now() + delay_after(applied.next, watched, applied.clocks, outcome.at);
+            let at = at.max(self.obey_limits(credential, &applied).unwrap_or(at));
             if !self.queued.contains(&credential) {
                 self.plan(credential, at);
             }
@@ -306,33 +353,14 @@ impl Engine {
         }
     }
 
-    /// Pauses the lane, or only the credential, as the network wants it.
-    fn obey_limits(&mut self, credential: usize, outcome: &Outcome) -> Option<Instant> {
-        let limited = outcome.findings.iter().any(|f| f.verdict == Verdict::Undetermined(Cause::RateLimited));
-        let lane = self.lanes.get_mut(*self.lane_of.get(credential)?)?;
-        let now = Timestamp::now();
-        let later = |until: Timestamp| {
-            let wait = u64::try_from(until.since(now)).unwrap_or(0);
-            Instant::now() + Duration::from_secs(wait).min(LONGEST_PAUSE)
-        };
-        let mut wait: Option<Instant> = None;
-        let mut told = false;
-        for (budget, until) in outcome.limits.iter().filter_map(|l| must_pause(l, limited, now)) {
-            told = true;
-            match budget {
-                Budget::App => lane.paused = lane.paused.max(Some(later(until))),
-                Budget::Grant => wait = wait.max(Some(later(until))),
-            }
+    /// Pauses the lane as the network wants it. Returns until when the credential has to wait.
+    fn obey_limits(&mut self, credential: usize, applied: &Applied) -> Option<Instant> {
+        let (now, instant) = (Timestamp::now(), Instant::now());
+        if let Some(lane) = self.lane_of.get(credential).and_then(|lane| self.lanes.get_mut(*lane)) {
+            lane.paused = lane.paused.max(until(applied.app_paused, now, instant));
+            lane.limited = applied.limited;
         }
-        if !limited {
-            lane.patience = 0;
-        } else if !told {
-            // It wants patience and does not say how much: ever more.
-            let pause = FIRST_RETRY * 2_u32.pow(lane.patience.min(4));
-            lane.patience += 1;
-            lane.paused = lane.paused.max(Some(Instant::now() + pause));
-        }
-        wait
+        until(applied.paused, now, instant)
     }
 
     /// A credential that worked is refused: do others of its app fare alike?
@@ -348,31 +376,49 @@ impl Engine {
         }
     }
 
-    /// A panic in a network's code costs this probe, no more.
-    fn lost(&mut self, error: &tokio::task::JoinError) {
-        for credential in self.flying.remove(&error.id()).unwrap_or_default() {
-            let roster = self.prober.roster().clone();
+    /// A panic in a network's code costs one credential's probe, no more: where several were probed together, each is
+    /// probed again alone.
+    fn lost(&mut self, id: Id) {
+        let roster = self.prober.roster().clone();
+        let credentials = self.landed(id);
+        let together = credentials.len() > 1;
+        for (place, credential) in credentials.into_iter().enumerate() {
             let Some(watched) = roster.credentials().get(credential) else { continue };
-            tracing::error!(credential = watched.config.id, "a fault in this program cost a probe");
-            self.metrics.panicked(watched.config.network);
-            let outcome = Outcome::undetermined(Cause::UnexpectedAnswer, watched.accounts.len(), Timestamp::now());
-            self.finish(vec![(credential, outcome)], Duration::ZERO);
+            if place == 0 {
+                tracing::error!(credential = watched.config.id, together, "a fault in this program cost a probe");
+                self.metrics.panicked(watched.config.network);
+            }
+            if together {
+                self.alone.insert(credential);
+                self.enqueue(credential, true);
+            } else {
+                let outcome = Outcome::undetermined(Cause::UnexpectedAnswer, watched.accounts.len(), Timestamp::now());
+                self.finish(vec![(credential, outcome)], Duration::ZERO);
+            }
         }
     }
 }
 
 /// What the state says follows, when the outcome itself is no longer at hand.
-fn next_of(state: &CredentialState) -> Next {
+fn next_of(state: &CredentialState, pending: bool) -> Next {
     match (state.failures, state.deaths) {
+        (0, _) if pending => Next::Confirm,
         (0, 0) => Next::Regular,
         (0, deaths) => Next::Dead(deaths),
         (failures, _) => Next::Failed(failures),
     }
 }
 
-/// How long until the next probe.
+/// The instant of a time of day, if that is still to come.
+fn until(paused: Option<Timestamp>, now: Timestamp, instant: Instant) -> Option<Instant> {
+    let wait = u64::try_from(paused?.since(now).min(LONGEST_PAUSE)).ok()?;
+    Some(instant + Duration::from_secs(wait))
+}
+
+/// How long until the next probe, counted from the last one, which ended `now`. The same each time it is asked.
 fn delay_after(next: Next, watched: &Watched, clocks: Clocks, now: Timestamp) -> Duration {
     let interval = watched.interval;
+    let jitter = || fraction(&format!("{} {}", watched.config.id, now.unix()));
     let regular = || {
         // Each credential keeps its own place within the interval, so that probes stay spread over it.
         let period = interval.as_secs_f64();
@@ -390,14 +436,12 @@ fn delay_after(next: Next, watched: &Watched, clocks: Clocks, now: Timestamp) ->
         Next::Regular => regular(),
         Next::Failed(times) => {
             let delay = FIRST_RETRY * 2_u32.pow(u32::from(times.clamp(1, 16)) - 1);
-            delay.min(interval).mul_f64(0.75 + 0.5 * fastrand::f64())
+            delay.min(interval).mul_f64(0.75 + 0.5 * jitter())
         }
-        Next::Confirm => {
-            Duration::from_secs_f64(CONFIRM_AFTER as f64 + 1.0 + (CONFIRM_WITHIN - CONFIRM_AFTER - 10) as f64 * fastrand::f64())
-        }
+        Next::Confirm => Duration::from_secs_f64(CONFIRM_AFTER as f64 + 1.0 + (CONFIRM_WITHIN - CONFIRM_AFTER - 10) as f64 * jitter()),
         Next::Dead(times) => {
             let rare = interval.saturating_mul(2_u32.pow(u32::from(times.min(16))));
-            rare.min(RAREST.max(interval)).mul_f64(0.9 + 0.1 * fastrand::f64())
+            rare.min(RAREST.max(interval)).mul_f64(0.9 + 0.1 * jitter())
         }
     }
 }

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -24,6 +25,7 @@ use token_exporter::serve::{Daemon, Settings, signals};
 use token_exporter::server::Door;
 use token_exporter::simulator::Simulator;
 use token_exporter::time::Timestamp;
+use token_exporter::web::Gate;
 use token_exporter::{alerting, check, config, demo, fixtures, health, server};
 
 /// Could not run.
@@ -58,7 +60,8 @@ fn say(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Logs of this program alone: libraries would show requests in theirs.
+/// Logs of this program alone: libraries would show requests in theirs. A panic goes there, too, with its place and not with what
+/// it says: that can hold what a network sent.
 fn start_logging(log: &Log) {
     let level = match log.level {
         Level::Error => "error",
@@ -72,10 +75,18 @@ fn start_logging(log: &Log) {
         LogFormat::Logfmt => registry.with(tracing_logfmt::builder().layer().with_writer(std::io::stderr)).init(),
         LogFormat::Json => registry.with(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).init(),
     }
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "a fault in this program");
+    }));
 }
 
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
+/// Runs to the end. What still hangs then, on a disk that does not answer, say, does not hold the process.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
 }
 
 fn load(files: &[std::path::PathBuf]) -> anyhow::Result<config::Config> {
@@ -88,7 +99,7 @@ fn run_serve(serve: Serve) -> anyhow::Result<u8> {
     }
     anyhow::ensure!(serve.shard < serve.total_shards, "--shard {} must be less than --total-shards {}", serve.shard, serve.total_shards);
     start_logging(&serve.log);
-    runtime()?.block_on(async {
+    block_on(async {
         let settings = Settings {
             config_files: serve.config.files,
             watch: serve.auto_reload.then_some(serve.auto_reload_interval),
@@ -98,12 +109,11 @@ fn run_serve(serve: Serve) -> anyhow::Result<u8> {
             show_warnings: true,
             web: web_settings(&serve.web),
         };
-        let daemon = Daemon::new(settings)?;
+        let gate = gate(&serve.web)?;
+        let daemon = Daemon::new(settings)?.behind(gate.clone());
         let mut doors: Vec<(TcpListener, Door)> = Vec::new();
         for address in &serve.web.listen_address {
-            let listener = bind(address, "--web.listen-address").await?;
-            warn_if_open(&listener);
-            doors.push((listener, Door::Main));
+            doors.push((open(address, &gate).await?, Door::Main));
         }
         if let Some(address) = &serve.health_listen_address {
             doors.push((bind(address, "--health.listen-address").await?, Door::Health));
@@ -125,12 +135,20 @@ fn run_healthcheck(healthcheck: &Healthcheck) -> u8 {
     }
 }
 
-/// Prints what is wrong with the configuration, or that nothing is.
+/// Prints what is wrong with the configuration and that of the HTTP side, or that nothing is.
 fn check_config(serve: &Serve) -> anyhow::Result<u8> {
+    let web = Gate::new(serve.web.config_file.as_deref());
+    if let Err(problems) = &web {
+        eprintln!("{problems}");
+    }
     match config::load(&serve.config.files) {
         Ok(config) => {
-            for warning in &config.warnings {
+            let web = web.map(|gate| gate.warnings().to_vec());
+            for warning in config.warnings.iter().chain(web.iter().flatten()) {
                 eprintln!("warning: {warning}");
+            }
+            if web.is_err() {
+                return Ok(FAILED);
             }
             let Config { apps, credentials, accounts, .. } = &config;
             say(&format!("configuration is valid: {} apps, {} credentials, {} accounts\n", apps.len(), credentials.len(), accounts.len()))?;
@@ -167,15 +185,27 @@ async fn bind(address: &str, flag: &str) -> anyhow::Result<TcpListener> {
     Ok(listener)
 }
 
-fn warn_if_open(listener: &TcpListener) {
-    if let Some(address) = listener.local_addr().ok().filter(|a| !a.ip().is_loopback()) {
-        tracing::warn!(%address, "open to other machines without a password: put it behind a proxy or listen on 127.0.0.1");
+/// Binds an address at which everything is served, with a warning if others can reach it too easily.
+async fn open(address: &str, gate: &Gate) -> anyhow::Result<TcpListener> {
+    let listener = bind(address, "--web.listen-address").await?;
+    let bound = listener.local_addr().context("cannot tell the address listened on")?;
+    if let Some(risk) = gate.risk(bound.ip()) {
+        tracing::warn!(address = %bound, "{risk}");
     }
+    Ok(listener)
+}
+
+fn gate(web: &Web) -> anyhow::Result<Arc<Gate>> {
+    let gate = Gate::new(web.config_file.as_deref()).map_err(|problems| anyhow::anyhow!("{problems}"))?;
+    for warning in gate.warnings() {
+        tracing::warn!(%warning, "the web configuration deserves a look");
+    }
+    Ok(Arc::new(gate))
 }
 
 fn run_demo(options: Demo) -> anyhow::Result<u8> {
     start_logging(&options.log);
-    runtime()?.block_on(async {
+    block_on(async {
         let simulator = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on loopback")?;
         let address = simulator.local_addr().context("cannot tell the simulator's address")?;
         let fixtures = fixtures::load()?;
@@ -197,18 +227,20 @@ fn run_demo(options: Demo) -> anyhow::Result<u8> {
             show_warnings: false,
             web: web_settings(&options.web),
         };
-        let daemon = Daemon::new(settings)?;
+        let gate = gate(&options.web)?;
+        let scheme = if gate.known().tls().is_some() { "https" } else { "http" };
+        let daemon = Daemon::new(settings)?.behind(gate.clone());
         let mut doors: Vec<(TcpListener, Door)> = Vec::new();
         for address in demo_addresses(&options.web.listen_address) {
-            doors.push((bind(&address, "--web.listen-address").await?, Door::Main));
+            doors.push((open(&address, &gate).await?, Door::Main));
         }
         let addresses: Vec<SocketAddr> = doors.iter().filter_map(|(l, _)| l.local_addr().ok()).collect();
         let playing = tokio::spawn(Arc::new(Simulator::new(fixtures)).serve(simulator));
         let prefix = options.web.prefix();
         let mut greeting = String::new();
         for address in addresses {
-            greeting += &format!("token_exporter demo: http://{address}{prefix}/\n");
-            greeting += &format!("metrics:             http://{address}{prefix}{}\n", options.web.telemetry_path);
+            greeting += &format!("token_exporter demo: {scheme}://{address}{prefix}/\n");
+            greeting += &format!("metrics:             {scheme}://{address}{prefix}{}\n", options.web.telemetry_path);
         }
         greeting += &format!("simulated networks:  http://{address}/\n");
         greeting += "Every account shows within a minute or two: ambiguous refusals wait for a second probe. Stop with Ctrl-C.\n";
@@ -228,7 +260,7 @@ fn demo_addresses(addresses: &[String]) -> Vec<String> {
 fn run_check(options: Check) -> anyhow::Result<u8> {
     start_logging(&options.log);
     let config = load(&options.config.files)?;
-    let checked = runtime()?.block_on(check::check(config, &options.accounts))?;
+    let checked = block_on(check::check(config, &options.accounts))?;
     match options.output {
         Output::Json => say(&format!("{}\n", checked.json()?))?,
         Output::Table => say(&checked.table(width()))?,
@@ -246,7 +278,7 @@ fn run_schedule(options: Schedule) -> anyhow::Result<u8> {
     start_logging(&options.log);
     let mut config = load(&options.config.files)?;
     let rules = std::mem::take(&mut config.schedule);
-    let plan = runtime()?.block_on(async {
+    let plan = block_on(async {
         let probed = once(config).await?;
         let standings = schedule::standings(&probed).await;
         let span = Span { now: probed.at, days: options.days, offset: options.utc_offset };

@@ -2,7 +2,7 @@
 //!
 //! Series about accounts and apps are not here: they are written straight from a snapshot, see `exposition`.
 
-use prometheus::{Gauge, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::network::NetworkId;
 use crate::reason::Cause;
@@ -16,6 +16,7 @@ pub struct Metrics {
     failures: IntCounterVec,
     duration: HistogramVec,
     panics: IntCounterVec,
+    state_failures: IntCounter,
     reload_successful: IntGauge,
     reload_success: Gauge,
     shard: IntGauge,
@@ -44,6 +45,10 @@ impl Metrics {
                 Opts::new("token_exporter_probe_panics_total", "Probes lost to a fault in this program; each is in the log."),
                 &["network"],
             )?,
+            state_failures: IntCounter::new(
+                "token_exporter_state_write_failures_total",
+                "Failed attempts to write the state to --storage.path; exporting goes on.",
+            )?,
             reload_successful: IntGauge::new(
                 "token_exporter_config_last_reload_successful",
                 "Whether the last reading of the configuration succeeded.",
@@ -68,6 +73,7 @@ impl Metrics {
         registry.register(Box::new(metrics.failures.clone()))?;
         registry.register(Box::new(metrics.duration.clone()))?;
         registry.register(Box::new(metrics.panics.clone()))?;
+        registry.register(Box::new(metrics.state_failures.clone()))?;
         registry.register(Box::new(metrics.reload_successful.clone()))?;
         registry.register(Box::new(metrics.reload_success.clone()))?;
         registry.register(Box::new(metrics.shard.clone()))?;
@@ -89,6 +95,11 @@ impl Metrics {
     /// A probe was lost to a panic.
     pub fn panicked(&self, network: NetworkId) {
         self.panics.with_label_values(&[network.name()]).inc();
+    }
+
+    /// The state could not be written.
+    pub fn state_not_written(&self) {
+        self.state_failures.inc();
     }
 
     /// The configuration was read, or could not be.

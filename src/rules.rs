@@ -4,6 +4,8 @@
 //! - A plainly stated reason counts at once, an ambiguous refusal when a second probe, half a minute later, agrees.
 //! - When many credentials of one app turn bad together, the app is to blame and no connection.
 
+use serde::{Deserialize, Serialize};
+
 use crate::network::{Certainty, Finding, Verdict};
 use crate::reason::{Cause, Reason};
 use crate::time::Timestamp;
@@ -44,6 +46,8 @@ pub fn advance(state: &mut AccountState, finding: &Finding, now: Timestamp, app_
             // It is known to be broken, and this agrees: what was said more plainly before stays.
             (Some(known), _) if known != Reason::Ok => settle(state, known, finding, now),
             (_, Some((_, first))) if now.since(first) >= CONFIRM_AFTER => settle(state, reason, finding, now),
+            // A first refusal that lies ahead was seen by a clock that has been set back since: this one takes its place.
+            (_, Some((_, first))) if first > now => state.pending = Some((reason, now)),
             (_, Some(_)) => {}
             (_, None) => {
                 state.pending = Some((reason, now));
@@ -92,7 +96,7 @@ impl AccountState {
 /// From the first valid credential that is ambiguously refused on, for one probe interval, it counts the credentials
 /// probed and those that turned. At least three turned, and more than half of those probed: the app is to blame,
 /// until enough of them work again.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suspicion {
     opened: Option<Timestamp>,
     /// Distinguishes the windows, so that credentials need no clearing.
@@ -102,7 +106,7 @@ pub struct Suspicion {
 }
 
 /// A credential's part in its app's [`Suspicion`].
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     window: u32,
     turned: bool,
@@ -132,16 +136,17 @@ impl Suspicion {
         if self.opened.is_some() {
             if part.window != self.window {
                 *part = Part { window: self.window, turned: false };
-                self.probed += 1;
+                self.probed = self.probed.saturating_add(1);
             }
             match turn {
                 Turn::TurnedBad if !part.turned => {
                     part.turned = true;
-                    self.turned += 1;
+                    self.turned = self.turned.saturating_add(1);
                 }
                 Turn::Works if part.turned => {
                     part.turned = false;
-                    self.turned -= 1;
+                    // What was restored after a kill may not add up to the last unit.
+                    self.turned = self.turned.saturating_sub(1);
                 }
                 _ => {}
             }
@@ -151,12 +156,12 @@ impl Suspicion {
 
     /// Whether the app is to blame for ambiguous refusals.
     pub fn app_to_blame(&self) -> bool {
-        self.opened.is_some() && self.turned >= 3 && self.turned * 2 > self.probed
+        self.opened.is_some() && self.turned >= 3 && self.turned > self.probed / 2
     }
 }
 
 /// Whether an app is well: more than half of its last ten probes were not refused on its account.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppHealth {
     faults: u16,
     noted: u8,
@@ -218,6 +223,10 @@ mod tests {
         assert_eq!((state.verdict, state.since), (Some(Reason::TokenInvalid), Some(at(135))));
         let state = play(&[(0, Verdict::Valid), (100, MAYBE), (135, Verdict::Valid), (200, MAYBE)]);
         assert_eq!(state.verdict, Some(Reason::Ok), "a good answer between starts anew");
+        let back = play(&[(0, Verdict::Valid), (5000, MAYBE), (100, MAYBE), (110, MAYBE)]);
+        assert_eq!((back.verdict, back.pending.map(|p| p.1)), (Some(Reason::Ok), Some(at(100))), "the clock was set back");
+        let state = play(&[(0, Verdict::Valid), (5000, MAYBE), (100, MAYBE), (135, MAYBE)]);
+        assert_eq!(state.verdict, Some(Reason::TokenInvalid));
     }
 
     #[test]

@@ -10,6 +10,8 @@ use base64::Engine;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use hmac::{Hmac, KeyInit, Mac};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use sha1::Sha1;
@@ -90,6 +92,31 @@ impl Secret {
         // Opaque tokens hold dots, too: Google's "ya29.", Discord's for bots.
         json(header)?.get("alg")?;
         json(claims).filter(Value::is_object)
+    }
+
+    /// The cost of a password's bcrypt hash; none for anything else.
+    pub fn bcrypt_cost(&self) -> Option<u32> {
+        self.reveal().parse::<bcrypt::HashParts>().ok().map(|hash| hash.get_cost()).filter(|cost| (4..=31).contains(cost))
+    }
+
+    /// Whether this is the password of a bcrypt hash.
+    pub fn has_bcrypt(&self, hash: &Secret) -> bool {
+        bcrypt::verify(self.reveal(), hash.reveal()).unwrap_or(false)
+    }
+
+    /// Takes as long as [`has_bcrypt`](Self::has_bcrypt) does with a hash of this cost.
+    pub fn spend_bcrypt(&self, cost: u32) {
+        std::hint::black_box(bcrypt::hash_with_salt(self.reveal(), cost, [0; 16]).is_ok());
+    }
+
+    /// The private key that a text in PEM form holds.
+    pub fn private_key(&self) -> Option<PrivateKeyDer<'static>> {
+        PrivateKeyDer::from_pem_slice(self.reveal().as_bytes()).ok()
+    }
+
+    /// The certificates that a text in PEM form holds; none where one is damaged.
+    pub fn certificates(&self) -> Option<Vec<CertificateDer<'static>>> {
+        CertificateDer::pem_slice_iter(self.reveal().as_bytes()).collect::<Result<_, _>>().ok()
     }
 
     /// Whether there is no text at all.

@@ -13,13 +13,15 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::config::{self, Config};
 use crate::engine::{Engine, Wish};
 use crate::http::Client;
+use crate::keeper::Keeper;
 use crate::metrics::Metrics;
 use crate::probe::Prober;
 use crate::roster::{Roster, stable_hash};
 use crate::server::{self, Context, Door, ReloadWish};
-use crate::snapshot;
-use crate::store::{Snapshot, Store};
+use crate::service::{self, Heart, Pulse};
+use crate::store::Store;
 use crate::watch::{ConfigWatch, TokenWatch};
+use crate::web::Gate;
 
 /// What the command line sets.
 #[derive(Clone, Debug)]
@@ -46,10 +48,12 @@ const GRACE: Duration = Duration::from_secs(10);
 /// A daemon with its configuration read: nothing runs yet.
 pub struct Daemon {
     settings: Settings,
-    context: Arc<Context>,
+    context: Context,
     store: Arc<Store>,
+    keeper: Keeper,
     metrics: Metrics,
     reloads: mpsc::Receiver<ReloadWish>,
+    files: ConfigWatch,
     config: Config,
 }
 
@@ -64,16 +68,25 @@ impl Daemon {
     /// Reads the configuration.
     ///
     /// # Errors
-    /// Every problem of the configuration, in one text.
+    /// Every problem of the configuration, in one text; or that another process uses the storage.
     pub fn new(settings: Settings) -> anyhow::Result<Self> {
-        let config = load(&settings).map_err(anyhow::Error::msg)?;
+        let mut files = ConfigWatch::new(&settings.config_files);
+        let config = load(&settings, &mut files).map_err(anyhow::Error::msg)?;
         let metrics = Metrics::new()?;
         metrics.sharded(settings.shard, settings.total_shards);
         metrics.reloaded(true);
         let store = Arc::new(Store::default());
+        let (keeper, view) = Keeper::new(store.clone(), settings.storage.clone(), metrics.clone())?;
         let (wish, reloads) = mpsc::channel(4);
-        let context = Arc::new(Context::new(store.clone(), metrics.clone(), settings.web.clone(), wish));
-        Ok(Self { settings, context, store, metrics, reloads, config })
+        let context = Context::new(view, metrics.clone(), settings.web.clone(), wish);
+        Ok(Self { settings, context, store, keeper, metrics, reloads, files, config })
+    }
+
+    /// Lets in only whom a gate lets in.
+    #[must_use]
+    pub fn behind(mut self, gate: Arc<Gate>) -> Self {
+        self.context.gate = gate;
+        self
     }
 
     /// Runs until `stop` changes; `hangup` asks for reloads.
@@ -84,116 +97,174 @@ impl Daemon {
         self,
         listeners: Vec<(TcpListener, Door)>,
         mut stop: watch::Receiver<bool>,
-        mut hangup: mpsc::Receiver<()>,
+        hangup: mpsc::Receiver<()>,
     ) -> anyhow::Result<()> {
-        let Self { settings, context, store, metrics, mut reloads, config } = self;
-        let mut files = ConfigWatch::new(&settings.config_files, &config);
+        let Self { settings, context, store, mut keeper, metrics, reloads, files, config } = self;
+        let context = Arc::new(context);
         let client = client_for(&config)?;
-        let roster = watched(config, &settings);
-        store.replace_roster(roster.0.clone());
-        if let Some(folder) = &settings.storage {
-            snapshot::restore(folder, &store);
-        }
-        let mut running = start(roster, client, &store, &metrics);
-        let keeper = settings.storage.clone().map(|folder| tokio::spawn(keep(folder, store.clone(), stop.clone())));
-        context.set_wishes(running.wishes.clone());
+        let (roster, concurrency) = watched(config, &settings);
+        store.replace_roster(roster.clone());
+        keeper.restore();
+        let mut heart = Heart::default();
+        let (keep, kept) = watch::channel(false);
+        let keeper = tokio::spawn(keeper.run(kept, heart.part("state")));
         let mut servers = JoinSet::new();
         for (listener, door) in listeners {
-            servers.spawn(server::serve(listener, door, context.clone(), stop.clone(), GRACE));
+            servers.spawn(server::serve(listener, door, context.clone(), stop.clone(), GRACE, heart.part("server")));
         }
-        context.set_ready(true);
-        let mut tokens = TokenWatch::default();
-        let period = settings.watch.unwrap_or(Duration::from_secs(3600));
-        let mut tick = tokio::time::interval(period);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut reloader = Reloader { settings, context, store, metrics, pulse: heart.part("engine"), files, running: None };
+        reloader.start((roster, concurrency), client);
+        let watchdog = tokio::spawn(heart.watch());
+        reloader.context.set_ready(true);
+        service::ready(&reloader.status());
 
-        loop {
-            let mut reply: Option<ReloadWish> = None;
-            tokio::select! {
-                _ = stop.changed() => break,
-                Some(wish) = reloads.recv() => reply = Some(wish),
-                Some(()) = hangup.recv() => {}
-                _ = tick.tick() => {
-                    if settings.watch.is_none() {
-                        continue;
-                    }
-                    tokens = tokens.look(&store, &running.wishes).await;
-                    if !files.changed() {
-                        continue;
-                    }
-                }
-            }
-            let result = load(&settings).and_then(|config| client_for(&config).map(|c| (config, c)).map_err(|e| e.to_string()));
-            metrics.reloaded(result.is_ok());
-            let result = match result {
-                Ok((config, client)) => {
-                    files = ConfigWatch::new(&settings.config_files, &config);
-                    // Probes under way are dropped and made again: they change nothing.
-                    end(running).await;
-                    running = start(watched(config, &settings), client, &store, &metrics);
-                    context.set_wishes(running.wishes.clone());
-                    tracing::info!("configuration reloaded");
-                    Ok(())
-                }
-                Err(problems) => {
-                    tracing::error!(%problems, "configuration not reloaded, the last one stays in force");
-                    Err(problems)
-                }
-            };
-            if let Some(reply) = reply {
-                // Whoever asked may have gone.
-                let _ = reply.send(result);
-            }
+        tokio::select! {
+            _ = stop.changed() => {}
+            () = reloader.run(reloads, hangup) => {}
         }
 
         tracing::info!("stopping");
-        context.set_ready(false);
-        end(running).await;
-        while servers.join_next().await.is_some() {}
-        if let Some(keeper) = keeper
-            && keeper.await.is_err()
-        {
+        service::stopping();
+        reloader.context.set_ready(false);
+        watchdog.abort();
+        reloader.end().await;
+        // Whoever waits for a probe's result sees it, and nothing is shown that is not kept.
+        let _ = keep.send(true);
+        let ended = async { while servers.join_next().await.is_some() {} };
+        if let (Err(_), ()) = tokio::join!(keeper, ended) {
             tracing::error!("keeping the state ended with a fault");
-        }
-        if let Some(folder) = settings.storage {
-            save(folder, store.snapshot()).await;
         }
         Ok(())
     }
 }
 
-/// How often the state is written, if anything has changed.
-const KEEP_EVERY: Duration = Duration::from_secs(5);
+/// Puts configurations in force, one after the other.
+struct Reloader {
+    settings: Settings,
+    context: Arc<Context>,
+    store: Arc<Store>,
+    metrics: Metrics,
+    pulse: Pulse,
+    files: ConfigWatch,
+    /// None only while one engine makes room for the next.
+    running: Option<Running>,
+}
 
-/// Writes the state at intervals until `stop` changes.
-async fn keep(folder: PathBuf, store: Arc<Store>, mut stop: watch::Receiver<bool>) {
-    let mut written = store.changes();
-    loop {
-        tokio::select! {
-            _ = stop.changed() => return,
-            () = tokio::time::sleep(KEEP_EVERY) => {}
+impl Reloader {
+    /// Reloads when it is asked to or notices a change.
+    async fn run(&mut self, mut reloads: mpsc::Receiver<ReloadWish>, mut hangup: mpsc::Receiver<()>) {
+        let mut tokens = TokenWatch::default();
+        let mut tick = tokio::time::interval(self.settings.watch.unwrap_or(Duration::from_secs(3600)));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let reply = tokio::select! {
+                Some(wish) = reloads.recv() => Some(wish),
+                Some(()) = hangup.recv() => None,
+                _ = tick.tick(), if self.settings.watch.is_some() => {
+                    if self.config_changed().await {
+                        // What is said of it is in the log.
+                        let _ = self.reload().await;
+                    }
+                    if let Some(running) = &self.running {
+                        tokens = tokens.look(&self.store, &running.wishes).await;
+                    }
+                    continue;
+                }
+            };
+            let result = self.reload().await;
+            if let Some(reply) = reply {
+                // Whoever asked may have gone.
+                let _ = reply.send(result);
+            }
         }
-        let changes = store.changes();
-        if changes != written {
-            written = changes;
-            save(folder.clone(), store.snapshot()).await;
+    }
+
+    async fn config_changed(&mut self) -> bool {
+        let mut files = self.files.clone();
+        // Away from the tasks that probe and serve: a disk may be slow.
+        match tokio::task::spawn_blocking(move || (files.changed(), files)).await {
+            Ok((changed, files)) => {
+                self.files = files;
+                changed
+            }
+            Err(_) => false,
         }
+    }
+
+    /// Reads the configuration and puts it in force; one that cannot be read changes nothing.
+    async fn reload(&mut self) -> Result<(), String> {
+        service::reloading();
+        let (settings, mut files) = (self.settings.clone(), self.files.clone());
+        let read = move || {
+            let read = load(&settings, &mut files).and_then(|config| {
+                let client = client_for(&config).map_err(|error| error.to_string())?;
+                Ok((watched(config, &settings), client))
+            });
+            (read, files)
+        };
+        let read = match tokio::task::spawn_blocking(read).await {
+            Ok((read, files)) => {
+                self.files = files;
+                read
+            }
+            Err(_) => Err("a fault in this program".to_owned()),
+        };
+        let result = match read {
+            Ok((roster, client)) => {
+                // Probes under way are dropped and made again: they change nothing.
+                self.end().await;
+                // What is known under the old places is kept before they change.
+                self.context.store.reaches(self.store.snapshot().version).await;
+                self.start(roster, client);
+                self.context.store.reaches(self.store.snapshot().version).await;
+                tracing::info!("configuration reloaded");
+                Ok(())
+            }
+            Err(problems) => {
+                tracing::error!(%problems, "configuration not reloaded, the last one stays in force");
+                Err(problems)
+            }
+        };
+        self.metrics.reloaded(result.is_ok());
+        service::ready(&match &result {
+            Ok(()) => self.status(),
+            Err(_) => format!("{}; a newer configuration cannot be read", self.status()),
+        });
+        result
+    }
+
+    fn start(&mut self, (roster, concurrency): (Arc<Roster>, usize), client: Client) {
+        tracing::info!(accounts = roster.len(), credentials = roster.credentials().len(), "configuration in force");
+        let changed = self.store.replace_roster(roster.clone());
+        let prober = Arc::new(Prober::new(client, roster));
+        let engine = Engine::new(prober, self.store.clone(), self.metrics.clone(), concurrency, &changed);
+        let (stop, stopped) = watch::channel(false);
+        let (wishes, wished) = mpsc::channel(1024);
+        self.context.set_wishes(wishes.clone());
+        self.running = Some(Running { stop, task: tokio::spawn(engine.run(wished, stopped, self.pulse.clone())), wishes });
+    }
+
+    async fn end(&mut self) {
+        let Some(running) = self.running.take() else { return };
+        // Both fail only if the engine has ended already.
+        let _ = running.stop.send(true);
+        if running.task.await.is_err() {
+            tracing::error!("the engine ended with a fault");
+        }
+    }
+
+    /// What the service manager shows.
+    fn status(&self) -> String {
+        let roster = self.store.snapshot().roster;
+        format!("watching {} accounts of {} credentials", roster.len(), roster.credentials().len())
     }
 }
 
-/// Writes the state, away from the tasks that probe and serve. That it cannot be written is told, and tried again later.
-async fn save(folder: PathBuf, snapshot: Snapshot) {
-    let written = tokio::task::spawn_blocking(move || snapshot::write(&folder, &snapshot)).await;
-    match written {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(error = format!("{error:#}"), "state not written"),
-        Err(_) => tracing::error!("writing the state ended with a fault"),
-    }
-}
-
-fn load(settings: &Settings) -> Result<Config, String> {
+/// Reads the configuration. The watch looks at the files before they are read, so that it notices what changes while they are.
+fn load(settings: &Settings, files: &mut ConfigWatch) -> Result<Config, String> {
     /// More would hide the rest of the log.
     const SHOWN: usize = 20;
+    files.changed();
     let config = config::load(&settings.config_files).map_err(|problems| problems.to_string())?;
     if settings.show_warnings {
         for warning in config.warnings.iter().take(SHOWN) {
@@ -203,6 +274,7 @@ fn load(settings: &Settings) -> Result<Config, String> {
             tracing::warn!(more, "the configuration deserves more looks: --config.check shows them all");
         }
     }
+    files.follow(&config);
     Ok(config)
 }
 
@@ -215,23 +287,6 @@ fn watched(config: Config, settings: &Settings) -> (Arc<Roster>, usize) {
     let concurrency = config.global.probe_concurrency;
     let (shard, total) = (u64::from(settings.shard), u64::from(settings.total_shards.max(1)));
     (Arc::new(Roster::new(config, |credential| stable_hash(credential) % total == shard)), concurrency)
-}
-
-fn start((roster, concurrency): (Arc<Roster>, usize), client: Client, store: &Arc<Store>, metrics: &Metrics) -> Running {
-    tracing::info!(accounts = roster.len(), credentials = roster.credentials().len(), "configuration in force");
-    let changed = store.replace_roster(roster.clone());
-    let engine = Engine::new(Arc::new(Prober::new(client, roster)), store.clone(), metrics.clone(), concurrency, &changed);
-    let (stop, stopped) = watch::channel(false);
-    let (wishes, wished) = mpsc::channel(1024);
-    Running { stop, task: tokio::spawn(engine.run(wished, stopped)), wishes }
-}
-
-async fn end(running: Running) {
-    // Both fail only if the engine has ended already.
-    let _ = running.stop.send(true);
-    if running.task.await.is_err() {
-        tracing::error!("the engine ended with a fault");
-    }
 }
 
 /// Turns the process's signals into a wish to stop and wishes to reload. A second signal to stop ends the process at once.

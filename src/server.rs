@@ -1,33 +1,34 @@
-//! The HTTP side: routes, negotiation, limits. Reads snapshots, and can wish for a probe or a reload; nothing else.
+//! The HTTP side: routes, negotiation, who is let in. Reads snapshots, and can wish for a probe or a reload; nothing else.
 
 use std::convert::Infallible;
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use http::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Frame;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 
+use crate::connection::{self, Limits};
 use crate::engine::Wish;
 use crate::exposition::{Cursor, Extent, Format};
 use crate::metrics::Metrics;
 use crate::page;
-use crate::store::Store;
+use crate::service::Pulse;
+use crate::store::View;
 use crate::time::Timestamp;
+use crate::web::{Gate, Refusal, Rules};
 
 /// What can be set about the HTTP side.
 #[derive(Clone, Debug)]
@@ -47,22 +48,38 @@ pub type ReloadWish = oneshot::Sender<Result<(), String>>;
 
 /// What requests can see and wish for.
 pub struct Context {
-    /// What is known.
-    pub store: Arc<Store>,
+    /// What is known and kept.
+    pub store: View,
     /// What the exporter counts about itself.
     pub metrics: Metrics,
+    /// What stands before all routes, but for those of health.
+    pub gate: Arc<Gate>,
+    /// What connections may take.
+    pub limits: Limits,
     settings: Settings,
     wishes: Mutex<Option<mpsc::Sender<Wish>>>,
     reload: mpsc::Sender<ReloadWish>,
     scrapes: Arc<Semaphore>,
+    connections: OnceLock<Arc<Semaphore>>,
     ready: AtomicBool,
 }
 
 impl Context {
     /// For a server that is not ready yet.
-    pub fn new(store: Arc<Store>, metrics: Metrics, settings: Settings, reload: mpsc::Sender<ReloadWish>) -> Self {
+    pub fn new(store: View, metrics: Metrics, settings: Settings, reload: mpsc::Sender<ReloadWish>) -> Self {
         let scrapes = Arc::new(Semaphore::new(if settings.max_requests == 0 { Semaphore::MAX_PERMITS } else { settings.max_requests }));
-        Self { store, metrics, settings, wishes: Mutex::new(None), reload, scrapes, ready: AtomicBool::new(false) }
+        Self {
+            store,
+            metrics,
+            gate: Arc::default(),
+            limits: Limits::default(),
+            settings,
+            wishes: Mutex::new(None),
+            reload,
+            scrapes,
+            connections: OnceLock::new(),
+            ready: AtomicBool::new(false),
+        }
     }
 
     /// Sets whether `/-/ready` says so.
@@ -80,10 +97,6 @@ impl Context {
     }
 }
 
-/// How long a client may take to send its request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// So many connections at once for each listener; more wait to be accepted.
-const CONNECTIONS: usize = 512;
 /// How long `/probe` waits for its probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -97,23 +110,34 @@ pub enum Door {
 }
 
 /// Serves until `stop` changes, then finishes what it has begun, for at most `grace`.
-pub async fn serve(listener: TcpListener, door: Door, context: Arc<Context>, mut stop: watch::Receiver<bool>, grace: Duration) {
-    let graceful = GracefulShutdown::new();
-    let connections = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(32 << 10);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(16).max_header_list_size(32 << 10);
+pub async fn serve(
+    listener: TcpListener,
+    door: Door,
+    context: Arc<Context>,
+    mut stop: watch::Receiver<bool>,
+    grace: Duration,
+    mut pulse: Pulse,
+) {
+    let places = Arc::new(Semaphore::new(context.limits.of_listener));
+    let total = match door {
+        Door::Main => context.connections.get_or_init(|| Arc::new(Semaphore::new(context.limits.total))).clone(),
+        Door::Health => places.clone(),
+    };
+    let mut connections = JoinSet::new();
     loop {
+        // Those that have ended would be kept until somebody asks for them.
+        while connections.try_join_next().is_some() {}
         let accepted = async {
-            let permit = connections.clone().acquire_owned().await;
-            (listener.accept().await, permit)
+            let place = (places.clone().acquire_owned().await, total.clone().acquire_owned().await);
+            (listener.accept().await, place)
         };
-        let (accepted, permit) = tokio::select! {
+        let (accepted, place) = tokio::select! {
             _ = stop.changed() => break,
+            () = pulse.answer() => continue,
             accepted = accepted => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, usually: it passes, and a tight loop would not help.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -121,29 +145,37 @@ pub async fn serve(listener: TcpListener, door: Door, context: Arc<Context>, mut
                 continue;
             }
         };
-        let context = context.clone();
-        let service = service_fn(move |request| {
-            let context = context.clone();
-            async move { Ok::<_, Infallible>(handle(&context, door, request).await) }
-        });
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error = %error, "a connection ended early");
-            }
-            drop(permit);
+        let (context, stop) = (context.clone(), stop.clone());
+        connections.spawn(async move {
+            let _place = place;
+            let tls = match door {
+                Door::Main => context.gate.rules().await.tls().cloned(),
+                Door::Health => None,
+            };
+            let limits = context.limits;
+            let answer = move |request| {
+                let context = context.clone();
+                async move { handle(&context, door, peer.ip(), request).await }
+            };
+            connection::serve(stream, tls, &limits, stop, answer).await;
         });
     }
     drop(listener);
-    if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
+    let ended = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(grace, ended).await.is_err() {
         tracing::warn!("connections were still open at the end of the shutdown's grace");
     }
 }
 
-async fn handle(context: &Context, door: Door, request: Request<Incoming>) -> Response<Body> {
-    let head = request.method() == Method::HEAD;
-    let mut response = route(context, door, &request).await;
+async fn handle(context: &Context, door: Door, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
+    let rules = match door {
+        Door::Main => context.gate.rules().await,
+        Door::Health => Arc::new(Rules::default()),
+    };
+    let mut response = match context.gate.admit(&rules, request.headers(), peer).await {
+        Ok(()) => route(context, door, &request).await,
+        Err(refusal) => refused(refusal),
+    };
     let headers = response.headers_mut();
     for (name, value) in [
         ("x-content-type-options", "nosniff"),
@@ -155,9 +187,25 @@ async fn handle(context: &Context, door: Door, request: Request<Incoming>) -> Re
     ] {
         headers.insert(name, http::HeaderValue::from_static(value));
     }
-    if head {
+    headers.extend(rules.headers().clone());
+    if request.method() == Method::HEAD {
         *response.body_mut() = Body::empty();
     }
+    response
+}
+
+fn refused(refusal: Refusal) -> Response<Body> {
+    let (status, said) = match refusal {
+        Refusal::TooMany => (StatusCode::TOO_MANY_REQUESTS, "Too many requests.\n"),
+        Refusal::Unauthorized => (StatusCode::UNAUTHORIZED, "Unauthorized.\n"),
+        Refusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Too many passwords wait to be checked, try again later.\n"),
+    };
+    let mut response = text(status, said);
+    let (name, value) = match refusal {
+        Refusal::Unauthorized => (WWW_AUTHENTICATE, "Basic realm=\"token_exporter\", charset=\"UTF-8\""),
+        Refusal::TooMany | Refusal::Busy => (RETRY_AFTER, "1"),
+    };
+    response.headers_mut().insert(name, http::HeaderValue::from_static(value));
     response
 }
 
@@ -214,8 +262,8 @@ async fn probe(context: &Context, request: &Request<Incoming>) -> Response<Body>
         Some(wishes) => wishes.send(Wish::Probe(credential, done)).await.is_ok(),
         None => false,
     };
-    let probed = sent && matches!(tokio::time::timeout(PROBE_TIMEOUT, wait).await, Ok(Ok(())));
-    if !probed {
+    let probed = async { sent && matches!(wait.await, Ok(version) if context.store.reaches(version).await) };
+    if !tokio::time::timeout(PROBE_TIMEOUT, probed).await.unwrap_or(false) {
         return text(StatusCode::GATEWAY_TIMEOUT, "The probe did not end in time; its rate limit may not let it.\n");
     }
     // A reload meanwhile may have moved or removed it.

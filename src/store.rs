@@ -1,16 +1,18 @@
-//! What is known right now, in one place: written by the engine, read as snapshots by everybody else.
+//! What is known right now, in one place: written by the engine, shown to everybody else once it is kept.
 //!
 //! All accounts of a credential change in one step, and a snapshot is one moment of everything: no reader sees
-//! half of a login revoked. Knows nothing of HTTP, networks' answers or exposition.
+//! half of a login revoked. The [`Store`] is ahead by what is not on disk yet; readers have a [`View`], which follows it.
+//! Knows nothing of HTTP, networks' answers, files or exposition.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::{Notify, watch};
 
 use crate::column::Column;
 use crate::network::{Budget, Clocks, Finding, RateLimit, Reset, Verdict};
 use crate::reason::Cause;
-use crate::roster::{AccountView, Roster, Watched};
+use crate::roster::{Roster, Watched};
 use crate::rules::{AccountState, AppHealth, Part, Suspicion, Turn, advance};
 use crate::time::{Expiry, Timestamp};
 
@@ -25,14 +27,23 @@ pub struct CredentialState {
     pub failures: u8,
     /// How often in a row it was found dead.
     pub deaths: u8,
-    part: Part,
+    /// Until when its network wants it left alone.
+    pub paused: Option<Timestamp>,
+    /// Its part in its app's suspicion.
+    pub part: Part,
 }
 
 /// What is known about one app.
 #[derive(Clone, Debug, Default)]
 pub struct AppState {
-    health: AppHealth,
-    suspicion: Suspicion,
+    /// Whether it was to blame lately.
+    pub health: AppHealth,
+    /// Whether its credentials turn bad together.
+    pub suspicion: Suspicion,
+    /// Until when its network wants it left alone.
+    pub paused: Option<Timestamp>,
+    /// How often in a row its network wanted patience without saying for how long.
+    pub patience: u8,
     /// The latest word of its rate-limit headers, by bucket.
     pub limits: Vec<Limit>,
 }
@@ -108,11 +119,21 @@ pub struct Applied {
     pub cause: Option<Cause>,
     /// The credential's clocks.
     pub clocks: Clocks,
+    /// Until when the credential is to be left alone.
+    pub paused: Option<Timestamp>,
+    /// Until when its app, or its network where it needs none, is to be left alone.
+    pub app_paused: Option<Timestamp>,
+    /// Whether the app was just refused for want of patience: one probe at a time shows when that is over.
+    pub limited: bool,
+    /// The first snapshot that holds it.
+    pub version: u64,
 }
 
 /// One moment of everything. Cheap to take and to hold.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
+    /// Grows with every change.
+    pub version: u64,
     /// Who is watched.
     pub roster: Arc<Roster>,
     /// By account of the roster.
@@ -123,22 +144,64 @@ pub struct Snapshot {
     pub apps: Arc<Vec<AppState>>,
 }
 
-/// Where everything that is known is kept.
+/// What has changed since it was asked for last, by place in the roster.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Everything, as it is with them.
+    pub snapshot: Snapshot,
+    /// Changed credentials, with their accounts.
+    pub credentials: BTreeSet<usize>,
+    /// Changed apps.
+    pub apps: BTreeSet<usize>,
+    /// Whether other credentials, accounts and apps are watched now.
+    pub roster: bool,
+}
+
+/// Where everything that is known is gathered.
 #[derive(Debug, Default)]
 pub struct Store {
-    current: Mutex<Snapshot>,
-    changes: AtomicU64,
+    /// The latest snapshot, and what in it has not been asked for yet.
+    current: Mutex<Changes>,
+    changed: Notify,
+}
+
+/// What readers see: the last snapshot that was shown to them.
+#[derive(Clone, Debug)]
+pub struct View(watch::Receiver<Snapshot>);
+
+impl View {
+    /// A view of what is sent there.
+    pub fn new(shown: watch::Receiver<Snapshot>) -> Self {
+        Self(shown)
+    }
+
+    /// The state of this moment.
+    pub fn snapshot(&self) -> Snapshot {
+        self.0.borrow().clone()
+    }
+
+    /// Waits until the snapshot of this version, or a later one, is shown. False if nothing is shown any more.
+    pub async fn reaches(&self, version: u64) -> bool {
+        self.0.clone().wait_for(|shown| shown.version >= version).await.is_ok()
+    }
 }
 
 impl Store {
-    /// The state of this moment.
+    /// The latest state, which readers may not see yet.
     pub fn snapshot(&self) -> Snapshot {
-        self.lock().clone()
+        self.lock().snapshot.clone()
     }
 
-    /// Counts changes: the same number twice means that nothing has changed between.
-    pub fn changes(&self) -> u64 {
-        self.changes.load(Ordering::Relaxed)
+    /// Waits until there are changes that were not taken yet.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// What has changed since the last call.
+    pub fn take_changes(&self) -> Changes {
+        let mut current = self.lock();
+        let snapshot = current.snapshot.clone();
+        std::mem::replace(&mut *current, Changes { snapshot, ..Changes::default() })
     }
 
     /// Puts a new roster in place. Accounts and credentials that were there before, by id, keep their state; an account
@@ -159,6 +222,7 @@ impl Store {
             old.roster.accounts().filter(|_| !old.roster.is_empty()).map(|a| a.id()).zip(old.accounts.iter()).collect();
         let apps: HashMap<&str, &AppState> = old.roster.apps().iter().map(|a| a.id.as_str()).zip(old.apps.iter()).collect();
         let fresh = Snapshot {
+            version: old.version + 1,
             accounts: roster.accounts().map(|a| accounts.get(a.id()).map_or_else(AccountState::default, |s| (*s).clone())).collect(),
             credentials: roster
                 .credentials()
@@ -170,31 +234,38 @@ impl Store {
             ),
             roster,
         };
-        *self.lock() = fresh;
-        self.changes.fetch_add(1, Ordering::Relaxed);
+        *self.lock() = Changes { snapshot: fresh, roster: true, ..Changes::default() };
+        self.changed.notify_one();
         changed
     }
 
-    /// Gives accounts and credentials a state from elsewhere, where there is one.
-    pub fn restore(&self, account: impl Fn(AccountView<'_>) -> Option<AccountState>, credential: impl Fn(&str) -> Option<CredentialState>) {
+    /// Puts states from elsewhere in place: each in the roster's order.
+    pub fn restore(&self, accounts: Vec<AccountState>, credentials: Vec<CredentialState>, apps: Vec<AppState>) {
         let mut current = self.lock();
-        let Snapshot { roster, accounts, credentials, .. } = &mut *current;
-        *accounts = roster.accounts().map(|view| account(view).unwrap_or_default()).collect();
-        *credentials = roster.credentials().iter().map(|c| credential(&c.config.id).unwrap_or_default()).collect();
+        let Snapshot { version, roster, .. } = &current.snapshot;
+        let (version, roster) = (version + 1, roster.clone());
+        let (accounts, credentials) = (accounts.into_iter().collect(), credentials.into_iter().collect());
+        current.snapshot = Snapshot { version, roster, accounts, credentials, apps: Arc::new(apps) };
     }
 
     /// Applies what a probe of a credential brought, to all its accounts in one step.
     pub fn apply(&self, credential: usize, outcome: &Outcome) -> Option<Applied> {
-        self.changes.fetch_add(1, Ordering::Relaxed);
         let mut current = self.lock();
-        let Snapshot { roster, accounts, credentials, apps } = &mut *current;
+        let Changes { snapshot, credentials: changed, apps: changed_apps, .. } = &mut *current;
+        let Snapshot { version, roster, accounts, credentials, apps } = snapshot;
         let watched = roster.credentials().get(credential)?;
         let state = credentials.get_mut(credential)?;
         let now = outcome.at;
+        *version += 1;
+        changed.insert(credential);
+        changed_apps.extend(watched.config.app);
+        self.changed.notify_one();
 
         let mut app_to_blame = false;
         let mut suspicious = false;
-        if let Some(app) = watched.config.app.and_then(|app| Arc::make_mut(apps).get_mut(app)) {
+        let mut app = watched.config.app.and_then(|app| Arc::make_mut(apps).get_mut(app));
+        let app_paused = pause(state, app.as_deref_mut(), outcome);
+        if let Some(app) = app.as_deref_mut() {
             let turn = turn(watched.accounts.clone(), accounts, outcome);
             let interval = i64::try_from(watched.interval.as_secs()).unwrap_or(i64::MAX);
             suspicious = app.suspicion.note(&mut state.part, turn, now, interval);
@@ -234,14 +305,50 @@ impl Store {
             (None, true) => Next::Dead(state.deaths),
             (None, false) => Next::Regular,
         };
-        Some(Applied { next, suspicious, cause, clocks: state.clocks })
+        let limited = app.is_some_and(|app| app.patience > 0);
+        Some(Applied { next, suspicious, cause, clocks: state.clocks, paused: state.paused, app_paused, limited, version: *version })
     }
 
     /// For reading and for writing alike.
-    fn lock(&self) -> MutexGuard<'_, Snapshot> {
+    fn lock(&self) -> MutexGuard<'_, Changes> {
         // A panic while writing leaves at most one credential half updated; the rest is still the truth.
         self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+/// Nothing that a network says makes the exporter wait longer than this, in seconds.
+pub const LONGEST_PAUSE: i64 = 86_400;
+
+/// Takes note of how long the network wants to be left alone: by this credential, or by the whole app, which is returned.
+fn pause(state: &mut CredentialState, mut app: Option<&mut AppState>, outcome: &Outcome) -> Option<Timestamp> {
+    /// Where the network does not say how long: this, then twice that…
+    const FIRST: i64 = 60;
+    let now = outcome.at;
+    let limited = outcome.findings.iter().any(|f| f.verdict == Verdict::Undetermined(Cause::RateLimited));
+    let was_paused = app.as_ref().is_some_and(|app| app.paused > Some(now));
+    state.paused = state.paused.filter(|until| *until > now);
+    let mut told = false;
+    let mut all = None;
+    for (budget, until) in outcome.limits.iter().filter_map(|l| must_pause(l, limited, now)) {
+        told = true;
+        let until = Some(until.min(now.plus(LONGEST_PAUSE)));
+        match budget {
+            Budget::App => all = all.max(until),
+            Budget::Grant => state.paused = state.paused.max(until),
+        }
+    }
+    let Some(app) = &mut app else { return all };
+    if !limited {
+        app.patience = 0;
+    } else if !was_paused {
+        // Those that were under way together count once.
+        if !told {
+            all = Some(now.plus(FIRST << app.patience.min(4)));
+        }
+        app.patience = app.patience.saturating_add(1);
+    }
+    app.paused = app.paused.max(all);
+    app.paused
 }
 
 /// How a probe ended, as far as the credential's app is concerned.

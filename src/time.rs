@@ -6,12 +6,13 @@ use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, FixedOffset, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
 
 /// A point in time, in whole Unix seconds from 1970-01-01T00:00:01Z to 2106-02-07.
 ///
 /// Later instants (a "never" written as the year 9999, say) are held at the last one.
 /// `Option<Timestamp>` takes four bytes, which matters at a million accounts.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Timestamp(NonZeroU32);
 
 impl Timestamp {

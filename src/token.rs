@@ -98,6 +98,19 @@ pub struct TokenSet {
     pub clocks: Clocks,
 }
 
+impl Fingerprint {
+    /// Of the file that a path leads to, through all links; none if there is none.
+    pub fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Self { modified: metadata.modified().ok(), size: metadata.len(), inode: inode(&metadata) })
+    }
+
+    /// When the file was written.
+    pub fn written(&self) -> Option<Timestamp> {
+        timestamp(self.modified?)
+    }
+}
+
 impl SecretSource {
     /// The secret, without blanks around it, and when its file was last written.
     ///
@@ -113,8 +126,7 @@ impl SecretSource {
     /// What changes when a file changes; none for other sources and for a file that is not there.
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         let Self::File(path) = self else { return None };
-        let metadata = std::fs::metadata(path).ok()?;
-        Some(Fingerprint { modified: metadata.modified().ok(), size: metadata.len(), inode: inode(&metadata) })
+        Fingerprint::of(path)
     }
 
     async fn content(&self) -> Result<Content, Unreadable> {
@@ -150,15 +162,15 @@ async fn read_file(path: &Path) -> Result<(Zeroizing<String>, Option<Timestamp>)
     if !metadata.is_file() {
         return Err(Unreadable::NotAFile);
     }
-    let written = metadata
-        .modified()
-        .ok()
-        .and_then(|t| t.duration_since(UNIX_EPOCH).ok())
-        .and_then(|d| i64::try_from(d.as_secs()).ok())
-        .and_then(Timestamp::from_unix);
+    let written = metadata.modified().ok().and_then(timestamp);
     let file = tokio::fs::File::open(path).await.map_err(trouble)?;
     let bytes = bounded(file).await.map_err(trouble)??;
     Ok((text(bytes)?, written))
+}
+
+fn timestamp(time: SystemTime) -> Option<Timestamp> {
+    let seconds = time.duration_since(UNIX_EPOCH).ok()?.as_secs();
+    i64::try_from(seconds).ok().and_then(Timestamp::from_unix)
 }
 
 /// All that comes, unless it is too much.

@@ -3,22 +3,22 @@
 //! Looks at metadata at intervals instead of asking the system to tell: that works on every file system, through
 //! Kubernetes' symbolic links, and for any number of files.
 
+use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use tokio::sync::mpsc;
 
 use crate::config::{self, Config};
 use crate::engine::Wish;
 use crate::roster::{Roster, Watched};
-use crate::store::Store;
+use crate::store::{Snapshot, Store};
 use crate::token::{Fingerprint, SecretSource};
 
 /// Watches the files of a configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ConfigWatch {
     main: Vec<PathBuf>,
     patterns: Vec<String>,
@@ -27,16 +27,21 @@ pub struct ConfigWatch {
 }
 
 /// What a look at a file's metadata shows: of the file that links on the way lead to.
-type Stamp = (PathBuf, Option<(SystemTime, u64)>);
+type Stamp = (PathBuf, Option<Fingerprint>);
 
 impl ConfigWatch {
-    /// Watches what this configuration was read from.
-    pub fn new(main: &[PathBuf], config: &Config) -> Self {
-        let mut watch = Self { main: main.to_vec(), patterns: config.patterns.clone(), stamps: Vec::new(), digest: 0 };
-        let files = watch.files();
-        watch.stamps = stamps(&files);
-        watch.digest = digest(&files);
-        watch
+    /// Watches these files.
+    pub fn new(main: &[PathBuf]) -> Self {
+        Self { main: main.to_vec(), patterns: Vec::new(), stamps: Vec::new(), digest: 0 }
+    }
+
+    /// Watches what this configuration includes, too. To be called after the look that came before it was read: what changes
+    /// meanwhile is then noticed at the next.
+    pub fn follow(&mut self, config: &Config) {
+        if self.patterns != config.patterns {
+            self.patterns.clone_from(&config.patterns);
+            self.changed();
+        }
     }
 
     /// Whether the content has changed since the last look. A file that was only touched has not.
@@ -58,8 +63,7 @@ impl ConfigWatch {
 }
 
 fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
-    let stamp = |path: &Path| std::fs::metadata(path).ok().and_then(|m| m.modified().ok().map(|t| (t, m.len())));
-    files.iter().map(|f| (f.clone(), stamp(f))).collect()
+    files.iter().map(|f| (f.clone(), Fingerprint::of(f))).collect()
 }
 
 fn digest(files: &[PathBuf]) -> u64 {
@@ -72,30 +76,61 @@ fn digest(files: &[PathBuf]) -> u64 {
 }
 
 /// Notices token files that change between probes.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct TokenWatch {
-    roster: Option<Arc<Roster>>,
-    /// Of the token and, with OAuth 1.0a, of its second half.
-    prints: Vec<[Option<Fingerprint>; 2]>,
+    roster: Arc<Roster>,
+    /// By credential of the roster.
+    prints: Vec<Prints>,
 }
 
+/// Of the token's file and, with OAuth 1.0a, of its second half's.
+type Prints = [Option<Fingerprint>; 2];
+
 impl TokenWatch {
-    /// Looks at all token files and wishes for a probe of each credential whose file changed since the last look.
+    /// Looks at all token files and wishes for a probe of each credential whose file changed since the last look or, where there
+    /// was none, since its last probe.
     pub async fn look(self, store: &Store, wishes: &mpsc::Sender<Wish>) -> Self {
-        let roster = store.snapshot().roster;
-        let known = self.roster.as_ref().is_some_and(|r| Arc::ptr_eq(r, &roster));
-        let looked = roster.clone();
-        let prints = |c: &Watched| [Some(&c.config.token), c.config.token_secret.as_ref()].map(|s| s.and_then(SecretSource::fingerprint));
-        let look = move || looked.credentials().iter().map(prints).collect::<Vec<_>>();
-        let Ok(prints) = tokio::task::spawn_blocking(look).await else { return self };
-        if known {
-            let changed = self.prints.iter().zip(&prints).enumerate().filter(|(_, (old, new))| old != new && new[0].is_some());
-            for (credential, _) in changed {
-                if wishes.send(Wish::Changed(credential)).await.is_err() {
-                    break;
-                }
+        let snapshot = store.snapshot();
+        // Away from the tasks that probe and serve: there may be many files, on a slow disk.
+        let Ok((watch, changed)) = tokio::task::spawn_blocking(move || self.compare(&snapshot)).await else { return Self::default() };
+        for credential in changed {
+            if wishes.send(Wish::Changed(credential)).await.is_err() {
+                break;
             }
         }
-        Self { roster: Some(roster), prints }
+        watch
+    }
+
+    fn compare(self, snapshot: &Snapshot) -> (Self, Vec<usize>) {
+        let roster = snapshot.roster.clone();
+        let same = Arc::ptr_eq(&self.roster, &roster);
+        let old = self.roster.credentials().iter().zip(&self.prints);
+        let by_id: HashMap<&str, (&Watched, &Prints)> =
+            old.filter(|_| !same).map(|(c, prints)| (c.config.id.as_str(), (c, prints))).collect();
+        let before = |place: usize, now: &Watched| {
+            if same {
+                return self.prints.get(place);
+            }
+            let (old, prints) = by_id.get(now.config.id.as_str())?;
+            let source = |c: &Watched| (c.config.token.clone(), c.config.token_secret.clone());
+            (source(old) == source(now)).then_some(*prints)
+        };
+        let mut changed = Vec::new();
+        let mut prints = Vec::with_capacity(roster.credentials().len());
+        for (place, watched) in roster.credentials().iter().enumerate() {
+            let sources = [Some(&watched.config.token), watched.config.token_secret.as_ref()];
+            let now = sources.map(|source| source.and_then(SecretSource::fingerprint));
+            let news = match before(place, watched) {
+                Some(before) => *before != now && now[0].is_some(),
+                None => {
+                    let probed = snapshot.credentials.get(place).and_then(|state| state.last_probe);
+                    probed.is_some_and(|probed| now.iter().flatten().any(|print| print.written() >= Some(probed)))
+                }
+            };
+            changed.extend(news.then_some(place));
+            prints.push(now);
+        }
+        drop(by_id);
+        (Self { roster, prints }, changed)
     }
 }

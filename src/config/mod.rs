@@ -21,6 +21,7 @@ mod problem;
 mod read;
 mod validate;
 mod values;
+pub mod web;
 mod yaml;
 
 pub use problem::{At, Problem, Problems, Warning, WarningKind};

@@ -83,6 +83,8 @@ pub enum WarningKind {
     NoFiles,
     /// A rule of the schedule that is never reached.
     NeverReached,
+    /// A check that anybody can pass.
+    Forgeable,
 }
 
 /// Something that works but deserves a look.

@@ -469,12 +469,12 @@ pub(super) fn why_unreadable(error: &std::io::Error) -> &'static str {
 }
 
 #[cfg(unix)]
-fn readable_by_all(metadata: &std::fs::Metadata) -> bool {
+pub(super) fn readable_by_all(metadata: &std::fs::Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt;
     metadata.permissions().mode() & 0o004 != 0
 }
 
 #[cfg(not(unix))]
-fn readable_by_all(_metadata: &std::fs::Metadata) -> bool {
+pub(super) fn readable_by_all(_metadata: &std::fs::Metadata) -> bool {
     false
 }

@@ -38,7 +38,7 @@ pub(crate) fn start_demo(arguments: &[&str]) -> (Process, String, std::thread::J
     });
     let mut lines = BufReader::new(child.stdout.take().expect("its standard output")).lines();
     let first = lines.next().expect("a first line").expect("readable");
-    let address = first.rsplit("http://").next().expect("an address").trim_end_matches('/').to_owned();
+    let address = first.rsplit("://").next().expect("an address").trim_end_matches('/').to_owned();
     // What follows is read, too: a demo that writes into a closed pipe ends.
     std::thread::spawn(move || lines.for_each(drop));
     (Process(child), address, log)
@@ -67,7 +67,8 @@ pub(crate) async fn get(url: &str) -> Option<String> {
     http_client().get(url).send().await.ok()?.text().await.ok()
 }
 
-struct Prometheus {
+/// A Prometheus that scrapes every second.
+pub(crate) struct Prometheus {
     address: String,
     _process: Process,
     _folder: tempfile::TempDir,
@@ -75,12 +76,14 @@ struct Prometheus {
 
 impl Prometheus {
     async fn start(target: &str) -> Self {
+        Self::start_with(&format!("  - job_name: token_exporter\n    static_configs: [{{targets: [\"{target}\"]}}]\n")).await
+    }
+
+    /// With these jobs.
+    pub(crate) async fn start_with(jobs: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let config = folder.path().join("prometheus.yml");
-        let text = format!(
-            "global: {{scrape_interval: 1s}}\nscrape_configs:\n  - job_name: token_exporter\n    static_configs: [{{targets: [\"{target}\"]}}]\n"
-        );
-        std::fs::write(&config, text).expect("written");
+        std::fs::write(&config, format!("global: {{scrape_interval: 1s}}\nscrape_configs:\n{jobs}")).expect("written");
         // Prometheus does not tell which port it took for 0: take a free one.
         let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
         let child = Command::new("prometheus")
@@ -97,7 +100,7 @@ impl Prometheus {
         prometheus
     }
 
-    async fn query(&self, query: &str) -> Vec<Value> {
+    pub(crate) async fn query(&self, query: &str) -> Vec<Value> {
         let encoded: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
         let text = get(&format!("http://{}/api/v1/query?query={encoded}", self.address)).await.unwrap_or_default();
         let answer: Value = serde_json::from_str(&text).unwrap_or_default();

@@ -1,14 +1,22 @@
 //! State on disk: what comes back after a restart, and what happens to files that cannot be read.
 
+use std::io::Write as _;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use token_exporter::network::{Certainty, Clocks, Finding, Verdict};
+use token_exporter::keeper::Keeper;
+use token_exporter::metrics::Metrics;
+use token_exporter::network::{Budget, Certainty, Clocks, Finding, RateLimit, Reset, Verdict};
 use token_exporter::reason::{Capability, Cause, Reason};
-use token_exporter::snapshot::{restore, write};
-use token_exporter::store::{Outcome, Snapshot, Store};
+use token_exporter::roster::Roster;
+use token_exporter::service::Heart;
+use token_exporter::snapshot::{journal, lines, restore, write};
+use token_exporter::store::{Outcome, Snapshot, Store, View};
 use token_exporter::time::{Expiry, Timestamp};
 
 use crate::exposition::roster;
+use crate::prometheus::eventually;
 
 const YAML: &str = "apps: [{id: app, network: facebook, client_id: \"1\", client_secret: sim-client-secret}]\n\
                     credentials:\n\
@@ -38,14 +46,20 @@ fn store() -> Store {
     store.apply(0, &Outcome { at: at(0), findings: vec![valid, gone], clocks: Some(clocks), limits: vec![] }).expect("applied");
     let maybe = finding(Verdict::Invalid(Reason::TokenInvalid, Certainty::Ambiguous), &[]);
     store.apply(1, &Outcome { at: at(1), findings: vec![maybe], clocks: None, limits: vec![] }).expect("applied");
-    store.apply(1, &Outcome::undetermined(Cause::Timeout, 1, at(2))).expect("applied");
+    let mut limited = Outcome::undetermined(Cause::RateLimited, 1, at(2));
+    let reset = Some(Reset::After(600));
+    for budget in [Budget::App, Budget::Grant] {
+        limited.limits.push(RateLimit { bucket: "a", budget, used: Some(1.0), reset });
+    }
+    store.apply(1, &limited).expect("applied");
     store
 }
 
 fn shown(snapshot: &Snapshot) -> String {
-    let credentials = snapshot.credentials.iter().map(|c| format!("{:?} {:?} {} {}\n", c.clocks, c.last_probe, c.failures, c.deaths));
+    let credentials = snapshot.credentials.iter().map(|c| format!("{c:?}\n"));
     let accounts = snapshot.accounts.iter().map(|a| format!("{a:?}\n"));
-    accounts.chain(credentials).collect()
+    let apps = snapshot.apps.iter().map(|a| format!("{:?} {:?} {:?} {}\n", a.health, a.suspicion, a.paused, a.patience));
+    accounts.chain(credentials).chain(apps).collect()
 }
 
 fn files(folder: &Path) -> Vec<String> {
@@ -59,7 +73,7 @@ fn files(folder: &Path) -> Vec<String> {
 fn everything_known_comes_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let before = store().snapshot();
-    write(folder.path(), &before).expect("written");
+    write(folder.path(), 1, &before).expect("written");
     let after = Store::default();
     after.replace_roster(roster(YAML));
     restore(folder.path(), &after);
@@ -77,11 +91,86 @@ fn everything_known_comes_back() {
     assert_eq!(other.accounts.get(1).and_then(|a| a.verdict), None);
 }
 
+/// What a store that knows nothing reads from a folder, and the newest generation there.
+fn read(folder: &Path) -> (String, u64) {
+    static ROSTER: OnceLock<Arc<Roster>> = OnceLock::new();
+    let store = Store::default();
+    store.replace_roster(ROSTER.get_or_init(|| roster(YAML)).clone());
+    let newest = restore(folder, &store);
+    (shown(&store.snapshot()), newest)
+}
+
+#[test]
+fn journals_go_on_from_their_base() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store();
+    write(folder.path(), 3, &store.take_changes().snapshot).expect("written");
+    let append = |generation: u64, at: Timestamp| {
+        store.apply(0, &Outcome::undetermined(Cause::Dns, 2, at)).expect("applied");
+        let mut file = journal(folder.path(), generation).expect("a journal");
+        file.write_all(&lines(&store.take_changes()).expect("lines")).expect("appended");
+        shown(&store.snapshot())
+    };
+    let old = append(2, at(40));
+    assert_ne!(read(folder.path()).0, old, "a journal from before the base is not read");
+    let first = append(3, at(50));
+    assert_eq!(read(folder.path()), (first, 3));
+    let second = append(4, at(60));
+    assert_eq!(read(folder.path()), (second, 4), "one that was begun while a base was written, too");
+    write(folder.path(), 4, &store.snapshot()).expect("written");
+    assert_eq!(files(folder.path()), ["journal-4.jsonl", "state.jsonl"], "what has passed is removed");
+}
+
+#[test]
+fn a_journal_is_read_as_far_as_it_goes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store();
+    write(folder.path(), 1, &store.take_changes().snapshot).expect("written");
+    let mut steps = vec![shown(&store.snapshot())];
+    let mut file = journal(folder.path(), 1).expect("a journal");
+    let path = folder.path().join("journal-1.jsonl");
+    let mut ends = vec![std::fs::metadata(&path).expect("there").len()];
+    for second in [10, 20, 30] {
+        store.apply(0, &Outcome::undetermined(Cause::Timeout, 2, at(second))).expect("applied");
+        file.write_all(&lines(&store.take_changes()).expect("lines")).expect("appended");
+        steps.push(shown(&store.snapshot()));
+        ends.push(std::fs::metadata(&path).expect("there").len());
+    }
+    let whole = std::fs::read(&path).expect("bytes");
+    // Torn at every byte: the app's line and the credential's are two, so that half a step may be there; no more than that, and
+    // none of the accounts without its credential.
+    for length in 0..whole.len() {
+        std::fs::write(&path, &whole[..length]).expect("written");
+        let (now, _) = read(folder.path());
+        let done = ends.iter().rposition(|end| *end <= length as u64).unwrap_or(0);
+        let credential = |text: &str| text.lines().take(5).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(credential(&now), credential(&steps[done]), "{length}");
+        assert_eq!(files(folder.path()), ["journal-1.jsonl", "state.jsonl"], "{length}: a torn end is no damage");
+    }
+    // Blocks that were never written, after the machine went down.
+    let length = usize::try_from(ends[2]).expect("small");
+    std::fs::write(&path, [&whole[..length], &[0; 4096]].concat()).expect("written");
+    assert_eq!((read(folder.path()).0, files(folder.path()).len()), (steps[2].clone(), 2));
+
+    // Damage in the middle: what stands before it is good, and the file is kept for whoever wants to know.
+    let mut damaged = whole.clone();
+    damaged[usize::try_from(ends[2]).expect("small") + 5] = 0;
+    std::fs::write(&path, &damaged).expect("written");
+    assert_eq!(read(folder.path()).0, steps[2]);
+    let left = files(folder.path());
+    assert!(left.len() == 2 && left[0].starts_with("journal-1.jsonl.aside-"), "{left:?}");
+
+    // Of a newer program.
+    std::fs::write(&path, String::from_utf8_lossy(&whole).replacen("\"version\":1", "\"version\":2", 1)).expect("written");
+    assert_eq!(read(folder.path()).0, steps[0]);
+    assert_eq!(files(folder.path()).len(), 3);
+}
+
 #[test]
 fn a_file_that_cannot_be_read_is_set_aside_and_stops_nothing() {
     let whole = {
         let folder = tempfile::tempdir().expect("a folder");
-        write(folder.path(), &store().snapshot()).expect("written");
+        write(folder.path(), 1, &store().snapshot()).expect("written");
         std::fs::read_to_string(folder.path().join("state.jsonl")).expect("text")
     };
     let cut = whole.lines().take(3).map(|l| format!("{l}\n")).collect::<String>();
@@ -91,6 +180,7 @@ fn a_file_that_cannot_be_read_is_set_aside_and_stops_nothing() {
         ("cut off", cut),
         ("cut off in a line", whole[..whole.len() / 2].to_owned()),
         ("a line missing", missing),
+        ("a digit flipped", whole.replacen(":18000000", ":18000010", 1)),
         ("newer", whole.replacen("\"version\":1", "\"version\":2", 1)),
         ("noise", "\u{0}\u{1}\u{2}".to_owned()),
         ("twice", format!("{whole}{whole}")),
@@ -105,6 +195,148 @@ fn a_file_that_cannot_be_read_is_set_aside_and_stops_nothing() {
         assert!(left.len() == 1 && left[0].starts_with("state.jsonl.aside-"), "{name}: {left:?}");
         assert_eq!(std::fs::read_to_string(folder.path().join(&left[0])).expect("text"), text, "{name}: nothing is lost");
         // And it is written anew.
-        write(folder.path(), &after.snapshot()).expect("written");
+        write(folder.path(), 1, &after.snapshot()).expect("written");
     }
+}
+
+/// A keeper at work, with what it keeps.
+struct Kept {
+    store: Arc<Store>,
+    view: View,
+    metrics: Metrics,
+    stop: tokio::sync::watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
+    _heart: Heart,
+}
+
+impl Kept {
+    fn start(folder: &Path) -> Self {
+        Self::start_with(folder, YAML)
+    }
+
+    fn start_with(folder: &Path, yaml: &str) -> Self {
+        let store = Arc::new(Store::default());
+        store.replace_roster(roster(yaml));
+        let metrics = Metrics::new().expect("metrics");
+        let (mut keeper, view) = Keeper::new(store.clone(), Some(folder.to_owned()), metrics.clone()).expect("nobody else is there");
+        keeper.restore();
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let mut heart = Heart::default();
+        let task = tokio::spawn(keeper.run(stopped, heart.part("state")));
+        Self { store, view, metrics, stop, task, _heart: heart }
+    }
+
+    /// Something changes, and readers see it.
+    async fn change(&self, second: i64) {
+        let applied = self.store.apply(0, &Outcome::undetermined(Cause::Dns, 2, at(second))).expect("applied");
+        let seen = tokio::time::timeout(Duration::from_secs(30), self.view.reaches(applied.version)).await;
+        assert_eq!(seen, Ok(true), "whatever the storage does");
+    }
+
+    fn failures(&self) -> f64 {
+        let families = self.metrics.gather();
+        let family = families.iter().find(|f| f.name() == "token_exporter_state_write_failures_total").expect("there");
+        family.get_metric()[0].get_counter().get_value()
+    }
+
+    async fn end(self) {
+        self.stop.send(true).expect("it listens");
+        self.task.await.expect("no panic");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_shown_before_it_is_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let kept = Kept::start(folder.path());
+    for second in 0..20 {
+        kept.change(second).await;
+        // As after a kill at this moment.
+        let copy = tempfile::tempdir().expect("a folder");
+        for file in files(folder.path()) {
+            // The next base may be put in place right now.
+            let _ = std::fs::copy(folder.path().join(&file), copy.path().join(&file));
+        }
+        assert_eq!(read(copy.path()).0, shown(&kept.view.snapshot()), "{second}");
+    }
+    assert_eq!(kept.failures(), 0.0);
+    let last = shown(&kept.store.snapshot());
+    kept.end().await;
+    assert_eq!(read(folder.path()).0, last);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_folder_serves_one_process() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let kept = Kept::start(folder.path());
+    let other = |folder: &Path| Keeper::new(Arc::default(), Some(folder.to_owned()), Metrics::new().expect("metrics"));
+    let error = other(folder.path()).expect_err("it is taken").to_string();
+    assert!(error.contains("another token_exporter") && error.contains(&folder.path().display().to_string()), "{error}");
+    kept.end().await;
+    assert!(other(folder.path()).is_ok(), "free again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storage_that_fails_is_counted_and_caught_up_with() {
+    let parent = tempfile::tempdir().expect("a folder");
+    let folder = parent.path().join("data");
+    // A file where the folder should be: nobody, not even root, can write into it.
+    std::fs::write(&folder, "").expect("written");
+    let kept = Kept::start(&folder);
+    kept.change(1).await;
+    assert!(kept.failures() >= 1.0);
+    std::fs::remove_file(&folder).expect("removed");
+    let caught_up = async || (read(&folder).0 == shown(&kept.store.snapshot())).then_some(());
+    eventually("what was missed is written", Duration::from_secs(60), caught_up).await;
+    let failures = kept.failures();
+    kept.change(2).await;
+    assert_eq!((read(&folder).0, kept.failures()), (shown(&kept.store.snapshot()), failures));
+    kept.end().await;
+}
+
+/// A pipe that nobody reads from stands for a disk that does not answer: opening it does not come back.
+#[tokio::test(flavor = "multi_thread")]
+async fn storage_that_hangs_holds_up_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pipe = folder.path().join("state.jsonl.new");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let kept = Kept::start(folder.path());
+    kept.change(1).await;
+    kept.change(2).await;
+    assert_eq!(read(folder.path()).0, shown(&kept.store.snapshot()), "the journal does not wait for the base");
+    // It answers again.
+    let reader = std::thread::spawn(move || std::io::copy(&mut std::fs::File::open(pipe).expect("a pipe"), &mut std::io::sink()));
+    kept.change(3).await;
+    kept.end().await;
+    reader.join().expect("no panic").expect("read");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_does_not_outgrow_its_base() {
+    const CREDENTIALS: usize = 2000;
+    let yaml =
+        (0..CREDENTIALS).map(|i| format!("  - {{id: account-{i}, network: mastodon, token: sim-{i}, base_url: \"https://a.example\"}}\n"));
+    let yaml = format!("accounts:\n{}", yaml.collect::<String>());
+    let folder = tempfile::tempdir().expect("a folder");
+    let kept = Kept::start_with(folder.path(), &yaml);
+    let size = || files(folder.path()).iter().filter_map(|f| folder.path().join(f).metadata().ok()).map(|m| m.len()).sum::<u64>();
+    let mut appended = 0;
+    for second in 0..12 {
+        let mut version = 0;
+        for credential in 0..CREDENTIALS {
+            version = kept.store.apply(credential, &Outcome::undetermined(Cause::Dns, 1, at(second))).expect("applied").version;
+        }
+        assert!(kept.view.reaches(version).await);
+        appended += CREDENTIALS as u64 * 200;
+    }
+    // What there is at most: a base and a journal of its size or of a megabyte, and the same once more while they take turns.
+    let base = || folder.path().join("state.jsonl").metadata().map_or(0, |m| m.len());
+    let bounded = async || (base() > 0 && size() < 2 * (base() + base().max(1 << 20))).then_some(());
+    eventually("it has been replaced", Duration::from_secs(60), bounded).await;
+    assert!(appended > 2 * (1 << 20) && base() < 1 << 20, "{appended} bytes at least were appended to {}", base());
+    kept.end().await;
+    let store = Store::default();
+    store.replace_roster(roster(&yaml));
+    restore(folder.path(), &store);
+    assert!(store.snapshot().credentials.iter().all(|c| c.last_probe == Some(at(11))));
 }

@@ -1,0 +1,277 @@
+//! The real binary, started, watched and struck: what the fault tests share.
+//!
+//! Plain blocking code: a test that kills must know exactly which answers came whole before the blow.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use token_exporter::network::NetworkId;
+use token_exporter::simulator::token;
+
+/// Nothing takes longer, even on a busy machine.
+pub(crate) const LONG: Duration = Duration::from_secs(90);
+
+/// A folder with a configuration, token files and state; the networks stay while exporters come and go.
+pub(crate) struct World {
+    pub(crate) folder: tempfile::TempDir,
+    networks: SocketAddr,
+    /// How often each token was written.
+    written: Vec<i64>,
+    /// What readers were shown last, by account.
+    seen: BTreeMap<String, Facts>,
+}
+
+/// What one answer says about one account.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd)]
+pub(crate) struct Facts {
+    /// How often its token had been written when it was probed: its clock tells.
+    pub(crate) written: i64,
+    pub(crate) last_probe: i64,
+    pub(crate) last_conclusive: i64,
+    pub(crate) since: i64,
+    pub(crate) verdict: Option<String>,
+}
+
+/// What a token says in turn; each is stated plainly, and one probe is enough.
+const CASES: [(&str, &str); 3] = [("valid", "ok"), ("suspended", "account_suspended"), ("locked", "account_locked")];
+
+impl World {
+    /// Accounts at X, with a token file each, and so many labels that a scrape does not fit into a socket.
+    pub(crate) fn new(networks: SocketAddr, accounts: usize, labels: usize) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut world = Self { folder, networks, written: vec![0; accounts], seen: BTreeMap::new() };
+        let labels: String = (0..labels).map(|i| format!("l{i}: \"{}\", ", "x".repeat(1000))).collect();
+        let mut yaml = format!(
+            "global: {{probe_interval: 1s, probe_timeout: 30s}}\napps:\n  - {{id: app, network: x, client_id: key, base_url: \"http://{networks}/x\"}}\naccounts:\n"
+        );
+        for account in 0..accounts {
+            let id = Self::id(account);
+            yaml += &format!(
+                "  - {{id: account-{account}, network: x, token_file: tokens/{account}, external_id: \"{id}\", labels: {{{labels}}}}}\n"
+            );
+        }
+        std::fs::create_dir(world.path("tokens")).expect("a folder");
+        std::fs::write(world.path("config.yaml"), yaml).expect("written");
+        for account in 0..accounts {
+            world.write_token(account);
+        }
+        world
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn networks(&self) -> SocketAddr {
+        self.networks
+    }
+
+    /// The network's id of an account.
+    pub(crate) fn id(account: usize) -> String {
+        format!("{}", 1_000_001 + account)
+    }
+
+    /// Puts the next token of an account in place: what it says and when it ends both tell which it is.
+    pub(crate) fn write_token(&mut self, account: usize) {
+        self.written[account] += 1;
+        let count = self.written[account];
+        let (case, _) = CASES[usize::try_from(count).expect("small") % CASES.len()];
+        let network = NetworkId::from_name("x").expect("a network");
+        let token = token(network, case, &Self::id(account));
+        let text =
+            format!("{{\"access_token\": \"{token}\", \"expires_at\": {}, \"scope\": \"tweet.read users.read tweet.write\"}}", END + count);
+        let new = self.path("tokens/new");
+        std::fs::write(&new, text).expect("written");
+        std::fs::rename(new, self.path(&format!("tokens/{account}"))).expect("put in place");
+    }
+
+    /// Checks an answer against all that was shown before, and remembers it. Returns how many accounts it told of.
+    pub(crate) fn check(&mut self, answer: &str) -> usize {
+        let facts = facts(answer);
+        for (account, now) in &facts {
+            let before = self.seen.get(account).cloned().unwrap_or_default();
+            let text = format!("{account}\nshown before: {before:?}\nshown now:    {now:?}");
+            assert!(now.written >= before.written, "a clock went back: {text}");
+            assert!(now.last_probe >= before.last_probe && now.last_conclusive >= before.last_conclusive, "a probe was forgotten: {text}");
+            assert!(now.since >= before.since, "a state change went back: {text}");
+            if now.written == before.written {
+                assert_eq!((&now.verdict, now.since), (&before.verdict, before.since), "nothing new, and yet another verdict: {text}");
+            }
+            let (_, reason) = CASES[usize::try_from(now.written).expect("a count") % CASES.len()];
+            assert_eq!(now.verdict.as_deref(), Some(reason), "a verdict of another moment than its clock: {text}");
+        }
+        let count = facts.len();
+        self.seen.extend(facts);
+        count
+    }
+
+    /// Checks a scrape: it tells of everything that was ever shown.
+    pub(crate) fn check_scrape(&mut self, answer: &str) -> usize {
+        let facts = facts(answer);
+        for account in self.seen.keys() {
+            assert!(facts.contains_key(account), "{account} was shown and is forgotten");
+        }
+        self.check(answer)
+    }
+
+    /// Storage was taken away on purpose: nothing is expected of it.
+    pub(crate) fn forget(&mut self) {
+        self.seen.clear();
+    }
+}
+
+/// When the first token ends, less one.
+const END: i64 = 4_000_000_000;
+
+/// The accounts of which an answer has verdict, clock and instants.
+fn facts(answer: &str) -> BTreeMap<String, Facts> {
+    let mut facts: BTreeMap<String, Facts> = BTreeMap::new();
+    for line in answer.lines() {
+        let Some((name, rest)) = line.split_once("{account=\"") else { continue };
+        let Some((account, rest)) = rest.split_once('"') else { continue };
+        let value = rest.rsplit(' ').next().and_then(|v| v.parse::<i64>().ok());
+        let fact = facts.entry(account.to_owned()).or_default();
+        match (name, value) {
+            ("connection_valid", Some(_)) => {
+                fact.verdict = rest.split_once("reason=\"").and_then(|(_, r)| r.split_once('"')).map(|(r, _)| r.to_owned());
+            }
+            ("connection_state_change_timestamp_seconds", Some(at)) => fact.since = at,
+            ("connection_last_probe_timestamp_seconds", Some(at)) => fact.last_probe = at,
+            ("connection_last_conclusive_probe_timestamp_seconds", Some(at)) => fact.last_conclusive = at,
+            ("token_clock_expiry_timestamp_seconds", Some(at)) => fact.written = at - END,
+            _ => {}
+        }
+    }
+    facts.retain(|_, fact| fact.verdict.is_some());
+    facts
+}
+
+/// A running binary.
+pub(crate) struct Exporter {
+    child: Arc<Mutex<Child>>,
+    pub(crate) pid: u32,
+    log: Arc<Mutex<String>>,
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = lock(&self.child).wait();
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Exporter {
+    /// Starts the binary with the configuration and the state in a folder.
+    pub(crate) fn start(folder: &Path, change: impl FnOnce(&mut Command)) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_token_exporter"));
+        command
+            .args(["--web.listen-address", "127.0.0.1:0", "--config.file"])
+            .arg(folder.join("config.yaml"))
+            .arg("--storage.path")
+            .arg(folder.join("data"))
+            .arg("--config.auto-reload-interval=1s")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        change(&mut command);
+        let mut child = command.spawn().expect("the binary");
+        let log = Arc::new(Mutex::new(String::new()));
+        let (lines, into) = (BufReader::new(child.stderr.take().expect("its standard error")).lines(), log.clone());
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                *lock(&into) += &(line + "\n");
+            }
+        });
+        let pid = child.id();
+        Self { child: Arc::new(Mutex::new(child)), pid, log }
+    }
+
+    /// All it has written to standard error.
+    pub(crate) fn log(&self) -> String {
+        lock(&self.log).clone()
+    }
+
+    /// Its address, once it listens.
+    pub(crate) fn listens(&self) -> Option<String> {
+        let log = lock(&self.log);
+        let (_, rest) = log.split_once("message=listening address=")?;
+        rest.split_once('\n').map(|(address, _)| address.trim().to_owned())
+    }
+
+    /// Its address, which is waited for.
+    pub(crate) fn address(&self) -> String {
+        self.wait_for("it listens", || self.listens())
+    }
+
+    /// A whole answer in OpenMetrics, or none.
+    pub(crate) fn ask(&self, path: &str) -> Option<String> {
+        let answer = self.get(path)?;
+        // The end tells a whole answer from one that was cut off.
+        answer.ends_with("# EOF\n").then_some(answer)
+    }
+
+    /// An answer with its head, or none.
+    pub(crate) fn get(&self, path: &str) -> Option<String> {
+        request(&self.listens()?, "GET", path)
+    }
+
+    pub(crate) fn kill(&self) {
+        // It may have ended.
+        let _ = lock(&self.child).kill();
+    }
+
+    /// Kills it from another thread after a while.
+    pub(crate) fn kill_after(&self, wait: Duration) -> std::thread::JoinHandle<()> {
+        let child = self.child.clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(wait);
+            let _ = lock(&child).kill();
+        })
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.pid)]).status().expect("a shell");
+        assert!(sent.success(), "{name}: it has ended: {}", self.log());
+    }
+
+    pub(crate) fn ended(&self) -> Option<ExitStatus> {
+        lock(&self.child).try_wait().expect("a child")
+    }
+
+    /// How it ends, which is waited for.
+    pub(crate) fn end(&self) -> ExitStatus {
+        self.wait_for("it ends", || self.ended())
+    }
+
+    /// Waits until something is there.
+    pub(crate) fn wait_for<T>(&self, what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+        let start = Instant::now();
+        loop {
+            if let Some(found) = found() {
+                return found;
+            }
+            assert!(start.elapsed() < LONG, "not within {LONG:?}: {what}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// An answer with its head, or none where the connection broke.
+pub(crate) fn request(address: &str, method: &str, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(LONG)).ok()?;
+    // HTTP/1.0: no chunks, the answer ends with the connection.
+    write!(stream, "{method} {path} HTTP/1.0\r\nhost: test\r\naccept: application/openmetrics-text;version=1.0.0\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
