@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use url::{Position, Url};
 
 /// How long each step may take: connecting, sending, and each part of the answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Asks once.
 ///
@@ -29,7 +29,7 @@ pub fn ask(url: &Url) -> anyhow::Result<()> {
     let (host, path) = (&url[Position::BeforeHost..Position::AfterPort], &url[Position::BeforePath..Position::AfterQuery]);
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
     let mut line = String::new();
-    BufReader::new(stream.take(1024)).read_line(&mut line).with_context(|| format!("{url}: no answer"))?;
+    BufReader::new(stream.take(1024)).read_line(&mut line).with_context(|| format!("{url}: no answer within {PATIENCE:?}"))?;
     anyhow::ensure!(line.split(' ').nth(1) == Some("200"), "{url}: answered {:?}", line.trim_end());
     Ok(())
 }

@@ -636,9 +636,7 @@ pub(super) fn limits(answer: &Answer) -> Vec<RateLimit> {
     let header = |name: &str| answer.header(name).and_then(|text| serde_json::from_str::<Value>(text).ok());
     let mut limits = Vec::new();
     let mut push = |bucket, budget, used: Option<f64>, reset: Option<Reset>| {
-        if used.is_some() || reset.is_some() {
-            limits.push(RateLimit { bucket, budget, used: used.map(|percent| percent / 100.0), reset });
-        }
+        limits.extend(RateLimit::told(bucket, budget, used.map(|percent| percent / 100.0), reset));
     };
     if let Some(usage) = header("x-app-usage") {
         push("app_usage", Budget::App, highest(&usage), None);

@@ -216,3 +216,11 @@ pub struct RateLimit {
     /// When it starts anew.
     pub reset: Option<Reset>,
 }
+
+impl RateLimit {
+    /// A limit of which anything is told. A share that is no number, or less than nothing, tells nothing: it would be exported.
+    pub fn told(bucket: &'static str, budget: Budget, used: Option<f64>, reset: Option<Reset>) -> Option<Self> {
+        let used = used.filter(|used| used.is_finite() && *used >= 0.0);
+        (used.is_some() || reset.is_some()).then_some(Self { bucket, budget, used, reset })
+    }
+}

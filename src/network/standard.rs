@@ -123,11 +123,11 @@ pub(super) fn rate_limit(answer: &Answer, prefix: &str, bucket: &'static str, bu
     // Envoy writes "100, 100;w=1": the limit, then its policies.
     let number = |name: &str| header(name)?.split([',', ';']).next()?.trim().parse::<f64>().ok().filter(|n| n.is_finite());
     let used = match (number("limit"), number("remaining")) {
+        // More may be left than the limit says, where the limit has just changed.
         (Some(limit), Some(remaining)) if limit > 0.0 => Some((1.0 - remaining / limit).max(0.0)),
         _ => None,
     };
-    let reset = header("reset").and_then(parse::reset);
-    (used.is_some() || reset.is_some()).then_some(RateLimit { bucket, budget, used, reset })
+    RateLimit::told(bucket, budget, used, header("reset").and_then(parse::reset))
 }
 
 #[cfg(test)]

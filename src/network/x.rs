@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::{
     Account, Answer, AppNeed, Auth, Budget, Call, CallInfo, Certainty, Description, Facts, Grant, Guess, Listed, Network, OAuth1Keys,
-    RateLimit, Reading, Refusal, Requirement, Reset, Says, Scopes, Seen, Style, parse,
+    RateLimit, Reading, Refusal, Requirement, Says, Scopes, Seen, Style, parse, standard,
 };
 use crate::reason::{Capability, Cause, Reason};
 use crate::time::Expiry;
@@ -172,19 +172,12 @@ impl Network for X {
     }
 
     fn limits(&self, answer: &Answer) -> Vec<RateLimit> {
-        let number = |name: String| answer.header(&name).and_then(|v| v.trim().parse::<f64>().ok());
         let buckets = [
-            ("15min", "x-rate-limit", Budget::Grant),
-            ("app-24hour", "x-app-limit-24hour", Budget::App),
-            ("user-24hour", "x-user-limit-24hour", Budget::Grant),
+            ("15min", "x-rate-limit-", Budget::Grant),
+            ("app-24hour", "x-app-limit-24hour-", Budget::App),
+            ("user-24hour", "x-user-limit-24hour-", Budget::Grant),
         ];
-        let limit = |(bucket, prefix, budget): (&'static str, &str, Budget)| {
-            let limit = number(format!("{prefix}-limit")).filter(|l| *l > 0.0);
-            let used = limit.zip(number(format!("{prefix}-remaining"))).map(|(limit, left)| 1.0 - left / limit);
-            let reset: Option<Reset> = answer.header(&format!("{prefix}-reset")).and_then(parse::reset);
-            (used.is_some() || reset.is_some()).then_some(RateLimit { bucket, budget, used, reset })
-        };
-        buckets.into_iter().filter_map(limit).collect()
+        buckets.into_iter().filter_map(|(bucket, prefix, budget)| standard::rate_limit(answer, prefix, bucket, budget)).collect()
     }
 }
 
@@ -569,6 +562,7 @@ fn access_level(answer: &Answer) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::Reset;
     use crate::time::Timestamp;
     use http::{HeaderMap, HeaderValue};
 
@@ -581,7 +575,8 @@ mod tests {
             ("x-rate-limit-reset", "1795000000"),
             ("x-app-limit-24hour-limit", "500"),
             ("x-app-limit-24hour-remaining", "0"),
-            ("x-user-limit-24hour-limit", "many"),
+            ("x-user-limit-24hour-limit", "50"),
+            ("x-user-limit-24hour-remaining", "74"),
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
@@ -591,6 +586,8 @@ mod tests {
             [
                 RateLimit { bucket: "15min", budget: Budget::Grant, used: Some(1.0 - 60.0 / 75.0), reset },
                 RateLimit { bucket: "app-24hour", budget: Budget::App, used: Some(1.0), reset: None },
+                // More than there is (found by fuzzing: it was exported as less than nothing).
+                RateLimit { bucket: "user-24hour", budget: Budget::Grant, used: Some(0.0), reset: None },
             ]
         );
     }

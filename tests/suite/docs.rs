@@ -374,7 +374,7 @@ fn paths_in(text: &str) -> Vec<&str> {
 fn the_guides_name_only_what_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut checked = 0;
-    for guide in ["README.md", "CONTRIBUTING.md", "docs/ARCHITECTURE.md"] {
+    for guide in ["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/ARCHITECTURE.md", "docs/operations.md", "fuzz/README.md"] {
         let text = std::fs::read_to_string(root.join(guide)).expect("a guide");
         for path in paths_in(&text) {
             assert!(root.join(path).exists(), "{guide} names {path}");
