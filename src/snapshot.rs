@@ -373,7 +373,8 @@ fn set_aside(path: &Path, error: &anyhow::Error) {
 fn journals(folder: &Path) -> Vec<(u64, PathBuf)> {
     let generation = |path: &Path| {
         let name = path.file_name()?.to_str()?;
-        name.strip_prefix(JOURNAL.0)?.strip_suffix(JOURNAL.1)?.parse().ok()
+        let generation = name.strip_prefix(JOURNAL.0)?.strip_suffix(JOURNAL.1)?.parse().ok();
+        generation.filter(|g| *g < u64::MAX)
     };
     let paths = std::fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
     let mut journals: Vec<(u64, PathBuf)> = paths.filter_map(|path| Some((generation(&path)?, path))).collect();
@@ -436,8 +437,9 @@ fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> anyhow::Result<Op
 fn parse(line: &[u8], number: usize) -> anyhow::Result<Line<'_>> {
     let line = serde_json::from_slice(line).with_context(|| format!("line {number} makes no sense"))?;
     match line {
-        Line::Head { version, .. } if number == 1 => {
+        Line::Head { version, generation, .. } if number == 1 => {
             anyhow::ensure!(version <= VERSION, "version {version} is newer than this program, which knows {VERSION}");
+            anyhow::ensure!(generation < u64::MAX, "no generation can follow");
         }
         _ if number == 1 => anyhow::bail!("does not begin with its version"),
         Line::Head { .. } => anyhow::bail!("line {number} begins it anew"),

@@ -10,6 +10,7 @@ pub mod network;
 pub mod seeds;
 pub mod snapshot;
 pub mod token;
+pub mod web;
 
 /// Stands for a secret in seeds and dictionaries: nothing that the program says may hold it. It is random enough for the
 /// program to take it for a token wherever it stands.

@@ -13,7 +13,7 @@ use token_exporter::store::Outcome;
 use token_exporter::time::{Expiry, Timestamp};
 
 use super::network::{Holder, ID, NOW, Raw, Setup};
-use super::{CANARY, challenge, config, network, snapshot, token};
+use super::{CANARY, challenge, config, network, snapshot, token, web};
 
 /// What is fuzzed under one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +26,8 @@ pub enum Target {
     Challenge,
     /// The state on disk.
     Snapshot,
+    /// The configuration of the HTTP side.
+    Web,
     /// A network's answers.
     Network(NetworkId),
 }
@@ -33,7 +35,7 @@ pub enum Target {
 impl Target {
     /// Every target.
     pub fn all() -> impl Iterator<Item = Self> {
-        [Self::Config, Self::Token, Self::Challenge, Self::Snapshot].into_iter().chain(NetworkId::all().map(Self::Network))
+        [Self::Config, Self::Web, Self::Token, Self::Challenge, Self::Snapshot].into_iter().chain(NetworkId::all().map(Self::Network))
     }
 
     /// The name of its corpus.
@@ -43,6 +45,7 @@ impl Target {
             Self::Token => "token".into(),
             Self::Challenge => "challenge".into(),
             Self::Snapshot => "snapshot".into(),
+            Self::Web => "web".into(),
             Self::Network(id) => format!("network-{id}"),
         }
     }
@@ -54,6 +57,7 @@ impl Target {
             Self::Token => token::check(data),
             Self::Challenge => challenge::check(data),
             Self::Snapshot => snapshot::check(data),
+            Self::Web => web::check(data),
             Self::Network(id) => network::check(id, data),
         }
     }
@@ -65,6 +69,7 @@ impl Target {
             Self::Token => tokens(),
             Self::Challenge => challenges(),
             Self::Snapshot => states(),
+            Self::Web => web_configurations(),
             Self::Network(id) => answers(id),
         }
     }
@@ -165,6 +170,18 @@ fn with_canaries(text: &str) -> String {
     out + rest
 }
 
+/// The examples of the guide, and each of their sections with something wrong in it.
+fn web_configurations() -> Vec<Vec<u8>> {
+    let guide = std::fs::read_to_string(project().join("docs/web-config.md")).expect("the guide");
+    let examples = guide.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let inline = format!(
+        "tls_server_config:\n  cert: |\n    -----BEGIN CERTIFICATE-----\n    {CANARY}\n    -----END CERTIFICATE-----\n  key: {CANARY}\n"
+    );
+    let hash = format!("basic_auth_users: {{a: {CANARY}, {CANARY}: b, c: $2y$10${CANARY}}}\n");
+    let odd = "rate_limit: {interval: 1h, burst: -1}\nhttp_server_config: {http2: maybe, headers: {X-Frame-Options: no, Other: x}}\n";
+    examples.map(str::to_owned).chain([inline, hash, odd.to_owned()]).map(String::into_bytes).collect()
+}
+
 /// What token files hold.
 fn tokens() -> Vec<Vec<u8>> {
     let texts = [
@@ -235,6 +252,11 @@ fn states() -> Vec<Vec<u8>> {
     let whole = files.last().cloned().unwrap_or_default();
     files.push(whole[..whole.len() / 2].to_vec());
     files.push(String::from_utf8_lossy(&whole).replace("\"version\":", "\"version\":9").into_bytes());
+    // Without its end, which the check puts there, and with its last lines in a journal.
+    let lines: Vec<&[u8]> = whole.split_inclusive(|b| *b == b'\n').collect();
+    let (head, body) = (lines[0], &lines[1..lines.len() - 1]);
+    files.push([head, &body.concat()].concat());
+    files.push([head, &body[..1].concat(), snapshot::MARK.as_bytes(), head, &body[1..].concat()].concat());
     files
 }
 

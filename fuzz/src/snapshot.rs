@@ -1,13 +1,20 @@
-//! The file of what was known before a restart.
+//! The files of what was known before a restart.
+//!
+//! An input is a base without its end, and after a line `%%%` the journal that goes on from it. The end, with the checksum that no
+//! fuzzer would find, is put behind it here; a base that has one of its own is taken as it is.
 
 use std::path::Path;
 
+use flate2::Crc;
 use token_exporter::config;
 use token_exporter::roster::Roster;
 use token_exporter::snapshot::{restore, write};
 use token_exporter::store::{Snapshot, Store};
 
 use super::folder;
+
+/// Parts the base from the journal.
+pub const MARK: &str = "%%%\n";
 
 /// Who is watched while a state is restored.
 pub const YAML: &str = r#"
@@ -31,31 +38,51 @@ pub fn store() -> Store {
     store
 }
 
-/// Any file is taken or set aside; what was taken is the same after it was written and read once more.
+/// Any files are taken or set aside; what was taken is the same after it was written and read once more.
 pub fn check(data: &[u8]) {
+    let at = data.windows(MARK.len()).position(|w| w == MARK.as_bytes());
+    let (base, journal) = at.map_or((data, &b""[..]), |at| (&data[..at], &data[at + MARK.len()..]));
     let folder = tempfile::tempdir_in(folder()).expect("a folder");
-    let file = folder.path().join("state.jsonl");
-    std::fs::write(&file, data).expect("written");
-    let once = restored(folder.path());
-    let taken = file.exists();
-    let kept = std::fs::read_dir(folder.path()).expect("a folder").count();
-    assert!(kept >= 1, "a file that cannot be read is kept aside");
-    if !taken {
+    let [base_file, journal_file] = ["state.jsonl", "journal-1.jsonl"].map(|name| folder.path().join(name));
+    std::fs::write(&base_file, ended(base)).expect("written");
+    if !journal.is_empty() {
+        std::fs::write(&journal_file, journal).expect("written");
+    }
+    let before = std::fs::read_dir(folder.path()).expect("a folder").count();
+    let (generation, once) = restored(folder.path());
+    let after = std::fs::read_dir(folder.path()).expect("a folder").count();
+    assert_eq!(after, before, "what cannot be read is kept aside");
+    if !base_file.exists() && journal.is_empty() {
         assert_eq!(shown(&once), shown(&store().snapshot()), "half of a damaged file was taken");
     }
-    write(folder.path(), 1, &once).expect("written");
-    assert_eq!(shown(&restored(folder.path())), shown(&once));
+    write(folder.path(), generation + 1, &once).expect("written");
+    let (again, twice) = restored(folder.path());
+    assert_eq!(again, generation + 1);
+    assert_eq!(shown(&twice), shown(&once));
 }
 
-fn restored(folder: &Path) -> Snapshot {
+/// A base with its end behind it.
+fn ended(base: &[u8]) -> Vec<u8> {
+    let mut file = base.to_vec();
+    if !base.windows(5).any(|w| w == b"\"end\"") {
+        let mut crc = Crc::new();
+        crc.update(base);
+        let lines = base.iter().filter(|b| **b == b'\n').count().saturating_sub(1);
+        file.extend_from_slice(format!("{{\"end\":{{\"lines\":{lines},\"crc32\":{}}}}}\n", crc.sum()).as_bytes());
+    }
+    file
+}
+
+fn restored(folder: &Path) -> (u64, Snapshot) {
     let store = store();
-    restore(folder, &store);
-    store.snapshot()
+    let generation = restore(folder, &store);
+    (generation, store.snapshot())
 }
 
 /// What a snapshot carries over a restart.
 fn shown(snapshot: &Snapshot) -> String {
     let accounts = snapshot.accounts.iter().map(|a| format!("{a:?}\n"));
     let credentials = snapshot.credentials.iter().map(|c| format!("{:?} {:?} {} {}\n", c.clocks, c.last_probe, c.failures, c.deaths));
-    accounts.chain(credentials).collect()
+    let apps = snapshot.apps.iter().map(|a| format!("{:?}\n", a.healthy()));
+    accounts.chain(credentials).chain(apps).collect()
 }

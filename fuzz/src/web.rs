@@ -1,0 +1,44 @@
+//! `--web.config.file`: YAML text through everything that opens the gate.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use token_exporter::config::web::read;
+use token_exporter::web::Gate;
+
+use super::{CANARY, folder};
+
+/// Whatever stands in the file: either a gate, or problems that quote no secret.
+pub fn check(data: &[u8]) {
+    static FILE: OnceLock<PathBuf> = OnceLock::new();
+    let file = FILE.get_or_init(|| {
+        let folder = folder().join("web");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        folder.join("web.yml")
+    });
+    // Files outside of that folder could be anything on the machine that fuzzes.
+    if String::from_utf8_lossy(data).contains("/dev/") {
+        return;
+    }
+    std::fs::write(file, data).expect("written");
+    let (mut said, _) = read(file);
+    // Names of users are no secret.
+    assert!(said.users.values().all(|hash| format!("{hash:?}") == "[REDACTED]"));
+    said.users.clear();
+    assert!(!format!("{said:?}").contains(CANARY), "a secret shows in {said:?}");
+    match Gate::new(Some(file)) {
+        Ok(gate) => {
+            let warnings = gate.warnings().iter().map(ToString::to_string).collect::<String>();
+            assert!(!warnings.contains(CANARY), "a secret shows in {warnings}");
+            let _ = gate.risk([192, 0, 2, 1].into());
+        }
+        Err(problems) => {
+            assert!(!problems.list.is_empty());
+            for problem in &problems.list {
+                let text = problem.to_string();
+                assert!(!text.contains(CANARY), "a secret shows in {text}");
+                assert!(text.len() < 4096, "a message without end: {text}");
+            }
+        }
+    }
+}
