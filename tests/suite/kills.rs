@@ -3,6 +3,7 @@
 //! Each account has a token file that is written anew again and again. Its content decides both the verdict and the clock,
 //! so that an answer tells exactly which token it stems from, and an older one, or half of one, is noticed.
 #![allow(clippy::print_stderr, reason = "whoever repeats a run needs its seed")]
+
 use std::process::Command;
 use std::time::{Duration, Instant};
 
