@@ -355,7 +355,10 @@ pub fn read_answer(
     about: Option<usize>,
     answer: &Answer,
 ) -> Reading {
-    network.read(grant, seen, call, about, answer).unwrap_or_else(|| {
+    let read = network.read(grant, seen, call, about, answer);
+    // Whatever else stands in it: a limit says nothing about an account.
+    let read = read.map(|reading| if answer.is(429) { reading.under(answer.status) } else { reading });
+    read.unwrap_or_else(|| {
         Reading::undetermined(match answer.status {
             Some(429) => Cause::RateLimited,
             Some(500..) => Cause::ServerError,

@@ -1,11 +1,17 @@
 //! Every seed of the fuzzing targets goes through the checks that the fuzzer makes: they hold for all that is known,
-//! and the targets under `fuzz/` keep compiling.
+//! and the targets under `fuzz/` keep compiling. What fuzzing found stays found.
 
 #[expect(unreachable_pub, reason = "the fuzzing package's library")]
 #[path = "../../fuzz/src/lib.rs"]
 mod targets;
 
+use http::{HeaderMap, HeaderValue};
+use serde_json::json;
 use targets::seeds::Target;
+use token_exporter::classify::classify;
+use token_exporter::fixtures::load;
+use token_exporter::network::{Answer, Verdict};
+use token_exporter::time::Timestamp;
 
 #[test]
 fn the_fuzzers_checks_hold_for_every_seed() {
@@ -18,4 +24,27 @@ fn the_fuzzers_checks_hold_for_every_seed() {
         }
         assert!(target.dictionary().lines().count() > 10);
     }
+}
+
+/// Found in a challenge: `insufficient_scope` counted as a plain refusal, though it came with a 429.
+#[test]
+fn a_limit_says_nothing_about_an_account() {
+    let now = Timestamp::now();
+    let mut refusals = 0;
+    for fixtures in load().expect("fixtures") {
+        for case in fixtures.cases.iter().filter(|c| c.expect.verdict == "invalid" && c.answers.len() == 1) {
+            for call in case.answers.keys() {
+                let mut payload = crate::reading::payload(fixtures.network.name(), case, call, now);
+                payload.http_status = json!(429);
+                let (finding, ..) = classify(&payload, now).expect("a payload");
+                let foregone = fixtures.network.network().foregone(case.context.kind.as_deref().unwrap_or("")).is_some();
+                let told = matches!(finding.verdict, Verdict::Undetermined(_)) || foregone;
+                assert!(told, "{}/{}: {:?}", fixtures.network, case.name, finding.verdict);
+                refusals += 1;
+            }
+        }
+    }
+    assert!(refusals > 100, "{refusals}");
+    let value = HeaderValue::from_static(r#"Bearer realm="reddit", error="insufficient_scope""#);
+    targets::network::read_everywhere(&Answer::new(Some(429), HeaderMap::from_iter([(http::header::WWW_AUTHENTICATE, value)]), b""));
 }
