@@ -56,6 +56,9 @@ fn no_fixture_brings_a_secret_into_logs_findings_or_debug_output() {
     // One thread: the subscriber is this thread's.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     tracing::subscriber::with_default(subscriber, || {
+        // While there is one subscriber alone, tracing asks the thread that comes to a place first whether it wants to hear of
+        // it, for good; and other tests' threads do not. With a second one it asks all.
+        let _second = tracing::Dispatch::new(tracing_subscriber::registry());
         runtime.block_on(async {
             let client = crate::probing::client(10_000);
             let (simulator, address) = crate::probing::simulator().await;

@@ -147,8 +147,8 @@ async fn meet(mut stream: TcpStream, sky: Sky, networks: SocketAddr, silent: &At
     };
     let _ = stream.write_all(&answer).await;
     let _ = stream.shutdown().await;
-    // Until the other side has read it: closing earlier could throw it away.
-    let _ = stream.read(&mut request).await;
+    // Until the other side closes, too: what is left unread here could throw away what it has not read yet.
+    while stream.read(&mut request).await.is_ok_and(|read| read > 0) {}
 }
 
 /// What each kind of weather may look like from inside.
