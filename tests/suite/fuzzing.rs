@@ -48,3 +48,19 @@ fn a_limit_says_nothing_about_an_account() {
     let value = HeaderValue::from_static(r#"Bearer realm="reddit", error="insufficient_scope""#);
     targets::network::read_everywhere(&Answer::new(Some(429), HeaderMap::from_iter([(http::header::WWW_AUTHENTICATE, value)]), b""));
 }
+
+/// Found while the check of the state was written: the next generation is one more.
+#[test]
+fn a_generation_that_none_can_follow_is_refused() {
+    let last = u64::MAX.to_string();
+    let mut changed = 0;
+    for seed in Target::Snapshot.seeds() {
+        let text = String::from_utf8_lossy(&seed).replace("\"generation\":1,", &format!("\"generation\":{last},"));
+        changed += usize::from(text.contains(&last));
+        targets::snapshot::check(text.as_bytes());
+    }
+    assert!(changed > 0, "the seeds have generations");
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join(format!("journal-{last}.jsonl")), "").expect("written");
+    assert_eq!(token_exporter::snapshot::restore(folder.path(), &targets::snapshot::store()), 0);
+}
