@@ -32,7 +32,7 @@ use token_exporter::time::{Expiry, Timestamp};
 use tokio::net::TcpListener;
 
 mod common;
-use common::{Shape, configuration, memory, report, side_by_side, sizes, time};
+use common::{Shape, configuration, memory, report, side_by_side, sizes, time, wanted};
 
 /// A store in which every account has been probed.
 fn probed(accounts: usize) -> Arc<Store> {
@@ -275,7 +275,9 @@ fn serving(metrics: &Metrics) {
 
 fn main() {
     let metrics = Metrics::new().expect("metrics");
-    rendering(&metrics);
-    crate_vectors(&metrics);
-    serving(&metrics);
+    for (name, part) in [("rendering", rendering as fn(&Metrics)), ("crate", crate_vectors), ("serving", serving)] {
+        if wanted(name) {
+            part(&metrics);
+        }
+    }
 }

@@ -4,6 +4,8 @@
 //! written straight from the snapshot in chunks, families outside, accounts inside, so that a scrape of a million
 //! accounts needs one chunk of memory. Knows no network and no HTTP.
 
+mod text;
+
 use bytes::{BufMut, Bytes};
 use prometheus::proto::{MetricFamily, MetricType};
 
@@ -14,6 +16,7 @@ use crate::roster::{AccountView, escape};
 use crate::rules::AccountState;
 use crate::store::{AppState, CredentialState, Snapshot};
 use crate::time::{Expiry, Timestamp};
+use text::{Padded, Piece, put_long, put_short, write_escaped, write_float, write_header, write_integer, write_label};
 
 /// The two formats that Prometheus asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,21 +56,30 @@ pub struct Family {
     pub kind: Kind,
     /// The labels besides `account` and `network`.
     pub labels: &'static [&'static str],
-    write: fn(&mut Samples<'_>, &Row<'_>),
+    /// Writes an account's samples; ends early where nothing is known.
+    write: fn(&mut Samples<'_>, &Row<'_>) -> Option<()>,
 }
 
-/// All that is known about one account at the time of a scrape.
+/// One account at the time of a scrape. A family looks up only what it writes about: each look-up is memory to be read, for
+/// every account.
 struct Row<'a> {
+    snapshot: &'a Snapshot,
+    index: usize,
     view: AccountView<'a>,
-    account: &'a AccountState,
-    credential: &'a CredentialState,
-    auto_refresh: bool,
     now: Timestamp,
 }
 
-impl Row<'_> {
-    fn deadline(&self) -> Expiry {
-        self.credential.clocks.deadline(self.auto_refresh)
+impl<'a> Row<'a> {
+    fn account(&self) -> Option<&'a AccountState> {
+        self.snapshot.accounts.get(self.index)
+    }
+
+    fn credential(&self) -> Option<&'a CredentialState> {
+        self.snapshot.credentials.get(self.view.credential_index())
+    }
+
+    fn deadline(&self) -> Option<Expiry> {
+        Some(self.credential()?.clocks.deadline(self.view.credential()?.auto_refresh()))
     }
 }
 
@@ -79,22 +91,22 @@ pub static FAMILIES: &[Family] = &[
         kind: Kind::Info,
         labels: &["name", "kind", "use", "external_id", "credential", "app", "connected_by", "notify", "reconnect_url"],
         write: |out, row| {
-            let credential = row.view.credential();
+            let credential = row.view.credential()?;
             out.open();
-            out.label("name", row.view.name());
-            out.label("kind", row.view.kind());
-            out.label("use", row.view.purpose().label());
-            out.label("external_id", row.view.external_id());
-            out.label("credential", credential.map_or("", |c| c.id()));
-            out.label("app", row.view.app_id());
-            out.label("connected_by", credential.and_then(|c| c.connected_by()).unwrap_or(""));
-            out.label("notify", row.view.notify_label());
-            out.label_of("reconnect_url", &row.view.reconnect_url_parts());
-            for label in row.view.rendered_labels() {
-                out.text(",");
-                out.text(label);
+            out.label(",name=\"", row.view.name());
+            out.word(",kind=\"", row.view.kind());
+            out.word(",use=\"", row.view.purpose().label());
+            out.label(",external_id=\"", row.view.external_id());
+            out.label(",credential=\"", credential.id());
+            out.label(",app=\"", credential.app_id());
+            out.label(",connected_by=\"", credential.connected_by().unwrap_or(""));
+            out.label(",notify=\"", row.view.notify_label());
+            out.label_of(",reconnect_url=\"", &row.view.reconnect_url_parts());
+            for (label, len) in row.view.rendered_labels() {
+                put_short(out.out, Piece::new(label, len));
             }
             out.text("} 1\n");
+            Some(())
         },
     },
     Family {
@@ -103,10 +115,10 @@ pub static FAMILIES: &[Family] = &[
         kind: Kind::Gauge,
         labels: &["reason"],
         write: |out, row| {
-            if let Some(verdict) = row.account.verdict {
-                out.open();
-                out.reason(verdict);
-            }
+            let verdict = row.account()?.verdict?;
+            out.open();
+            out.reason(verdict);
+            Some(())
         },
     },
     Family {
@@ -114,7 +126,7 @@ pub static FAMILIES: &[Family] = &[
         help: "Since when the connection is in its present state.",
         kind: Kind::Gauge,
         labels: &[],
-        write: |out, row| out.instant(row.account.since),
+        write: |out, row| out.instant(row.account()?.since),
     },
     Family {
         name: "connection_capability_available",
@@ -122,13 +134,13 @@ pub static FAMILIES: &[Family] = &[
         kind: Kind::Gauge,
         labels: &["capability", "reason"],
         write: |out, row| {
-            for capability in Capability::ALL {
-                if let Some(reason) = row.account.capabilities[*capability as usize] {
-                    out.open();
-                    out.word(",capability=\"", capability.label());
-                    out.reason(reason);
-                }
+            let reasons = &row.account()?.capabilities;
+            for (capability, reason) in Capability::ALL.iter().filter_map(|c| Some((c, reasons[*c as usize]?))) {
+                out.open();
+                out.word(",capability=\"", capability.label());
+                out.reason(reason);
             }
+            Some(())
         },
     },
     Family {
@@ -137,9 +149,8 @@ pub static FAMILIES: &[Family] = &[
         kind: Kind::Gauge,
         labels: &[],
         write: |out, row| {
-            if let Some(deadline) = row.deadline().at() {
-                out.plain(deadline.since(row.now));
-            }
+            out.plain(row.deadline()?.at()?.since(row.now));
+            Some(())
         },
     },
     Family {
@@ -147,7 +158,7 @@ pub static FAMILIES: &[Family] = &[
         help: "When a person must reconnect at the latest.",
         kind: Kind::Gauge,
         labels: &[],
-        write: |out, row| out.instant(row.deadline().at()),
+        write: |out, row| out.instant(row.deadline()?.at()),
     },
     Family {
         name: "token_has_expiry",
@@ -155,12 +166,13 @@ pub static FAMILIES: &[Family] = &[
         kind: Kind::Gauge,
         labels: &[],
         write: |out, row| {
-            let has = match row.deadline() {
-                Expiry::Unknown => return,
+            let has = match row.deadline()? {
+                Expiry::Unknown => return None,
                 Expiry::Never => 0,
                 Expiry::At(_) => 1,
             };
             out.plain(has);
+            Some(())
         },
     },
     Family {
@@ -169,7 +181,7 @@ pub static FAMILIES: &[Family] = &[
         kind: Kind::Gauge,
         labels: &["clock"],
         write: |out, row| {
-            let clocks = &row.credential.clocks;
+            let clocks = &row.credential()?.clocks;
             for (clock, expiry) in [("access", clocks.access), ("refresh", clocks.refresh), ("data_access", clocks.data_access)] {
                 if let Some(instant) = expiry.at() {
                     out.open();
@@ -177,6 +189,7 @@ pub static FAMILIES: &[Family] = &[
                     out.close(instant.unix());
                 }
             }
+            Some(())
         },
     },
     Family {
@@ -184,7 +197,7 @@ pub static FAMILIES: &[Family] = &[
         help: "When the token was issued, where that is known.",
         kind: Kind::Gauge,
         labels: &[],
-        write: |out, row| out.instant(row.credential.clocks.issued),
+        write: |out, row| out.instant(row.credential()?.clocks.issued),
     },
     Family {
         name: "token_scope_granted",
@@ -192,13 +205,13 @@ pub static FAMILIES: &[Family] = &[
         kind: Kind::Gauge,
         labels: &["scope"],
         write: |out, row| {
-            if let Some(granted) = row.account.scopes {
-                for (i, scope) in row.view.required_scopes().iter().enumerate() {
-                    out.open();
-                    out.label("scope", scope);
-                    out.close(i64::from(granted >> i & 1));
-                }
+            let granted = row.account()?.scopes?;
+            for (i, scope) in row.view.required_scopes().iter().enumerate() {
+                out.open();
+                out.word(",scope=\"", scope);
+                out.close(i64::from(granted >> i & 1));
             }
+            Some(())
         },
     },
     Family {
@@ -207,9 +220,8 @@ pub static FAMILIES: &[Family] = &[
         kind: Kind::Gauge,
         labels: &[],
         write: |out, row| {
-            if let Some(conclusive) = row.account.conclusive() {
-                out.plain(i64::from(conclusive));
-            }
+            out.plain(i64::from(row.account()?.conclusive()?));
+            Some(())
         },
     },
     Family {
@@ -217,14 +229,14 @@ pub static FAMILIES: &[Family] = &[
         help: "When the connection was probed last.",
         kind: Kind::Gauge,
         labels: &[],
-        write: |out, row| out.instant(row.credential.last_probe),
+        write: |out, row| out.instant(row.credential()?.last_probe),
     },
     Family {
         name: "connection_last_conclusive_probe_timestamp_seconds",
         help: "When a probe was conclusive last: the age of the verdict.",
         kind: Kind::Gauge,
         labels: &[],
-        write: |out, row| out.instant(row.account.last_conclusive),
+        write: |out, row| out.instant(row.account()?.last_conclusive),
     },
 ];
 
@@ -232,56 +244,68 @@ pub static FAMILIES: &[Family] = &[
 struct Samples<'a> {
     out: &'a mut Vec<u8>,
     /// `name{account="`
-    head: &'a [u8],
+    head: Piece<'a>,
     /// The account's id, escaped.
-    id: &'a str,
+    id: Piece<'a>,
+    /// Nothing that is known of the account need be escaped.
+    plain: bool,
     tail: &'a Tail,
 }
 
 /// What follows an account's id in every sample.
 struct Tail {
     /// `",network="…"`
-    open: Vec<u8>,
+    open: Padded,
     /// The same, `} ` behind it.
-    closed: Vec<u8>,
+    closed: Padded,
 }
 
 impl Tail {
     fn new(network: NetworkId) -> Self {
-        let open = format!("\",network=\"{network}\"").into_bytes();
-        let closed = [&open, b"} ".as_slice()].concat();
-        Self { open, closed }
+        let open = format!("\",network=\"{network}\"");
+        Self { closed: Padded::new(&format!("{open}}} ")), open: Padded::new(&open) }
     }
 }
 
 impl Samples<'_> {
-    /// Begins a sample that has labels besides the account's.
-    fn open(&mut self) {
-        self.out.extend_from_slice(self.head);
-        self.out.extend_from_slice(self.id.as_bytes());
-        self.out.extend_from_slice(&self.tail.open);
+    fn begin(&mut self, tail: &Padded) {
+        put_long(self.out, self.head);
+        put_short(self.out, self.id);
+        put_short(self.out, tail.piece());
     }
 
+    /// Begins a sample that has labels besides the account's.
+    fn open(&mut self) {
+        self.begin(&self.tail.open);
+    }
+
+    #[inline]
     fn text(&mut self, text: &str) {
         self.out.extend_from_slice(text.as_bytes());
     }
 
-    fn label(&mut self, name: &str, value: &str) {
-        self.label_of(name, &[value]);
+    /// A label: `before` is all that stands before its value.
+    #[inline]
+    fn label(&mut self, before: &'static str, value: &str) {
+        self.label_of(before, &[value]);
     }
 
     /// A label whose value is in parts.
-    fn label_of(&mut self, name: &str, parts: &[&str]) {
-        self.text(",");
-        self.text(name);
-        self.text("=\"");
+    #[inline]
+    fn label_of(&mut self, before: &'static str, parts: &[&str]) {
+        self.text(before);
         for part in parts {
-            write_escaped(self.out, part);
+            if self.plain {
+                self.text(part);
+            } else {
+                write_escaped(self.out, part);
+            }
         }
         self.text("\"");
     }
 
-    /// A label that is a word of this program: `before` is all that stands before the value.
+    /// A label whose value is a word of this program.
+    #[inline]
     fn word(&mut self, before: &'static str, word: &'static str) {
         self.text(before);
         self.text(word);
@@ -303,69 +327,14 @@ impl Samples<'_> {
 
     /// A sample with the account's labels alone.
     fn plain(&mut self, value: i64) {
-        self.out.extend_from_slice(self.head);
-        self.out.extend_from_slice(self.id.as_bytes());
-        self.out.extend_from_slice(&self.tail.closed);
+        self.begin(&self.tail.closed);
         write_integer(self.out, value);
         self.out.push(b'\n');
     }
 
-    fn instant(&mut self, instant: Option<Timestamp>) {
-        if let Some(instant) = instant {
-            self.plain(instant.unix());
-        }
-    }
-}
-
-fn write_label(out: &mut Vec<u8>, name: &str, value: &str) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"=\"");
-    write_escaped(out, value);
-    out.push(b'"');
-}
-
-fn write_escaped(out: &mut Vec<u8>, value: &str) {
-    // All bytes, without an early end: that takes many at a time, and there is hardly ever one to find.
-    if value.bytes().fold(false, |found, b| found | (b == b'\\') | (b == b'"') | (b == b'\n')) {
-        let mut escaped = String::with_capacity(value.len() + 8);
-        escape(&mut escaped, value);
-        out.extend_from_slice(escaped.as_bytes());
-    } else {
-        out.extend_from_slice(value.as_bytes());
-    }
-}
-
-fn write_integer(out: &mut Vec<u8>, value: i64) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-}
-
-fn write_float(out: &mut Vec<u8>, value: f64) {
-    let text = if value.is_infinite() { if value > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() } } else { value.to_string() };
-    out.extend_from_slice(text.as_bytes());
-}
-
-/// The comments before a family's samples.
-fn write_header(out: &mut Vec<u8>, format: Format, name: &str, help: &str, kind: &str) {
-    let (name, kind) = match (format, kind) {
-        (Format::OpenMetrics, "counter") => (name.strip_suffix("_total").unwrap_or(name), kind),
-        (Format::OpenMetrics, "info") => (name.strip_suffix("_info").unwrap_or(name), kind),
-        (Format::Text, "info") => (name, "gauge"),
-        _ => (name, kind),
-    };
-    out.extend_from_slice(format!("# HELP {name} ").as_bytes());
-    let mut escaped = String::new();
-    for c in help.chars() {
-        match c {
-            '\\' => escaped.push_str("\\\\"),
-            '\n' => escaped.push_str("\\n"),
-            '"' if format == Format::OpenMetrics => escaped.push_str("\\\""),
-            c => escaped.push(c),
-        }
-    }
-    out.extend_from_slice(escaped.as_bytes());
-    out.extend_from_slice(format!("\n# TYPE {name} {kind}\n").as_bytes());
-    if format == Format::OpenMetrics && name.ends_with("_seconds") {
-        out.extend_from_slice(format!("# UNIT {name} seconds\n").as_bytes());
+    fn instant(&mut self, instant: Option<Timestamp>) -> Option<()> {
+        self.plain(instant?.unix());
+        Some(())
     }
 }
 
@@ -442,28 +411,24 @@ impl Cursor {
     /// Writes a family's samples until there are enough for a chunk, or no more.
     fn write_some(&mut self, family: &Family, out: &mut Vec<u8>) {
         let Self { snapshot, now, tails, account, end, .. } = self;
-        let head = [family.name.as_bytes(), b"{account=\""].concat();
+        let head = Padded::new(&format!("{}{{account=\"", family.name));
         while *account < *end && out.len() < CHUNK {
             let index = *account;
             *account += 1;
-            if let Some(row) = row(snapshot, index, *now)
-                && let Some(tail) = tails.get(row.view.network().index())
-            {
-                (family.write)(&mut Samples { out, head: &head, id: &row.view.escaped_id(), tail }, &row);
-            }
+            let Some(view) = snapshot.roster.account(index) else { continue };
+            let Some(tail) = tails.get(view.network().index()) else { continue };
+            let plain = view.is_plain();
+            let mut escaped = String::new();
+            let id = if plain {
+                let (id, len) = view.id_onwards();
+                Piece::new(id, len)
+            } else {
+                escape(&mut escaped, view.id());
+                Piece::new(escaped.as_bytes(), escaped.len())
+            };
+            (family.write)(&mut Samples { out, head: head.piece(), id, plain, tail }, &Row { snapshot, index, view, now: *now });
         }
     }
-}
-
-fn row(snapshot: &Snapshot, index: usize, now: Timestamp) -> Option<Row<'_>> {
-    let view = snapshot.roster.account(index)?;
-    Some(Row {
-        view,
-        account: snapshot.accounts.get(index)?,
-        credential: snapshot.credentials.get(view.credential_index())?,
-        auto_refresh: view.credential()?.auto_refresh(),
-        now,
-    })
 }
 
 /// A family about apps or networks, for the documentation and the checks against it.

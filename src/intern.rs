@@ -45,6 +45,12 @@ impl Words {
         slice(&self.text, &self.ends, word)
     }
 
+    /// The text of a number and what happens to stand behind it, and how long the text is.
+    pub fn onwards(&self, word: u32) -> (&[u8], usize) {
+        let (start, end) = bounds(&self.ends, word);
+        (self.text.as_bytes().get(start..).unwrap_or_default(), end - start)
+    }
+
     /// Gives back what only new texts need.
     pub fn close(&mut self) {
         self.text.shrink_to_fit();

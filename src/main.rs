@@ -29,6 +29,9 @@ use token_exporter::time::Timestamp;
 use token_exporter::web::Gate;
 use token_exporter::{alerting, check, config, demo, fixtures, health, server};
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Could not run.
 const FAILED: u8 = 2;
 

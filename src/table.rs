@@ -135,7 +135,7 @@ struct Ids {
 const NOBODY: &str = "none";
 /// The length of a rest that is the id: `https://app.example.com/reconnect/` + `acme-page`.
 const ID: u16 = u16::MAX;
-/// Marks the length of an id that must be escaped in labels.
+/// Marks the length of the id of an account some of whose texts must be escaped in labels.
 const ESCAPED: u16 = 1 << 15;
 
 #[derive(Clone, Copy, Debug)]
@@ -295,16 +295,19 @@ impl Table {
         let external_id = account.external_id.unwrap_or("");
         self.texts.push_str(name);
         self.texts.push_str(external_id);
-        let style = self.credential(account.credential).map_or(Style { api: "", oauth1: false }, |c| c.style());
+        let credential = self.credential(account.credential);
+        let style = credential.map_or(Style { api: "", oauth1: false }, |c| c.style());
+        let of_login = credential.map_or([""; 3], |c| [c.id(), c.app_id(), c.connected_by().unwrap_or("")]);
+        let of_account = [account.id, name, external_id, account.notify, account.reconnect_url.unwrap_or("")];
+        let plain = of_account.into_iter().chain(of_login).all(is_plain);
         let role = self.roles.put((account.role, (style.api, style.oauth1))).ok_or(Full)?;
         if role as usize == self.scopes.len() {
             self.scopes.push(required_scopes(&account.role, style));
         }
-        let escaped = if account.id.contains(['\\', '"', '\n']) { ESCAPED } else { 0 };
         let (url_beginning, url_rest) = self.split(account.reconnect_url.unwrap_or(""), account.id)?;
         let row = AccountRow {
             texts: number(texts)?,
-            id: short(account.id.len())? | escaped,
+            id: short(account.id.len())? | if plain { 0 } else { ESCAPED },
             name: short(name.len())?,
             external_id: short(external_id.len())?,
             url_rest,
@@ -474,7 +477,7 @@ impl Table {
     }
 
     fn label(&self, word: u32) -> (&str, Cow<'_, str>) {
-        let text = self.words.get(word);
+        let text = self.words.get(word).trim_start_matches(',');
         let (name, value) = text.split_once("=\"").unwrap_or((text, ""));
         (name, unescape(value.strip_suffix('"').unwrap_or(value)))
     }
@@ -528,12 +531,19 @@ fn required_scopes(role: &Role, style: Style<'_>) -> Vec<&'static str> {
     names
 }
 
-/// Appends `name="value"` in the notation of both exposition formats.
+/// Appends `,name="value"` in the notation of both exposition formats.
 fn push_label(out: &mut String, name: &str, value: &str) {
+    out.push(',');
     out.push_str(name);
     out.push_str("=\"");
     escape(out, value);
     out.push('"');
+}
+
+/// Whether [`escape`] would leave it as it is.
+fn is_plain(text: &str) -> bool {
+    // All bytes, without an early end: that takes many at a time, and there is hardly ever one to find.
+    !text.bytes().fold(false, |found, b| found | (b == b'\\') | (b == b'"') | (b == b'\n'))
 }
 
 /// Appends a label value, escaped as both exposition formats want it.
@@ -579,14 +589,14 @@ impl<'a> AccountView<'a> {
         self.row.id(&self.table.texts)
     }
 
-    /// Its id as the value of a label.
-    pub fn escaped_id(&self) -> Cow<'a, str> {
-        if self.row.id & ESCAPED == 0 {
-            return Cow::Borrowed(self.id());
-        }
-        let mut escaped = String::new();
-        escape(&mut escaped, self.id());
-        Cow::Owned(escaped)
+    /// Its id and what happens to stand behind it, and how long the id is.
+    pub fn id_onwards(&self) -> (&'a [u8], usize) {
+        (self.table.texts.as_bytes().get(self.row.texts as usize..).unwrap_or_default(), self.row.id_size())
+    }
+
+    /// Whether all texts about it and its login can stand in labels as they are.
+    pub fn is_plain(&self) -> bool {
+        self.row.id & ESCAPED == 0
     }
 
     /// Its name for people.
@@ -614,10 +624,10 @@ impl<'a> AccountView<'a> {
         [self.table.words.get(self.row.url_beginning), rest]
     }
 
-    /// Its own labels, each as `name="value"`, escaped for exposition.
-    pub fn rendered_labels(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+    /// Its own labels, each as `,name="value"`, escaped for exposition: with what happens to stand behind it, and how long it is.
+    pub fn rendered_labels(&self) -> impl Iterator<Item = (&'a [u8], usize)> + use<'a> {
         let table = self.table;
-        table.labels.get(self.row.labels).iter().map(|word| table.words.get(*word))
+        table.labels.get(self.row.labels).iter().map(|word| table.words.onwards(*word))
     }
 
     /// Its own labels, names and values.
@@ -904,7 +914,37 @@ mod tests {
         assert_eq!(next, 40);
         let interval = |id| grouped.find_credential(id).and_then(|i| grouped.credential(i)).map(|c| c.interval());
         assert_eq!((interval("a"), interval("account-7\"")), (Some(HOUR.min(Duration::from_secs(300))), Some(Duration::from_secs(480))));
-        assert_eq!(grouped.find("account-7\"").and_then(|i| grouped.account(i)).map(|a| a.escaped_id()), Some("account-7\\\"".into()));
+        let plain = |id| grouped.find(id).and_then(|i| grouped.account(i)).map(|a| a.is_plain());
+        assert_eq!((plain("account-6"), plain("account-7\"")), (Some(true), Some(false)));
+    }
+
+    #[test]
+    fn any_text_that_labels_must_escape_is_noticed() {
+        let plain = |special: &str, place: usize| {
+            let [id, name, external_id, notify, url, login, person, app_id] =
+                std::array::from_fn(|i| format!("text {i}{}", if i == place { special } else { "" }));
+            let mut table = Table::default();
+            let grant = Grant { app_id, ..grant()? };
+            let token = SecretSource::Env("TOKEN".to_owned());
+            let credential = Credential { connected_by: Some(&person), grant, ..credential(&login, token)? };
+            let credential = table.add_credential(credential).ok()?;
+            let role = Role {
+                network: table.credential(credential)?.network(),
+                kind: "account",
+                needs: Capabilities::DEFAULT,
+                purpose: Use::Owned,
+                probe_interval: None,
+            };
+            let (name, external_id, reconnect_url) = (Some(&*name), Some(&*external_id), Some(&*url));
+            let account =
+                Account { id: &id, name, external_id, credential, labels: &[], notify: &notify, opted_out: false, reconnect_url, role };
+            table.add_account(&account).ok()?;
+            table.account(0).map(|account| account.is_plain())
+        };
+        for special in ["\\", "\"", "\n"] {
+            assert_eq!((0..8).find(|place| plain(special, *place) != Some(false)), None, "{special:?}");
+        }
+        assert_eq!(plain("", 0), Some(true));
     }
 
     #[test]
@@ -927,7 +967,7 @@ mod tests {
         for value in ["", "plain", "with \"quotes\"", "back\\slash", "\\n is no line break", "a\nb", "\\\\\"\n"] {
             let mut rendered = String::new();
             push_label(&mut rendered, "name", value);
-            let inner = rendered.strip_prefix("name=\"").and_then(|text| text.strip_suffix('"'));
+            let inner = rendered.strip_prefix(",name=\"").and_then(|text| text.strip_suffix('"'));
             assert_eq!(inner.map(unescape).as_deref(), Some(value), "{rendered}");
         }
     }

@@ -5,6 +5,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Whether accounts share logins.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
@@ -75,6 +79,12 @@ pub(crate) fn configuration(folder: &Path, accounts: usize, shape: Shape) -> usi
 pub(crate) fn sizes() -> Vec<usize> {
     let most = std::env::var("ACCOUNTS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
     [1_000, 10_000, 100_000, 1_000_000].into_iter().filter(|n| *n <= most).collect()
+}
+
+/// Whether a part of a bench was asked for: all are, unless some are named (`cargo bench --bench exposition -- rendering`).
+pub(crate) fn wanted(part: &str) -> bool {
+    let mut named = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).peekable();
+    named.peek().is_none() || named.any(|name| name == part)
 }
 
 /// How long something takes.
