@@ -7,6 +7,37 @@ use std::hash::{BuildHasher, Hash, RandomState};
 
 use hashbrown::HashTable;
 
+/// A text in an arena, and what happens to stand behind it: whoever copies it can do so in steps of fixed length.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece<'a> {
+    onwards: &'a str,
+    len: usize,
+}
+
+impl<'a> Piece<'a> {
+    /// So much of an arena from a place on.
+    pub fn new(arena: &'a str, start: usize, len: usize) -> Self {
+        let onwards = arena.get(start..).unwrap_or("");
+        Self { onwards, len: len.min(onwards.len()) }
+    }
+
+    /// The text.
+    pub fn as_str(self) -> &'a str {
+        self.onwards.get(..self.len).unwrap_or("")
+    }
+
+    /// The text's bytes and those behind it, and how many of them are the text.
+    pub fn onwards(self) -> (&'a [u8], usize) {
+        (self.onwards.as_bytes(), self.len)
+    }
+}
+
+impl<'a> From<&'a str> for Piece<'a> {
+    fn from(text: &'a str) -> Self {
+        Self { onwards: text, len: text.len() }
+    }
+}
+
 /// Texts in one arena, each of them once. The number 0 is the empty text.
 #[derive(Clone, Debug)]
 pub struct Words {
@@ -45,10 +76,10 @@ impl Words {
         slice(&self.text, &self.ends, word)
     }
 
-    /// The text of a number and what happens to stand behind it, and how long the text is.
-    pub fn onwards(&self, word: u32) -> (&[u8], usize) {
+    /// The text of a number, in its arena.
+    pub fn piece(&self, word: u32) -> Piece<'_> {
         let (start, end) = bounds(&self.ends, word);
-        (self.text.as_bytes().get(start..).unwrap_or_default(), end - start)
+        Piece::new(&self.text, start, end - start)
     }
 
     /// Gives back what only new texts need.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use hashbrown::HashTable;
 use url::Url;
 
-use crate::intern::{Distinct, Lists, Words};
+use crate::intern::{Distinct, Lists, Piece, Words};
 use crate::network::{NetworkId, Style};
 use crate::reason::{Capabilities, Use};
 use crate::time::Timestamp;
@@ -188,6 +188,25 @@ enum Kind {
 pub struct AccountView<'a> {
     table: &'a Table,
     row: &'a AccountRow,
+}
+
+/// The texts about one account, where they stand.
+#[derive(Clone, Copy, Debug)]
+pub struct Pieces<'a> {
+    /// As [`AccountView::name`].
+    pub name: Piece<'a>,
+    /// As [`AccountView::external_id`].
+    pub external_id: Piece<'a>,
+    /// As [`Watched::id`].
+    pub credential: Piece<'a>,
+    /// As [`Watched::app_id`].
+    pub app: Piece<'a>,
+    /// As [`Watched::connected_by`]; empty without one.
+    pub connected_by: Piece<'a>,
+    /// As [`AccountView::notify_label`].
+    pub notify: Piece<'a>,
+    /// As [`AccountView::reconnect_url`], in two parts to be written one after the other.
+    pub reconnect_url: [Piece<'a>; 2],
 }
 
 /// A credential and the accounts behind it, as read from the table.
@@ -589,9 +608,29 @@ impl<'a> AccountView<'a> {
         self.row.id(&self.table.texts)
     }
 
-    /// Its id and what happens to stand behind it, and how long the id is.
-    pub fn id_onwards(&self) -> (&'a [u8], usize) {
-        (self.table.texts.as_bytes().get(self.row.texts as usize..).unwrap_or_default(), self.row.id_size())
+    /// Its id, to be copied fast.
+    pub fn id_piece(&self) -> Piece<'a> {
+        Piece::new(&self.table.texts, self.row.texts as usize, self.row.id_size())
+    }
+
+    /// The texts about it and its login, to be copied fast; none if it has no login.
+    pub fn pieces(&self) -> Option<Pieces<'a>> {
+        let Self { table, row } = self;
+        let login = table.credentials.get(row.credential as usize)?;
+        let id = self.id_piece();
+        let name = row.texts as usize + row.id_size();
+        let external_id = name + usize::from(row.name);
+        let url = external_id + usize::from(row.external_id);
+        let own = |at: usize, size: u16| Piece::new(&table.texts, at, usize::from(size));
+        Some(Pieces {
+            name: if row.name == 0 { id } else { own(name, row.name) },
+            external_id: own(external_id, row.external_id),
+            credential: Piece::new(&table.texts, login.texts as usize + size(login.token_rest), usize::from(login.id)),
+            app: table.grants.get(login.grant).app_id.as_str().into(),
+            connected_by: table.words.piece(login.connected_by),
+            notify: table.words.piece(row.notify),
+            reconnect_url: [table.words.piece(row.url_beginning), if row.url_rest == ID { id } else { own(url, row.url_rest) }],
+        })
     }
 
     /// Whether all texts about it and its login can stand in labels as they are.
@@ -611,23 +650,13 @@ impl<'a> AccountView<'a> {
 
     /// Where it can be reconnected; empty if that is not configured.
     pub fn reconnect_url(&self) -> String {
-        self.reconnect_url_parts().concat()
+        self.pieces().map_or_else(String::new, |pieces| pieces.reconnect_url.map(Piece::as_str).concat())
     }
 
-    /// Where it can be reconnected, in two parts to be written one after the other.
-    pub fn reconnect_url_parts(&self) -> [&'a str; 2] {
-        let rest = match self.row.url_rest {
-            0 => "",
-            ID => self.id(),
-            length => self.text(self.row.size() - usize::from(length), length),
-        };
-        [self.table.words.get(self.row.url_beginning), rest]
-    }
-
-    /// Its own labels, each as `,name="value"`, escaped for exposition: with what happens to stand behind it, and how long it is.
-    pub fn rendered_labels(&self) -> impl Iterator<Item = (&'a [u8], usize)> + use<'a> {
+    /// Its own labels, each as `,name="value"`, escaped for exposition.
+    pub fn rendered_labels(&self) -> impl Iterator<Item = Piece<'a>> + use<'a> {
         let table = self.table;
-        table.labels.get(self.row.labels).iter().map(|word| table.words.onwards(*word))
+        table.labels.get(self.row.labels).iter().map(|word| table.words.piece(*word))
     }
 
     /// Its own labels, names and values.

@@ -1,41 +1,26 @@
 //! Pieces of text, written fast: what the formats look like below a sample. Knows no account.
 //!
 //! A sample is a handful of short texts. Copying each by its own length takes a call and a guess at that length; in steps
-//! of fixed length it takes a few instructions. So a [`Piece`] may be followed by whatever stands behind it: that is copied
-//! along, and overwritten by what comes next.
+//! of fixed length it takes a few instructions. So what stands behind a [`Piece`] is copied along, and overwritten by what
+//! comes next.
 
 use super::Format;
+use crate::intern::Piece;
 use crate::roster::escape;
-
-/// A text, and what happens to stand behind it.
-#[derive(Clone, Copy)]
-pub(super) struct Piece<'a> {
-    bytes: &'a [u8],
-    len: usize,
-}
-
-impl<'a> Piece<'a> {
-    /// The first `len` of some bytes.
-    pub(super) fn new(bytes: &'a [u8], len: usize) -> Self {
-        Self { bytes, len: len.min(bytes.len()) }
-    }
-}
 
 /// A text with room behind it.
 pub(super) struct Padded {
-    bytes: Vec<u8>,
+    text: String,
     len: usize,
 }
 
 impl Padded {
     pub(super) fn new(text: &str) -> Self {
-        let mut bytes = text.as_bytes().to_vec();
-        bytes.resize(text.len().max(LONG), 0);
-        Self { bytes, len: text.len() }
+        Self { text: format!("{text:LONG$}"), len: text.len() }
     }
 
     pub(super) fn piece(&self) -> Piece<'_> {
-        Piece { bytes: &self.bytes, len: self.len }
+        Piece::new(&self.text, 0, self.len)
     }
 }
 
@@ -59,7 +44,8 @@ pub(super) fn put_long(out: &mut Vec<u8>, piece: Piece<'_>) {
 }
 
 #[inline]
-fn put<const STEP: usize>(out: &mut Vec<u8>, Piece { bytes, len }: Piece<'_>) {
+fn put<const STEP: usize>(out: &mut Vec<u8>, piece: Piece<'_>) {
+    let (bytes, len) = piece.onwards();
     match bytes.first_chunk::<STEP>() {
         Some(step) if len <= STEP => {
             let end = out.len() + len;
@@ -86,9 +72,8 @@ pub(super) fn write_escaped(out: &mut Vec<u8>, value: &str) {
 #[inline]
 pub(super) fn write_integer(out: &mut Vec<u8>, value: i64) {
     let mut buffer = itoa::Buffer::new();
-    let digits = buffer.format(value).as_bytes();
     // An instant, nearly always.
-    put::<INSTANT>(out, Piece { bytes: digits, len: digits.len() });
+    put::<INSTANT>(out, buffer.format(value).into());
 }
 
 pub(super) fn write_float(out: &mut Vec<u8>, value: f64) {
@@ -127,16 +112,18 @@ mod tests {
 
     #[test]
     fn a_piece_ends_where_it_ends_however_it_is_copied() {
-        let bytes: Vec<u8> = (0..=255).collect();
+        let text = "0123456789abcdefghijklmnopqrstuvwxyz".repeat(8);
         for len in [0, 1, SHORT - 1, SHORT, SHORT + 1, LONG, LONG + 1, 150] {
             for behind in [0, 1, SHORT, LONG] {
                 let mut out = b"before".to_vec();
-                let piece = Piece::new(&bytes[..len + behind], len);
+                let piece = Piece::new(&text[..7 + len + behind], 7, len);
                 put_short(&mut out, piece);
                 put_long(&mut out, piece);
-                assert_eq!(out, [b"before", &bytes[..len], &bytes[..len]].concat(), "{len} with {behind} behind");
+                let whole = &text[7..7 + len];
+                assert_eq!(piece.as_str(), whole);
+                assert_eq!(out, format!("before{whole}{whole}").into_bytes(), "{len} with {behind} behind");
             }
         }
-        assert_eq!(Padded::new("name").piece().len, 4);
+        assert_eq!(Padded::new("name").piece().as_str(), "name");
     }
 }
