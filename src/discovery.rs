@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::exposition::CHUNK;
+use crate::exposition::{CHUNK, SLACK};
 use crate::network::NetworkId;
 use crate::roster::{AccountView, Roster};
 use crate::shard::Shard;
@@ -100,7 +100,7 @@ impl Targets {
         if self.ended {
             return None;
         }
-        let mut out = Vec::with_capacity(CHUNK + 4096);
+        let mut out = Vec::with_capacity(CHUNK + SLACK);
         let roster = self.roster.clone();
         while let Some(group) = self.next_group(&roster) {
             out.extend_from_slice(if self.begun { b",\n" } else { b"[" });

@@ -57,8 +57,8 @@ pub struct Family {
     pub kind: Kind,
     /// The labels besides `account` and `network`.
     pub labels: &'static [&'static str],
-    /// Writes an account's samples; ends early where nothing is known.
-    write: fn(&mut Samples<'_>, &Row<'_>) -> Option<()>,
+    /// Writes the samples of account after account.
+    write: fn(&mut Page<'_>),
 }
 
 /// One account at the time of a scrape. A family looks up only what it writes about: each look-up is memory to be read, for
@@ -91,23 +91,25 @@ pub static FAMILIES: &[Family] = &[
         help: "What is configured about the connection; join with group_left.",
         kind: Kind::Info,
         labels: &["name", "kind", "use", "external_id", "credential", "app", "connected_by", "notify", "reconnect_url"],
-        write: |out, row| {
-            let texts = row.view.pieces()?;
-            out.open();
-            out.label(",name=\"", texts.name);
-            out.word(",kind=\"", row.view.kind());
-            out.word(",use=\"", row.view.purpose().label());
-            out.label(",external_id=\"", texts.external_id);
-            out.label(",credential=\"", texts.credential);
-            out.label(",app=\"", texts.app);
-            out.label(",connected_by=\"", texts.connected_by);
-            out.label(",notify=\"", texts.notify);
-            out.long_label(",reconnect_url=\"", &texts.reconnect_url);
-            for label in row.view.rendered_labels() {
-                put_short(out.out, label);
-            }
-            out.text("} 1\n");
-            Some(())
+        write: |page| {
+            page.each(|out, row| {
+                let texts = row.view.pieces()?;
+                out.open();
+                out.label(",name=\"", texts.name);
+                out.word(",kind=\"", row.view.kind());
+                out.word(",use=\"", row.view.purpose().label());
+                out.label(",external_id=\"", texts.external_id);
+                out.label(",credential=\"", texts.credential);
+                out.label(",app=\"", texts.app);
+                out.label(",connected_by=\"", texts.connected_by);
+                out.label(",notify=\"", texts.notify);
+                out.long_label(",reconnect_url=\"", &texts.reconnect_url);
+                for label in row.view.rendered_labels() {
+                    put_short(out.out, label);
+                }
+                out.text("} 1\n");
+                Some(())
+            });
         },
     },
     Family {
@@ -115,11 +117,13 @@ pub static FAMILIES: &[Family] = &[
         help: "Whether the connection works: 1 with reason ok, or 0 with the reason. Absent until the first conclusive probe.",
         kind: Kind::Gauge,
         labels: &["reason"],
-        write: |out, row| {
-            let verdict = row.account()?.verdict?;
-            out.open();
-            out.reason(verdict);
-            Some(())
+        write: |page| {
+            page.each(|out, row| {
+                let verdict = row.account()?.verdict?;
+                out.open();
+                out.reason(verdict);
+                Some(())
+            });
         },
     },
     Family {
@@ -127,21 +131,23 @@ pub static FAMILIES: &[Family] = &[
         help: "Since when the connection is in its present state.",
         kind: Kind::Gauge,
         labels: &[],
-        write: |out, row| out.instant(row.account()?.since),
+        write: |page| page.each(|out, row| out.instant(row.account()?.since)),
     },
     Family {
         name: "connection_capability_available",
         help: "Whether a needed capability is there: 1 with reason ok, or 0 with the reason.",
         kind: Kind::Gauge,
         labels: &["capability", "reason"],
-        write: |out, row| {
-            let reasons = &row.account()?.capabilities;
-            for (capability, reason) in Capability::ALL.iter().filter_map(|c| Some((c, reasons[*c as usize]?))) {
-                out.open();
-                out.word(",capability=\"", capability.label());
-                out.reason(reason);
-            }
-            Some(())
+        write: |page| {
+            page.each(|out, row| {
+                let reasons = &row.account()?.capabilities;
+                for (capability, reason) in Capability::ALL.iter().filter_map(|c| Some((c, reasons[*c as usize]?))) {
+                    out.open();
+                    out.word(",capability=\"", capability.label());
+                    out.reason(reason);
+                }
+                Some(())
+            });
         },
     },
     Family {
@@ -149,9 +155,11 @@ pub static FAMILIES: &[Family] = &[
         help: "Seconds until a person must reconnect, negative afterwards. Absent without a deadline or while it is unknown.",
         kind: Kind::Gauge,
         labels: &[],
-        write: |out, row| {
-            out.plain(row.deadline()?.at()?.since(row.now));
-            Some(())
+        write: |page| {
+            page.each(|out, row| {
+                out.plain(row.deadline()?.at()?.since(row.now));
+                Some(())
+            });
         },
     },
     Family {
@@ -159,21 +167,23 @@ pub static FAMILIES: &[Family] = &[
         help: "When a person must reconnect at the latest.",
         kind: Kind::Gauge,
         labels: &[],
-        write: |out, row| out.instant(row.deadline()?.at()),
+        write: |page| page.each(|out, row| out.instant(row.deadline()?.at())),
     },
     Family {
         name: "token_has_expiry",
         help: "Whether there is a deadline; 0 for a token that never expires, absent while unknown.",
         kind: Kind::Gauge,
         labels: &[],
-        write: |out, row| {
-            let has = match row.deadline()? {
-                Expiry::Unknown => return None,
-                Expiry::Never => 0,
-                Expiry::At(_) => 1,
-            };
-            out.plain(has);
-            Some(())
+        write: |page| {
+            page.each(|out, row| {
+                let has = match row.deadline()? {
+                    Expiry::Unknown => return None,
+                    Expiry::Never => 0,
+                    Expiry::At(_) => 1,
+                };
+                out.plain(has);
+                Some(())
+            });
         },
     },
     Family {
@@ -181,16 +191,18 @@ pub static FAMILIES: &[Family] = &[
         help: "The instants behind the deadline: the end of the access token, of the refresh token or grant, of the access to data.",
         kind: Kind::Gauge,
         labels: &["clock"],
-        write: |out, row| {
-            let clocks = &row.credential()?.clocks;
-            for (clock, expiry) in [("access", clocks.access), ("refresh", clocks.refresh), ("data_access", clocks.data_access)] {
-                if let Some(instant) = expiry.at() {
-                    out.open();
-                    out.word(",clock=\"", clock);
-                    out.close(instant.unix());
+        write: |page| {
+            page.each(|out, row| {
+                let clocks = &row.credential()?.clocks;
+                for (clock, expiry) in [("access", clocks.access), ("refresh", clocks.refresh), ("data_access", clocks.data_access)] {
+                    if let Some(instant) = expiry.at() {
+                        out.open();
+                        out.word(",clock=\"", clock);
+                        out.close(instant.unix());
+                    }
                 }
-            }
-            Some(())
+                Some(())
+            });
         },
     },
     Family {
@@ -198,21 +210,23 @@ pub static FAMILIES: &[Family] = &[
         help: "When the token was issued, where that is known.",
         kind: Kind::Gauge,
         labels: &[],
-        write: |out, row| out.instant(row.credential()?.clocks.issued),
+        write: |page| page.each(|out, row| out.instant(row.credential()?.clocks.issued)),
     },
     Family {
         name: "token_scope_granted",
         help: "Whether a scope that the account's needs require is granted. Absent while unknown.",
         kind: Kind::Gauge,
         labels: &["scope"],
-        write: |out, row| {
-            let granted = row.account()?.scopes?;
-            for (i, scope) in row.view.required_scopes().iter().enumerate() {
-                out.open();
-                out.word(",scope=\"", scope);
-                out.close(i64::from(granted >> i & 1));
-            }
-            Some(())
+        write: |page| {
+            page.each(|out, row| {
+                let granted = row.account()?.scopes?;
+                for (i, scope) in row.view.required_scopes().iter().enumerate() {
+                    out.open();
+                    out.word(",scope=\"", scope);
+                    out.close(i64::from(granted >> i & 1));
+                }
+                Some(())
+            });
         },
     },
     Family {
@@ -220,9 +234,11 @@ pub static FAMILIES: &[Family] = &[
         help: "Whether the last probe was conclusive.",
         kind: Kind::Gauge,
         labels: &[],
-        write: |out, row| {
-            out.plain(i64::from(row.account()?.conclusive()?));
-            Some(())
+        write: |page| {
+            page.each(|out, row| {
+                out.plain(i64::from(row.account()?.conclusive()?));
+                Some(())
+            });
         },
     },
     Family {
@@ -230,16 +246,56 @@ pub static FAMILIES: &[Family] = &[
         help: "When the connection was probed last.",
         kind: Kind::Gauge,
         labels: &[],
-        write: |out, row| out.instant(row.credential()?.last_probe),
+        write: |page| page.each(|out, row| out.instant(row.credential()?.last_probe)),
     },
     Family {
         name: "connection_last_conclusive_probe_timestamp_seconds",
         help: "When a probe was conclusive last: the age of the verdict.",
         kind: Kind::Gauge,
         labels: &[],
-        write: |out, row| out.instant(row.account()?.last_conclusive),
+        write: |page| page.each(|out, row| out.instant(row.account()?.last_conclusive)),
     },
 ];
+
+/// A chunk to be filled with the samples of one family.
+struct Page<'a> {
+    out: &'a mut Vec<u8>,
+    /// `name{account="`
+    head: Piece<'a>,
+    snapshot: &'a Snapshot,
+    now: Timestamp,
+    /// By network.
+    tails: &'a [Tail],
+    /// The next one, and where they end.
+    account: &'a mut usize,
+    end: usize,
+}
+
+impl Page<'_> {
+    /// Writes what `write` has to say of each account until there is enough for a chunk; it ends early where nothing is known.
+    #[inline]
+    fn each(&mut self, write: impl Fn(&mut Samples<'_>, &Row<'_>) -> Option<()>) {
+        let Self { out, head, snapshot, now, tails, end, .. } = self;
+        let mut escaped = String::new();
+        let mut next = *self.account;
+        while next < *end && out.len() < CHUNK {
+            let index = next;
+            next += 1;
+            let Some(view) = snapshot.roster.account(index) else { continue };
+            let Some(tail) = tails.get(view.network().index()) else { continue };
+            let plain = view.is_plain();
+            let id = if plain {
+                view.id_piece()
+            } else {
+                escaped.clear();
+                escape(&mut escaped, view.id());
+                escaped.as_str().into()
+            };
+            write(&mut Samples { out, head: *head, id, plain, tail }, &Row { snapshot, index, view, now: *now });
+        }
+        *self.account = next;
+    }
+}
 
 /// Writes the samples of one family for one account.
 struct Samples<'a> {
@@ -269,6 +325,7 @@ impl Tail {
 }
 
 impl Samples<'_> {
+    #[inline]
     fn begin(&mut self, tail: &Padded) {
         put_long(self.out, self.head);
         put_short(self.out, self.id);
@@ -329,6 +386,7 @@ impl Samples<'_> {
         self.text(if reason == Reason::Ok { "\"} 1\n" } else { "\"} 0\n" });
     }
 
+    #[inline]
     fn close(&mut self, value: i64) {
         self.text("} ");
         write_integer(self.out, value);
@@ -336,12 +394,14 @@ impl Samples<'_> {
     }
 
     /// A sample with the account's labels alone.
+    #[inline]
     fn plain(&mut self, value: i64) {
         self.begin(&self.tail.closed);
         write_integer(self.out, value);
         self.out.push(b'\n');
     }
 
+    #[inline]
     fn instant(&mut self, instant: Option<Timestamp>) -> Option<()> {
         self.plain(instant?.unix());
         Some(())
@@ -375,8 +435,11 @@ pub struct Cursor {
     rest: Option<Bytes>,
 }
 
-/// About the size of a chunk: small enough for the processor's cache, large enough for the network.
-pub const CHUNK: usize = 64 << 10;
+/// About the size of a chunk: with what the last sample takes, small enough for memory to be used anew while it is in the
+/// processor's cache (allocators keep up to 32 KiB at hand), large enough for the network.
+pub const CHUNK: usize = 28 << 10;
+/// Room for the last sample of a chunk.
+pub const SLACK: usize = 4 << 10;
 
 impl Cursor {
     /// A response about this moment.
@@ -399,7 +462,7 @@ impl Cursor {
 
     /// The next part of the text; none at its end.
     pub fn next_chunk(&mut self) -> Option<Bytes> {
-        let mut out = Vec::with_capacity(CHUNK + 4096);
+        let mut out = Vec::with_capacity(CHUNK + SLACK);
         while let Some(family) = FAMILIES.get(self.family) {
             if self.account == self.first {
                 let kind = if family.kind == Kind::Info { "info" } else { "gauge" };
@@ -422,21 +485,7 @@ impl Cursor {
     fn write_some(&mut self, family: &Family, out: &mut Vec<u8>) {
         let Self { snapshot, now, tails, account, end, .. } = self;
         let head = Padded::new(&format!("{}{{account=\"", family.name));
-        while *account < *end && out.len() < CHUNK {
-            let index = *account;
-            *account += 1;
-            let Some(view) = snapshot.roster.account(index) else { continue };
-            let Some(tail) = tails.get(view.network().index()) else { continue };
-            let plain = view.is_plain();
-            let mut escaped = String::new();
-            let id = if plain {
-                view.id_piece()
-            } else {
-                escape(&mut escaped, view.id());
-                escaped.as_str().into()
-            };
-            (family.write)(&mut Samples { out, head: head.piece(), id, plain, tail }, &Row { snapshot, index, view, now: *now });
-        }
+        (family.write)(&mut Page { out, head: head.piece(), snapshot, now: *now, tails, account, end: *end });
     }
 }
 

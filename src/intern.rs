@@ -3,9 +3,9 @@
 //! Everything is known by a number of four bytes. Finding out whether something is there already takes a table that
 //! can be given up when nothing more is to come.
 
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 /// A text in an arena, and what happens to stand behind it: whoever copies it can do so in steps of fixed length.
 #[derive(Clone, Copy, Debug)]
@@ -44,12 +44,12 @@ pub struct Words {
     text: String,
     ends: Vec<u32>,
     seen: HashTable<u32>,
-    state: RandomState,
+    state: DefaultHashBuilder,
 }
 
 impl Default for Words {
     fn default() -> Self {
-        let mut words = Self { text: String::new(), ends: Vec::new(), seen: HashTable::new(), state: RandomState::new() };
+        let mut words = Self { text: String::new(), ends: Vec::new(), seen: HashTable::new(), state: DefaultHashBuilder::default() };
         words.put("");
         words
     }
@@ -108,12 +108,12 @@ pub struct Lists {
     items: Vec<u32>,
     ends: Vec<u32>,
     seen: HashTable<u32>,
-    state: RandomState,
+    state: DefaultHashBuilder,
 }
 
 impl Default for Lists {
     fn default() -> Self {
-        let mut lists = Self { items: Vec::new(), ends: Vec::new(), seen: HashTable::new(), state: RandomState::new() };
+        let mut lists = Self { items: Vec::new(), ends: Vec::new(), seen: HashTable::new(), state: DefaultHashBuilder::default() };
         lists.put(&[]);
         lists
     }
@@ -168,12 +168,12 @@ impl Lists {
 pub struct Distinct<T> {
     items: Vec<T>,
     seen: HashTable<u32>,
-    state: RandomState,
+    state: DefaultHashBuilder,
 }
 
 impl<T> Default for Distinct<T> {
     fn default() -> Self {
-        Self { items: Vec::new(), seen: HashTable::new(), state: RandomState::new() }
+        Self { items: Vec::new(), seen: HashTable::new(), state: DefaultHashBuilder::default() }
     }
 }
 

@@ -440,7 +440,7 @@ impl Body {
 }
 
 /// After so many parts a response lets probes and other requests have their turn: about a millisecond's work.
-const TURN: u32 = 16;
+const TURN: u32 = 32;
 
 impl Stream {
     /// Whether it is somebody else's turn.

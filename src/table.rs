@@ -5,12 +5,12 @@
 //! reads it through views. Knows no YAML, and nothing of whether anything works.
 
 use std::borrow::Cow;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use url::Url;
 
 use crate::intern::{Distinct, Lists, Piece, Words};
@@ -126,7 +126,7 @@ type Way = (&'static str, bool);
 /// Which rows have which id.
 #[derive(Clone, Debug, Default)]
 struct Ids {
-    state: RandomState,
+    state: DefaultHashBuilder,
     accounts: HashTable<u32>,
     credentials: HashTable<u32>,
 }
@@ -567,6 +567,10 @@ fn is_plain(text: &str) -> bool {
 
 /// Appends a label value, escaped as both exposition formats want it.
 pub fn escape(out: &mut String, value: &str) {
+    if is_plain(value) {
+        out.push_str(value);
+        return;
+    }
     for c in value.chars() {
         match c {
             '\\' => out.push_str("\\\\"),

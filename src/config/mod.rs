@@ -8,6 +8,7 @@
 use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use url::Url;
@@ -30,6 +31,7 @@ pub use problem::{At, Problem, Problems, Warning, WarningKind};
 use problem::Findings;
 use read::{Cursor, Trail, relative_to, why_unreadable};
 use validate::{Document, File, Validator};
+use yaml::{Member, Node};
 
 /// Everything that the configuration says.
 #[derive(Clone, Debug, Default)]
@@ -230,7 +232,7 @@ fn read_part(
         return true;
     }
     let sections: &[&'static str] = if bare { &[yaml::ROOT] } else { &[CREDENTIALS, ACCOUNTS] };
-    let parsed = yaml::parse(&text, sections, &mut |member| {
+    let parsed = ahead(&text, sections, |member| {
         let top = if bare { Trail::Root } else { Trail::Key(&Trail::Root, member.section) };
         if bare || member.section == section {
             let trail = Trail::Index(&top, member.index);
@@ -251,6 +253,31 @@ fn read_part(
             false
         }
     }
+}
+
+/// Parses a document in a thread of its own, so that it is a few members ahead of who takes them.
+fn ahead<'t>(text: &'t str, sections: &[&'static str], mut take: impl FnMut(Member<'t>)) -> Result<Node<'t>, yaml::Fault> {
+    /// So many members go over at a time: each for itself would cost as much as parsing it.
+    const TOGETHER: usize = 64;
+    /// So many times may the parser be ahead.
+    const AHEAD: usize = 4;
+    std::thread::scope(|scope| {
+        let (send, parts) = sync_channel::<Vec<Member<'t>>>(AHEAD);
+        let parser = scope.spawn(move || {
+            let mut part = Vec::with_capacity(TOGETHER);
+            let parsed = yaml::parse(text, sections, &mut |member| {
+                part.push(member);
+                if part.len() == TOGETHER {
+                    // Nobody stops taking before the end.
+                    let _ = send.send(std::mem::replace(&mut part, Vec::with_capacity(TOGETHER)));
+                }
+            });
+            let _ = send.send(part);
+            parsed
+        });
+        parts.into_iter().flatten().for_each(&mut take);
+        parser.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// The members of a list that had to stay whole, and what is wrong with one that is none.
