@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 mod common;
 use common::{Shape, configuration, memory, report, sizes};
 
+/// What only the start needs is given back within this time.
+const GIVEN_BACK: Duration = Duration::from_secs(15);
+
 /// The program with a configuration in force, and where it listens.
 struct Running {
     child: Child,
@@ -91,7 +94,7 @@ fn main() {
         let empty = tempfile::tempdir().expect("a folder");
         configuration(empty.path(), 1, shape);
         let base = Running::start(empty.path());
-        std::thread::sleep(Duration::from_secs(1));
+        std::thread::sleep(GIVEN_BACK);
         base.scrape();
         let base = base.memory("VmRSS");
         for accounts in sizes() {
@@ -100,8 +103,7 @@ fn main() {
             let read = read_all(folder.path());
             let running = Running::start(folder.path());
             let peak = running.memory("VmHWM");
-            // What only the start needs is given back soon after it.
-            std::thread::sleep(Duration::from_secs(2));
+            std::thread::sleep(GIVEN_BACK);
             let rest = running.memory("VmRSS");
             running.scrape();
             let scraped = running.memory("VmRSS");
