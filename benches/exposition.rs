@@ -32,7 +32,7 @@ use token_exporter::time::{Expiry, Timestamp};
 use tokio::net::TcpListener;
 
 mod common;
-use common::{Shape, configuration, memory, report, side_by_side, sizes, time, wanted};
+use common::{Shape, configuration, drain, memory, report, side_by_side, sizes, time, wanted};
 
 /// A store in which every account has been probed.
 fn probed(accounts: usize) -> Arc<Store> {
@@ -163,15 +163,7 @@ fn ask(address: SocketAddr, header: &str) -> TcpStream {
 
 /// Asks, and reads the answer to its end. Returns how long it is.
 fn length(address: SocketAddr, header: &str) -> usize {
-    let mut stream = ask(address, header);
-    let mut buffer = vec![0; 256 << 10];
-    let mut total = 0;
-    loop {
-        match stream.read(&mut buffer).expect("an answer") {
-            0 => return total,
-            n => total += n,
-        }
-    }
+    drain(ask(address, header))
 }
 
 fn exchange(address: SocketAddr, header: &str) {

@@ -3,14 +3,14 @@
 #![allow(clippy::expect_used, clippy::print_stdout, missing_docs, reason = "a bench prints, and may stop")]
 
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 mod common;
-use common::{Shape, configuration, memory, report, sizes};
+use common::{Shape, configuration, drain, memory, report, sizes};
 
 /// What only the start needs is given back within this time.
 const GIVEN_BACK: Duration = Duration::from_secs(15);
@@ -56,14 +56,7 @@ impl Running {
     fn scrape(&self) -> usize {
         let mut stream = TcpStream::connect(&self.address).expect("a connection");
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("asked");
-        let mut buffer = vec![0; 256 << 10];
-        let mut total = 0;
-        loop {
-            match stream.read(&mut buffer).expect("an answer") {
-                0 => return total,
-                n => total += n,
-            }
-        }
+        drain(stream)
     }
 }
 

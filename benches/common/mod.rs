@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "not every bench needs all of it")]
 
 use std::fmt::Write as _;
+use std::io::Read as _;
+use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -112,6 +114,18 @@ pub(crate) fn memory(process: &str, what: &str) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("Linux");
     let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("a line");
     line.trim_start_matches(':').trim().trim_end_matches("kB").trim().parse::<usize>().expect("a number") * 1024
+}
+
+/// Reads an answer to its end. Returns how long it is.
+pub(crate) fn drain(mut stream: TcpStream) -> usize {
+    let mut buffer = vec![0; 256 << 10];
+    let mut total = 0;
+    loop {
+        match stream.read(&mut buffer).expect("an answer") {
+            0 => return total,
+            n => total += n,
+        }
+    }
 }
 
 /// Prints a section and, if `WRITE` is set, keeps it in `docs/performance.md` between its markers.

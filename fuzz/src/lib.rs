@@ -16,6 +16,16 @@ pub mod web;
 /// program to take it for a token wherever it stands.
 pub const CANARY: &str = "EAAfuzzCANARY7x9Kq2";
 
+/// What was refused is told, in messages that quote no secret and end.
+fn told(problems: &token_exporter::config::Problems) {
+    assert!(!problems.list.is_empty());
+    for problem in &problems.list {
+        let text = problem.to_string();
+        assert!(!text.contains(CANARY), "a secret shows in {text}");
+        assert!(text.len() < 4096, "a message without end: {text}");
+    }
+}
+
 /// A folder of this process, in memory where the system has such a place.
 fn folder() -> &'static std::path::Path {
     static FOLDER: std::sync::OnceLock<tempfile::TempDir> = std::sync::OnceLock::new();

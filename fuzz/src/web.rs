@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use token_exporter::config::web::{Pem, read};
 use token_exporter::web::Gate;
 
-use super::{CANARY, folder};
+use super::{CANARY, folder, told};
 
 /// Whatever stands in the file: either a gate, or problems that quote no secret.
 pub fn check(data: &[u8]) {
@@ -32,13 +32,6 @@ pub fn check(data: &[u8]) {
             assert!(!warnings.contains(CANARY), "a secret shows in {warnings}");
             let _ = gate.risk([192, 0, 2, 1].into());
         }
-        Err(problems) => {
-            assert!(!problems.list.is_empty());
-            for problem in &problems.list {
-                let text = problem.to_string();
-                assert!(!text.contains(CANARY), "a secret shows in {text}");
-                assert!(text.len() < 4096, "a message without end: {text}");
-            }
-        }
+        Err(problems) => told(&problems),
     }
 }
