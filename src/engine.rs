@@ -25,8 +25,8 @@ use crate::timetable::Timetable;
 /// A wish for a probe at once.
 #[derive(Debug)]
 pub enum Wish {
-    /// Somebody waits for the result: the version of the snapshot that holds it.
-    Probe(usize, oneshot::Sender<u64>),
+    /// Somebody who has seen when it was probed last waits for a newer result: the version of the snapshot that holds it.
+    Probe(usize, Option<Timestamp>, oneshot::Sender<u64>),
     /// The token's source changed.
     Changed(usize),
 }
@@ -244,7 +244,13 @@ impl Engine {
 
     fn grant(&mut self, wish: Wish) {
         let credential = match wish {
-            Wish::Probe(credential, reply) => {
+            Wish::Probe(credential, seen, reply) => {
+                let snapshot = self.store.snapshot();
+                if snapshot.credentials.get(credential).is_some_and(|state| state.last_probe > seen) {
+                    // A probe that has just ended is not shown yet: it is the one that was wished for.
+                    let _ = reply.send(snapshot.version);
+                    return;
+                }
                 self.waiting.entry(credential).or_default().push(reply);
                 if self.busy.contains(&credential) {
                     // The probe under way is for all who wait.
@@ -611,6 +617,24 @@ mod tests {
         let snapshot = engine.store.snapshot();
         assert_eq!(snapshot.accounts.get(2).map(|a| (a.verdict, a.trouble)), Some((None, Some(Cause::UnexpectedAnswer))));
         assert!(panics(&engine) >= 2.0 && engine.timetable.is_planned(2), "it is tried again later");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_probe_that_ended_before_it_was_shown_is_not_made_again() -> anyhow::Result<()> {
+        let mut engine = engine(&[2], 8)?;
+        let now = Timestamp::now();
+        let applied = engine.store.apply(0, &Outcome::undetermined(Cause::Timeout, 1, now)).map(|applied| applied.version);
+        let mut wish = |credential, seen| {
+            let (reply, answer) = oneshot::channel();
+            engine.grant(Wish::Probe(credential, seen, reply));
+            (answer, engine.queued.contains(&credential))
+        };
+        let (mut answer, queued) = wish(0, None);
+        assert_eq!((answer.try_recv().ok(), queued), (applied, false), "it is news to whoever has seen nothing");
+        let (mut answer, queued) = wish(0, Some(now));
+        assert!(answer.try_recv().is_err() && queued, "whoever has seen it wants another");
+        assert!(wish(1, None).1, "and of others nothing is known");
         Ok(())
     }
 

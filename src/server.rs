@@ -310,7 +310,7 @@ async fn probe(context: &Context, request: &Request<Incoming>) -> Response<Body>
     drop(snapshot);
     let (done, wait) = oneshot::channel();
     let sent = match context.wishes() {
-        Some(wishes) => wishes.send(Wish::Probe(credential, done)).await.is_ok(),
+        Some(wishes) => wishes.send(Wish::Probe(credential, last, done)).await.is_ok(),
         None => false,
     };
     let probed = async { sent && matches!(wait.await, Ok(version) if context.store.reaches(version).await) };
