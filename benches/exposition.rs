@@ -1,5 +1,6 @@
-//! What a scrape costs: beside copying its bytes, beside sending a body that is ready, beside the prometheus crate's own
-//! vectors, and in memory. Ratios within one run are meant to be read, not times: `make bench`.
+//! What a scrape costs: beside copying its bytes, beside sending a body that is ready, beside the
+//! prometheus crate's own vectors, and in memory. Ratios within one run are meant to be read, not
+//! times: `make bench`.
 #![allow(clippy::expect_used, clippy::print_stdout, missing_docs, reason = "a bench prints, and may stop")]
 
 use std::convert::Infallible;
@@ -21,14 +22,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use prometheus::{Encoder as _, IntGaugeVec, Opts, Registry, TextEncoder};
 use token_exporter::exposition::{Cursor, Extent, FAMILIES, Format};
-use token_exporter::metrics::Metrics;
+use token_exporter::model::{Capability, Expiry, Reason, Timestamp};
 use token_exporter::network::{Clocks, Finding, Verdict};
-use token_exporter::reason::{Capability, Reason};
-use token_exporter::roster::Roster;
 use token_exporter::server::{self, Context, Door, Settings};
-use token_exporter::service::Heart;
-use token_exporter::store::{Outcome, Snapshot, Store, View};
-use token_exporter::time::{Expiry, Timestamp};
+use token_exporter::state::{Outcome, Snapshot, Store, View};
+use token_exporter::telemetry::{Heart, Metrics};
 use tokio::net::TcpListener;
 
 mod common;
@@ -39,13 +37,21 @@ fn probed(accounts: usize) -> Arc<Store> {
     let folder = tempfile::tempdir().expect("a folder");
     configuration(folder.path(), accounts, Shape::Shared);
     let config = token_exporter::config::load(&[folder.path().join("config.yaml")]).expect("a configuration");
-    let roster = Arc::new(Roster::new(config, |_| true));
+    let roster = Arc::new(config.roster(|_| true));
     let store = Arc::new(Store::default());
     store.replace_roster(roster.clone());
     let now = Timestamp::now();
     for (place, credential) in roster.credentials().enumerate() {
-        let clocks = Clocks { access: Expiry::At(now.plus(86_400)), issued: Some(now.plus(-86_400)), ..Clocks::default() };
-        let finding = Finding { verdict: Verdict::Valid, capabilities: vec![(Capability::Publish, Reason::Ok)], scopes: Vec::new() };
+        let clocks = Clocks {
+            access: Expiry::At(now.plus(86_400)),
+            issued: Some(now.plus(-86_400)),
+            ..Clocks::default()
+        };
+        let finding = Finding {
+            verdict: Verdict::Valid,
+            capabilities: vec![(Capability::Publish, Reason::Ok)],
+            scopes: Vec::new(),
+        };
         let findings = vec![finding; credential.accounts().len()];
         store.apply(place, &Outcome { at: now, findings, clocks: Some(clocks), limits: Vec::new() });
     }
@@ -63,13 +69,14 @@ fn chunks(snapshot: &Snapshot, metrics: &Metrics) -> Vec<Bytes> {
 
 /// Writing the text, beside copying its bytes from one place to another.
 fn rendering(metrics: &Metrics) {
-    let mut table =
-        "| accounts | series | MB | copied ms | written ms | ratio | ns a series |\n| --- | --- | --- | --- | --- | --- | --- |\n"
-            .to_owned();
+    let mut table = "| accounts | series | MB | copied ms | written ms | ratio | ns a series |\n| --- | --- \
+                     | --- | --- | --- | --- | --- |\n"
+        .to_owned();
     for accounts in sizes() {
         let snapshot = probed(accounts).snapshot();
         let body = chunks(&snapshot, metrics).concat();
-        let series = body.split(|b| *b == b'\n').filter(|line| line.first().is_some_and(|b| *b != b'#')).count();
+        let series =
+            body.split(|b| *b == b'\n').filter(|line| line.first().is_some_and(|b| *b != b'#')).count();
         let mut warm = body.clone();
         let (copy, write, ratio) = side_by_side(
             9,
@@ -99,7 +106,8 @@ fn crate_vectors(metrics: &Metrics) {
     let snapshot = probed(accounts).snapshot();
     let registry = Registry::new();
     for family in FAMILIES {
-        let vector = IntGaugeVec::new(Opts::new(family.name, family.help), &["account", "network"]).expect("a vector");
+        let vector =
+            IntGaugeVec::new(Opts::new(family.name, family.help), &["account", "network"]).expect("a vector");
         registry.register(Box::new(vector.clone())).expect("registered");
         for i in 0..accounts {
             vector.with_label_values(&[&format!("account-{i}"), "mastodon"]).set(1);
@@ -122,7 +130,8 @@ fn crate_vectors(metrics: &Metrics) {
     report(
         "crate",
         &format!(
-            "{accounts} accounts: {ours:.1?} here, {theirs:.1?} with the prometheus crate's vectors of {} families: {ratio:.0} times as long.\n",
+            "{accounts} accounts: {ours:.1?} here, {theirs:.1?} with the prometheus crate's vectors of {} \
+             families: {ratio:.0} times as long.\n",
             FAMILIES.len()
         ),
     );
@@ -135,7 +144,10 @@ impl http_body::Body for Ready {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let next = self.0.get(self.1).cloned();
         self.1 += 1;
         Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
@@ -150,14 +162,17 @@ async fn serve_ready(listener: TcpListener, chunks: Arc<Vec<Bytes>>) {
             let chunks = chunks.clone();
             async move { Ok::<_, Infallible>(http::Response::new(Ready(chunks, 0))) }
         });
-        tokio::spawn(async move { auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await });
+        tokio::spawn(async move {
+            auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await
+        });
     }
 }
 
 /// Asks for the metrics.
 fn ask(address: SocketAddr, header: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("a connection");
-    write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n{header}Connection: close\r\n\r\n").expect("asked");
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n{header}Connection: close\r\n\r\n")
+        .expect("asked");
     stream
 }
 
@@ -171,35 +186,53 @@ fn exchange(address: SocketAddr, header: &str) {
 }
 
 /// The exporter's server and one with a body that is ready, on loopback.
-fn servers(runtime: &tokio::runtime::Runtime, store: Arc<Store>, metrics: &Metrics) -> (SocketAddr, SocketAddr) {
+fn servers(
+    runtime: &tokio::runtime::Runtime,
+    store: Arc<Store>,
+    metrics: &Metrics,
+) -> (SocketAddr, SocketAddr) {
     let body = Arc::new(chunks(&store.snapshot(), metrics));
     let metrics = metrics.clone();
     runtime.block_on(async {
         let bind = || TcpListener::bind("127.0.0.1:0");
         let (ours, ready) = (bind().await.expect("loopback"), bind().await.expect("loopback"));
         let addresses = (ours.local_addr().expect("an address"), ready.local_addr().expect("an address"));
-        let settings =
-            Settings { telemetry_path: "/metrics".to_owned(), route_prefix: String::new(), enable_lifecycle: false, max_requests: 64 };
+        let settings = Settings {
+            telemetry_path: "/metrics".to_owned(),
+            route_prefix: String::new(),
+            enable_lifecycle: false,
+            max_requests: 64,
+        };
         let (reload, _) = tokio::sync::mpsc::channel(1);
         let (_, shown) = tokio::sync::watch::channel(store.snapshot());
         let context = Arc::new(Context::new(View::new(shown), metrics, settings, reload));
         tokio::spawn(async move {
             // Kept, or the server would stop.
             let (_stop, stopped) = tokio::sync::watch::channel(false);
-            server::serve(ours, Door::Main, context, stopped, Duration::ZERO, Heart::default().part("server")).await;
+            server::serve(
+                ours,
+                Door::Main,
+                context,
+                stopped,
+                Duration::ZERO,
+                Heart::default().part("server"),
+            )
+            .await;
         });
         tokio::spawn(serve_ready(ready, body));
         addresses
     })
 }
 
-/// A whole exchange over loopback, beside one whose body is ready; and what scrapes under way take in memory.
+/// A whole exchange over loopback, beside one whose body is ready; and what scrapes under way take
+/// in memory.
 fn serving(metrics: &Metrics) {
-    let mut table =
-        "| accounts | MB | ready body ms | metrics ms | ratio | KB more for a scrape under way |\n| --- | --- | --- | --- | --- | --- |\n"
-            .to_owned();
-    let mut packed =
-        "| accounts | level | ms | MB/s | times smaller | × writing the text |\n| --- | --- | --- | --- | --- | --- |\n".to_owned();
+    let mut table = "| accounts | MB | ready body ms | metrics ms | ratio | KB more for a scrape under way \
+                     |\n| --- | --- | --- | --- | --- | --- |\n"
+        .to_owned();
+    let mut packed = "| accounts | level | ms | MB/s | times smaller | × writing the text |\n| --- | --- | \
+                      --- | --- | --- | --- |\n"
+        .to_owned();
     for accounts in sizes().into_iter().filter(|n| *n >= 10_000) {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
         let store = probed(accounts);
@@ -253,10 +286,12 @@ fn serving(metrics: &Metrics) {
                 took.as_secs_f64() / written.as_secs_f64()
             );
         }
-        let (identity, gzip, ratio) = side_by_side(5, || exchange(ours, ""), || exchange(ours, "Accept-Encoding: gzip\r\n"));
+        let (identity, gzip, ratio) =
+            side_by_side(5, || exchange(ours, ""), || exchange(ours, "Accept-Encoding: gzip\r\n"));
         let _ = writeln!(
             packed,
-            "\nThe whole exchange of {accounts} accounts: {:.0} ms as it is, {:.0} ms with gzip ({ratio:.1} times).",
+            "\nThe whole exchange of {accounts} accounts: {:.0} ms as it is, {:.0} ms with gzip ({ratio:.1} \
+             times).",
             ms(identity),
             ms(gzip)
         );
@@ -267,7 +302,9 @@ fn serving(metrics: &Metrics) {
 
 fn main() {
     let metrics = Metrics::new().expect("metrics");
-    for (name, part) in [("rendering", rendering as fn(&Metrics)), ("crate", crate_vectors), ("serving", serving)] {
+    for (name, part) in
+        [("rendering", rendering as fn(&Metrics)), ("crate", crate_vectors), ("serving", serving)]
+    {
         if wanted(name) {
             part(&metrics);
         }

@@ -1,5 +1,5 @@
-//! What a configuration costs the real program: time until it is in force, memory on the way and afterwards. Ratios and
-//! growth are meant to be read, not times: `make bench`.
+//! What a configuration costs the real program: time until it is in force, memory on the way and
+//! afterwards. Ratios and growth are meant to be read, not times: `make bench`.
 #![allow(clippy::expect_used, clippy::print_stdout, missing_docs, reason = "a bench prints, and may stop")]
 
 use std::fmt::Write as _;
@@ -26,7 +26,16 @@ impl Running {
     fn start(folder: &Path) -> Self {
         let start = Instant::now();
         let mut child = Command::new(env!("CARGO_BIN_EXE_token_exporter"))
-            .args(["--config.file", "config.yaml", "--storage.path", "none", "--web.listen-address", "127.0.0.1:0", "--log.format", "json"])
+            .args([
+                "--config.file",
+                "config.yaml",
+                "--storage.path",
+                "none",
+                "--web.listen-address",
+                "127.0.0.1:0",
+                "--log.format",
+                "json",
+            ])
             .current_dir(folder)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -35,8 +44,12 @@ impl Running {
         let mut lines = BufReader::new(child.stderr.take().expect("its log")).lines().map_while(Result::ok);
         let mut address = String::new();
         for line in lines.by_ref() {
-            if let Some((_, rest)) = line.split_once("127.0.0.1:").filter(|_| line.contains("\"listening\"")) {
-                address = format!("127.0.0.1:{}", rest.split(|c: char| !c.is_ascii_digit()).next().expect("a port"));
+            if let Some((_, rest)) = line.split_once("127.0.0.1:").filter(|_| line.contains("\"listening\""))
+            {
+                address = format!(
+                    "127.0.0.1:{}",
+                    rest.split(|c: char| !c.is_ascii_digit()).next().expect("a port")
+                );
             }
             if line.contains("configuration in force") {
                 break;
@@ -55,7 +68,9 @@ impl Running {
     /// Reads `/metrics` to its end, and returns how long it is.
     fn scrape(&self) -> usize {
         let mut stream = TcpStream::connect(&self.address).expect("a connection");
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("asked");
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .expect("asked");
         drain(stream)
     }
 }
@@ -67,7 +82,8 @@ impl Drop for Running {
     }
 }
 
-/// How long it takes to read all files as text, which is the least that reading a configuration can take.
+/// How long it takes to read all files as text, which is the least that reading a configuration can
+/// take.
 fn read_all(folder: &Path) -> Duration {
     let start = Instant::now();
     let mut bytes = 0;
@@ -80,8 +96,9 @@ fn read_all(folder: &Path) -> Duration {
 
 fn main() {
     let mb = |bytes: usize| bytes as f64 / 1e6;
-    let mut table = "| accounts | shape | YAML MB | in force after s | µs an account | × reading the text | peak MB | at rest MB | after a scrape MB | B an account |\n\
-                     | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+    let mut table = "| accounts | shape | YAML MB | in force after s | µs an account | × reading the text | \
+                     peak MB | at rest MB | after a scrape MB | B an account |\n| --- | --- | --- | --- | \
+                     --- | --- | --- | --- | --- | --- |\n"
         .to_owned();
     for shape in [Shape::Shared, Shape::Own] {
         let empty = tempfile::tempdir().expect("a folder");

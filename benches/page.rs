@@ -1,5 +1,5 @@
-//! What a page of the status page costs with 100,000 accounts, beside the same page with 1,000. Ratios within one run are
-//! meant to be read, not times: `make bench`.
+//! What a page of the status page costs with 100,000 accounts, beside the same page with 1,000.
+//! Ratios within one run are meant to be read, not times: `make bench`.
 #![allow(clippy::expect_used, clippy::print_stdout, missing_docs, reason = "a bench prints, and may stop")]
 
 use std::fmt::Write as _;
@@ -7,25 +7,28 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use token_exporter::connections::{Listing, Query, json};
+use token_exporter::api::{Listing, Query, json};
+use token_exporter::model::{Capability, Expiry, Reason, Timestamp};
 use token_exporter::network::{Certainty, Clocks, Finding, Verdict};
 use token_exporter::page::{self, Site};
-use token_exporter::reason::{Capability, Reason};
-use token_exporter::roster::Roster;
-use token_exporter::store::{Outcome, Snapshot, Store};
-use token_exporter::time::{Expiry, Timestamp};
+use token_exporter::state::{Outcome, Snapshot, Store};
 
 /// Two accounts a login; one login of twenty is lost.
 fn snapshot(accounts: usize) -> Snapshot {
     let mut yaml = String::from("credentials:\n");
     for i in 0..accounts / 2 {
-        let _ = writeln!(yaml, "  - {{id: login-{i}, network: mastodon, token: sim-{i}, connected_by: Person {}}}", i % 500);
+        let _ = writeln!(
+            yaml,
+            "  - {{id: login-{i}, network: mastodon, token: sim-{i}, connected_by: Person {}}}",
+            i % 500
+        );
     }
     yaml += "accounts:\n";
     for i in 0..accounts {
         let _ = writeln!(
             yaml,
-            "  - {{id: account-{i}, name: Account {i}, network: mastodon, credential: login-{}, external_id: \"{i}\", labels: {{team: t{}}}}}",
+            "  - {{id: account-{i}, name: Account {i}, network: mastodon, credential: login-{}, \
+             external_id: \"{i}\", labels: {{team: t{}}}}}",
             i / 2,
             i % 7
         );
@@ -34,7 +37,7 @@ fn snapshot(accounts: usize) -> Snapshot {
     std::fs::write(file.path(), yaml).expect("written");
     let config = token_exporter::config::load(&[file.path().to_owned()]).expect("a configuration");
     let store = Store::default();
-    store.replace_roster(Arc::new(Roster::new(config, |_| true)));
+    store.replace_roster(Arc::new(config.roster(|_| true)));
     let now = Timestamp::now();
     for credential in 0..accounts / 2 {
         let days = i64::try_from(credential % 90).unwrap_or(0);
@@ -44,8 +47,12 @@ fn snapshot(accounts: usize) -> Snapshot {
         } else {
             (Verdict::Valid, Reason::Ok)
         };
-        let finding = Finding { verdict, capabilities: vec![(Capability::Publish, reason)], scopes: Vec::new() };
-        store.apply(credential, &Outcome { at: now, findings: vec![finding; 2], clocks: Some(clocks), limits: Vec::new() });
+        let finding =
+            Finding { verdict, capabilities: vec![(Capability::Publish, reason)], scopes: Vec::new() };
+        store.apply(
+            credential,
+            &Outcome { at: now, findings: vec![finding; 2], clocks: Some(clocks), limits: Vec::new() },
+        );
     }
     store.snapshot()
 }

@@ -14,20 +14,19 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use token_exporter::classify::{self, Payload};
+use token_exporter::api::{self, Span};
 use token_exporter::cli::{
-    Check, Classify, Cli, Command, Demo, Generate, Healthcheck, Level, Log, LogFormat, Output, Schedule, ScheduleOutput, Serve, Web,
+    Check, Classify, Cli, Command, Demo, Generate, Healthcheck, Level, Log, LogFormat, Output, Payload,
+    Schedule, ScheduleOutput, Serve, Web,
 };
 use token_exporter::config::Config;
-use token_exporter::once::once;
-use token_exporter::schedule::{self, Span};
-use token_exporter::serve::{Daemon, Settings, signals};
-use token_exporter::server::Door;
-use token_exporter::shard::Shard;
+use token_exporter::daemon::{Daemon, Settings, signals};
+use token_exporter::inventory::Shard;
+use token_exporter::model::Timestamp;
+use token_exporter::scheduler::once;
+use token_exporter::server::{Door, Gate};
 use token_exporter::simulator::Simulator;
-use token_exporter::time::Timestamp;
-use token_exporter::web::Gate;
-use token_exporter::{alerting, check, config, demo, fixtures, health, server};
+use token_exporter::{alerting, cli, config, daemon, server, simulator};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -64,8 +63,8 @@ fn say(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Logs of this program alone: libraries would show requests in theirs. A panic goes there, too, with its place and not with what
-/// it says: that can hold what a network sent.
+/// Logs of this program alone: libraries would show requests in theirs. A panic goes there, too,
+/// with its place and not with what it says: that can hold what a network sent.
 fn start_logging(log: &Log) {
     let level = match log.level {
         Level::Error => "error",
@@ -76,8 +75,12 @@ fn start_logging(log: &Log) {
     };
     let registry = tracing_subscriber::registry().with(EnvFilter::new(format!("off,token_exporter={level}")));
     match log.format {
-        LogFormat::Logfmt => registry.with(tracing_logfmt::builder().layer().with_writer(std::io::stderr)).init(),
-        LogFormat::Json => registry.with(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).init(),
+        LogFormat::Logfmt => {
+            registry.with(tracing_logfmt::builder().layer().with_writer(std::io::stderr)).init()
+        }
+        LogFormat::Json => registry
+            .with(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr))
+            .init(),
     }
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
@@ -85,9 +88,13 @@ fn start_logging(log: &Log) {
     }));
 }
 
-/// Runs to the end. What still hangs then, on a disk that does not answer, say, does not hold the process.
+/// Runs to the end. What still hangs then, on a disk that does not answer, say, does not hold the
+/// process.
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
     let result = runtime.block_on(work);
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
@@ -131,7 +138,7 @@ fn run_serve(serve: Serve) -> anyhow::Result<u8> {
 
 /// Docker knows 0 and 1, and shows what was printed.
 fn run_healthcheck(healthcheck: &Healthcheck) -> u8 {
-    match health::ask(&healthcheck.url) {
+    match daemon::ask(&healthcheck.url) {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("{error:#}");
@@ -157,7 +164,11 @@ fn check_config(serve: &Serve) -> anyhow::Result<u8> {
             }
             let Config { apps, table, .. } = &config;
             let credentials = table.credentials().len();
-            say(&format!("configuration is valid: {} apps, {credentials} credentials, {} accounts\n", apps.len(), table.len()))?;
+            say(&format!(
+                "configuration is valid: {} apps, {credentials} credentials, {} accounts\n",
+                apps.len(),
+                table.len()
+            ))?;
             Ok(0)
         }
         Err(problems) => {
@@ -180,7 +191,9 @@ fn web_settings(web: &Web) -> server::Settings {
 async fn bind(address: &str, flag: &str) -> anyhow::Result<TcpListener> {
     let listener = match address.strip_prefix(':') {
         Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
-            Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => TcpListener::bind(format!("0.0.0.0:{port}")).await,
+            Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => {
+                TcpListener::bind(format!("0.0.0.0:{port}")).await
+            }
             result => result,
         },
         None => TcpListener::bind(address).await,
@@ -191,7 +204,8 @@ async fn bind(address: &str, flag: &str) -> anyhow::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Binds an address at which everything is served, with a warning if others can reach it too easily.
+/// Binds an address at which everything is served, with a warning if others can reach it too
+/// easily.
 async fn open(address: &str, gate: &Gate) -> anyhow::Result<TcpListener> {
     let listener = bind(address, "--web.listen-address").await?;
     let bound = listener.local_addr().context("cannot tell the address listened on")?;
@@ -212,13 +226,21 @@ fn gate(web: &Web) -> anyhow::Result<Arc<Gate>> {
 fn run_demo(options: Demo) -> anyhow::Result<u8> {
     start_logging(&options.log);
     block_on(async {
-        let simulator = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on loopback")?;
+        let simulator = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))
+            .await
+            .context("cannot listen on loopback")?;
         let address = simulator.local_addr().context("cannot tell the simulator's address")?;
-        let fixtures = fixtures::load()?;
+        let fixtures = simulator::load_fixtures()?;
         let now = Timestamp::now();
         let yaml = match options.accounts {
-            None => demo::config(&fixtures, address, now, "15s"),
-            Some(count) => demo::generated(&fixtures, address, now, "5m", usize::try_from(count).unwrap_or(usize::MAX)),
+            None => simulator::demo_config(&fixtures, address, now, "15s"),
+            Some(count) => simulator::generated_config(
+                &fixtures,
+                address,
+                now,
+                "5m",
+                usize::try_from(count).unwrap_or(usize::MAX),
+            ),
         };
         // The configuration takes the same road as any other: through a file.
         let mut file = tempfile::Builder::new().prefix("token_exporter-demo-").suffix(".yaml").tempfile()?;
@@ -246,10 +268,12 @@ fn run_demo(options: Demo) -> anyhow::Result<u8> {
         let mut greeting = String::new();
         for address in addresses {
             greeting += &format!("token_exporter demo: {scheme}://{address}{prefix}/\n");
-            greeting += &format!("metrics:             {scheme}://{address}{prefix}{}\n", options.web.telemetry_path);
+            greeting +=
+                &format!("metrics:             {scheme}://{address}{prefix}{}\n", options.web.telemetry_path);
         }
         greeting += &format!("simulated networks:  http://{address}/\n");
-        greeting += "Every account shows within a minute or two: ambiguous refusals wait for a second probe. Stop with Ctrl-C.\n";
+        greeting += "Every account shows within a minute or two: ambiguous refusals wait for a second \
+                     probe. Stop with Ctrl-C.\n";
         say(&greeting)?;
         let (stop, hangup) = signals().context("cannot watch signals")?;
         daemon.run(doors, stop, hangup).await?;
@@ -260,13 +284,16 @@ fn run_demo(options: Demo) -> anyhow::Result<u8> {
 
 /// The demo stays on loopback unless it is told otherwise.
 fn demo_addresses(addresses: &[String]) -> Vec<String> {
-    addresses.iter().map(|a| a.strip_prefix(':').map_or_else(|| a.clone(), |port| format!("127.0.0.1:{port}"))).collect()
+    addresses
+        .iter()
+        .map(|a| a.strip_prefix(':').map_or_else(|| a.clone(), |port| format!("127.0.0.1:{port}")))
+        .collect()
 }
 
 fn run_check(options: Check) -> anyhow::Result<u8> {
     start_logging(&options.log);
     let config = load(&options.config.files)?;
-    let checked = block_on(check::check(config, &options.accounts))?;
+    let checked = block_on(cli::check(config, &options.accounts))?;
     match options.output {
         Output::Json => say(&format!("{}\n", checked.json()?))?,
         Output::Table => say(&checked.table(width()))?,
@@ -286,9 +313,9 @@ fn run_schedule(options: Schedule) -> anyhow::Result<u8> {
     let rules = std::mem::take(&mut config.schedule);
     let plan = block_on(async {
         let probed = once(config).await?;
-        let standings = schedule::standings(&probed).await;
+        let standings = api::standings(&probed).await;
         let span = Span { now: probed.at, days: options.days, offset: options.utc_offset };
-        anyhow::Ok(schedule::plan(&rules, &probed.roster, &standings, &span))
+        anyhow::Ok(api::plan(&rules, &probed.roster, &standings, &span))
     })?;
     match options.output {
         ScheduleOutput::Json => say(&format!("{}\n", plan.json()?))?,
@@ -311,7 +338,10 @@ fn run_generate(what: Generate) -> anyhow::Result<u8> {
         Generate::Rules(options) => {
             let (schedule, _, longest_gap) = read(&options.files)?;
             let utc_offset = i64::from(options.utc_offset.local_minus_utc());
-            alerting::rules(&schedule, &alerting::Options { utc_offset, runbooks: options.runbook_url, longest_gap })
+            alerting::rules(
+                &schedule,
+                &alerting::Options { utc_offset, runbooks: options.runbook_url, longest_gap },
+            )
         }
         Generate::Alertmanager(options) => {
             let (schedule, operators, _) = read(&options.files)?;
@@ -341,9 +371,9 @@ fn run_classify(options: &Classify) -> anyhow::Result<u8> {
             let result = serde_json::from_str::<Payload>(&line)
                 // serde's message can quote the payload, and payloads hold tokens: its position is enough.
                 .map_err(|e| format!("not a payload (column {})", e.column()))
-                .and_then(|payload| classify::classify(&payload, now).map_err(|e| e.to_string()));
+                .and_then(|payload| cli::classify(&payload, now).map_err(|e| e.to_string()));
             let printed = match result {
-                Ok((finding, _, network)) => serde_json::to_string(&classify::describe(&finding, network))?,
+                Ok((finding, _, network)) => serde_json::to_string(&cli::describe(&finding, network))?,
                 Err(problem) => {
                     bad = true;
                     eprintln!("token_exporter: line {}: {problem}", number + 1);
@@ -359,7 +389,9 @@ fn run_classify(options: &Classify) -> anyhow::Result<u8> {
     std::io::stdin().lock().read_to_string(&mut body).context("cannot read standard input")?;
     let mut headers = serde_json::Map::new();
     for header in &options.headers {
-        let (name, value) = header.split_once(':').with_context(|| format!("--header {header:?} is not of the form 'Name: value'"))?;
+        let (name, value) = header
+            .split_once(':')
+            .with_context(|| format!("--header {header:?} is not of the form 'Name: value'"))?;
         let value = serde_json::Value::from(value.trim());
         let values = headers.entry(name.trim()).or_insert_with(|| serde_json::Value::Array(Vec::new()));
         if let Some(values) = values.as_array_mut() {
@@ -375,7 +407,7 @@ fn run_classify(options: &Classify) -> anyhow::Result<u8> {
         "context": {"expires_at": options.expires_at, "api": options.api, "auth": options.auth},
     });
     let payload: Payload = serde_json::from_value(payload).context("cannot read the arguments")?;
-    let (finding, _, network) = classify::classify(&payload, now)?;
-    say(&format!("{}\n", serde_json::to_string_pretty(&classify::describe(&finding, network))?))?;
+    let (finding, _, network) = cli::classify(&payload, now)?;
+    say(&format!("{}\n", serde_json::to_string_pretty(&cli::describe(&finding, network))?))?;
     Ok(0)
 }

@@ -32,24 +32,28 @@ impl Shape {
 /// So many accounts stand in one file.
 const PER_FILE: usize = 10_000;
 
-/// Writes a configuration of so many accounts with eight labels each, as a product would; tokens come from a file.
-/// Returns how many bytes it takes.
+/// Writes a configuration of so many accounts with eight labels each, as a product would; tokens
+/// come from a file. Returns how many bytes it takes.
 pub(crate) fn configuration(folder: &Path, accounts: usize, shape: Shape) -> usize {
     std::fs::create_dir_all(folder.join("accounts.d")).expect("a folder");
     let token = folder.join("accounts.d/token");
     std::fs::write(&token, "sim-token").expect("written");
     #[cfg(unix)]
-    std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("for the owner alone");
+    std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .expect("for the owner alone");
     // Nobody listens at port 9: probes end at once.
     const BASE: &str = "base_url: http://127.0.0.1:9";
-    let mut main = "global: {probe_interval: 1d, notify: [ops@example.com]}\naccount_files: [accounts.d/*.yml]\n".to_owned();
+    let mut main = "global: {probe_interval: 1d, notify: [ops@example.com]}\naccount_files: \
+                    [accounts.d/*.yml]\n"
+        .to_owned();
     if shape == Shape::Shared {
         main += "credentials:\n";
         for i in 0..accounts.div_ceil(10) {
             let person = i % 500;
             let _ = writeln!(
                 main,
-                "  - {{id: login-{i}, network: mastodon, connected_by: Person {person}, token_file: accounts.d/token, {BASE}}}"
+                "  - {{id: login-{i}, network: mastodon, connected_by: Person {person}, token_file: \
+                 accounts.d/token, {BASE}}}"
             );
         }
     }
@@ -72,7 +76,8 @@ pub(crate) fn configuration(folder: &Path, accounts: usize, shape: Shape) -> usi
             );
         }
         bytes += text.len();
-        std::fs::write(folder.join(format!("accounts.d/{:06}.yml", first / PER_FILE)), text).expect("written");
+        std::fs::write(folder.join(format!("accounts.d/{:06}.yml", first / PER_FILE)), text)
+            .expect("written");
     }
     bytes
 }
@@ -83,7 +88,8 @@ pub(crate) fn sizes() -> Vec<usize> {
     [1_000, 10_000, 100_000, 1_000_000].into_iter().filter(|n| *n <= most).collect()
 }
 
-/// Whether a part of a bench was asked for: all are, unless some are named (`cargo bench --bench exposition -- rendering`).
+/// Whether a part of a bench was asked for: all are, unless some are named (`cargo bench --bench
+/// exposition -- rendering`).
 pub(crate) fn wanted(part: &str) -> bool {
     let mut named = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).peekable();
     named.peek().is_none() || named.any(|name| name == part)
@@ -97,7 +103,11 @@ pub(crate) fn time(run: impl FnOnce()) -> Duration {
 }
 
 /// The median of a few runs of two things that take turns, and of the ratios of neighbouring runs.
-pub(crate) fn side_by_side(rounds: usize, mut one: impl FnMut(), mut other: impl FnMut()) -> (Duration, Duration, f64) {
+pub(crate) fn side_by_side(
+    rounds: usize,
+    mut one: impl FnMut(),
+    mut other: impl FnMut(),
+) -> (Duration, Duration, f64) {
     let runs: Vec<(Duration, Duration)> = (0..rounds).map(|_| (time(&mut one), time(&mut other))).collect();
     let ratios = runs.iter().map(|(one, other)| other.as_secs_f64() / one.as_secs_f64()).collect();
     (median(runs.iter().map(|r| r.0).collect()), median(runs.iter().map(|r| r.1).collect()), median(ratios))
@@ -113,7 +123,8 @@ pub(crate) fn median<T: PartialOrd + Copy>(mut values: Vec<T>) -> T {
 pub(crate) fn memory(process: &str, what: &str) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("Linux");
     let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("a line");
-    line.trim_start_matches(':').trim().trim_end_matches("kB").trim().parse::<usize>().expect("a number") * 1024
+    line.trim_start_matches(':').trim().trim_end_matches("kB").trim().parse::<usize>().expect("a number")
+        * 1024
 }
 
 /// Reads an answer to its end. Returns how long it is.
@@ -139,5 +150,6 @@ pub(crate) fn report(section: &str, text: &str) {
     let (begin, end) = (format!("<!-- {section} -->\n"), format!("<!-- end of {section} -->"));
     let start = before.find(&begin).expect("the section's beginning") + begin.len();
     let stop = before.find(&end).expect("the section's end");
-    std::fs::write(page, format!("{}\n{}\n{}", &before[..start], text.trim_end(), &before[stop..])).expect("written");
+    std::fs::write(page, format!("{}\n{}\n{}", &before[..start], text.trim_end(), &before[stop..]))
+        .expect("written");
 }

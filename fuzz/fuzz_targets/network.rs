@@ -1,4 +1,5 @@
-//! One network at a time, the one that `FUZZ_NETWORK` names: each has a corpus and a coverage of its own.
+//! One network at a time, the one that `FUZZ_NETWORK` names: each has a corpus and a coverage of
+//! its own.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -6,12 +6,16 @@ use token_exporter::network::parse::{Challenge, challenges};
 
 use super::network;
 
-/// A header's value: taken apart it says the same as when it is put together again, and no network falls over it.
+/// A header's value: taken apart it says the same as when it is put together again, and no network
+/// falls over it.
 pub fn check(data: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(data) else { return };
     let headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, value)]);
     let found = challenges(&headers);
-    let length: usize = found.iter().map(|c| c.scheme.len() + c.parameters.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>()).sum();
+    let length: usize = found
+        .iter()
+        .map(|c| c.scheme.len() + c.parameters.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>())
+        .sum();
     assert!(length <= data.len(), "more comes out than went in: {found:?}");
     if let Ok(again) = HeaderValue::from_str(&written(&found)) {
         assert_eq!(challenges(&HeaderMap::from_iter([(WWW_AUTHENTICATE, again)])), found);
@@ -23,7 +27,11 @@ pub fn check(data: &[u8]) {
 
 /// The challenges as RFC 9110 writes them.
 fn written(challenges: &[Challenge]) -> String {
-    let quoted = |(name, value): &(String, String)| format!("{name}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""));
-    let one = |c: &Challenge| format!("{} {}", c.scheme, c.parameters.iter().map(quoted).collect::<Vec<_>>().join(", "));
+    let quoted = |(name, value): &(String, String)| {
+        format!("{name}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+    };
+    let one = |c: &Challenge| {
+        format!("{} {}", c.scheme, c.parameters.iter().map(quoted).collect::<Vec<_>>().join(", "))
+    };
     challenges.iter().map(one).collect::<Vec<_>>().join(", ")
 }

@@ -1,27 +1,30 @@
-//! The configuration: YAML text through everything that loading does, and on to the exposition of what it configures.
+//! The configuration: YAML text through everything that loading does, and on to the exposition of
+//! what it configures.
 //!
-//! An input is the main file, and after a line `%%%` the one that `account_files: [accounts.d/*.yml]` finds.
+//! An input is the main file, and after a line `%%%` the one that `account_files:
+//! [accounts.d/*.yml]` finds.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use token_exporter::config::{self, Config};
 use token_exporter::exposition::{Cursor, Extent, Format};
-use token_exporter::metrics::Metrics;
-use token_exporter::roster::Roster;
-use token_exporter::store::Store;
-use token_exporter::time::Timestamp;
-use token_exporter::token::SecretSource;
+use token_exporter::inventory::SecretSource;
+use token_exporter::model::Timestamp;
+use token_exporter::state::Store;
+use token_exporter::telemetry::Metrics;
 
 use super::{CANARY, folder, network, told};
 
 /// Parts the main file from the one with accounts.
 pub const MARK: &str = "\n%%%\n";
 
-/// The only account files that are looked for: other patterns could lead anywhere on the machine that fuzzes.
+/// The only account files that are looked for: other patterns could lead anywhere on the machine
+/// that fuzzes.
 pub const ACCOUNT_FILES: &str = "account_files: [accounts.d/*.yml]";
 
-/// Whatever stands in the files: either a configuration whose metrics can be parsed, or problems that quote no secret.
+/// Whatever stands in the files: either a configuration whose metrics can be parsed, or problems
+/// that quote no secret.
 pub fn check(data: &[u8]) {
     static PLACE: OnceLock<[PathBuf; 2]> = OnceLock::new();
     let [main, accounts] = PLACE.get_or_init(|| {
@@ -55,7 +58,7 @@ fn accepted(config: Config) {
     }
     let count = config.table.len();
     let store = Store::default();
-    store.replace_roster(Roster::new(config, |_| true).into());
+    store.replace_roster(config.roster(|_| true).into());
     let snapshot = store.snapshot();
     assert_eq!(snapshot.roster.len(), count);
     static METRICS: OnceLock<Metrics> = OnceLock::new();
@@ -68,7 +71,9 @@ fn accepted(config: Config) {
             text.extend_from_slice(&chunk);
         }
         let text = String::from_utf8(text).expect("text");
-        text.lines().filter(|line| !line.starts_with('#')).for_each(|line| assert!(is_sample(line), "no sample: {line}"));
+        text.lines()
+            .filter(|line| !line.starts_with('#'))
+            .for_each(|line| assert!(is_sample(line), "no sample: {line}"));
     }
 }
 

@@ -1,6 +1,7 @@
 //! A network's answers: whole probes, played against one network, and each answer read alone.
 //!
-//! An input is a line that chooses how the grant was made, and answers in the order in which the probe gets them:
+//! An input is a line that chooses how the grant was made, and answers in the order in which the
+//! probe gets them:
 //!
 //! ```text
 //! 001
@@ -14,14 +15,12 @@
 use std::sync::OnceLock;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use token_exporter::classify::describe;
+use token_exporter::cli::describe;
+use token_exporter::model::{Capabilities, Capability, Cause, Reason, Secret, Timestamp};
 use token_exporter::network::{
-    Account, Answer, App, Body, Call, Clocks, Description, Finding, Grant, Known, Method, NetworkId, Param, RateLimit, Reading, Says, Seen,
-    Style, Tokens, Verdict, clocks, conclude, read_answer,
+    Account, Answer, App, Body, Call, Clocks, Description, Finding, Grant, Known, Method, NetworkId, Param,
+    RateLimit, Reading, Says, Seen, Style, Tokens, Verdict, clocks, conclude, read_answer,
 };
-use token_exporter::reason::{Capabilities, Capability, Cause, Reason};
-use token_exporter::secret::Secret;
-use token_exporter::time::Timestamp;
 use url::{Position, Url};
 
 use super::CANARY;
@@ -59,14 +58,16 @@ pub struct Setup {
     pub style: u8,
     /// Which endpoints of a generic provider are configured.
     pub endpoints: u8,
-    /// 1: the token is a JWT; 2: there is no refresh token; 4: something else refreshes; 8: there is no app secret.
+    /// 1: the token is a JWT; 2: there is no refresh token; 4: something else refreshes; 8: there
+    /// is no app secret.
     pub token: u8,
 }
 
 /// An input of these parts.
 pub fn written(setup: Setup, answers: &[Raw]) -> Vec<u8> {
     let digit = |n: u8| char::from(b'0' + n);
-    let mut out = format!("{}{}{}\n", digit(setup.style), digit(setup.endpoints), digit(setup.token)).into_bytes();
+    let mut out =
+        format!("{}{}{}\n", digit(setup.style), digit(setup.endpoints), digit(setup.token)).into_bytes();
     for answer in answers {
         out.extend_from_slice(MARK.as_bytes());
         out.extend_from_slice(answer.status.map_or_else(String::new, |s| s.to_string()).as_bytes());
@@ -102,10 +103,17 @@ fn answer(lines: &[&[u8]]) -> Answer {
     let head = lines.iter().position(|l| l.is_empty()).unwrap_or(lines.len());
     let header = |line: &&[u8]| {
         let colon = line.iter().position(|b| *b == b':')?;
-        Some((HeaderName::from_bytes(&line[..colon]).ok()?, HeaderValue::from_bytes(line[colon + 1..].trim_ascii()).ok()?))
+        Some((
+            HeaderName::from_bytes(&line[..colon]).ok()?,
+            HeaderValue::from_bytes(line[colon + 1..].trim_ascii()).ok()?,
+        ))
     };
     let mut headers = HeaderMap::new();
-    lines[1.min(head)..head].iter().filter_map(header).take(64).for_each(|(name, value)| _ = headers.append(name, value));
+    lines[1.min(head)..head]
+        .iter()
+        .filter_map(header)
+        .take(64)
+        .for_each(|(name, value)| _ = headers.append(name, value));
     let body = lines.get(head + 1..).unwrap_or_default().join(&b'\n');
     Answer::new(status.filter(|s| (100..1000).contains(s)), headers, &body)
 }
@@ -140,7 +148,8 @@ impl Holder {
             2 => vec![("introspection_url", url("/oauth2/introspect"))],
             _ => vec![("probe_url", url("/api/me"))],
         };
-        let jwt = format!("eyJhbGciOiJFUzI1NksifQ.eyJleHAiOjE3OTUwODY0MDAsInN1YiI6ImRpZDpwbGM6c2ltIn0.{CANARY}");
+        let jwt =
+            format!("eyJhbGciOiJFUzI1NksifQ.eyJleHAiOjE3OTUwODY0MDAsInN1YiI6ImRpZDpwbGM6c2ltIn0.{CANARY}");
         Self {
             id,
             style,
@@ -170,7 +179,8 @@ impl Holder {
         Known { now, clocks: Clocks::default(), auto_refresh: self.auto_refresh, grace: 3600 }
     }
 
-    /// A probe as [`token_exporter::probe`] makes it, with answers from here. None: no more of them.
+    /// A probe as [`token_exporter::probe`] makes it, with answers from here. None: no more of
+    /// them.
     pub fn probe(&self, mut answer: impl FnMut(&Call) -> Option<Answer>) {
         let network = self.id.network();
         let grant = self.grant();
@@ -191,7 +201,11 @@ impl Holder {
             for call in calls {
                 let Some(answer) = answer(&call) else {
                     interrupted = true;
-                    seen.push(Seen { call: call.name, about: call.about, reading: Reading::undetermined(Cause::Timeout) });
+                    seen.push(Seen {
+                        call: call.name,
+                        about: call.about,
+                        reading: Reading::undetermined(Cause::Timeout),
+                    });
                     continue;
                 };
                 network.limits(&answer).iter().for_each(check_limit);
@@ -226,7 +240,9 @@ impl Holder {
             for count in [1, 2, 5] {
                 let Some(items) = (batch.unpack)(answer, count) else { continue };
                 assert_eq!(items.len(), count, "a batch answers each question");
-                items.iter().flatten().for_each(|item| check_reading(&read_answer(network, &grant, &[], None, None, item), item));
+                items.iter().flatten().for_each(|item| {
+                    check_reading(&read_answer(network, &grant, &[], None, None, item), item)
+                });
             }
         }
     }
@@ -241,7 +257,11 @@ impl Holder {
         let address = format!("{}{}", call.host, call.path);
         let url = Url::parse(&address);
         if let Ok(url) = &url {
-            assert_eq!(&url[Position::BeforePath..Position::AfterQuery], call.path, "{id}: foreign text leads elsewhere");
+            assert_eq!(
+                &url[Position::BeforePath..Position::AfterQuery],
+                call.path,
+                "{id}: foreign text leads elsewhere"
+            );
             assert!(url.fragment().is_none(), "{id}: a fragment in {address}");
         }
         let own = matches!(call.host, std::borrow::Cow::Borrowed(_));
@@ -250,7 +270,9 @@ impl Holder {
             Body::Form(fields) | Body::Json(fields) => fields.as_slice(),
             Body::Empty => &[],
         });
-        for text in texts.filter_map(|(_, value)| if let Param::Text(text) = value { Some(text) } else { None }) {
+        for text in
+            texts.filter_map(|(_, value)| if let Param::Text(text) = value { Some(text) } else { None })
+        {
             assert!(!text.contains(CANARY), "{id}: a secret as plain text");
         }
         let shown = format!("{call:?}");
@@ -273,7 +295,11 @@ impl Holder {
             let foregone = account.network.network().foregone(account.kind).is_some();
             match finding.verdict {
                 Verdict::Invalid(reason, _) => {
-                    assert!(foregone || recognised, "{}: {reason:?} for an answer that nobody recognised", self.id);
+                    assert!(
+                        foregone || recognised,
+                        "{}: {reason:?} for an answer that nobody recognised",
+                        self.id
+                    );
                 }
                 Verdict::Valid => assert!(accepted, "{}: valid, though nothing was accepted", self.id),
                 Verdict::Undetermined(_) => {}
@@ -299,7 +325,10 @@ fn styles(description: &'static Description) -> Vec<Style<'static>> {
 pub fn style_number(id: NetworkId, api: Option<&str>, oauth1: bool) -> u8 {
     let all = styles(id.description());
     let api = api.or(id.description().apis.first().copied()).unwrap_or("");
-    all.iter().position(|s| s.api == api && s.oauth1 == oauth1).and_then(|at| u8::try_from(at).ok()).unwrap_or(0)
+    all.iter()
+        .position(|s| s.api == api && s.oauth1 == oauth1)
+        .and_then(|at| u8::try_from(at).ok())
+        .unwrap_or(0)
 }
 
 /// Accounts of a login: of each kind, one without an id, and one of each network that it carries.
@@ -310,7 +339,8 @@ fn accounts(id: NetworkId, style: Style<'static>) -> Vec<Account<'static>> {
         Account { network, kind, external_id, needs }
     };
     let first = |network: NetworkId| network.description().kinds.first().copied().unwrap_or("");
-    let mut accounts: Vec<Account<'static>> = id.description().kinds.iter().take(4).map(|kind| of(id, kind, Some(ID))).collect();
+    let mut accounts: Vec<Account<'static>> =
+        id.description().kinds.iter().take(4).map(|kind| of(id, kind, Some(ID))).collect();
     accounts.push(of(id, first(id), None));
     let carried = id.description().carries.iter().filter_map(|name| NetworkId::from_name(name));
     accounts.extend(carried.map(|n| of(n, first(n), Some("17841400000000001"))));
@@ -333,7 +363,12 @@ fn check_finding(account: &Account<'_>, finding: &Finding) {
 
 /// A limit says nothing about a token. (A 500 may: Threads names a missing permission under it.)
 fn check_reading(reading: &Reading, answer: &Answer) {
-    assert!(answer.status != Some(429) || !matches!(reading.says, Says::Refused(_)), "{:?} under {:?}", reading.says, answer.status);
+    assert!(
+        answer.status != Some(429) || !matches!(reading.says, Says::Refused(_)),
+        "{:?} under {:?}",
+        reading.says,
+        answer.status
+    );
     let facts = reading.listed.iter().map(|l| &l.facts).chain([&reading.facts]);
     let shown = format!("{:?}", facts.map(|f| f.token.as_ref()).collect::<Vec<_>>());
     assert!(shown.chars().all(|c| "SomeNone([REDACTED]), ".contains(c)), "a token shows in {shown}");
@@ -356,9 +391,14 @@ pub fn check(id: NetworkId, data: &[u8]) {
 /// An answer without a body, to every call of every network.
 pub fn read_everywhere(answer: &Answer) {
     static HOLDERS: OnceLock<Vec<Holder>> = OnceLock::new();
-    for holder in HOLDERS.get_or_init(|| NetworkId::all().map(|id| Holder::new(id, Setup::default())).collect()) {
+    for holder in
+        HOLDERS.get_or_init(|| NetworkId::all().map(|id| Holder::new(id, Setup::default())).collect())
+    {
         for call in holder.id.description().calls.iter().map(|c| Some(c.name)).chain([None]) {
-            check_reading(&read_answer(holder.id.network(), &holder.grant(), &[], call, Some(0), answer), answer);
+            check_reading(
+                &read_answer(holder.id.network(), &holder.grant(), &[], call, Some(0), answer),
+                answer,
+            );
         }
     }
 }

@@ -1,16 +1,16 @@
-//! Seeds and dictionaries, made from the project's fixtures: what is known is where the search for the unknown begins.
+//! Seeds and dictionaries, made from the project's fixtures: what is known is where the search for
+//! the unknown begins.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use http::{HeaderName, HeaderValue};
 use serde_json::Value;
-use token_exporter::demo;
-use token_exporter::fixtures::{Case, Fixtures, Reply, fill, load};
+use token_exporter::model::{Capability, Cause, Expiry, Reason, Timestamp};
 use token_exporter::network::{Answer, Certainty, Clocks, Finding, NetworkId, Verdict};
-use token_exporter::reason::{Capability, Cause, Reason};
-use token_exporter::store::Outcome;
-use token_exporter::time::{Expiry, Timestamp};
+use token_exporter::simulator;
+use token_exporter::simulator::{Case, Fixtures, Reply, fill, load_fixtures};
+use token_exporter::state::Outcome;
 
 use super::network::{Holder, ID, NOW, Raw, Setup};
 use super::{CANARY, challenge, config, network, snapshot, token, web};
@@ -35,7 +35,9 @@ pub enum Target {
 impl Target {
     /// Every target.
     pub fn all() -> impl Iterator<Item = Self> {
-        [Self::Config, Self::Web, Self::Token, Self::Challenge, Self::Snapshot].into_iter().chain(NetworkId::all().map(Self::Network))
+        [Self::Config, Self::Web, Self::Token, Self::Challenge, Self::Snapshot]
+            .into_iter()
+            .chain(NetworkId::all().map(Self::Network))
     }
 
     /// The name of its corpus.
@@ -82,7 +84,8 @@ impl Target {
                 let calls = id.description().calls.iter().map(|c| c.name.to_owned());
                 words.extend(calls.chain(id.description().kinds.iter().map(|k| (*k).to_owned())));
                 let replies = of(id);
-                let replies = replies.healthy.values().chain(replies.cases.iter().flat_map(|c| c.answers.values()));
+                let replies =
+                    replies.healthy.values().chain(replies.cases.iter().flat_map(|c| c.answers.values()));
                 for reply in replies {
                     words.extend(reply.headers.keys().map(|name| name.to_lowercase()));
                     if let Ok(body) = serde_json::from_str::<Value>(&filled(&reply.body)) {
@@ -95,7 +98,9 @@ impl Target {
         };
         for seed in seeds {
             let text = String::from_utf8_lossy(&seed).into_owned();
-            words.extend(text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-').map(str::to_owned));
+            words.extend(
+                text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-').map(str::to_owned),
+            );
         }
         words.retain(|w| (2..=40).contains(&w.len()));
         words
@@ -103,7 +108,13 @@ impl Target {
 
     /// [`Target::words`] in libFuzzer's notation.
     pub fn dictionary(self) -> String {
-        let byte = |b: u8| if b.is_ascii_alphanumeric() || b == b'_' { char::from(b).to_string() } else { format!("\\x{b:02X}") };
+        let byte = |b: u8| {
+            if b.is_ascii_alphanumeric() || b == b'_' {
+                char::from(b).to_string()
+            } else {
+                format!("\\x{b:02X}")
+            }
+        };
         self.words().iter().map(|w| format!("\"{}\"\n", w.bytes().map(byte).collect::<String>())).collect()
     }
 }
@@ -132,7 +143,11 @@ fn now() -> Timestamp {
 }
 
 fn of(id: NetworkId) -> Fixtures {
-    load().expect("fixtures").into_iter().find(|f| f.network == id).expect("each network has fixtures")
+    load_fixtures()
+        .expect("fixtures")
+        .into_iter()
+        .find(|f| f.network == id)
+        .expect("each network has fixtures")
 }
 
 fn filled(text: &str) -> String {
@@ -141,19 +156,28 @@ fn filled(text: &str) -> String {
 
 /// Every configuration of the tests, the example, and the demo's.
 fn configurations() -> Vec<Vec<u8>> {
-    let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let read =
+        |path: &Path| std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let tests = project().join("tests/config");
-    let mut bad: Vec<PathBuf> = std::fs::read_dir(tests.join("bad")).expect("a folder").map(|e| e.expect("an entry").path()).collect();
+    let mut bad: Vec<PathBuf> = std::fs::read_dir(tests.join("bad"))
+        .expect("a folder")
+        .map(|e| e.expect("an entry").path())
+        .collect();
     bad.retain(|path| path.extension().is_some_and(|e| e == "yaml"));
     bad.sort_unstable();
     let mut texts: Vec<String> = bad.iter().map(|path| read(path)).collect();
     texts.push(read(&project().join("config.example.yaml")));
     texts.push(read(&tests.join("good/everything.yaml")));
-    texts.push(format!("{}{}{}", config::ACCOUNT_FILES, config::MARK, read(&tests.join("good/accounts.d/1.yml"))));
+    texts.push(format!(
+        "{}{}{}",
+        config::ACCOUNT_FILES,
+        config::MARK,
+        read(&tests.join("good/accounts.d/1.yml"))
+    ));
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-    texts.extend(
-        load().expect("fixtures").iter().filter_map(|f| Some(demo::single(f, f.cases.iter().find(|c| c.name == "valid")?, address, now()))),
-    );
+    texts.extend(load_fixtures().expect("fixtures").iter().filter_map(|f| {
+        Some(simulator::single_case_config(f, f.cases.iter().find(|c| c.name == "valid")?, address, now()))
+    }));
     texts.iter().map(|text| with_canaries(text).into_bytes()).collect()
 }
 
@@ -162,7 +186,9 @@ fn with_canaries(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some(at) = rest.find("sim-") {
-        let end = rest[at..].find(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c)).map_or(rest.len(), |n| at + n);
+        let end = rest[at..]
+            .find(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c))
+            .map_or(rest.len(), |n| at + n);
         out.push_str(&rest[..at]);
         out.push_str(CANARY);
         rest = &rest[end..];
@@ -175,10 +201,12 @@ fn web_configurations() -> Vec<Vec<u8>> {
     let guide = std::fs::read_to_string(project().join("docs/web-config.md")).expect("the guide");
     let examples = guide.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
     let inline = format!(
-        "tls_server_config:\n  cert: |\n    -----BEGIN CERTIFICATE-----\n    {CANARY}\n    -----END CERTIFICATE-----\n  key: {CANARY}\n"
+        "tls_server_config:\n  cert: |\n    -----BEGIN CERTIFICATE-----\n    {CANARY}\n    -----END \
+         CERTIFICATE-----\n  key: {CANARY}\n"
     );
     let hash = format!("basic_auth_users: {{a: {CANARY}, {CANARY}: b, c: $2y$10${CANARY}}}\n");
-    let odd = "rate_limit: {interval: 1h, burst: -1}\nhttp_server_config: {http2: maybe, headers: {X-Frame-Options: no, Other: x}}\n";
+    let odd = "rate_limit: {interval: 1h, burst: -1}\nhttp_server_config: {http2: maybe, headers: \
+               {X-Frame-Options: no, Other: x}}\n";
     examples.map(str::to_owned).chain([inline, hash, odd.to_owned()]).map(String::into_bytes).collect()
 }
 
@@ -214,9 +242,11 @@ fn challenges() -> Vec<Vec<u8>> {
         ]
         .map(str::to_owned),
     );
-    for fixtures in load().expect("fixtures") {
+    for fixtures in load_fixtures().expect("fixtures") {
         let replies = fixtures.healthy.values().chain(fixtures.cases.iter().flat_map(|c| c.answers.values()));
-        let headers = replies.flat_map(|r| &r.headers).filter(|(name, _)| name.eq_ignore_ascii_case("www-authenticate"));
+        let headers = replies
+            .flat_map(|r| &r.headers)
+            .filter(|(name, _)| name.eq_ignore_ascii_case("www-authenticate"));
         found.extend(headers.map(|(_, value)| filled(value)));
     }
     found.into_iter().map(String::into_bytes).collect()
@@ -237,8 +267,14 @@ fn states() -> Vec<Vec<u8>> {
         data_access: Expiry::At(now().plus(9000)),
         issued: Some(now().plus(-9)),
     };
-    let valid = finding(Verdict::Valid, &[(Capability::Publish, Reason::Ok), (Capability::Inbox, Reason::MissingRole)]);
-    let gone = finding(Verdict::Invalid(Reason::NotAdmin, Certainty::Plain), &[(Capability::Publish, Reason::NotAdmin)]);
+    let valid = finding(
+        Verdict::Valid,
+        &[(Capability::Publish, Reason::Ok), (Capability::Inbox, Reason::MissingRole)],
+    );
+    let gone = finding(
+        Verdict::Invalid(Reason::NotAdmin, Certainty::Plain),
+        &[(Capability::Publish, Reason::NotAdmin)],
+    );
     let maybe = finding(Verdict::Invalid(Reason::TokenInvalid, Certainty::Ambiguous), &[]);
     let outcomes = [
         (0, Outcome { at: now(), findings: vec![valid, gone], clocks: Some(clocks), limits: vec![] }),
@@ -260,14 +296,16 @@ fn states() -> Vec<Vec<u8>> {
     files
 }
 
-fn state_file(store: &token_exporter::store::Store) -> Vec<u8> {
+fn state_file(store: &token_exporter::state::Store) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a folder");
-    token_exporter::snapshot::write(folder.path(), 1, &store.snapshot()).expect("written");
-    let file = std::fs::read_dir(folder.path()).expect("a folder").next().expect("a file").expect("a file").path();
+    token_exporter::state::write(folder.path(), 1, &store.snapshot()).expect("written");
+    let file =
+        std::fs::read_dir(folder.path()).expect("a folder").next().expect("a file").expect("a file").path();
     std::fs::read(file).expect("read")
 }
 
-/// What a network answers in each case of its fixtures: whole probes as they go, and the case's own answers in a row.
+/// What a network answers in each case of its fixtures: whole probes as they go, and the case's own
+/// answers in a row.
 fn answers(id: NetworkId) -> Vec<Vec<u8>> {
     let fixtures = of(id);
     let mut seeds = Vec::new();
@@ -289,15 +327,23 @@ fn answers(id: NetworkId) -> Vec<Vec<u8>> {
 
 fn setup(id: NetworkId, case: &Case) -> Setup {
     let oauth1 = case.context.auth.as_deref() == Some("oauth1");
-    let discovered = case.answers.keys().any(|call| matches!(call.as_str(), "openid_configuration" | "authorization_server_metadata"));
+    let discovered = case
+        .answers
+        .keys()
+        .any(|call| matches!(call.as_str(), "openid_configuration" | "authorization_server_metadata"));
     let style = network::style_number(id, case.context.api.as_deref(), oauth1);
     Setup { style, endpoints: u8::from(discovered), token: u8::from(id.name() == "bluesky") }
 }
 
 fn reply<'f>(fixtures: &'f Fixtures, case: &'f Case, call: &str) -> Option<&'f Reply> {
-    let api = case.context.api.as_deref().or(fixtures.network.description().apis.first().copied()).unwrap_or("");
+    let api =
+        case.context.api.as_deref().or(fixtures.network.description().apis.first().copied()).unwrap_or("");
     let healthy: &BTreeMap<String, Reply> = &fixtures.healthy;
-    let found = case.answers.get(call).or_else(|| healthy.get(&format!("{api}/{call}"))).or_else(|| healthy.get(call));
+    let found = case
+        .answers
+        .get(call)
+        .or_else(|| healthy.get(&format!("{api}/{call}")))
+        .or_else(|| healthy.get(call));
     found.filter(|reply| reply.fault.is_none())
 }
 
@@ -307,7 +353,9 @@ fn raw(reply: &Reply) -> Raw {
 }
 
 fn parsed(reply: &Reply) -> Answer {
-    let header = |(name, value): (&String, &String)| Some((name.parse::<HeaderName>().ok()?, filled(value).parse::<HeaderValue>().ok()?));
+    let header = |(name, value): (&String, &String)| {
+        Some((name.parse::<HeaderName>().ok()?, filled(value).parse::<HeaderValue>().ok()?))
+    };
     let headers = reply.headers.iter().filter_map(header).collect();
     Answer::new(Some(reply.status.unwrap_or(200)), headers, filled(&reply.body).as_bytes())
 }

@@ -1,15 +1,14 @@
 //! The files of what was known before a restart.
 //!
-//! An input is a base without its end, and after a line `%%%` the journal that goes on from it. The end, with the checksum that no
-//! fuzzer would find, is put behind it here; a base that has one of its own is taken as it is.
+//! An input is a base without its end, and after a line `%%%` the journal that goes on from it. The
+//! end, with the checksum that no fuzzer would find, is put behind it here; a base that has one of
+//! its own is taken as it is.
 
 use std::path::Path;
 
 use flate2::Crc;
 use token_exporter::config;
-use token_exporter::roster::Roster;
-use token_exporter::snapshot::{restore, write};
-use token_exporter::store::{Snapshot, Store};
+use token_exporter::state::{Snapshot, Store, restore, write};
 
 use super::folder;
 
@@ -34,11 +33,12 @@ pub fn store() -> Store {
     std::fs::write(&file, YAML).expect("written");
     let config = config::load(&[file]).unwrap_or_else(|problems| panic!("{problems}"));
     let store = Store::default();
-    store.replace_roster(Roster::new(config, |_| true).into());
+    store.replace_roster(config.roster(|_| true).into());
     store
 }
 
-/// Any files are taken or set aside; what was taken is the same after it was written and read once more.
+/// Any files are taken or set aside; what was taken is the same after it was written and read once
+/// more.
 pub fn check(data: &[u8]) {
     let at = data.windows(MARK.len()).position(|w| w == MARK.as_bytes());
     let (base, journal) = at.map_or((data, &b""[..]), |at| (&data[..at], &data[at + MARK.len()..]));
@@ -68,7 +68,9 @@ fn ended(base: &[u8]) -> Vec<u8> {
         let mut crc = Crc::new();
         crc.update(base);
         let lines = base.iter().filter(|b| **b == b'\n').count().saturating_sub(1);
-        file.extend_from_slice(format!("{{\"end\":{{\"lines\":{lines},\"crc32\":{}}}}}\n", crc.sum()).as_bytes());
+        file.extend_from_slice(
+            format!("{{\"end\":{{\"lines\":{lines},\"crc32\":{}}}}}\n", crc.sum()).as_bytes(),
+        );
     }
     file
 }
@@ -82,7 +84,10 @@ fn restored(folder: &Path) -> (u64, Snapshot) {
 /// What a snapshot carries over a restart.
 fn shown(snapshot: &Snapshot) -> String {
     let accounts = snapshot.accounts.iter().map(|a| format!("{a:?}\n"));
-    let credentials = snapshot.credentials.iter().map(|c| format!("{:?} {:?} {} {}\n", c.clocks, c.last_probe, c.failures, c.deaths));
+    let credentials = snapshot
+        .credentials
+        .iter()
+        .map(|c| format!("{:?} {:?} {} {}\n", c.clocks, c.last_probe, c.failures, c.deaths));
     let apps = snapshot.apps.iter().map(|a| format!("{:?}\n", a.healthy()));
     accounts.chain(credentials).chain(apps).collect()
 }

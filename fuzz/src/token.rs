@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use token_exporter::config::{self, Config};
-use token_exporter::token;
+use token_exporter::source;
 use tokio::runtime::{Builder, Runtime};
 
 use super::folder;
@@ -16,14 +16,15 @@ pub fn check(data: &[u8]) {
         let path = folder().join("token");
         std::fs::write(&path, "sim-token").expect("written");
         let yaml = folder().join("token.yaml");
-        let text = "accounts: [{id: a, network: mastodon, token_file: token, base_url: https://mastodon.example}]";
+        let text =
+            "accounts: [{id: a, network: mastodon, token_file: token, base_url: https://mastodon.example}]";
         std::fs::write(&yaml, text).expect("written");
         let config = config::load(&[yaml]).unwrap_or_else(|problems| panic!("{problems}"));
         (path, config, Builder::new_current_thread().build().expect("a runtime"))
     });
     std::fs::write(path, data).expect("written");
     let credential = config.table.credential(0).expect("a credential");
-    match runtime.block_on(token::read(credential)) {
+    match runtime.block_on(source::read_tokens(credential)) {
         Ok(mut set) => {
             // Scopes are no secret, and may be any text.
             set.tokens.scopes = None;
@@ -31,7 +32,10 @@ pub fn check(data: &[u8]) {
             let tokens = [Some(&set.tokens.access), set.tokens.refresh.as_ref()];
             for token in tokens.into_iter().flatten() {
                 let text = token.reveal();
-                assert!(!text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control()), "not the form of a token");
+                assert!(
+                    !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control()),
+                    "not the form of a token"
+                );
                 // Shorter ones could be a part of any word.
                 assert!(text.len() < 16 || !shown.contains(text), "a token shows in {shown}");
                 let _ = token.jwt_claims();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use token_exporter::config::web::{Pem, read};
-use token_exporter::web::Gate;
+use token_exporter::server::Gate;
 
 use super::{CANARY, folder, told};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{DAY, narrowest, windows};
 use crate::config::ScheduleRule;
-use crate::time::format_duration;
+use crate::model::format_duration;
 
 /// What differs from one place to another.
 #[derive(Clone, Debug)]
@@ -25,8 +25,8 @@ fn group_wait(schedule: &[ScheduleRule]) -> Duration {
     Duration::from_secs((narrowest(schedule) / 8).clamp(1, 120))
 }
 
-/// The routes of notices. One that stands for less than a day can return with the next token before a day is over: it is
-/// forgotten sooner.
+/// The routes of notices. One that stands for less than a day can return with the next token before
+/// a day is over: it is forgotten sooner.
 fn expiring(schedule: &[ScheduleRule]) -> String {
     let windows = windows(schedule);
     let mut routes = String::new();
@@ -34,15 +34,21 @@ fn expiring(schedule: &[ScheduleRule]) -> String {
         for (receiver, named, by) in [("people", ", notify != \"\"", ", notify"), ("operator", "", "")] {
             let _ = write!(
                 routes,
-                "    - receiver: {receiver}\n      matchers: [alertname = \"ConnectionExpiring\"{which}{named}]\n      \
-                 group_by: [alertname, credential, notice{by}]\n{interval}"
+                "    - receiver: {receiver}\n      matchers: [alertname = \
+                 \"ConnectionExpiring\"{which}{named}]\n      group_by: [alertname, credential, \
+                 notice{by}]\n{interval}"
             );
         }
     };
-    for window in windows.chunk_by(|a, b| a.notice == b.notice).filter_map(|same| same.iter().min_by_key(|w| w.width())) {
+    for window in
+        windows.chunk_by(|a, b| a.notice == b.notice).filter_map(|same| same.iter().min_by_key(|w| w.width()))
+    {
         if window.width() < DAY {
             let interval = format_duration(Duration::from_secs(window.width() * 3 / 2));
-            put(&format!(", notice = \"{}\"", window.notice.label()), &format!("      group_interval: {interval}\n"));
+            put(
+                &format!(", notice = \"{}\"", window.notice.label()),
+                &format!("      group_interval: {interval}\n"),
+            );
         }
     }
     put("", "");
@@ -56,7 +62,8 @@ fn quoted(text: &str) -> String {
 
 /// The whole Alertmanager configuration.
 pub fn alertmanager(schedule: &[ScheduleRule], mail: &Mail) -> String {
-    let operators = if mail.operators.is_empty() { "operator@localhost".to_owned() } else { mail.operators.join(", ") };
+    let operators =
+        if mail.operators.is_empty() { "operator@localhost".to_owned() } else { mail.operators.join(", ") };
     TEMPLATE
         .replace("@EXPIRING@", &expiring(schedule))
         .replace("@WAIT@", &format_duration(group_wait(schedule)))

@@ -1,14 +1,16 @@
-//! What Prometheus and Alertmanager need to send the right mail to the right person: text, made from the schedule.
+//! What Prometheus and Alertmanager need to send the right mail to the right person: text, made
+//! from the schedule.
 //!
-//! [`rules()`] writes the Prometheus rules, [`alertmanager()`] the routes. Both follow the [`Window`]s that the
-//! schedule opens before a deadline. Knows no network beyond its name and its advice, and nothing of probing.
+//! [`rules()`] writes the Prometheus rules, [`alertmanager()`] the routes. Both follow the
+//! [`Window`]s that the schedule opens before a deadline. Knows no network beyond its name and its
+//! advice, and nothing of probing.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::config::{Notice, ScheduleRule};
+use crate::model::Use;
 use crate::network::NetworkId;
-use crate::reason::Use;
 
 mod alertmanager;
 mod rules;
@@ -18,7 +20,8 @@ pub use rules::{Options, longest_gap, rules};
 
 const DAY: u64 = 86_400;
 
-/// Alertmanager forgets after 120 hours what it has sent, so no alert that is mailed may stand that long.
+/// Alertmanager forgets after 120 hours what it has sent, so no alert that is mailed may stand that
+/// long.
 const WIDEST: u64 = 4 * DAY;
 
 /// While a notice stands, and for whom.
@@ -26,7 +29,8 @@ const WIDEST: u64 = 4 * DAY;
 pub struct Window {
     /// The notice that it announces.
     pub notice: Notice,
-    /// The end of the window, in seconds before the deadline: the next notice. Nothing for [`Notice::Today`].
+    /// The end of the window, in seconds before the deadline: the next notice. Nothing for
+    /// [`Notice::Today`].
     pub until: u64,
     /// Whether `today` follows within the window.
     pub before_today: bool,
@@ -43,7 +47,8 @@ impl Window {
         }
     }
 
-    /// How long the notice stands for one account, which may come to know its deadline at any time within the window.
+    /// How long the notice stands for one account, which may come to know its deadline at any time
+    /// within the window.
     pub fn width(&self) -> u64 {
         match self.notice {
             Notice::Before(before) => before.as_secs().saturating_sub(self.until).min(WIDEST),
@@ -56,7 +61,8 @@ impl Window {
         self.from().saturating_sub(self.until) > WIDEST
     }
 
-    /// How long a token must live to be announced: what lives for less is renewed by something else.
+    /// How long a token must live to be announced: what lives for less is renewed by something
+    /// else.
     pub fn life(&self) -> u64 {
         match self.notice {
             Notice::Before(before) => before.as_secs(),
@@ -74,7 +80,8 @@ impl Window {
     }
 }
 
-/// The windows that a schedule opens, the earliest first. An account belongs to the first rule that matches it.
+/// The windows that a schedule opens, the earliest first. An account belongs to the first rule that
+/// matches it.
 pub fn windows(schedule: &[ScheduleRule]) -> Vec<Window> {
     let mut windows: Vec<Window> = Vec::new();
     for network in NetworkId::all() {
@@ -86,13 +93,20 @@ pub fn windows(schedule: &[ScheduleRule]) -> Vec<Window> {
                 let until = if let Some(Notice::Before(next)) = next { next.as_secs() } else { 0 };
                 // The day of the deadline begins less than a day before it.
                 let before_today = next == Some(&Notice::Today) && until == 0 && begin >= DAY;
-                let same = windows.iter_mut().find(|w| w.notice == *notice && w.until == until && w.before_today == before_today);
+                let same = windows
+                    .iter_mut()
+                    .find(|w| w.notice == *notice && w.until == until && w.before_today == before_today);
                 let who = (network.index(), *purpose);
                 match same {
                     Some(window) => {
                         window.matches.insert(who);
                     }
-                    None => windows.push(Window { notice: *notice, until, before_today, matches: BTreeSet::from([who]) }),
+                    None => windows.push(Window {
+                        notice: *notice,
+                        until,
+                        before_today,
+                        matches: BTreeSet::from([who]),
+                    }),
                 }
             }
         }
@@ -130,9 +144,17 @@ mod tests {
         };
         assert_eq!(
             all(&[before(10 * DAY), before(5 * DAY), before(DAY), Notice::Today]),
-            [("10d".to_owned(), 10 * DAY, 5 * DAY), ("5d".to_owned(), 5 * DAY, DAY), ("1d".to_owned(), DAY, 0), ("today".to_owned(), 0, 0),]
+            [
+                ("10d".to_owned(), 10 * DAY, 5 * DAY),
+                ("5d".to_owned(), 5 * DAY, DAY),
+                ("1d".to_owned(), DAY, 0),
+                ("today".to_owned(), 0, 0),
+            ]
         );
-        assert_eq!(all(&[before(200), before(90)]), [("200s".to_owned(), 200, 90), ("90s".to_owned(), 90, 0)]);
+        assert_eq!(
+            all(&[before(200), before(90)]),
+            [("200s".to_owned(), 200, 90), ("90s".to_owned(), 90, 0)]
+        );
         assert_eq!(all(&[before(30 * DAY)]), [("30d".to_owned(), 30 * DAY, 0)]);
         for days in 1..60 {
             assert!(windows(&[rule(&[before(days * DAY)])]).iter().all(|w| w.width() <= WIDEST));
@@ -142,10 +164,17 @@ mod tests {
     #[test]
     fn the_first_rule_holds() {
         let facebook = NetworkId::from_name("facebook").map(|n| vec![n]).unwrap_or_default();
-        let first = ScheduleRule { networks: facebook.clone(), uses: vec![Use::Monitored], notices: vec![before(10 * DAY)] };
+        let first = ScheduleRule {
+            networks: facebook.clone(),
+            uses: vec![Use::Monitored],
+            notices: vec![before(10 * DAY)],
+        };
         let windows = windows(&[first, rule(&[before(5 * DAY)])]);
         let networks = NetworkId::all().count();
-        assert_eq!(windows.iter().map(|w| w.matches.len()).collect::<Vec<_>>(), [1, networks * Use::ALL.len() - 1]);
+        assert_eq!(
+            windows.iter().map(|w| w.matches.len()).collect::<Vec<_>>(),
+            [1, networks * Use::ALL.len() - 1]
+        );
         assert!(windows[0].matches.contains(&(facebook[0].index(), Use::Monitored)));
     }
 

@@ -1,9 +1,10 @@
 //! The configuration: what it says once it is known to be right.
 //!
-//! [`load`] reads every file, reports every problem in one go, and resolves all references: whoever holds a
-//! [`Config`] need not check anything again. The way there: `yaml` (by `plain` where it can) makes trees that know their
-//! places, one for each account; `read` takes typed values from them, `values` the compound ones, `validate` puts them into
-//! the table, `problem` says what is wrong. Nothing here talks to a network or reads a secret.
+//! [`load`] reads every file, reports every problem in one go, and resolves all references: whoever
+//! holds a [`Config`] need not check anything again. The way there: `yaml` (by `plain` where it
+//! can) makes trees that know their places, one for each account; `read` takes typed values from
+//! them, `values` the compound ones, `validate` puts them into the table, `problem` says what is
+//! wrong. Nothing here talks to a network or reads a secret.
 
 use std::collections::HashSet;
 use std::io::Read;
@@ -11,12 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use url::Url;
-
+use crate::inventory::{App, Roster, Table};
+use crate::model::Use;
 use crate::network::NetworkId;
-use crate::reason::Use;
-use crate::table::Table;
-use crate::token::SecretSource;
 
 mod plain;
 mod problem;
@@ -46,7 +44,8 @@ pub struct Config {
     pub schedule: Vec<ScheduleRule>,
     /// Every file that was read, for watching.
     pub files: Vec<PathBuf>,
-    /// The patterns of `account_files`, for watching: a new file that one matches belongs to the configuration.
+    /// The patterns of `account_files`, for watching: a new file that one matches belongs to the
+    /// configuration.
     pub patterns: Vec<String>,
     /// What works but deserves a look.
     pub warnings: Vec<Warning>,
@@ -67,6 +66,13 @@ pub struct Global {
     pub allow_private_networks: bool,
 }
 
+impl Config {
+    /// What is watched, keeping only the credentials that `mine` picks (a shard's share).
+    pub fn roster(self, mine: impl Fn(&str) -> bool) -> Roster {
+        Roster::new(self.apps, self.table, self.global.probe_interval, mine)
+    }
+}
+
 impl Default for Global {
     fn default() -> Self {
         Self {
@@ -77,38 +83,6 @@ impl Default for Global {
             allow_private_networks: false,
         }
     }
-}
-
-/// A developer app.
-#[derive(Clone, Debug)]
-pub struct App {
-    /// Its name here.
-    pub id: String,
-    /// Where it is registered.
-    pub network: NetworkId,
-    /// Which of the network's APIs it uses; empty where there is one.
-    pub api: &'static str,
-    /// The network's id of it; empty where the network needs none.
-    pub client_id: String,
-    /// Its secret.
-    pub client_secret: Option<SecretSource>,
-    /// The version of the API; the network's default is filled in.
-    pub api_version: String,
-    /// Takes the place of scheme, host and prefix of the network's hosts.
-    pub base_url: Option<Url>,
-    /// How many requests the network allows.
-    pub rate_limit: Option<RateLimit>,
-    /// Endpoints of a generic provider, by the name of their setting.
-    pub endpoints: Vec<(&'static str, String)>,
-}
-
-/// So many requests in such a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RateLimit {
-    /// How many.
-    pub count: u32,
-    /// In which time.
-    pub per: Duration,
 }
 
 /// When notices are sent for the accounts that it matches.
@@ -138,8 +112,10 @@ impl Notice {
             Self::Before(before) => {
                 let seconds = before.as_secs();
                 let units = [("d", 86_400), ("h", 3600), ("m", 60)];
-                let whole = units.into_iter().find(|(_, unit)| seconds >= *unit && seconds.is_multiple_of(*unit));
-                whole.map_or_else(|| format!("{seconds}s"), |(name, unit)| format!("{}{name}", seconds / unit))
+                let whole =
+                    units.into_iter().find(|(_, unit)| seconds >= *unit && seconds.is_multiple_of(*unit));
+                whole
+                    .map_or_else(|| format!("{seconds}s"), |(name, unit)| format!("{}{name}", seconds / unit))
             }
             Self::Today => "today".to_owned(),
         }
@@ -149,7 +125,8 @@ impl Notice {
 impl ScheduleRule {
     /// Whether this rule is the one for such an account, if none before it is.
     pub fn matches(&self, network: NetworkId, purpose: Use) -> bool {
-        (self.networks.is_empty() || self.networks.contains(&network)) && (self.uses.is_empty() || self.uses.contains(&purpose))
+        (self.networks.is_empty() || self.networks.contains(&network))
+            && (self.uses.is_empty() || self.uses.contains(&purpose))
     }
 }
 
@@ -160,8 +137,9 @@ pub fn default_schedule() -> Vec<ScheduleRule> {
 
 /// Reads the configuration from these files and from the account files that they name.
 ///
-/// Files are read three times at most, each time one after the other: for what is small, for credentials, for accounts.
-/// So whatever is referred to is known, and neither texts nor trees of many files are held at the same time.
+/// Files are read three times at most, each time one after the other: for what is small, for
+/// credentials, for accounts. So whatever is referred to is known, and neither texts nor trees of
+/// many files are held at the same time.
 ///
 /// # Errors
 /// With every problem of every file.
@@ -176,11 +154,17 @@ pub fn load(paths: &[PathBuf]) -> Result<Config, Problems> {
     let mut validator = Validator::new(&mut out);
     let main: Vec<File<'_>> = files.iter().map(|path| validator.file(path, true)).collect();
     let (mut patterns, mut found) = (Vec::new(), Vec::new());
-    let mut whole = read_main(&main, &mut validator, |documents, out| found = account_files(documents, &files, &mut patterns, out));
+    let mut whole = read_main(&main, &mut validator, |documents, out| {
+        found = account_files(documents, &files, &mut patterns, out)
+    });
 
     let included: Vec<File<'_>> = found.iter().map(|path| validator.file(path, false)).collect();
     whole.extend(included);
-    whole.retain(|file| read_part(*file, CREDENTIALS, &mut validator, |validator, member| validator.named_credential(*file, member)));
+    whole.retain(|file| {
+        read_part(*file, CREDENTIALS, &mut validator, |validator, member| {
+            validator.named_credential(*file, member)
+        })
+    });
     for file in whole {
         read_part(file, ACCOUNTS, &mut validator, |validator, member| validator.account(file, member));
     }
@@ -190,13 +174,15 @@ pub fn load(paths: &[PathBuf]) -> Result<Config, Problems> {
     Ok(Config { files, patterns, warnings, ..config })
 }
 
-/// Reads what is small in the main files, hands the documents to `and_then`, and returns the files that are whole.
+/// Reads what is small in the main files, hands the documents to `and_then`, and returns the files
+/// that are whole.
 fn read_main<'p>(
     files: &[File<'p>],
     validator: &mut Validator<'_>,
     and_then: impl FnOnce(&[Document<'_>], &mut Findings),
 ) -> Vec<File<'p>> {
-    let texts: Vec<(File<'p>, String)> = files.iter().filter_map(|file| Some((*file, text_of(*file, validator)?))).collect();
+    let texts: Vec<(File<'p>, String)> =
+        files.iter().filter_map(|file| Some((*file, text_of(*file, validator)?))).collect();
     let mut documents = Vec::new();
     for (file, text) in &texts {
         // Their members come later; here they only take no memory.
@@ -218,8 +204,8 @@ fn read_main<'p>(
 const CREDENTIALS: &str = "credentials";
 const ACCOUNTS: &str = "accounts";
 
-/// Reads one section of a file, member by member. An account file that is a list is one of accounts. Returns whether the
-/// file is whole.
+/// Reads one section of a file, member by member. An account file that is a list is one of
+/// accounts. Returns whether the file is whole.
 fn read_part(
     file: File<'_>,
     section: &'static str,
@@ -256,7 +242,11 @@ fn read_part(
 }
 
 /// Parses a document in a thread of its own, so that it is a few members ahead of who takes them.
-fn ahead<'t>(text: &'t str, sections: &[&'static str], mut take: impl FnMut(Member<'t>)) -> Result<Node<'t>, yaml::Fault> {
+fn ahead<'t>(
+    text: &'t str,
+    sections: &[&'static str],
+    mut take: impl FnMut(Member<'t>),
+) -> Result<Node<'t>, yaml::Fault> {
     /// So many members go over at a time: each for itself would cost as much as parsing it.
     const TOGETHER: usize = 64;
     /// So many times may the parser be ahead.
@@ -302,7 +292,8 @@ fn text_of(file: File<'_>, validator: &mut Validator<'_>) -> Option<String> {
     read_text(file.path).map_err(|(at, message)| broken(file, yaml::Fault { at, message }, validator)).ok()
 }
 
-/// A file that cannot be read as a whole: only that is told of it, and what is missed elsewhere may stand in it.
+/// A file that cannot be read as a whole: only that is told of it, and what is missed elsewhere may
+/// stand in it.
 fn broken(file: File<'_>, fault: yaml::Fault, validator: &mut Validator<'_>) {
     validator.complete = false;
     validator.out.forget(file.path);
@@ -312,8 +303,15 @@ fn broken(file: File<'_>, fault: yaml::Fault, validator: &mut Validator<'_>) {
 /// The text of a file, unless it is too large or no text.
 fn read_text(path: &Path) -> Result<String, (Option<At>, String)> {
     let failed = |e: std::io::Error| (None, why_unreadable(&e).to_owned());
-    let too_large =
-        || (None, format!("is larger than {} MiB; account_files can hold the accounts in several files", yaml::MAX_BYTES >> 20));
+    let too_large = || {
+        (
+            None,
+            format!(
+                "is larger than {} MiB; account_files can hold the accounts in several files",
+                yaml::MAX_BYTES >> 20
+            ),
+        )
+    };
     let file = std::fs::File::open(path).map_err(failed)?;
     if file.metadata().map_err(failed)?.len() > yaml::MAX_BYTES {
         return Err(too_large());
@@ -328,7 +326,10 @@ fn read_text(path: &Path) -> Result<String, (Option<At>, String)> {
         let before = String::from_utf8_lossy(&e.as_bytes()[..valid]).into_owned();
         let count = |n: usize| u32::try_from(n + 1).unwrap_or(u32::MAX);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let at = At { line: count(before.matches('\n').count()), column: count(before[line_start..].chars().count()) };
+        let at = At {
+            line: count(before.matches('\n').count()),
+            column: count(before[line_start..].chars().count()),
+        };
         (Some(at), format!("is not UTF-8 text: byte {valid} cannot be read"))
     })
 }
@@ -341,8 +342,14 @@ pub fn included(pattern: &str) -> Option<impl Iterator<Item = Result<PathBuf, gl
     Some(matches.filter(|path| path.as_ref().map_or(true, |p| p.is_file())))
 }
 
-/// The files that the patterns of `account_files` match, each once, in the order of patterns and names.
-fn account_files(documents: &[Document<'_>], main: &[PathBuf], patterns: &mut Vec<String>, out: &mut Findings) -> Vec<PathBuf> {
+/// The files that the patterns of `account_files` match, each once, in the order of patterns and
+/// names.
+fn account_files(
+    documents: &[Document<'_>],
+    main: &[PathBuf],
+    patterns: &mut Vec<String>,
+    out: &mut Findings,
+) -> Vec<PathBuf> {
     let identity = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let mut known: HashSet<PathBuf> = main.iter().map(|p| identity(p)).collect();
     let mut files = Vec::new();
@@ -354,8 +361,11 @@ fn account_files(documents: &[Document<'_>], main: &[PathBuf], patterns: &mut Ve
             // The directory is meant literally, whatever its name holds.
             let directory = relative_to(document.file.path, "");
             let escaped = glob::Pattern::escape(&directory.to_string_lossy());
-            let pattern =
-                if Path::new(text).is_absolute() { text.to_owned() } else { Path::new(&escaped).join(text).to_string_lossy().into_owned() };
+            let pattern = if Path::new(text).is_absolute() {
+                text.to_owned()
+            } else {
+                Path::new(&escaped).join(text).to_string_lossy().into_owned()
+            };
             let Some(matches) = included(&pattern) else {
                 item.problem(out, "is not a pattern of file names like accounts.d/*.yml");
                 return;

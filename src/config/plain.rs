@@ -1,9 +1,11 @@
-//! A quick way through plain YAML: the events of the parser, with the same places, for text that needs no parser.
+//! A quick way through plain YAML: the events of the parser, with the same places, for text that
+//! needs no parser.
 //!
-//! Configurations with many accounts are written by programs, line by line: block lists and mappings, words, quoted
-//! texts without escapes, flow collections that end on their line. This reader knows no more than that. At the first line
-//! that could mean anything else (a tab, an anchor, a tag, a text of several lines, an error) it gives up, and the
-//! parser begins anew. Tests of `yaml` compare what comes of both.
+//! Configurations with many accounts are written by programs, line by line: block lists and
+//! mappings, words, quoted texts without escapes, flow collections that end on their line. This
+//! reader knows no more than that. At the first line that could mean anything else (a tab, an
+//! anchor, a tag, a text of several lines, an error) it gives up, and the parser begins anew. Tests
+//! of `yaml` compare what comes of both.
 
 use std::borrow::Cow;
 
@@ -54,7 +56,8 @@ struct Line<'t> {
 
 impl Line<'_> {
     fn at(&self, byte: usize) -> At {
-        let before = if self.ascii { byte } else { self.text.get(..byte).map_or(byte, |text| text.chars().count()) };
+        let before =
+            if self.ascii { byte } else { self.text.get(..byte).map_or(byte, |text| text.chars().count()) };
         At { line: self.number, column: u32::try_from(before + 1).unwrap_or(u32::MAX) }
     }
 
@@ -85,10 +88,14 @@ struct Reader<'f, 't, E> {
     begun: bool,
 }
 
-/// Hands the events of `text` to `take`, without those around the document. False: there is something in it that this
-/// reader does not know; whatever was complete before that line is right.
-pub(super) fn read<'t, E>(text: &'t str, take: &mut dyn FnMut(Event<'t>, At) -> Result<(), E>) -> Result<bool, E> {
-    let mut reader = Reader { take, open: Vec::new(), waiting: None, held: None, marked: false, begun: false };
+/// Hands the events of `text` to `take`, without those around the document. False: there is
+/// something in it that this reader does not know; whatever was complete before that line is right.
+pub(super) fn read<'t, E>(
+    text: &'t str,
+    take: &mut dyn FnMut(Event<'t>, At) -> Result<(), E>,
+) -> Result<bool, E> {
+    let mut reader =
+        Reader { take, open: Vec::new(), waiting: None, held: None, marked: false, begun: false };
     match reader.document(text) {
         Ok(()) => Ok(true),
         Err(Stop::Unknown) => Ok(false),
@@ -100,7 +107,9 @@ impl<'t, E> Reader<'_, 't, E> {
     fn document(&mut self, text: &'t str) -> Result<(), Stop<E>> {
         let mut last = At { line: 1, column: 1 };
         for (number, text) in (1..).zip(text.split('\n')) {
-            let plain = text.bytes().fold((true, true), |(clean, ascii), b| (clean & (b >= b' ') & (b != 0x7f), ascii & (b < 0x80)));
+            let plain = text.bytes().fold((true, true), |(clean, ascii), b| {
+                (clean & (b >= b' ') & (b != 0x7f), ascii & (b < 0x80))
+            });
             let line = Line { text, number, ascii: plain.1 };
             if !plain.0 || (!line.ascii && text.chars().any(is_special)) {
                 return Err(Stop::Unknown);
@@ -129,7 +138,14 @@ impl<'t, E> Reader<'_, 't, E> {
 
     fn begin(&mut self, block: Block, at: At) -> Result<(), Stop<E>> {
         self.open.push(block);
-        self.emit(if matches!(block, Block::List(_)) { Event::SequenceStart(0, None) } else { Event::MappingStart(0, None) }, at)
+        self.emit(
+            if matches!(block, Block::List(_)) {
+                Event::SequenceStart(0, None)
+            } else {
+                Event::MappingStart(0, None)
+            },
+            at,
+        )
     }
 
     /// The text before is complete, and the key before has no value.
@@ -149,7 +165,9 @@ impl<'t, E> Reader<'_, 't, E> {
         if content.is_empty() || content.starts_with('#') {
             return Ok(());
         }
-        if indent == 0 && (content.starts_with("---") || content.starts_with("...") || content.starts_with('%')) {
+        if indent == 0
+            && (content.starts_with("---") || content.starts_with("...") || content.starts_with('%'))
+        {
             let start = content.trim_end() == "---" && !self.marked && !self.begun;
             self.marked = true;
             return if start { Ok(()) } else { Err(Stop::Unknown) };
@@ -213,7 +231,8 @@ impl<'t, E> Reader<'_, 't, E> {
         nothing_but_a_comment(line, end)
     }
 
-    /// A value that ends on its line; within flow collections, so many are open around it. Returns where it ends.
+    /// A value that ends on its line; within flow collections, so many are open around it. Returns
+    /// where it ends.
     fn value(&mut self, line: &Line<'t>, at: usize, flow: Option<usize>) -> Result<usize, Stop<E>> {
         match line.byte(at) {
             Some(open @ (b'[' | b'{')) => self.flow(line, at, open, flow.unwrap_or(0) + 1),
@@ -231,14 +250,22 @@ impl<'t, E> Reader<'_, 't, E> {
         self.scalar(line, from, from, to, ScalarStyle::Plain)
     }
 
-    fn scalar(&mut self, line: &Line<'t>, at: usize, from: usize, to: usize, style: ScalarStyle) -> Result<(), Stop<E>> {
+    fn scalar(
+        &mut self,
+        line: &Line<'t>,
+        at: usize,
+        from: usize,
+        to: usize,
+        style: ScalarStyle,
+    ) -> Result<(), Stop<E>> {
         let text: &'t str = line.text.get(from..to).ok_or(Stop::Unknown)?;
         self.emit(Event::Scalar(Cow::Borrowed(text), style, 0, None), line.at(at))
     }
 
     fn quoted(&mut self, line: &Line<'t>, at: usize, quote: u8) -> Result<usize, Stop<E>> {
         let rest = line.text.as_bytes().get(at + 1..).unwrap_or_default();
-        let length = rest.iter().position(|b| *b == quote || (*b == b'\\' && quote == b'"')).ok_or(Stop::Unknown)?;
+        let length =
+            rest.iter().position(|b| *b == quote || (*b == b'\\' && quote == b'"')).ok_or(Stop::Unknown)?;
         let end = at + 1 + length;
         // An escape, or a quote that is doubled.
         if line.byte(end) != Some(quote) || line.byte(end + 1) == Some(quote) {
@@ -255,8 +282,11 @@ impl<'t, E> Reader<'_, 't, E> {
         }
         let map = open == b'{';
         let close = if map { b'}' } else { b']' };
-        let (start, end) =
-            if map { (Event::MappingStart(0, None), Event::MappingEnd) } else { (Event::SequenceStart(0, None), Event::SequenceEnd) };
+        let (start, end) = if map {
+            (Event::MappingStart(0, None), Event::MappingEnd)
+        } else {
+            (Event::SequenceStart(0, None), Event::SequenceEnd)
+        };
         self.emit(start, line.at(at))?;
         let mut at = line.past_blanks(at + 1);
         if line.byte(at) != Some(close) {
@@ -281,17 +311,24 @@ impl<'t, E> Reader<'_, 't, E> {
 
 /// What is no letter, digit or sign to everybody who reads YAML.
 fn is_special(c: char) -> bool {
-    !c.is_ascii() && (c.is_control() || c.is_whitespace() || matches!(c, '\u{feff}' | '\u{fffe}' | '\u{ffff}'))
+    !c.is_ascii()
+        && (c.is_control() || c.is_whitespace() || matches!(c, '\u{feff}' | '\u{fffe}' | '\u{ffff}'))
 }
 
 fn begins_plain(first: u8) -> bool {
-    first.is_ascii_alphanumeric() || first >= 0x80 || matches!(first, b'_' | b'/' | b'.' | b'+' | b'(' | b'$' | b'=' | b';' | b'^' | b'~')
+    first.is_ascii_alphanumeric()
+        || first >= 0x80
+        || matches!(first, b'_' | b'/' | b'.' | b'+' | b'(' | b'$' | b'=' | b';' | b'^' | b'~')
 }
 
 /// Where a plain word ends that is a key: at a colon with a blank or nothing behind it.
 fn key(line: &Line<'_>, at: usize) -> Option<usize> {
     let rest = line.text.as_bytes().get(at..)?;
-    let length = rest.iter().take(MAX_KEY).take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')).count();
+    let length = rest
+        .iter()
+        .take(MAX_KEY)
+        .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+        .count();
     let begins = rest.first().is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
     let ends = rest.get(length) == Some(&b':') && matches!(rest.get(length + 1), None | Some(b' '));
     let null = matches!(line.part(at, at + length), Some("null" | "Null" | "NULL"));
@@ -307,7 +344,9 @@ fn plain_end(line: &Line<'_>, at: usize, flow: bool) -> Option<usize> {
             b' ' => continue,
             b'#' if end < place => return (!flow).then_some(end),
             b':' if matches!(bytes.get(place + 1), None | Some(b' ')) => return None,
-            b':' if flow && matches!(bytes.get(place + 1), Some(b',' | b'[' | b']' | b'{' | b'}')) => return None,
+            b':' if flow && matches!(bytes.get(place + 1), Some(b',' | b'[' | b']' | b'{' | b'}')) => {
+                return None;
+            }
             b',' | b']' | b'}' if flow => return Some(end),
             b'[' | b'{' if flow => return None,
             _ => end = place + 1,

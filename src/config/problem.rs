@@ -1,7 +1,7 @@
 //! What is wrong with a configuration: where, what was found, what would be right.
 //!
-//! The configuration is where secrets get into wrong places, so nothing is quoted from it unless it passes
-//! [`shown`]: short, and nothing like a token.
+//! The configuration is where secrets get into wrong places, so nothing is quoted from it unless it
+//! passes [`shown`]: short, and nothing like a token.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -109,7 +109,8 @@ const MAX_LISTED: usize = 10_000;
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     problems: Problems,
-    /// What is a problem only if everything could be read: the missing part may stand where nobody could look.
+    /// What is a problem only if everything could be read: the missing part may stand where nobody
+    /// could look.
     doubtful: Vec<Problem>,
     pub(super) warnings: Vec<Warning>,
 }
@@ -141,13 +142,24 @@ impl Findings {
         }
     }
 
-    pub(super) fn warning(&mut self, kind: WarningKind, file: &Path, at: Option<At>, path: String, message: impl Into<String>) {
+    pub(super) fn warning(
+        &mut self,
+        kind: WarningKind,
+        file: &Path,
+        at: Option<At>,
+        path: String,
+        message: impl Into<String>,
+    ) {
         if self.lists_warnings() {
-            self.warnings.push(Warning { kind, problem: Problem { file: file.to_owned(), at, path, message: message.into() } });
+            self.warnings.push(Warning {
+                kind,
+                problem: Problem { file: file.to_owned(), at, path, message: message.into() },
+            });
         }
     }
 
-    /// ` (did you mean "mastodon"?)` where there is a near miss, else `; known are …` where the list is short.
+    /// ` (did you mean "mastodon"?)` where there is a near miss, else `; known are …` where the
+    /// list is short.
     pub(super) fn hint<'c>(&self, text: &str, candidates: impl Iterator<Item = &'c str> + Clone) -> String {
         // Looking for near misses takes time, the more candidates the more.
         let worth_it = match candidates.clone().take(10_001).count() {
@@ -168,7 +180,8 @@ impl Findings {
         format!("; known are {}", known.join(", "))
     }
 
-    /// The problems in the order of `files`, if there are any. `complete`: everything could be read.
+    /// The problems in the order of `files`, if there are any. `complete`: everything could be
+    /// read.
     pub(super) fn into_result(mut self, files: &[PathBuf], complete: bool) -> Result<Vec<Warning>, Problems> {
         for doubtful in std::mem::take(&mut self.doubtful).into_iter().filter(|_| complete) {
             self.problem(&doubtful.file, doubtful.at, doubtful.path, doubtful.message);
@@ -187,7 +200,8 @@ impl Findings {
 /// The longest text that is quoted from a configuration.
 const MAX_SHOWN: usize = 40;
 
-/// A text from the configuration for a message: quoted, shortened, or only described where it looks like a secret.
+/// A text from the configuration for a message: quoted, shortened, or only described where it looks
+/// like a secret.
 pub(super) fn shown(text: &str) -> String {
     if looks_secret(text) {
         return "a text that looks like a secret (not shown)".to_owned();
@@ -201,8 +215,13 @@ pub(super) fn shown(text: &str) -> String {
 
 /// A key for a message or a path: only what looks like a key, for `{token:abc}` is one to YAML.
 pub(super) fn shown_key(key: &str) -> Cow<'_, str> {
-    let plain = key.len() <= MAX_SHOWN && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '<'));
-    if plain && !key.is_empty() && !looks_secret(key) { Cow::Borrowed(key) } else { Cow::Borrowed("(not shown)") }
+    let plain = key.len() <= MAX_SHOWN
+        && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '<'));
+    if plain && !key.is_empty() && !looks_secret(key) {
+        Cow::Borrowed(key)
+    } else {
+        Cow::Borrowed("(not shown)")
+    }
 }
 
 /// How tokens of the networks begin, and how long a text must be to be taken for one.
@@ -227,10 +246,15 @@ const TOKEN_PREFIXES: &[(&str, usize)] = &[
 
 /// Whether a text, or a part of it, looks like a token or another secret. Rather once too often.
 pub(crate) fn looks_secret(text: &str) -> bool {
-    let part_of_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '+' | '=' | '~' | '%' | '|');
+    let part_of_token = |c: char| {
+        c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '+' | '=' | '~' | '%' | '|')
+    };
     text.split(|c: char| !part_of_token(c)).any(|word| {
-        let begins = |part: &str| TOKEN_PREFIXES.iter().any(|(prefix, length)| part.len() >= *length && part.starts_with(prefix));
-        begins(word) || word.split(['/', '=', '|', '.', '+', '%', '~']).any(|part| begins(part) || random(part))
+        let begins = |part: &str| {
+            TOKEN_PREFIXES.iter().any(|(prefix, length)| part.len() >= *length && part.starts_with(prefix))
+        };
+        begins(word)
+            || word.split(['/', '=', '|', '.', '+', '%', '~']).any(|part| begins(part) || random(part))
     })
 }
 
@@ -321,9 +345,14 @@ mod tests {
             assert!(looks_secret(secret), "{secret}");
             assert!(!shown(secret).contains(secret));
         }
-        for name in
-            ["jane-facebook", "acme-page-germany-2024", "mastadon", "17841400000000000", "10 days", "/etc/token_exporter/accounts.d"]
-        {
+        for name in [
+            "jane-facebook",
+            "acme-page-germany-2024",
+            "mastadon",
+            "17841400000000000",
+            "10 days",
+            "/etc/token_exporter/accounts.d",
+        ] {
             assert!(!looks_secret(name), "{name}");
         }
         assert_eq!(shown(&"ab ".repeat(30)).chars().count(), MAX_SHOWN + 3);

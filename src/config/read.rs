@@ -1,6 +1,8 @@
-//! Typed reading of the tree: each value knows its file, its place and its path, and reports what is wrong with it.
+//! Typed reading of the tree: each value knows its file, its place and its path, and reports what
+//! is wrong with it.
 //!
-//! A reader that finds a problem returns nothing and goes on, so that every problem is found in one go.
+//! A reader that finds a problem returns nothing and goes on, so that every problem is found in one
+//! go.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,12 +11,10 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
-use super::problem::{At, Findings, shown, shown_key};
-use super::problem::{WarningKind, looks_secret};
+use super::problem::{At, Findings, WarningKind, looks_secret, shown, shown_key};
 use super::yaml::{Key, Node, Value};
-use crate::secret::Secret;
-use crate::time::{Timestamp, format_duration, parse_duration};
-use crate::token::SecretSource;
+use crate::inventory::SecretSource;
+use crate::model::{Secret, Timestamp, format_duration, parse_duration};
 
 /// The way from the document to a value.
 #[derive(Clone, Copy)]
@@ -90,13 +90,17 @@ impl<'a> Cursor<'a> {
         matches!(self.node.value, Value::List(_))
     }
 
-    /// The mapping, after a look at its keys: none twice, none unknown. Nothing where keys are merged in, for then
-    /// it is unknown what it holds.
+    /// The mapping, after a look at its keys: none twice, none unknown. Nothing where keys are
+    /// merged in, for then it is unknown what it holds.
     pub(super) fn fields(&'a self, known: &[&[&str]], out: &mut Findings) -> Option<Fields<'a>> {
         let fields = self.any_fields(out)?;
-        for (key, _) in fields.entries.iter().filter(|(key, _)| !known.iter().any(|keys| keys.contains(&&*key.text))) {
+        for (key, _) in
+            fields.entries.iter().filter(|(key, _)| !known.iter().any(|keys| keys.contains(&&*key.text)))
+        {
             let message = if key.text == "<<" {
-                "merge keys are not supported; write the keys out, or give an alias for a whole value (labels: *team)".to_owned()
+                "merge keys are not supported; write the keys out, or give an alias for a whole value \
+                 (labels: *team)"
+                    .to_owned()
             } else {
                 format!("unknown key{}", out.hint(&key.text, known.iter().copied().flatten().copied()))
             };
@@ -120,7 +124,10 @@ impl<'a> Cursor<'a> {
         let entries = fields.entries;
         for (i, (key, _)) in entries.iter().enumerate() {
             if let Some((first, _)) = entries[..i].iter().find(|(earlier, _)| earlier.text == key.text) {
-                let message = format!("the key stands here for the second time; first at {}:{}", first.at.line, first.at.column);
+                let message = format!(
+                    "the key stands here for the second time; first at {}:{}",
+                    first.at.line, first.at.column
+                );
                 out.problem(self.file, Some(key.at), Trail::Key(&self.trail, &key.text).to_string(), message);
             }
             // Looking back costs the square of the number of keys; no mapping of a configuration has many.
@@ -141,7 +148,12 @@ impl<'a> Cursor<'a> {
                 &[]
             }
         };
-        items.iter().enumerate().map(|(i, node)| Cursor { file: self.file, trail: Trail::Index(&self.trail, i), at: node.at, node })
+        items.iter().enumerate().map(|(i, node)| Cursor {
+            file: self.file,
+            trail: Trail::Index(&self.trail, i),
+            at: node.at,
+            node,
+        })
     }
 
     /// Any scalar as it was written.
@@ -185,11 +197,19 @@ impl<'a> Cursor<'a> {
     }
 
     /// One of a list of words.
-    pub(super) fn word<T>(&self, out: &mut Findings, known: &[&str], parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+    pub(super) fn word<T>(
+        &self,
+        out: &mut Findings,
+        known: &[&str],
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
         let text = self.scalar(out, "a single word")?;
         let found = parse(text);
         if found.is_none() {
-            self.problem(out, format!("{} is not known{}", shown(text), out.hint(text, known.iter().copied())));
+            self.problem(
+                out,
+                format!("{} is not known{}", shown(text), out.hint(text, known.iter().copied())),
+            );
         }
         found
     }
@@ -217,11 +237,18 @@ impl<'a> Cursor<'a> {
     pub(super) fn duration(&self, out: &mut Findings, least: Duration, most: Duration) -> Option<Duration> {
         let text = self.scalar(out, "a duration (30s, 5m, 1h, 10d)")?;
         match parse_duration(text) {
-            None => self.problem(out, format!("{} is not a duration; expected one like 30s, 5m, 1h30m or 10d", shown(text))),
-            Some(d) if d < least => {
-                self.problem(out, format!("{} is too short; expected at least {}", shown(text), format_duration(least)))
-            }
-            Some(d) if d > most => self.problem(out, format!("{} is too long; expected at most {}", shown(text), format_duration(most))),
+            None => self.problem(
+                out,
+                format!("{} is not a duration; expected one like 30s, 5m, 1h30m or 10d", shown(text)),
+            ),
+            Some(d) if d < least => self.problem(
+                out,
+                format!("{} is too short; expected at least {}", shown(text), format_duration(least)),
+            ),
+            Some(d) if d > most => self.problem(
+                out,
+                format!("{} is too long; expected at most {}", shown(text), format_duration(most)),
+            ),
             Some(d) => return Some(d),
         }
         None
@@ -237,7 +264,10 @@ impl<'a> Cursor<'a> {
         }
         let instant = Timestamp::parse(text);
         if instant.is_none() {
-            self.problem(out, format!("{} is not an instant; expected 2027-01-31T00:00:00Z or Unix seconds", shown(text)));
+            self.problem(
+                out,
+                format!("{} is not an instant; expected 2027-01-31T00:00:00Z or Unix seconds", shown(text)),
+            );
         }
         instant
     }
@@ -252,7 +282,11 @@ impl<'a> Cursor<'a> {
             None => false,
         };
         if url.scheme() == "http" && !local {
-            self.problem(out, "is not encrypted: expected https:// (http:// is for this machine only: 127.0.0.1, [::1], localhost)");
+            self.problem(
+                out,
+                "is not encrypted: expected https:// (http:// is for this machine only: 127.0.0.1, [::1], \
+                 localhost)",
+            );
             return None;
         }
         Some(url)
@@ -272,8 +306,12 @@ impl<'a> Cursor<'a> {
     pub(super) fn url(&self, out: &mut Findings, example: &str) -> Option<Url> {
         let text = self.text(out)?;
         let wrong = match Url::parse(text) {
-            Ok(url) if !matches!(url.scheme(), "http" | "https") || url.host().is_none() => format!("is no web address like {example}"),
-            Ok(url) if !url.username().is_empty() || url.password().is_some() => "holds a user name or password; leave them out".to_owned(),
+            Ok(url) if !matches!(url.scheme(), "http" | "https") || url.host().is_none() => {
+                format!("is no web address like {example}")
+            }
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                "holds a user name or password; leave them out".to_owned()
+            }
             Ok(_) if text.contains(char::is_whitespace) => "holds a blank".to_owned(),
             Ok(url) => return Some(url),
             Err(_) => format!("is no web address like {example}"),
@@ -286,7 +324,9 @@ impl<'a> Cursor<'a> {
     pub(super) fn mail_address(&self, out: &mut Findings) -> Option<&'a str> {
         let text = self.scalar(out, "a mail address")?;
         let wrong = match text.split_once('@') {
-            _ if !text.bytes().all(|b| b.is_ascii_graphic()) && text.chars().any(|c| c.is_whitespace() || c.is_control()) => {
+            _ if !text.bytes().all(|b| b.is_ascii_graphic())
+                && text.chars().any(|c| c.is_whitespace() || c.is_control()) =>
+            {
                 "holds blanks or control characters"
             }
             _ if text.contains([',', ';']) => "holds a comma or semicolon; write one address per list item",
@@ -306,7 +346,10 @@ impl<'a> Cursor<'a> {
         if text.is_empty() {
             self.problem(out, "is empty; expected a secret");
         } else if text.starts_with('{') {
-            self.problem(out, "looks like a token response; put it into a file and name that with token_file");
+            self.problem(
+                out,
+                "looks like a token response; put it into a file and name that with token_file",
+            );
         } else if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             self.problem(out, "holds blanks or control characters");
         } else {
@@ -333,7 +376,11 @@ impl<'a> Cursor<'a> {
                 return None;
             }
             Ok(metadata) if readable_by_all(&metadata) => {
-                self.warning(out, WarningKind::ReadableByAll, "everybody on this machine may read this file (chmod 600)");
+                self.warning(
+                    out,
+                    WarningKind::ReadableByAll,
+                    "everybody on this machine may read this file (chmod 600)",
+                );
             }
             Ok(_) => {}
             // A token where the name of its file should be.
@@ -341,7 +388,9 @@ impl<'a> Cursor<'a> {
                 self.problem(out, "looks like a secret, not like the name of a file");
                 return None;
             }
-            Err(e) => self.warning(out, WarningKind::SourceMissing, format!("the file {}", why_unreadable(&e))),
+            Err(e) => {
+                self.warning(out, WarningKind::SourceMissing, format!("the file {}", why_unreadable(&e)))
+            }
         }
         Some(SecretSource::File(path))
     }
@@ -360,7 +409,10 @@ impl<'a> Cursor<'a> {
 
     fn secret_command(&self, out: &mut Findings) -> Option<SecretSource> {
         if matches!(self.node.value, Value::Scalar(_)) {
-            self.problem(out, "expected a list: the program and its arguments; there is no shell to split a text");
+            self.problem(
+                out,
+                "expected a list: the program and its arguments; there is no shell to split a text",
+            );
             return None;
         }
         let mut words = Vec::new();
@@ -421,7 +473,12 @@ impl<'a> Fields<'a> {
     }
 
     /// The members of a list; none where the key is absent.
-    pub(super) fn each(&'a self, name: &'a str, out: &mut Findings, mut take: impl FnMut(&Cursor<'_>, &mut Findings)) {
+    pub(super) fn each(
+        &'a self,
+        name: &'a str,
+        out: &mut Findings,
+        mut take: impl FnMut(&Cursor<'_>, &mut Findings),
+    ) {
         if let Some(list) = self.get(name) {
             for item in list.items(out) {
                 take(&item, out);
@@ -439,7 +496,8 @@ impl<'a> Fields<'a> {
 
     /// Where a secret comes from: one of the keys `name`_file, _env, _command and `name` itself.
     pub(super) fn secret(&'a self, keys: &SecretKeys, out: &mut Findings) -> Option<SecretSource> {
-        let given: Vec<(usize, Cursor<'a>)> = keys.0.iter().enumerate().filter_map(|(i, key)| Some((i, self.given(key)?))).collect();
+        let given: Vec<(usize, Cursor<'a>)> =
+            keys.0.iter().enumerate().filter_map(|(i, key)| Some((i, self.given(key)?))).collect();
         let [(form, cursor)] = given.as_slice() else {
             for (_, cursor) in given.iter().skip(1) {
                 cursor.problem(out, format!("only one of {} may be given", keys.0.join(", ")));
@@ -460,7 +518,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The keys under which a secret's source may stand: file, environment variable, the secret itself, command.
+/// The keys under which a secret's source may stand: file, environment variable, the secret itself,
+/// command.
 pub(super) struct SecretKeys(pub(super) &'static [&'static str]);
 
 /// A path as the file that names it means it.
@@ -470,7 +529,8 @@ pub(super) fn relative_to(file: &Path, path: &str) -> PathBuf {
 
 /// The name of a label or an environment variable.
 pub(super) fn is_name(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// Why a file cannot be read, in words that are the same on every system.

@@ -1,4 +1,5 @@
-//! From trees to the configuration: each section once, in the order in which they refer to each other.
+//! From trees to the configuration: each section once, in the order in which they refer to each
+//! other.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -7,13 +8,14 @@ use std::time::Duration;
 use super::problem::{At, Findings, WarningKind, shown};
 use super::read::{Cursor, Fields, SecretKeys};
 use super::values::{
-    Offer, SECOND, YEAR, addresses, default_api, default_schedule, labels, labels_of, needs, network, purpose, rate_limit, schedule, scopes,
+    Offer, SECOND, YEAR, addresses, default_api, default_schedule, labels, labels_of, needs, network,
+    purpose, rate_limit, schedule, scopes,
 };
 use super::yaml::{Node, Value};
 use super::{App, Config};
+use crate::inventory::{Account, Credential, Full, Grant, Role};
+use crate::model::{Capabilities, Capability, Use};
 use crate::network::{AppNeed, NetworkId};
-use crate::reason::{Capabilities, Capability, Use};
-use crate::table::{Account, Credential, Full, Grant, Role};
 
 /// A file's tree, without the members of its long lists.
 pub(super) struct Document<'t> {
@@ -36,7 +38,8 @@ const FULL: &str = "there is no room for more: the texts of all accounts may tak
 
 const MAIN_KEYS: &[&str] = &["global", "apps", "credentials", "accounts", "account_files", "schedule"];
 const ACCOUNT_FILE_KEYS: &[&str] = &["credentials", "accounts"];
-const GLOBAL_KEYS: &[&str] = &["probe_interval", "probe_timeout", "probe_concurrency", "notify", "allow_private_networks"];
+const GLOBAL_KEYS: &[&str] =
+    &["probe_interval", "probe_timeout", "probe_concurrency", "notify", "allow_private_networks"];
 const APP_KEYS: &[&str] = &[
     "id",
     "network",
@@ -88,7 +91,8 @@ const ACCOUNT_KEYS: &[&str] = &[
 ];
 const CLIENT_SECRET: SecretKeys = SecretKeys(&["client_secret_file", "client_secret_env", "client_secret"]);
 const TOKEN: SecretKeys = SecretKeys(&["token_file", "token_env", "token", "token_command"]);
-const TOKEN_SECRET: SecretKeys = SecretKeys(&["token_secret_file", "token_secret_env", "token_secret", "token_secret_command"]);
+const TOKEN_SECRET: SecretKeys =
+    SecretKeys(&["token_secret_file", "token_secret_env", "token_secret", "token_secret_command"]);
 
 /// Where something stands, in few bytes: one for each account while they are read.
 #[derive(Clone, Copy)]
@@ -106,7 +110,8 @@ struct Known {
 /// Reads section by section.
 pub(super) struct Validator<'o> {
     pub(super) out: &'o mut Findings,
-    /// Whether what is not found is not there. It may be when a file, a list or an id could not be read.
+    /// Whether what is not found is not there. It may be when a file, a list or an id could not be
+    /// read.
     pub(super) complete: bool,
     config: Config,
     /// By the number of the file.
@@ -171,7 +176,9 @@ impl<'o> Validator<'o> {
                 }
             }
         }
-        self.only_once(documents, "schedule", |this, cursor| this.config.schedule = schedule(cursor, this.out));
+        self.only_once(documents, "schedule", |this, cursor| {
+            this.config.schedule = schedule(cursor, this.out)
+        });
     }
 
     /// What has been read, once everything has.
@@ -181,14 +188,27 @@ impl<'o> Validator<'o> {
     }
 
     /// A section that may stand in one document only.
-    fn only_once(&mut self, documents: &[Document<'_>], section: &str, mut take: impl FnMut(&mut Self, &Cursor<'_>)) {
+    fn only_once(
+        &mut self,
+        documents: &[Document<'_>],
+        section: &str,
+        mut take: impl FnMut(&mut Self, &Cursor<'_>),
+    ) {
         let mut first: Option<(&Path, At)> = None;
         for document in documents {
             let root = Cursor::root(document.file.path, &document.root);
             let Some(fields) = root.entries() else { continue };
             let Some(found) = fields.get(section) else { continue };
             if let Some((file, at)) = first {
-                found.problem(self.out, format!("may stand in one file only; first at {}:{}:{}", file.display(), at.line, at.column));
+                found.problem(
+                    self.out,
+                    format!(
+                        "may stand in one file only; first at {}:{}:{}",
+                        file.display(),
+                        at.line,
+                        at.column
+                    ),
+                );
             } else {
                 first = Some((document.file.path, found.at));
                 take(self, &found);
@@ -203,7 +223,10 @@ impl<'o> Validator<'o> {
         if let Some(d) = fields.get("probe_interval").and_then(|c| c.duration(out, SECOND, YEAR)) {
             global.probe_interval = d;
         }
-        if let Some(d) = fields.get("probe_timeout").and_then(|c| c.duration(out, Duration::from_millis(100), Duration::from_secs(600))) {
+        if let Some(d) = fields
+            .get("probe_timeout")
+            .and_then(|c| c.duration(out, Duration::from_millis(100), Duration::from_secs(600)))
+        {
             global.probe_timeout = d;
         }
         if let Some(n) = fields.get("probe_concurrency").and_then(|c| c.number(out, 1, 4096)) {
@@ -222,7 +245,12 @@ impl<'o> Validator<'o> {
     }
 
     /// The id of an item and its place, unless it has been used before.
-    fn id<'f>(&mut self, fields: &'f Fields<'f>, file: File<'_>, known: impl Fn(&Self, &str) -> Option<Place>) -> Option<(&'f str, Place)> {
+    fn id<'f>(
+        &mut self,
+        fields: &'f Fields<'f>,
+        file: File<'_>,
+        known: impl Fn(&Self, &str) -> Option<Place>,
+    ) -> Option<(&'f str, Place)> {
         let cursor = fields.required("id", self.out)?;
         let id = cursor.id(self.out)?;
         if let Some(first) = known(self, id) {
@@ -251,7 +279,8 @@ impl<'o> Validator<'o> {
         };
         // Which keys there are depends on the network.
         let named = fields.get("network");
-        let generic = named.as_ref().is_some_and(|c| matches!(&c.node.value, Value::Scalar(text) if text == GENERIC));
+        let generic =
+            named.as_ref().is_some_and(|c| matches!(&c.node.value, Value::Scalar(text) if text == GENERIC));
         let keys = if generic { &[APP_KEYS, ENDPOINT_KEYS][..] } else { &[APP_KEYS] };
         if cursor.fields(keys, self.out).is_none() {
             self.complete = false;
@@ -277,10 +306,11 @@ impl<'o> Validator<'o> {
             (_, network) => Some(network.map_or("", default_api)),
         };
         let needs_id = network.is_some_and(|n| n.description().app == AppNeed::Required);
-        let client_id = match if needs_id { fields.required("client_id", out) } else { fields.get("client_id") } {
-            Some(c) => c.text(out),
-            None => Some(""),
-        };
+        let client_id =
+            match if needs_id { fields.required("client_id", out) } else { fields.get("client_id") } {
+                Some(c) => c.text(out),
+                None => Some(""),
+            };
         let client_secret = fields.secret(&CLIENT_SECRET, out);
         let api_version = match fields.get("api_version") {
             None => Some(network.and_then(|n| n.description().api_version).unwrap_or("")),
@@ -298,10 +328,12 @@ impl<'o> Validator<'o> {
         let mut endpoints = Vec::new();
         if generic {
             for key in ENDPOINT_KEYS.iter().copied() {
-                endpoints.extend(fields.get(key).and_then(|c| c.endpoint(out)).map(|url| (key, url.to_string())));
+                endpoints
+                    .extend(fields.get(key).and_then(|c| c.endpoint(out)).map(|url| (key, url.to_string())));
             }
         }
-        let (Some((id, _)), Some(network), Some(api), Some(client_id), Some(api_version)) = (id, network, api, client_id, api_version)
+        let (Some((id, _)), Some(network), Some(api), Some(client_id), Some(api_version)) =
+            (id, network, api, client_id, api_version)
         else {
             return;
         };
@@ -309,7 +341,17 @@ impl<'o> Validator<'o> {
             known.index = Some(self.config.apps.len());
         }
         let (id, client_id, api_version) = (id.to_owned(), client_id.to_owned(), api_version.to_owned());
-        self.config.apps.push(App { id, network, api, client_id, client_secret, api_version, base_url, rate_limit, endpoints });
+        self.config.apps.push(App {
+            id,
+            network,
+            api,
+            client_id,
+            client_secret,
+            api_version,
+            base_url,
+            rate_limit,
+            endpoints,
+        });
         self.used_apps.push(false);
     }
 
@@ -330,7 +372,12 @@ impl<'o> Validator<'o> {
         }
     }
 
-    fn add_credential(&mut self, cursor: &Cursor<'_>, credential: Credential<'_>, place: Place) -> Option<usize> {
+    fn add_credential(
+        &mut self,
+        cursor: &Cursor<'_>,
+        credential: Credential<'_>,
+        place: Place,
+    ) -> Option<usize> {
         let added = self.config.table.add_credential(credential);
         if added.is_ok() {
             self.credentials.push(place);
@@ -339,18 +386,32 @@ impl<'o> Validator<'o> {
     }
 
     /// A credential from a mapping: one of its own, or an account that has its own token.
-    fn credential<'f>(&mut self, fields: &'f Fields<'f>, id: &'f str, network: Option<NetworkId>) -> Option<Credential<'f>> {
+    fn credential<'f>(
+        &mut self,
+        fields: &'f Fields<'f>,
+        id: &'f str,
+        network: Option<NetworkId>,
+    ) -> Option<Credential<'f>> {
         let token = fields.secret(&TOKEN, self.out);
         if !fields.has_secret(&TOKEN) {
-            fields.problem(self.out, "names no token: expected one of token_file, token_env, token_command, token");
+            fields.problem(
+                self.out,
+                "names no token: expected one of token_file, token_env, token_command, token",
+            );
         }
         let token_secret = fields.secret(&TOKEN_SECRET, self.out);
         let app = network.and_then(|network| self.app_of(fields, network));
         let out = &mut *self.out;
         let of_app = app.flatten().and_then(|i| self.config.apps.get(i));
-        if let (Some(_), true, false) = (app, fields.has_secret(&TOKEN_SECRET), of_app.is_some_and(|app| app.client_secret.is_some())) {
-            let which = of_app.map_or_else(|| "there is none".to_owned(), |app| format!("{} has none", shown(&app.id)));
-            fields.problem(out, format!("OAuth 1.0a (token_secret) needs an app with a client secret; {which}"));
+        if let (Some(_), true, false) =
+            (app, fields.has_secret(&TOKEN_SECRET), of_app.is_some_and(|app| app.client_secret.is_some()))
+        {
+            let which = of_app
+                .map_or_else(|| "there is none".to_owned(), |app| format!("{} has none", shown(&app.id)));
+            fields.problem(
+                out,
+                format!("OAuth 1.0a (token_secret) needs an app with a client secret; {which}"),
+            );
         }
         let connected_by = fields.get("connected_by").and_then(|c| c.text(out));
         let expires_at = fields.get("expires_at").and_then(|c| c.instant(out));
@@ -368,7 +429,15 @@ impl<'o> Validator<'o> {
         let api = of_app.map_or_else(|| default_api(network), |app| app.api);
         let app_id = of_app.map_or_else(String::new, |app| app.id.clone());
         let grant = Grant { network, app, app_id, api, auto_refresh, scopes, base_url };
-        Some(Credential { id, connected_by, token: token?, token_secret, expires_at, refresh_expires_at, grant })
+        Some(Credential {
+            id,
+            connected_by,
+            token: token?,
+            token_secret,
+            expires_at,
+            refresh_expires_at,
+            grant,
+        })
     }
 
     /// The app of a credential, or that it has none; nothing where that is a problem.
@@ -384,13 +453,26 @@ impl<'o> Validator<'o> {
             let index = known.index?;
             let other = self.config.apps[index].network;
             if other != network {
-                cursor.problem(out, format!("{} is an app of {other}, which cannot serve a credential of {network}", shown(id)));
+                cursor.problem(
+                    out,
+                    format!(
+                        "{} is an app of {other}, which cannot serve a credential of {network}",
+                        shown(id)
+                    ),
+                );
                 return None;
             }
             self.used_apps[index] = true;
             return Some(Some(index));
         }
-        let serving: Vec<usize> = self.config.apps.iter().enumerate().filter(|(_, a)| a.network == network).map(|(i, _)| i).collect();
+        let serving: Vec<usize> = self
+            .config
+            .apps
+            .iter()
+            .enumerate()
+            .filter(|(_, a)| a.network == network)
+            .map(|(i, _)| i)
+            .collect();
         let need = network.description().app;
         match serving.as_slice() {
             [one] => {
@@ -401,14 +483,25 @@ impl<'o> Validator<'o> {
             [] => {
                 // An app that has problems of its own may be the one.
                 if self.apps.values().all(|known| known.index.is_some()) {
-                    fields.doubtful(out, format!("no app can serve it: {network} needs one, and apps lists none of {network}"));
+                    fields.doubtful(
+                        out,
+                        format!("no app can serve it: {network} needs one, and apps lists none of {network}"),
+                    );
                 }
                 None
             }
             _ if need == AppNeed::None || fields.get("base_url").is_some() => Some(None),
             several => {
-                let ids: Vec<String> = several.iter().take(10).map(|i| shown(&self.config.apps[*i].id)).collect();
-                fields.problem(out, format!("app is missing: {network} has {}; name one of {}", several.len(), ids.join(", ")));
+                let ids: Vec<String> =
+                    several.iter().take(10).map(|i| shown(&self.config.apps[*i].id)).collect();
+                fields.problem(
+                    out,
+                    format!(
+                        "app is missing: {network} has {}; name one of {}",
+                        several.len(),
+                        ids.join(", ")
+                    ),
+                );
                 None
             }
         }
@@ -425,7 +518,12 @@ impl<'o> Validator<'o> {
         }
     }
 
-    fn account_with(&mut self, id: Option<(&str, Place)>, fields: &Fields<'_>, cursor: &Cursor<'_>) -> Option<()> {
+    fn account_with(
+        &mut self,
+        id: Option<(&str, Place)>,
+        fields: &Fields<'_>,
+        cursor: &Cursor<'_>,
+    ) -> Option<()> {
         let name = fields.given("name").and_then(|c| c.text(self.out));
         let network = network(fields, self.out);
         let credential = self.credential_of(fields, id, network, cursor);
@@ -460,14 +558,25 @@ impl<'o> Validator<'o> {
         let named = !notify.is_empty();
         let opted_out = addresses(fields, "notify_opt_out", out);
         notify.retain(|address| !opted_out.iter().any(|o| o.eq_ignore_ascii_case(address)));
-        let reconnect_url = fields.get("reconnect_url").filter(|c| c.url(out, "https://app.example.com/reconnect").is_some());
+        let reconnect_url =
+            fields.get("reconnect_url").filter(|c| c.url(out, "https://app.example.com/reconnect").is_some());
         let reconnect_url = reconnect_url.as_ref().and_then(|c| c.text(out));
         let probe_interval = fields.get("probe_interval").and_then(|c| c.duration(out, SECOND, YEAR));
         let (id, place) = id?;
         let role = Role { network: network?, kind: kind?, needs, purpose, probe_interval };
         let (credential, opted_out) = (credential?, named && notify.is_empty());
         let notify = notify.join(",");
-        let account = Account { id, name, external_id, credential, labels: &labels, notify: &notify, opted_out, reconnect_url, role };
+        let account = Account {
+            id,
+            name,
+            external_id,
+            credential,
+            labels: &labels,
+            notify: &notify,
+            opted_out,
+            reconnect_url,
+            role,
+        };
         let added = self.config.table.add_account(&account);
         added.map_err(|Full| cursor.problem(self.out, FULL)).ok()?;
         self.accounts.push(place);
@@ -485,7 +594,10 @@ impl<'o> Validator<'o> {
         let own = fields.has_secret(&TOKEN);
         match fields.get("credential") {
             Some(cursor) if own => {
-                cursor.problem(self.out, "a credential and a token of its own exclude each other; leave one of them out");
+                cursor.problem(
+                    self.out,
+                    "a credential and a token of its own exclude each other; leave one of them out",
+                );
                 None
             }
             Some(cursor) => {
@@ -504,9 +616,14 @@ impl<'o> Validator<'o> {
                 let carrier = self.config.table.credential(index)?.network();
                 let carries = carrier.description().carries;
                 if let Some(network) = network.filter(|n| *n != carrier && !carries.contains(&n.name())) {
-                    let also: String = carries.iter().filter(|c| **c != carrier.name()).map(|c| format!(" and {c}")).collect();
+                    let also: String = carries
+                        .iter()
+                        .filter(|c| **c != carrier.name())
+                        .map(|c| format!(" and {c}"))
+                        .collect();
                     let message = format!(
-                        "{} is a credential of {carrier}, which carries accounts of {carrier}{also}, not of {network}",
+                        "{} is a credential of {carrier}, which carries accounts of {carrier}{also}, not of \
+                         {network}",
                         shown(named)
                     );
                     cursor.problem(self.out, message);
@@ -522,7 +639,8 @@ impl<'o> Validator<'o> {
                     fields.get("id")?.problem(
                         self.out,
                         format!(
-                            "{} is also a credential's id ({first}); an account with its own token is a credential of that id",
+                            "{} is also a credential's id ({first}); an account with its own token is a \
+                             credential of that id",
                             shown(id)
                         ),
                     );
@@ -531,8 +649,11 @@ impl<'o> Validator<'o> {
                 self.add_credential(account, credential?, place)
             }
             None => {
-                fields
-                    .problem(self.out, "names neither a credential nor a token of its own (token_file, token_env, token_command or token)");
+                fields.problem(
+                    self.out,
+                    "names neither a credential nor a token of its own (token_file, token_env, \
+                     token_command or token)",
+                );
                 None
             }
         }
@@ -555,10 +676,14 @@ impl<'o> Validator<'o> {
         }
         let apps = self.apps.iter().filter(|(_, known)| known.index.is_some_and(|i| !self.used_apps[i]));
         let apps = apps.map(|(id, known)| ("app", id.as_str(), known.place, "credential"));
-        let credentials = self.config.table.credentials().zip(&self.credentials).zip(used).filter(|(_, used)| !used);
-        let credentials = credentials.map(|((credential, place), _)| ("credential", credential.id(), *place, "account"));
+        let credentials =
+            self.config.table.credentials().zip(&self.credentials).zip(used).filter(|(_, used)| !used);
+        let credentials =
+            credentials.map(|((credential, place), _)| ("credential", credential.id(), *place, "account"));
         for (what, id, place, by) in apps.chain(credentials) {
-            let Some(path) = self.paths.get(place.file as usize).filter(|_| self.out.lists_warnings()) else { continue };
+            let Some(path) = self.paths.get(place.file as usize).filter(|_| self.out.lists_warnings()) else {
+                continue;
+            };
             let message = format!("the {what} {} is used by no {by}", shown(id));
             self.out.warning(WarningKind::Unused, path, Some(place.at), String::new(), message);
         }

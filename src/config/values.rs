@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::problem::{Findings, WarningKind, shown};
 use super::read::{Cursor, Fields, is_name};
-use super::{Notice, RateLimit, ScheduleRule};
+use super::{Notice, ScheduleRule};
+use crate::inventory::RateLimit;
+use crate::model::{Capabilities, Capability, Use, parse_duration};
 use crate::network::parse::split_scopes;
 use crate::network::{NetworkId, Style};
-use crate::reason::{Capabilities, Capability, Use};
-use crate::time::parse_duration;
 
 /// So many labels may an account have of its own: each is repeated on every alert.
 const MAX_LABELS: usize = 32;
@@ -51,7 +51,8 @@ const RESERVED_LABELS: &[&str] = &[
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
-/// A notice that stands for less could pass between two evaluations of the rules, or while mails wait for company.
+/// A notice that stands for less could pass between two evaluations of the rules, or while mails
+/// wait for company.
 const NARROWEST: Duration = Duration::from_secs(10);
 /// Nothing that this program waits for is further away.
 pub(super) const YEAR: Duration = Duration::from_secs(365 * 86_400);
@@ -66,8 +67,9 @@ pub(super) fn network_word(cursor: &Cursor<'_>, out: &mut Findings) -> Option<Ne
     if let Some(network) = NetworkId::from_name(text) {
         return Some(network);
     }
-    let names: Vec<&str> =
-        NetworkId::all().flat_map(|n| std::iter::once(n.name()).chain(n.description().aliases.iter().copied())).collect();
+    let names: Vec<&str> = NetworkId::all()
+        .flat_map(|n| std::iter::once(n.name()).chain(n.description().aliases.iter().copied()))
+        .collect();
     cursor.word(out, &names, |_| None)
 }
 
@@ -145,14 +147,25 @@ pub(super) fn needs(fields: &Fields<'_>, offer: &Offer, out: &mut Findings) -> C
     }
     let mut needs = Vec::new();
     fields.each("needs", out, |item, out| {
-        let Some(capability) = item.word(out, &labels_of(Capability::ALL, Capability::label), Capability::from_label) else { return };
+        let Some(capability) =
+            item.word(out, &labels_of(Capability::ALL, Capability::label), Capability::from_label)
+        else {
+            return;
+        };
         if foregone || offer.has(capability) {
             needs.push(capability);
             return;
         }
-        let offered: Vec<&str> = Capability::ALL.iter().filter(|c| offer.has(**c)).map(|c| c.label()).collect();
+        let offered: Vec<&str> =
+            Capability::ALL.iter().filter(|c| offer.has(**c)).map(|c| c.label()).collect();
         let offered = if offered.is_empty() { "nothing".to_owned() } else { offered.join(", ") };
-        item.problem(out, format!("{} does not offer {capability} for a {}; it offers {offered}", offer.network, offer.kind));
+        item.problem(
+            out,
+            format!(
+                "{} does not offer {capability} for a {}; it offers {offered}",
+                offer.network, offer.kind
+            ),
+        );
     });
     needs.into_iter().collect()
 }
@@ -165,7 +178,10 @@ pub(super) fn labels<'a>(fields: &'a Fields<'a>, out: &mut Findings) -> Vec<(&'a
         if !is_name(name) || name.len() > MAX_LABEL_NAME {
             value.problem(
                 out,
-                format!("is not the name of a label: letters, digits and _, at most {MAX_LABEL_NAME} of them, no digit first"),
+                format!(
+                    "is not the name of a label: letters, digits and _, at most {MAX_LABEL_NAME} of them, \
+                     no digit first"
+                ),
             );
         } else if name.starts_with("__") {
             value.problem(out, "names that begin with __ belong to Prometheus");
@@ -195,7 +211,10 @@ pub(super) fn rate_limit(cursor: &Cursor<'_>, out: &mut Findings) -> Option<Rate
         Some(RateLimit { count, per: Duration::from_secs(seconds) })
     });
     if limit.is_none() {
-        cursor.problem(out, format!("{} is not a rate limit; expected one like 20/s, 200/m, 4800/h or 10000/d", shown(text)));
+        cursor.problem(
+            out,
+            format!("{} is not a rate limit; expected one like 20/s, 200/m, 4800/h or 10000/d", shown(text)),
+        );
     }
     limit
 }
@@ -211,18 +230,31 @@ pub(super) fn notices(cursor: &Cursor<'_>, out: &mut Findings) -> Vec<Notice> {
         } else if let Some(before) = parse_duration(text).filter(|d| *d >= NARROWEST && *d <= YEAR) {
             Notice::Before(before)
         } else {
-            item.problem(out, format!("{} is not a notice; expected a duration from 10s to 1y, or today", shown(text)));
+            item.problem(
+                out,
+                format!("{} is not a notice; expected a duration from 10s to 1y, or today", shown(text)),
+            );
             continue;
         };
         match (notices.last(), notice) {
             (Some(Notice::Today), _) => item.problem(out, "nothing can follow today"),
             (Some(Notice::Before(last)), Notice::Before(d)) if d >= *last => {
-                item.problem(out, format!("{} does not come after the notice before it; expected ever shorter durations", shown(text)));
+                item.problem(
+                    out,
+                    format!(
+                        "{} does not come after the notice before it; expected ever shorter durations",
+                        shown(text)
+                    ),
+                );
             }
             (Some(Notice::Before(last)), Notice::Before(d)) if *last - d < NARROWEST => {
                 item.problem(
                     out,
-                    format!("{} follows too soon: the notice before it needs {}s to be mailed", shown(text), NARROWEST.as_secs()),
+                    format!(
+                        "{} follows too soon: the notice before it needs {}s to be mailed",
+                        shown(text),
+                        NARROWEST.as_secs()
+                    ),
                 );
             }
             _ => notices.push(notice),
@@ -244,7 +276,11 @@ pub(super) fn default_schedule() -> Vec<ScheduleRule> {
     let mut rules = Vec::new();
     rules.extend(monitored("facebook", &[before(10)]));
     rules.extend(monitored("instagram", &[before(10), before(1), Notice::Today]));
-    rules.push(ScheduleRule { networks: Vec::new(), uses: Vec::new(), notices: vec![before(10), before(5), before(1), Notice::Today] });
+    rules.push(ScheduleRule {
+        networks: Vec::new(),
+        uses: Vec::new(),
+        notices: vec![before(10), before(5), before(1), Notice::Today],
+    });
     rules
 }
 
@@ -254,7 +290,11 @@ pub(super) fn schedule(cursor: &Cursor<'_>, out: &mut Findings) -> Vec<ScheduleR
     for item in cursor.items(out) {
         let Some(fields) = item.fields(&[&["match", "notices"]], out) else { continue };
         if rules.iter().any(|r| r.networks.is_empty() && r.uses.is_empty()) {
-            item.warning(out, WarningKind::NeverReached, "is never reached: a rule before it matches everything");
+            item.warning(
+                out,
+                WarningKind::NeverReached,
+                "is never reached: a rule before it matches everything",
+            );
         }
         let mut rule = ScheduleRule { networks: Vec::new(), uses: Vec::new(), notices: Vec::new() };
         if let Some(matching) = fields.get("match")

@@ -1,7 +1,9 @@
-//! The file of `--web.config.file`, in the format of Prometheus' exporter-toolkit, read with the tools of the configuration.
+//! The file of `--web.config.file`, in the format of Prometheus' exporter-toolkit, read with the
+//! tools of the configuration.
 //!
-//! Says what stands there and where it is wrong. Whether certificates and keys are good and fit each other is for
-//! [`web`](crate::web) to say; what it finds goes into the same list of problems.
+//! Says what stands there and where it is wrong. Whether certificates and keys are good and fit
+//! each other is for [`web`](crate::server) to say; what it finds goes into the same list of
+//! problems.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +15,7 @@ use rustls::{CipherSuite, NamedGroup};
 use super::problem::{At, Findings, Problem, Problems, Warning, WarningKind, nearest, shown};
 use super::read::{Cursor, Fields, readable_by_all, relative_to};
 use super::yaml;
-use crate::secret::Secret;
+use crate::model::Secret;
 
 /// What a file says, as far as it could be read.
 #[derive(Debug)]
@@ -34,7 +36,14 @@ pub struct WebFile {
 
 impl Default for WebFile {
     fn default() -> Self {
-        Self { tls: None, http2: true, headers: HeaderMap::new(), users: HashMap::new(), rate_limit: None, warnings: Vec::new() }
+        Self {
+            tls: None,
+            http2: true,
+            headers: HeaderMap::new(),
+            users: HashMap::new(),
+            rate_limit: None,
+            warnings: Vec::new(),
+        }
     }
 }
 
@@ -89,7 +98,12 @@ impl<T> Placed<T> {
 
     /// Something that is wrong with it.
     pub fn problem(&self, message: impl Into<String>) -> Problem {
-        Problem { file: self.file.clone(), at: Some(self.at), path: self.path.clone(), message: message.into() }
+        Problem {
+            file: self.file.clone(),
+            at: Some(self.at),
+            path: self.path.clone(),
+            message: message.into(),
+        }
     }
 }
 
@@ -196,10 +210,16 @@ const CIPHER_SUITES: &Names<CipherSuite> = &[
     ("TLS_CHACHA20_POLY1305_SHA256", Some(CipherSuite::TLS13_CHACHA20_POLY1305_SHA256)),
     ("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", Some(CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256)),
     ("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", Some(CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384)),
-    ("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", Some(CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256)),
+    (
+        "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+        Some(CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256),
+    ),
     ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", Some(CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256)),
     ("TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", Some(CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384)),
-    ("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", Some(CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256)),
+    (
+        "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+        Some(CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256),
+    ),
     ("TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA", None),
     ("TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA", None),
     ("TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", None),
@@ -211,13 +231,16 @@ const CIPHER_SUITES: &Names<CipherSuite> = &[
 ];
 
 /// RFC 9113 wants one of these of every server that offers HTTP/2 with TLS 1.2.
-const HTTP2_NEEDS: [CipherSuite; 2] =
-    [CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256];
+const HTTP2_NEEDS: [CipherSuite; 2] = [
+    CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+];
 
 /// A check of a password at a higher cost takes longer than anybody waits.
 const MAX_COST: u32 = 18;
 
-/// Reads a web configuration: what it says as far as it could be read, and everything that is wrong with it.
+/// Reads a web configuration: what it says as far as it could be read, and everything that is wrong
+/// with it.
 pub fn read(path: &Path) -> (WebFile, Problems) {
     let mut out = Findings::default();
     let mut file = WebFile::default();
@@ -225,7 +248,8 @@ pub fn read(path: &Path) -> (WebFile, Problems) {
         Err((at, message)) => out.problem(path, at, String::new(), message),
         Ok(text) => match yaml::parse(&text, &[], &mut |_| {}) {
             Ok(root) => document(&Cursor::root(path, &root), &mut file, &mut out),
-            // Only a file that holds nothing is wrong at no place; to the format, that is a file like any other.
+            // Only a file that holds nothing is wrong at no place; to the format, that is a file like any
+            // other.
             Err(fault) if fault.at.is_none() => {}
             Err(fault) => out.problem(path, fault.at, String::new(), fault.message),
         },
@@ -289,10 +313,18 @@ fn tls(section: &Cursor<'_>, http2: bool, out: &mut Findings) -> Option<Tls> {
         && std::fs::metadata(path).is_ok_and(|metadata| readable_by_all(&metadata))
         && let Some(cursor) = fields.get("key_file")
     {
-        cursor.warning(out, WarningKind::ReadableByAll, "everybody on this machine may read this file (chmod 600)");
+        cursor.warning(
+            out,
+            WarningKind::ReadableByAll,
+            "everybody on this machine may read this file (chmod 600)",
+        );
     }
     if let (Some(Placed { value: Pem::Inline(_), .. }), Some(cursor)) = (&key, fields.get("key")) {
-        cursor.warning(out, WarningKind::InlineSecret, "a secret stands in the configuration; key_file keeps it apart");
+        cursor.warning(
+            out,
+            WarningKind::InlineSecret,
+            "a secret stands in the configuration; key_file keeps it apart",
+        );
     }
     let client_ca = pem(&fields, "client_ca_file", "client_ca", out);
     let client_auth = client_auth(section, &fields, client_ca.as_ref(), out);
@@ -301,7 +333,8 @@ fn tls(section: &Cursor<'_>, http2: bool, out: &mut Findings) -> Option<Tls> {
         for item in names.items(out) {
             allowed_sans.extend(item.scalar(out, "a name").map(str::to_owned));
         }
-        // To the toolkit, an empty list shuts everybody out; as "everybody may come in" it must not be read.
+        // To the toolkit, an empty list shuts everybody out; as "everybody may come in" it must not be
+        // read.
         if matches!(&names.node.value, yaml::Value::List(items) if items.is_empty()) {
             names.problem(out, "is empty, so that no certificate would do; leave it out to allow all");
         }
@@ -313,16 +346,27 @@ fn tls(section: &Cursor<'_>, http2: bool, out: &mut Findings) -> Option<Tls> {
         section.problem(out, "min_version is above max_version");
     }
     let cipher_suites = list(&fields, "cipher_suites", CIPHER_SUITES, out);
-    if let (Some(cursor), Some(suites), Some(TlsVersion::V12)) = (fields.get("cipher_suites"), &cipher_suites, min_version) {
+    if let (Some(cursor), Some(suites), Some(TlsVersion::V12)) =
+        (fields.get("cipher_suites"), &cipher_suites, min_version)
+    {
         if !suites.iter().any(is_of_tls12) {
-            cursor.problem(out, "names no cipher suite of TLS 1.2 (those of TLS 1.3 are always on): add one, or set min_version to TLS13");
+            cursor.problem(
+                out,
+                "names no cipher suite of TLS 1.2 (those of TLS 1.3 are always on): add one, or set \
+                 min_version to TLS13",
+            );
         } else if http2 && !suites.iter().any(|suite| HTTP2_NEEDS.contains(suite)) {
-            let needs = "HTTP/2 needs TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 or TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256";
-            cursor.problem(out, format!("{needs}: add one, set min_version to TLS13, or http_server_config.http2 to false"));
+            let needs = "HTTP/2 needs TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 or \
+                         TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256";
+            cursor.problem(
+                out,
+                format!("{needs}: add one, set min_version to TLS13, or http_server_config.http2 to false"),
+            );
         }
     }
     let curves = list(&fields, "curve_preferences", CURVES, out);
-    let prefer_server_order = fields.get("prefer_server_cipher_suites").is_none_or(|value| value.boolean(out).unwrap_or(true));
+    let prefer_server_order =
+        fields.get("prefer_server_cipher_suites").is_none_or(|value| value.boolean(out).unwrap_or(true));
     Some(Tls {
         certificate,
         key,
@@ -338,20 +382,32 @@ fn tls(section: &Cursor<'_>, http2: bool, out: &mut Findings) -> Option<Tls> {
 }
 
 /// What is asked of clients, and whether what stands beside it makes sense.
-fn client_auth(section: &Cursor<'_>, fields: &Fields<'_>, ca: Option<&Placed<Pem>>, out: &mut Findings) -> Option<ClientAuth> {
+fn client_auth(
+    section: &Cursor<'_>,
+    fields: &Fields<'_>,
+    ca: Option<&Placed<Pem>>,
+    out: &mut Findings,
+) -> Option<ClientAuth> {
     let auth = one_of(fields, "client_auth_type", CLIENT_AUTH, ClientAuth::No, out)?;
     for key in ["client_ca_file", "client_ca", "client_allowed_sans"] {
         if let Some(cursor) = given(fields, key).filter(|_| auth == ClientAuth::No) {
-            cursor.problem(out, "has no effect: client_auth_type asks for no certificates (RequireAndVerifyClientCert does)");
+            cursor.problem(
+                out,
+                "has no effect: client_auth_type asks for no certificates (RequireAndVerifyClientCert does)",
+            );
         }
     }
     if auth.verifies() && ca.is_none() {
-        section.problem(out, "client_ca_file or client_ca is missing: it says whose certificates client_auth_type accepts");
+        section.problem(
+            out,
+            "client_ca_file or client_ca is missing: it says whose certificates client_auth_type accepts",
+        );
     }
     if matches!(auth, ClientAuth::Request | ClientAuth::RequireAny)
         && let Some(cursor) = given(fields, "client_auth_type")
     {
-        let message = "accepts certificates that anybody can make; RequireAndVerifyClientCert tells who a client is";
+        let message =
+            "accepts certificates that anybody can make; RequireAndVerifyClientCert tells who a client is";
         cursor.warning(out, WarningKind::Forgeable, message);
     }
     Some(auth)
@@ -364,11 +420,19 @@ fn is_of_tls12(suite: &CipherSuite) -> bool {
 
 /// The value of a key; none where it is absent or blank, which templates write for "none".
 fn given<'a>(fields: &'a Fields<'a>, key: &'a str) -> Option<Cursor<'a>> {
-    fields.get(key).filter(|cursor| !matches!(&cursor.node.value, yaml::Value::Scalar(text) if text.is_empty()))
+    fields
+        .get(key)
+        .filter(|cursor| !matches!(&cursor.node.value, yaml::Value::Scalar(text) if text.is_empty()))
 }
 
 /// A value by its name; none where it is wrong.
-fn one_of<T: Copy>(fields: &Fields<'_>, key: &str, names: &Names<T>, default: T, out: &mut Findings) -> Option<T> {
+fn one_of<T: Copy>(
+    fields: &Fields<'_>,
+    key: &str,
+    names: &Names<T>,
+    default: T,
+    out: &mut Findings,
+) -> Option<T> {
     match given(fields, key) {
         Some(cursor) => look_up(&cursor, names, out),
         None => Some(default),
@@ -388,11 +452,13 @@ fn list<T: Copy>(fields: &Fields<'_>, key: &str, names: &Names<T>, out: &mut Fin
 
 fn look_up<T: Copy>(cursor: &Cursor<'_>, names: &Names<T>, out: &mut Findings) -> Option<T> {
     let text = cursor.scalar(out, "a name")?;
-    let offered: Vec<&str> = names.iter().filter(|(_, value)| value.is_some()).map(|(name, _)| *name).collect();
+    let offered: Vec<&str> =
+        names.iter().filter(|(_, value)| value.is_some()).map(|(name, _)| *name).collect();
     let list = offered.join(", ");
     match names.iter().find(|(name, _)| *name == text) {
         Some((_, Some(value))) => return Some(*value),
-        Some((name, None)) => cursor.problem(out, format!("{name} is not offered by this program's TLS library; offered are {list}")),
+        Some((name, None)) => cursor
+            .problem(out, format!("{name} is not offered by this program's TLS library; offered are {list}")),
         None => match nearest(text, offered.iter().copied()) {
             Some(near) => cursor.problem(out, format!("{} is not known (did you mean {near}?)", shown(text))),
             None => cursor.problem(out, format!("{} is not known; expected one of {list}", shown(text))),
@@ -412,7 +478,9 @@ fn pem(fields: &Fields<'_>, file: &str, inline: &str, out: &mut Findings) -> Opt
             let path = relative_to(cursor.file, cursor.scalar(out, "the name of a file")?);
             Some(Placed::new(Pem::File(path), &cursor))
         }
-        (None, Some(cursor)) => Some(Placed::new(Pem::Inline(Secret::new(cursor.scalar(out, "a text in PEM form")?)), &cursor)),
+        (None, Some(cursor)) => {
+            Some(Placed::new(Pem::Inline(Secret::new(cursor.scalar(out, "a text in PEM form")?)), &cursor))
+        }
         (None, None) => None,
     }
 }
@@ -429,11 +497,16 @@ fn users(section: &Cursor<'_>, file: &mut WebFile, out: &mut Findings) {
             value.problem(out, "the name holds a colon, with which HTTP's basic authentication ends names");
         }
         match hash.bcrypt_cost() {
-            Some(cost) if cost > MAX_COST => {
-                value.problem(out, format!("has a cost of {cost}; expected at most {MAX_COST}, above which a check takes minutes"))
-            }
+            Some(cost) if cost > MAX_COST => value.problem(
+                out,
+                format!(
+                    "has a cost of {cost}; expected at most {MAX_COST}, above which a check takes minutes"
+                ),
+            ),
             Some(_) => {}
-            None => value.problem(out, "is not a bcrypt hash; this makes one: htpasswd -nBC 10 '' | tr -d ':'"),
+            None => {
+                value.problem(out, "is not a bcrypt hash; this makes one: htpasswd -nBC 10 '' | tr -d ':'")
+            }
         }
         if file.users.insert(name.text.clone().into_owned(), hash).is_some() {
             value.problem(out, "this name stands here for the second time");
@@ -448,7 +521,13 @@ fn rate_limit(section: &Cursor<'_>, out: &mut Findings) -> Option<RateLimit> {
             let text = cursor.scalar(out, "a duration (100ms, 1s, 1m)")?;
             let interval = go_duration(text);
             if interval.is_none() {
-                cursor.problem(out, format!("{} is not a duration; expected one like 100ms, 1s or 1m30s, or 0 for no limit", shown(text)));
+                cursor.problem(
+                    out,
+                    format!(
+                        "{} is not a duration; expected one like 100ms, 1s or 1m30s, or 0 for no limit",
+                        shown(text)
+                    ),
+                );
             }
             interval?
         }
@@ -464,10 +543,19 @@ fn rate_limit(section: &Cursor<'_>, out: &mut Findings) -> Option<RateLimit> {
     Some(RateLimit { interval, burst: u32::try_from(burst).unwrap_or(u32::MAX) })
 }
 
-/// Reads a duration as Go does: `1s`, `1.5s`, `1h30m`, `250us`, and `0`. None for anything else, and below 0.
+/// Reads a duration as Go does: `1s`, `1.5s`, `1h30m`, `250us`, and `0`. None for anything else,
+/// and below 0.
 fn go_duration(text: &str) -> Option<Duration> {
-    const UNITS: [(&str, f64); 8] =
-        [("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("μs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    const UNITS: [(&str, f64); 8] = [
+        ("ns", 1e-9),
+        ("us", 1e-6),
+        ("µs", 1e-6),
+        ("μs", 1e-6),
+        ("ms", 1e-3),
+        ("s", 1.0),
+        ("m", 60.0),
+        ("h", 3600.0),
+    ];
     if text == "0" {
         return Some(Duration::ZERO);
     }
@@ -475,9 +563,11 @@ fn go_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     while !rest.is_empty() {
         let (number, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit() && c != '.')?);
-        let (unit, after) = after.split_at(after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len()));
+        let (unit, after) =
+            after.split_at(after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len()));
         let (_, seconds) = UNITS.iter().find(|(name, _)| *name == unit)?;
-        total = total.checked_add(Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?)?;
+        total =
+            total.checked_add(Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?)?;
         rest = after;
     }
     (!text.is_empty()).then_some(total)
@@ -489,9 +579,16 @@ mod tests {
 
     #[test]
     fn durations_follow_go() {
-        for (text, millis) in
-            [("0", 0), ("1s", 1000), ("1.5s", 1500), ("1h30m", 5_400_000), ("250us", 0), ("1m1m", 120_000), (".5s", 500), ("0s", 0)]
-        {
+        for (text, millis) in [
+            ("0", 0),
+            ("1s", 1000),
+            ("1.5s", 1500),
+            ("1h30m", 5_400_000),
+            ("250us", 0),
+            ("1m1m", 120_000),
+            (".5s", 500),
+            ("0s", 0),
+        ] {
             assert_eq!(go_duration(text).map(|d| d.as_millis()), Some(millis), "{text}");
         }
         for text in ["", "1", "-1s", "1d", "s", "1..5s", "1 s", "1e3s", "+1s", "99999999999999999999h"] {

@@ -1,12 +1,14 @@
-//! YAML into a tree that knows where everything stands, within limits that a hostile or broken file cannot pass.
+//! YAML into a tree that knows where everything stands, within limits that a hostile or broken file
+//! cannot pass.
 //!
-//! A tree of our own, because deserializing stops at the first problem, tells its place but not its neighbours',
-//! quotes values (tokens among them) in its errors, and reads an unquoted id as a number. Here scalars stay
-//! the text that was written.
+//! A tree of our own, because deserializing stops at the first problem, tells its place but not its
+//! neighbours', quotes values (tokens among them) in its errors, and reads an unquoted id as a
+//! number. Here scalars stay the text that was written.
 //!
-//! The parser is fed event by event and dropped at the first limit passed, so that deep nesting costs nothing. The long
-//! lists at the top of a document are handed out member by member, so that a million accounts are never a tree. Plain
-//! text takes the quick way through [`plain`], which gives the same events.
+//! The parser is fed event by event and dropped at the first limit passed, so that deep nesting
+//! costs nothing. The long lists at the top of a document are handed out member by member, so that
+//! a million accounts are never a tree. Plain text takes the quick way through [`plain`], which
+//! gives the same events.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -101,9 +103,13 @@ pub(super) struct Member<'t> {
     pub(super) node: Node<'t>,
 }
 
-/// The one document in `text`. The members of lists under `sections` are handed to `each`, in order, and not kept; only
-/// a list with an anchor stays whole.
-pub(super) fn parse<'t>(text: &'t str, sections: &[&'static str], each: &mut dyn FnMut(Member<'t>)) -> Result<Node<'t>, Fault> {
+/// The one document in `text`. The members of lists under `sections` are handed to `each`, in
+/// order, and not kept; only a list with an anchor stays whole.
+pub(super) fn parse<'t>(
+    text: &'t str,
+    sections: &[&'static str],
+    each: &mut dyn FnMut(Member<'t>),
+) -> Result<Node<'t>, Fault> {
     parse_within(text, &LIMITS, sections, each)
 }
 
@@ -159,8 +165,12 @@ fn unreadable(error: &ScanError, limits: &Limits) -> Fault {
     let at = place(*error.marker());
     match error.info() {
         info if info.starts_with("recursion limit") => limits.too_deep(at),
-        info if info.starts_with("unexpected character") => fault(at, "a value that begins with %, @ or ` must be put in quotes"),
-        info if info.contains("unknown anchor") => fault(at, "an alias without an anchor (text that begins with * must be put in quotes)"),
+        info if info.starts_with("unexpected character") => {
+            fault(at, "a value that begins with %, @ or ` must be put in quotes")
+        }
+        info if info.contains("unknown anchor") => {
+            fault(at, "an alias without an anchor (text that begins with * must be put in quotes)")
+        }
         info => fault(at, format!("is not YAML: {info}")),
     }
 }
@@ -171,10 +181,18 @@ impl Limits {
     }
 
     fn too_many_copies(&self, at: At) -> Fault {
-        fault(at, format!("aliases stand for more than {} values in this file; write fewer of them, or the values themselves", self.copies))
+        fault(
+            at,
+            format!(
+                "aliases stand for more than {} values in this file; write fewer of them, or the values \
+                 themselves",
+                self.copies
+            ),
+        )
     }
 
-    /// How many values a tree holds that stands at this depth; none where aliases made it deeper than may be.
+    /// How many values a tree holds that stands at this depth; none where aliases made it deeper
+    /// than may be.
     fn size(&self, node: &Node<'_>, depth: usize) -> Result<usize, Fault> {
         if depth > self.depth {
             return Err(self.too_deep(node.at));
@@ -213,7 +231,12 @@ struct Builder<'l, 't> {
 }
 
 impl<'l, 't> Builder<'l, 't> {
-    fn new(limits: &'l Limits, sections: &'l [&'static str], skip: usize, each: &'l mut dyn FnMut(Member<'t>)) -> Self {
+    fn new(
+        limits: &'l Limits,
+        sections: &'l [&'static str],
+        skip: usize,
+        each: &'l mut dyn FnMut(Member<'t>),
+    ) -> Self {
         let (open, root, anchors) = (Vec::new(), None, HashMap::new());
         Self { limits, sections, each, skip, passed: 0, open, root, anchors, values: 0, copies: 0 }
     }
@@ -232,7 +255,9 @@ impl<'l, 't> Builder<'l, 't> {
     fn section(&self, anchor: usize) -> Option<&'static str> {
         let named = match self.open.as_slice() {
             [] => ROOT,
-            [Open { anchor: 0, value: Value::Map(entries), key: Some(key), .. }] if entries.iter().all(|(k, _)| k.text != key.text) => {
+            [Open { anchor: 0, value: Value::Map(entries), key: Some(key), .. }]
+                if entries.iter().all(|(k, _)| k.text != key.text) =>
+            {
                 &key.text
             }
             _ => return None,
@@ -245,8 +270,12 @@ impl<'l, 't> Builder<'l, 't> {
             Event::DocumentStart(_) if self.root.is_some() => {
                 Err(fault(at, "a second YAML document begins here; one file holds one document"))
             }
-            Event::SequenceStart(anchor, tag) => self.start(at, anchor, tag.as_deref(), Value::List(Vec::new())),
-            Event::MappingStart(anchor, tag) => self.start(at, anchor, tag.as_deref(), Value::Map(Vec::new())),
+            Event::SequenceStart(anchor, tag) => {
+                self.start(at, anchor, tag.as_deref(), Value::List(Vec::new()))
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.start(at, anchor, tag.as_deref(), Value::Map(Vec::new()))
+            }
             Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
                 Some(mut done) => {
                     // Half of a grown vector is empty. What is handed out does not stay.
@@ -279,7 +308,11 @@ impl<'l, 't> Builder<'l, 't> {
                 self.values += size;
                 self.add(node, 0)
             }
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => Ok(()),
+            Event::Nothing
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(_)
+            | Event::DocumentEnd => Ok(()),
         }
     }
 
@@ -325,7 +358,9 @@ impl<'l, 't> Builder<'l, 't> {
                     let text = match node.value {
                         Value::Scalar(text) => text,
                         Value::Null => Cow::Borrowed("~"),
-                        Value::List(_) | Value::Map(_) => return Err(fault(node.at, "a key must be a single word, not a list or mapping")),
+                        Value::List(_) | Value::Map(_) => {
+                            return Err(fault(node.at, "a key must be a single word, not a list or mapping"));
+                        }
                     };
                     *key = Some(Key { at: node.at, text });
                 }
@@ -339,11 +374,14 @@ impl<'l, 't> Builder<'l, 't> {
 /// Tags of the core schema are harmless; others ask for types that there are none of here.
 fn known_tag(at: At, tag: Option<&Tag>) -> Result<(), Fault> {
     let harmless = |t: &Tag| {
-        (t.is_yaml_core_schema() && matches!(&*t.suffix, "str" | "int" | "float" | "bool" | "null" | "seq" | "map"))
+        (t.is_yaml_core_schema()
+            && matches!(&*t.suffix, "str" | "int" | "float" | "bool" | "null" | "seq" | "map"))
             || (t.handle.is_empty() && t.suffix == "!")
     };
     match tag {
-        Some(tag) if !harmless(tag) => Err(fault(at, "a tag (!…) has no meaning here; put text that begins with ! in quotes")),
+        Some(tag) if !harmless(tag) => {
+            Err(fault(at, "a tag (!…) has no meaning here; put text that begins with ! in quotes"))
+        }
         _ => Ok(()),
     }
 }
@@ -370,12 +408,23 @@ mod tests {
         let too_deep = Some("is nested deeper than 4 levels".to_owned());
         assert_eq!(refused("[[[[x]]]]"), None);
         assert_eq!(refused("[[[[[x]]]]]"), too_deep);
-        let chain = parse_within("{a: &a [[x]], b: &b [*a], c: &c [*b]}", &Limits { copies: 100, ..SMALL }, &[], &mut |_| {});
+        let chain = parse_within(
+            "{a: &a [[x]], b: &b [*a], c: &c [*b]}",
+            &Limits { copies: 100, ..SMALL },
+            &[],
+            &mut |_| {},
+        );
         assert_eq!(chain.err().map(|fault| fault.message), too_deep);
         assert_eq!(refused("[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19]"), None);
-        assert_eq!(refused("[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20]").as_deref(), Some("holds more than 20 values"));
+        assert_eq!(
+            refused("[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20]").as_deref(),
+            Some("holds more than 20 values")
+        );
         assert_eq!(refused("[&a [x], *a, *a, *a, *a]"), None);
-        assert!(refused("[&a [x], *a, *a, *a, *a, *a]").is_some_and(|m| m.starts_with("aliases stand for more than 10 values")));
+        assert!(
+            refused("[&a [x], *a, *a, *a, *a, *a]")
+                .is_some_and(|m| m.starts_with("aliases stand for more than 10 values"))
+        );
     }
 
     #[test]
@@ -401,7 +450,9 @@ mod tests {
 
     #[test]
     fn places_count_characters() {
-        let Ok(Node { value: Value::Map(entries), .. }) = tree("\u{feff}# ä\näö: {ü: x}\n") else { panic!("no mapping") };
+        let Ok(Node { value: Value::Map(entries), .. }) = tree("\u{feff}# ä\näö: {ü: x}\n") else {
+            panic!("no mapping")
+        };
         assert_eq!(entries[0].0.at, At { line: 2, column: 1 });
         let Value::Map(inner) = &entries[0].1.value else { panic!("no mapping") };
         assert_eq!((inner[0].0.at, inner[0].1.at), (At { line: 2, column: 6 }, At { line: 2, column: 9 }));
@@ -432,7 +483,9 @@ mod tests {
     }
 
     /// What comes of a text: the members handed out and the rest, or what is wrong.
-    fn comes_of<'t>(parse: impl FnOnce(&mut dyn FnMut(Member<'t>)) -> Result<Node<'t>, Fault>) -> Result<Vec<String>, Fault> {
+    fn comes_of<'t>(
+        parse: impl FnOnce(&mut dyn FnMut(Member<'t>)) -> Result<Node<'t>, Fault>,
+    ) -> Result<Vec<String>, Fault> {
         let mut shown = Vec::new();
         let root = parse(&mut |member| {
             let mut text = format!("{}[{}] ", member.section, member.index);
@@ -448,7 +501,8 @@ mod tests {
     fn compare(text: &str) -> bool {
         const SECTIONS: &[&str] = &[ROOT, "accounts"];
         for sections in [&SECTIONS[..1], &SECTIONS[1..]] {
-            let slow = comes_of(|each| by_parser(without_mark(text), Builder::new(&LIMITS, sections, 0, each)));
+            let slow =
+                comes_of(|each| by_parser(without_mark(text), Builder::new(&LIMITS, sections, 0, each)));
             let found = comes_of(|each| parse_within(text, &LIMITS, sections, each));
             assert_eq!(found, slow, "{text}");
         }

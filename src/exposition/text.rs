@@ -1,12 +1,11 @@
 //! Pieces of text, written fast: what the formats look like below a sample. Knows no account.
 //!
-//! A sample is a handful of short texts. Copying each by its own length takes a call and a guess at that length; in steps
-//! of fixed length it takes a few instructions. So what stands behind a [`Piece`] is copied along, and overwritten by what
-//! comes next.
+//! A sample is a handful of short texts. Copying each by its own length takes a call and a guess at
+//! that length; in steps of fixed length it takes a few instructions. So what stands behind a
+//! [`Piece`] is copied along, and overwritten by what comes next.
 
 use super::Format;
-use crate::intern::Piece;
-use crate::roster::escape;
+use crate::inventory::{Piece, escape};
 
 /// A text with room behind it.
 pub(super) struct Padded {
@@ -77,7 +76,11 @@ pub(super) fn write_integer(out: &mut Vec<u8>, value: i64) {
 }
 
 pub(super) fn write_float(out: &mut Vec<u8>, value: f64) {
-    let text = if value.is_infinite() { if value > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() } } else { value.to_string() };
+    let text = if value.is_infinite() {
+        if value > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() }
+    } else {
+        value.to_string()
+    };
     out.extend_from_slice(text.as_bytes());
 }
 

@@ -1,22 +1,24 @@
 //! Bluesky and other servers of the AT Protocol: one account per token.
 //!
-//! `getSession` tells whether the session works and in what state the account is; where it is refused,
-//! `getRepoStatus`, which needs no token, tells whether the account was deactivated or taken down. The tokens are JWTs:
-//! their `exp` gives the clocks, `scope` the scopes. Tokens from OAuth are bound to a key (DPoP) that this program does
-//! not hold; of them only the account's state can be told. `createSession` and `refreshSession` are never called: the
-//! first is tightly limited, the second uses the refresh token up.
+//! `getSession` tells whether the session works and in what state the account is; where it is
+//! refused, `getRepoStatus`, which needs no token, tells whether the account was deactivated or
+//! taken down. The tokens are JWTs: their `exp` gives the clocks, `scope` the scopes. Tokens from
+//! OAuth are bound to a key (DPoP) that this program does not hold; of them only the account's
+//! state can be told. `createSession` and `refreshSession` are never called: the first is tightly
+//! limited, the second uses the refresh token up.
 //!
-//! What cannot be seen: a removed app password ends the refresh token; the access token works on for up to two hours.
+//! What cannot be seen: a removed app password ends the refresh token; the access token works on
+//! for up to two hours.
 //!
-//! Facts: bluesky-social/atproto `packages/pds/src/auth-verifier.ts`, `packages/pds/src/api/com/atproto/server/`,
-//! `lexicons/com/atproto/`; docs.bsky.app, "Rate Limits".
+//! Facts: bluesky-social/atproto `packages/pds/src/auth-verifier.ts`,
+//! `packages/pds/src/api/com/atproto/server/`, `lexicons/com/atproto/`; docs.bsky.app, "Rate
+//! Limits".
 
 use super::{
-    Answer, AppNeed, Budget, Call, CallInfo, Description, Grant, Network, RateLimit, Reading, Refusal, Requirement, Scopes, Seen, Style,
-    parse, standard,
+    Answer, AppNeed, Budget, Call, CallInfo, Description, Grant, Network, RateLimit, Reading, Refusal,
+    Requirement, Scopes, Seen, Style, parse, standard,
 };
-use crate::reason::{Capability, Cause, Reason};
-use crate::secret::Secret;
+use crate::model::{Capability, Cause, Reason, Secret};
 
 /// Bluesky.
 pub(super) struct Bluesky;
@@ -47,7 +49,8 @@ static DESCRIPTION: Description = Description {
             name: STATUS,
             method: "GET",
             url: "https://bsky.social/xrpc/com.atproto.sync.getRepoStatus",
-            tells: "whether the account was deactivated, suspended or taken down; asked without a token, where the session is refused",
+            tells: "whether the account was deactivated, suspended or taken down; asked without a token, \
+                    where the session is refused",
             cost: "one of 3,000 requests per address and 5 minutes",
         },
     ],
@@ -55,14 +58,17 @@ static DESCRIPTION: Description = Description {
         (
             Reason::TokenExpired,
             &[
-                "Reconnect the account with an app password. Do not delete it: planned posts would go with it.",
-                "Normally the session is renewed every two hours by itself. If this returns, the renewal is stuck: tell the operator of this product (a removed app password stops it, too).",
+                "Reconnect the account with an app password. Do not delete it: planned posts would go with \
+                 it.",
+                "Normally the session is renewed every two hours by itself. If this returns, the renewal is \
+                 stuck: tell the operator of this product (a removed app password stops it, too).",
             ],
         ),
         (
             Reason::AccessRevoked,
             &[
-                "Ask the person who connected whether the removal was meant: Bluesky → Settings → Privacy and security → App passwords lists the apps with access.",
+                "Ask the person who connected whether the removal was meant: Bluesky → Settings → Privacy \
+                 and security → App passwords lists the apps with access.",
                 "If it was not, make a new app password and reconnect the account with it.",
             ],
         ),
@@ -70,7 +76,8 @@ static DESCRIPTION: Description = Description {
             Reason::MissingPermission,
             &[
                 "Make a new app password under Bluesky → Settings → Privacy and security → App passwords.",
-                "Tick \"Allow access to your direct messages\" if the inbox is needed, and reconnect the account with it.",
+                "Tick \"Allow access to your direct messages\" if the inbox is needed, and reconnect the \
+                 account with it.",
             ],
         ),
         (
@@ -83,26 +90,33 @@ static DESCRIPTION: Description = Description {
         (
             Reason::AccountSuspended,
             &[
-                "Log in at Bluesky: the notice there says why the account was taken down and offers an appeal.",
+                "Log in at Bluesky: the notice there says why the account was taken down and offers an \
+                 appeal.",
                 "Reconnect the account once the appeal is granted; before that it does not help.",
             ],
         ),
     ],
     notes: super::Notes {
         lifetimes: &[
-            "With an app password: access lives 2 hours, the refresh token 90 days. Both ends are read from the tokens themselves (bluesky-social/atproto, `packages/pds`).",
+            "With an app password: access lives 2 hours, the refresh token 90 days. Both ends are read from \
+             the tokens themselves (bluesky-social/atproto, `packages/pds`).",
             "With OAuth: access lives an hour; the session's end is not told.",
         ],
         tells: &[
-            "Expired, revoked, deactivated and suspended: also where the session itself is refused, since the account's state can be asked without a token.",
+            "Expired, revoked, deactivated and suspended: also where the session itself is refused, since \
+             the account's state can be asked without a token.",
             "An app password without access to direct messages: from the token's own scope.",
         ],
         cannot_tell: &[
-            "A removed app password ends the refresh token only. The access token works on for up to 2 hours, and the probe says so.",
-            "Tokens from OAuth are bound to a key that this program does not hold: of them only the account's state can be told.",
+            "A removed app password ends the refresh token only. The access token works on for up to 2 \
+             hours, and the probe says so.",
+            "Tokens from OAuth are bound to a key that this program does not hold: of them only the \
+             account's state can be told.",
             "The refresh token itself: looking at it means using it up, which a probe never does.",
         ],
-        interval: "1h. 3,000 questions per address and 5 minutes are far away (docs.bsky.app, \"Rate Limits\"); the access token is read anew for every probe, so its source must be kept fresh.",
+        interval: "1h. 3,000 questions per address and 5 minutes are far away (docs.bsky.app, \"Rate \
+                   Limits\"); the access token is read anew for every probe, so its source must be kept \
+                   fresh.",
     },
 };
 
@@ -118,15 +132,22 @@ static PUBLISH: Requirement = Requirement {
     roles: &[],
 };
 /// Direct messages are closed to ordinary app passwords.
-static INBOX: Requirement =
-    Requirement { scopes: &[&["com.atproto.appPassPrivileged", "com.atproto.access", "transition:chat.bsky"]], roles: &[] };
+static INBOX: Requirement = Requirement {
+    scopes: &[&["com.atproto.appPassPrivileged", "com.atproto.access", "transition:chat.bsky"]],
+    roles: &[],
+};
 
 impl Network for Bluesky {
     fn description(&self) -> &'static Description {
         &DESCRIPTION
     }
 
-    fn requirement(&self, _style: Style<'_>, _kind: &str, capability: Capability) -> Option<&'static Requirement> {
+    fn requirement(
+        &self,
+        _style: Style<'_>,
+        _kind: &str,
+        capability: Capability,
+    ) -> Option<&'static Requirement> {
         match capability {
             Capability::Publish => Some(&PUBLISH),
             Capability::Inbox => Some(&INBOX),
@@ -136,11 +157,16 @@ impl Network for Bluesky {
 
     fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
         let token = &grant.tokens.access;
-        let status = || did(grant).map(|did| Call::get(STATUS, HOST, "/xrpc/com.atproto.sync.getRepoStatus").query("did", did));
+        let status = || {
+            did(grant)
+                .map(|did| Call::get(STATUS, HOST, "/xrpc/com.atproto.sync.getRepoStatus").query("did", did))
+        };
         match seen {
             [] if is_bound(token) => status().into_iter().collect(),
             [] => vec![Call::get(SESSION, HOST, "/xrpc/com.atproto.server.getSession").bearer(token)],
-            [Seen { call: SESSION, reading, .. }] if reading.refusal().is_some() => status().into_iter().collect(),
+            [Seen { call: SESSION, reading, .. }] if reading.refusal().is_some() => {
+                status().into_iter().collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -156,7 +182,8 @@ impl Network for Bluesky {
         let mut reading = refused(grant, call, answer).or_else(|| told(grant, call, answer))?;
         if call != Some(STATUS) {
             reading.access_expiry = reading.access_expiry.or(standard::jwt_expiry(&grant.tokens.access));
-            reading.refresh_expiry = grant.tokens.refresh.as_ref().map(standard::jwt_expiry).unwrap_or_default();
+            reading.refresh_expiry =
+                grant.tokens.refresh.as_ref().map(standard::jwt_expiry).unwrap_or_default();
             reading.issued = claim(&grant.tokens.access, "iat").as_ref().and_then(parse::instant);
             reading.scopes = token_scopes(grant).map(Scopes::new);
         }
@@ -179,13 +206,21 @@ fn is_bound(token: &Secret) -> bool {
 }
 
 fn token_scopes(grant: &Grant<'_>) -> Option<Vec<String>> {
-    claim(&grant.tokens.access, "scope").as_ref().and_then(parse::scopes).or_else(|| grant.tokens.scopes.clone())
+    claim(&grant.tokens.access, "scope")
+        .as_ref()
+        .and_then(parse::scopes)
+        .or_else(|| grant.tokens.scopes.clone())
 }
 
 /// The account's id, from the configuration or from the token.
 fn did(grant: &Grant<'_>) -> Option<String> {
     let configured = grant.accounts.iter().filter_map(|a| a.external_id).find(|id| id.starts_with("did:"));
-    let own = || claim(&grant.tokens.access, "sub").as_ref().and_then(parse::text).filter(|sub| sub.starts_with("did:"));
+    let own = || {
+        claim(&grant.tokens.access, "sub")
+            .as_ref()
+            .and_then(parse::text)
+            .filter(|sub| sub.starts_with("did:"))
+    };
     configured.map(str::to_owned).or_else(own)
 }
 
@@ -209,31 +244,51 @@ fn refused(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Op
         return plain(Reason::MissingPermission);
     }
     match error.to_ascii_lowercase().as_str() {
-        // The entry server turns "account not found" into this, too: not plain enough to overrule the account's state.
+        // The entry server turns "account not found" into this, too: not plain enough to overrule the
+        // account's state.
         "expiredtoken" if says("revoked") => ambiguous(Reason::AccessRevoked),
         "expiredtoken" => ambiguous(Reason::TokenExpired),
-        // It was sent to the entry server instead of the account's own, or without the proof that it is bound to.
-        "invalidtoken" | "invalid_token" if says("pds access only") || says("dpop") => undetermined(Cause::AppMisconfigured),
+        // It was sent to the entry server instead of the account's own, or without the proof that it is bound
+        // to.
+        "invalidtoken" | "invalid_token" if says("pds access only") || says("dpop") => {
+            undetermined(Cause::AppMisconfigured)
+        }
         "invalidtoken" if is_bound(&grant.tokens.access) => undetermined(Cause::AppMisconfigured),
-        "invalidtoken" if says("token type") || (says("bad token scope") && is_refresh_token(grant)) => plain(Reason::WrongTokenType),
-        "invalidtoken" if says("bad token scope") || says("bad token method") => plain(Reason::MissingPermission),
+        "invalidtoken" if says("token type") || (says("bad token scope") && is_refresh_token(grant)) => {
+            plain(Reason::WrongTokenType)
+        }
+        "invalidtoken" if says("bad token scope") || says("bad token method") => {
+            plain(Reason::MissingPermission)
+        }
         "invalidtoken" if says("unexpected authorization type") => undetermined(Cause::UnexpectedAnswer),
-        "invalidtoken" if says("expired") || says("revoked") => Some(Reading::refused(standard::refusal(&message))),
+        "invalidtoken" if says("expired") || says("revoked") => {
+            Some(Reading::refused(standard::refusal(&message)))
+        }
         "invalidtoken" => ambiguous(Reason::TokenInvalid),
-        "accounttakedown" | "accounttakendown" | "repotakendown" | "accountsuspended" | "reposuspended" => plain(Reason::AccountSuspended),
+        "accounttakedown" | "accounttakendown" | "repotakendown" | "accountsuspended" | "reposuspended" => {
+            plain(Reason::AccountSuspended)
+        }
         "accountdeactivated" | "repodeactivated" => plain(Reason::AccountDeactivated),
         "accountnotfound" => ambiguous(Reason::AccountDeactivated),
         // Asked for a bound token, it may only be the wrong server.
-        "reponotfound" if call == Some(STATUS) && !is_bound(&grant.tokens.access) => ambiguous(Reason::AccountDeactivated),
-        "invalidrequest" if says("could not find user info") || says("profile not found") => ambiguous(Reason::AccountDeactivated),
-        "invalidrequest" if says("could not find repo") && call == Some(STATUS) && !is_bound(&grant.tokens.access) => {
+        "reponotfound" if call == Some(STATUS) && !is_bound(&grant.tokens.access) => {
+            ambiguous(Reason::AccountDeactivated)
+        }
+        "invalidrequest" if says("could not find user info") || says("profile not found") => {
+            ambiguous(Reason::AccountDeactivated)
+        }
+        "invalidrequest"
+            if says("could not find repo") && call == Some(STATUS) && !is_bound(&grant.tokens.access) =>
+        {
             ambiguous(Reason::AccountDeactivated)
         }
         "insufficientscope" | "scopemissing" | "scopemissingerror" => plain(Reason::MissingPermission),
         "authfactortokenrequired" => plain(Reason::TwoFactorRequired),
         "authenticationrequired" if says("invalid identifier or password") => ambiguous(Reason::TokenInvalid),
         "ratelimitexceeded" => undetermined(Cause::RateLimited),
-        "upstreamfailure" | "upstreamtimeout" | "internalservererror" | "notenoughresources" => undetermined(Cause::ServerError),
+        "upstreamfailure" | "upstreamtimeout" | "internalservererror" | "notenoughresources" => {
+            undetermined(Cause::ServerError)
+        }
         code => standard::error(code, &message),
     }
 }
@@ -256,21 +311,40 @@ fn told(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Optio
             Some("deactivated" | "deleted") => return plain(Reason::AccountDeactivated),
             Some("takendown" | "suspended") => return plain(Reason::AccountSuspended),
             // "desynchronized" and "throttled" are about the server.
-            None if active == Some(false) => return Some(Reading::refused(Refusal::ambiguous(Reason::AccountDeactivated))),
+            None if active == Some(false) => {
+                return Some(Reading::refused(Refusal::ambiguous(Reason::AccountDeactivated)));
+            }
             _ => {}
         }
         // Profiles and repositories are public: they say nothing about the token.
-        let public = ["followersCount", "postsCount", "displayName", "indexedAt", "viewer", "associated", "collections", "rev"];
-        if call == Some(STATUS) || !there("handle") || (call != Some(SESSION) && public.iter().any(|field| there(field))) {
+        let public = [
+            "followersCount",
+            "postsCount",
+            "displayName",
+            "indexedAt",
+            "viewer",
+            "associated",
+            "collections",
+            "rev",
+        ];
+        if call == Some(STATUS)
+            || !there("handle")
+            || (call != Some(SESSION) && public.iter().any(|field| there(field)))
+        {
             return Some(Reading::default());
         }
         let mut reading = match token_scopes(grant) {
-            Some(scopes) if scopes.iter().any(|s| s == "com.atproto.takendown") => return plain(Reason::AccountSuspended),
-            Some(scopes) if scopes.iter().any(|s| s == "com.atproto.signupQueued") => return plain(Reason::AccountUnconfirmed),
+            Some(scopes) if scopes.iter().any(|s| s == "com.atproto.takendown") => {
+                return plain(Reason::AccountSuspended);
+            }
+            Some(scopes) if scopes.iter().any(|s| s == "com.atproto.signupQueued") => {
+                return plain(Reason::AccountUnconfirmed);
+            }
             _ => Reading::accepted(),
         };
         // Handles change; an account's DID never does.
-        let configured = grant.accounts.iter().filter_map(|a| a.external_id).filter(|id| id.starts_with("did:"));
+        let configured =
+            grant.accounts.iter().filter_map(|a| a.external_id).filter(|id| id.starts_with("did:"));
         let last = |id: &str| id.rsplit(':').next().unwrap_or_default().to_owned();
         reading.listed = configured.filter(|id| last(id) != last(&did)).map(standard::stranger).collect();
         return Some(reading);
@@ -281,8 +355,9 @@ fn told(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Optio
     }
     // A record was written; one that was only read has a value.
     let written = there("uri") && there("cid") && !there("value");
-    let lists =
-        ["notifications", "convos", "preferences"].iter().any(|l| json.get(l).and_then(|v| v.as_array()).is_some_and(|a| !a.is_empty()));
+    let lists = ["notifications", "convos", "preferences"]
+        .iter()
+        .any(|l| json.get(l).and_then(|v| v.as_array()).is_some_and(|a| !a.is_empty()));
     (written || lists).then(Reading::accepted)
 }
 
@@ -294,8 +369,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::model::{Expiry, Timestamp};
     use crate::network::{App, Says, Tokens};
-    use crate::time::{Expiry, Timestamp};
 
     fn jwt(claims: &Value) -> Secret {
         let segment = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
@@ -305,14 +380,22 @@ mod tests {
     #[test]
     fn clocks_and_scopes_come_from_the_tokens() {
         let tokens = Tokens {
-            access: jwt(&json!({"scope": "com.atproto.appPass", "sub": "did:plc:sim", "iat": 1_795_000_000, "exp": 1_795_007_200})),
+            access: jwt(
+                &json!({"scope": "com.atproto.appPass", "sub": "did:plc:sim", "iat": 1_795_000_000, "exp": 1_795_007_200}),
+            ),
             secret: None,
             refresh: Some(jwt(&json!({"scope": "com.atproto.refresh", "exp": 1_802_776_000}))),
             scopes: None,
         };
-        let grant = Grant { style: Style { api: "", oauth1: false }, app: &App::default(), tokens: &tokens, accounts: &[] };
+        let grant = Grant {
+            style: Style { api: "", oauth1: false },
+            app: &App::default(),
+            tokens: &tokens,
+            accounts: &[],
+        };
         let expired = json!({"error": "ExpiredToken", "message": "Token has expired"});
-        let answer = Answer { status: Some(400), headers: HeaderMap::new(), json: expired, text: String::new() };
+        let answer =
+            Answer { status: Some(400), headers: HeaderMap::new(), json: expired, text: String::new() };
         let reading = Bluesky.read(&grant, &[], Some(SESSION), None, &answer).unwrap_or_default();
         let at = |seconds| Timestamp::from_unix(seconds).map_or(Expiry::Unknown, Expiry::At);
         assert_eq!((reading.access_expiry, reading.refresh_expiry), (at(1_795_007_200), at(1_802_776_000)));
@@ -320,14 +403,24 @@ mod tests {
 
         let seen = [Seen { call: SESSION, about: None, reading }];
         let calls = Bluesky.next(&grant, &seen);
-        assert_eq!(calls.iter().map(|c| c.name).collect::<Vec<_>>(), [STATUS], "the account's state is asked for");
+        assert_eq!(
+            calls.iter().map(|c| c.name).collect::<Vec<_>>(),
+            [STATUS],
+            "the account's state is asked for"
+        );
     }
 
     #[test]
     fn a_bound_token_is_not_sent() {
-        let access = jwt(&json!({"sub": "did:plc:sim", "cnf": {"jkt": "sim"}, "scope": "atproto transition:generic"}));
+        let access =
+            jwt(&json!({"sub": "did:plc:sim", "cnf": {"jkt": "sim"}, "scope": "atproto transition:generic"}));
         let tokens = Tokens { access, secret: None, refresh: None, scopes: None };
-        let grant = Grant { style: Style { api: "", oauth1: false }, app: &App::default(), tokens: &tokens, accounts: &[] };
+        let grant = Grant {
+            style: Style { api: "", oauth1: false },
+            app: &App::default(),
+            tokens: &tokens,
+            accounts: &[],
+        };
         assert_eq!(Bluesky.next(&grant, &[]).iter().map(|c| c.name).collect::<Vec<_>>(), [STATUS]);
         let gone = json!({"error": "InvalidToken", "message": "Malformed token"});
         let answer = Answer { status: Some(400), headers: HeaderMap::new(), json: gone, text: String::new() };

@@ -4,8 +4,7 @@
 //! recognised, and compares what an account needs with the scopes and roles that a network told.
 
 use super::{Account, Certainty, Facts, Grant, Reach, Refusal, Requirement, Says, Scopes, Seen};
-use crate::reason::{Capability, Cause, Reason};
-use crate::time::{Expiry, Timestamp};
+use crate::model::{Capability, Cause, Expiry, Reason, Timestamp};
 
 /// What one probe says about one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +69,11 @@ impl Clocks {
     /// When a person must reconnect: the earliest clock that no refresh can move.
     pub fn deadline(self, auto_refresh: bool) -> Expiry {
         let Self { access, refresh, data_access, .. } = self;
-        let fixed = if auto_refresh { [refresh, data_access, Expiry::Unknown] } else { [access, refresh, data_access] };
+        let fixed = if auto_refresh {
+            [refresh, data_access, Expiry::Unknown]
+        } else {
+            [access, refresh, data_access]
+        };
         match fixed.into_iter().filter_map(Expiry::at).min() {
             Some(earliest) => Expiry::At(earliest),
             // The clock that decides: with a refresher the grant's own, without one the token's.
@@ -79,11 +82,13 @@ impl Clocks {
     }
 }
 
-/// The clocks after a probe: what the network said, and the token source's word where it was silent.
+/// The clocks after a probe: what the network said, and the token source's word where it was
+/// silent.
 ///
-/// A network that states "no end" (Facebook's `expires_at: 0`) overrules an instant that was configured once and is
-/// stale. A network whose tokens merely never end by default (Mastodon) does not: a compatible server may well end
-/// them, and only the configuration or the token response knows.
+/// A network that states "no end" (Facebook's `expires_at: 0`) overrules an instant that was
+/// configured once and is stale. A network whose tokens merely never end by default (Mastodon) does
+/// not: a compatible server may well end them, and only the configuration or the token response
+/// knows.
 pub fn clocks(known: Clocks, seen: &[Seen]) -> Clocks {
     let said = |clocks: Clocks, Seen { reading, .. }: &Seen| {
         clocks.or(Clocks {
@@ -97,30 +102,35 @@ pub fn clocks(known: Clocks, seen: &[Seen]) -> Clocks {
     seen.iter().fold(Clocks::default(), said).or(known).or(Clocks { access: endless, ..Clocks::default() })
 }
 
-/// Seconds by which an expiry must lie ahead before a refused token counts as revoked rather than expired.
+/// Seconds by which an expiry must lie ahead before a refused token counts as revoked rather than
+/// expired.
 const CLEARLY_AHEAD: i64 = 60;
 
 /// What the answers mean for each account of the grant, in the grant's order.
 pub fn conclude(grant: &Grant<'_>, seen: &[Seen], known: &Known) -> Vec<Finding> {
     let known = Known { clocks: clocks(known.clocks, seen), ..*known };
-    let scopes = seen.iter().rev().find_map(|s| s.reading.scopes.clone()).or_else(|| grant.tokens.scopes.clone().map(Scopes::new));
+    let scopes = seen
+        .iter()
+        .rev()
+        .find_map(|s| s.reading.scopes.clone())
+        .or_else(|| grant.tokens.scopes.clone().map(Scopes::new));
     grant
         .accounts
         .iter()
         .enumerate()
         .map(|(i, account)| {
-            let verdict = account
-                .network
-                .network()
-                .foregone(account.kind)
-                .map_or_else(|| weigh(i, account, seen, &known), |reason| Verdict::Invalid(reason, Certainty::Plain));
+            let verdict = account.network.network().foregone(account.kind).map_or_else(
+                || weigh(i, account, seen, &known),
+                |reason| Verdict::Invalid(reason, Certainty::Plain),
+            );
             with_capabilities(verdict, grant, i, account, seen, scopes.as_ref())
         })
         .collect()
 }
 
-/// Weighs what was said about one account and about its grant, the weightiest first: a plainly stated reason,
-/// trouble of the app or the clock (it explains any refusal), an ambiguous refusal, any other trouble, acceptance.
+/// Weighs what was said about one account and about its grant, the weightiest first: a plainly
+/// stated reason, trouble of the app or the clock (it explains any refusal), an ambiguous refusal,
+/// any other trouble, acceptance.
 fn weigh(i: usize, account: &Account<'_>, seen: &[Seen], known: &Known) -> Verdict {
     let said = || {
         seen.iter().filter(|s| match s.reading.says {
@@ -128,7 +138,11 @@ fn weigh(i: usize, account: &Account<'_>, seen: &[Seen], known: &Known) -> Verdi
             _ => concerns(s, i, account),
         })
     };
-    let refusals = || said().filter_map(|s| s.reading.refusal()).chain(facts(i, account, seen).into_iter().filter_map(|f| f.refused));
+    let refusals = || {
+        said()
+            .filter_map(|s| s.reading.refusal())
+            .chain(facts(i, account, seen).into_iter().filter_map(|f| f.refused))
+    };
     let of = |certainty: Certainty| {
         let mut matching: Vec<Refusal> = refusals().filter(|r| r.certainty == certainty).collect();
         // A dead login explains whatever its accounts say. The sort is stable: first said, first heard.
@@ -150,9 +164,9 @@ fn weigh(i: usize, account: &Account<'_>, seen: &[Seen], known: &Known) -> Verdi
         .unwrap_or(Verdict::Undetermined(Cause::UnexpectedAnswer))
 }
 
-/// An accepted token works, unless its access to data has run out: Meta goes on calling such a token valid.
-/// Where the token itself should have ended before now and is accepted all the same, the clocks are not today's (a
-/// kept answer is read, say), and prove nothing.
+/// An accepted token works, unless its access to data has run out: Meta goes on calling such a
+/// token valid. Where the token itself should have ended before now and is accepted all the same,
+/// the clocks are not today's (a kept answer is read, say), and prove nothing.
 fn accepted(known: &Known) -> Verdict {
     let passed = |expiry: Expiry| expiry.at().is_some_and(|t| t <= known.now);
     if passed(known.clocks.data_access) && !passed(known.clocks.access) {
@@ -196,7 +210,8 @@ fn facts<'a>(i: usize, account: &Account<'_>, seen: &'a [Seen]) -> Vec<&'a Facts
             facts.push(&s.reading.facts);
         }
         let listed = s.reading.listed.iter();
-        facts.extend(listed.filter(|l| Some(l.external_id.as_str()) == account.external_id).map(|l| &l.facts));
+        facts
+            .extend(listed.filter(|l| Some(l.external_id.as_str()) == account.external_id).map(|l| &l.facts));
     }
     facts
 }
@@ -228,7 +243,11 @@ fn with_capabilities(
                 let mut said = seen.iter().filter(|s| concerns(s, i, account));
                 said.find_map(|s| s.reading.lost.iter().find(|(l, _)| *l == c).map(|(_, reason)| *reason))
             };
-            account.needs.iter().map(|c| (c, lost(c).unwrap_or_else(|| judge(requirement(c), scopes, roles, account)))).collect()
+            account
+                .needs
+                .iter()
+                .map(|c| (c, lost(c).unwrap_or_else(|| judge(requirement(c), scopes, roles, account))))
+                .collect()
         }
     };
     let verdict = match verdict {
@@ -239,7 +258,9 @@ fn with_capabilities(
     };
     // With every capability gone the connection has one reason, and so has each of them.
     let capabilities = match verdict {
-        Verdict::Invalid(reason, _) => capabilities.into_iter().map(|(c, r)| (c, if r == Reason::Ok { reason } else { r })).collect(),
+        Verdict::Invalid(reason, _) => {
+            capabilities.into_iter().map(|(c, r)| (c, if r == Reason::Ok { reason } else { r })).collect()
+        }
         _ => capabilities,
     };
     Finding { verdict, capabilities, scopes: granted }
@@ -250,11 +271,16 @@ fn grants(scopes: &Scopes, group: &[&str], account: &Account<'_>) -> bool {
 }
 
 /// Whether a capability is there. What was not told does not count against it.
-fn judge(requirement: Option<&Requirement>, scopes: Option<&Scopes>, roles: Option<&[String]>, account: &Account<'_>) -> Reason {
+fn judge(
+    requirement: Option<&Requirement>,
+    scopes: Option<&Scopes>,
+    roles: Option<&[String]>,
+    account: &Account<'_>,
+) -> Reason {
     let Some(requirement) = requirement else { return Reason::MissingPermission };
     let permitted = scopes.is_none_or(|s| requirement.scopes.iter().all(|group| grants(s, group, account)));
-    let entitled =
-        requirement.roles.is_empty() || roles.is_none_or(|held| held.iter().any(|role| requirement.roles.contains(&role.as_str())));
+    let entitled = requirement.roles.is_empty()
+        || roles.is_none_or(|held| held.iter().any(|role| requirement.roles.contains(&role.as_str())));
     match (permitted, entitled) {
         (true, true) => Reason::Ok,
         (true, false) => Reason::MissingRole,
@@ -269,16 +295,20 @@ fn all_gone(capabilities: &[(Capability, Reason)]) -> Reason {
     if capabilities.iter().all(|(_, r)| *r == first) {
         return first;
     }
-    let wants = |reason| capabilities.iter().any(|(_, r)| *r == reason || *r == Reason::MissingRoleAndPermission);
-    if wants(Reason::MissingRole) && wants(Reason::MissingPermission) { Reason::MissingRoleAndPermission } else { first }
+    let wants =
+        |reason| capabilities.iter().any(|(_, r)| *r == reason || *r == Reason::MissingRoleAndPermission);
+    if wants(Reason::MissingRole) && wants(Reason::MissingPermission) {
+        Reason::MissingRoleAndPermission
+    } else {
+        first
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Capabilities, Secret};
     use crate::network::{App, NetworkId, Reading, Style, Tokens};
-    use crate::reason::Capabilities;
-    use crate::secret::Secret;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_unix(1_800_000_000 + seconds).unwrap_or_else(Timestamp::now)
@@ -288,21 +318,34 @@ mod tests {
         Expiry::At(at(seconds))
     }
 
-    /// What these readings, each about an account or about the whole grant, mean for three accounts.
+    /// What these readings, each about an account or about the whole grant, mean for three
+    /// accounts.
     fn verdicts(readings: &[(Option<usize>, Reading)], known: Known) -> Vec<Verdict> {
         let Some(network) = NetworkId::all().next() else { return Vec::new() };
         let account = |id| Account { network, kind: "", external_id: Some(id), needs: Capabilities::NONE };
         let accounts = [account("1"), account("2"), account("3")];
         let tokens = Tokens { access: Secret::new(""), secret: None, refresh: None, scopes: None };
         let app = App::default();
-        let grant = Grant { style: Style { api: "", oauth1: false }, app: &app, tokens: &tokens, accounts: &accounts };
-        let seen: Vec<Seen> =
-            readings.iter().map(|(about, reading)| Seen { call: "call", about: *about, reading: reading.clone() }).collect();
+        let grant = Grant {
+            style: Style { api: "", oauth1: false },
+            app: &app,
+            tokens: &tokens,
+            accounts: &accounts,
+        };
+        let seen: Vec<Seen> = readings
+            .iter()
+            .map(|(about, reading)| Seen { call: "call", about: *about, reading: reading.clone() })
+            .collect();
         conclude(&grant, &seen, &known).into_iter().map(|f| f.verdict).collect()
     }
 
     fn known(access: Expiry, refresh: Expiry, auto_refresh: bool) -> Known {
-        Known { now: at(0), clocks: Clocks { access, refresh, ..Clocks::default() }, auto_refresh, grace: 7200 }
+        Known {
+            now: at(0),
+            clocks: Clocks { access, refresh, ..Clocks::default() },
+            auto_refresh,
+            grace: 7200,
+        }
     }
 
     fn nothing_known() -> Known {
@@ -331,10 +374,18 @@ mod tests {
         let late = |access| verdicts(&refused, known(access, ends(86_400), true))[0];
         assert_eq!(late(ends(-60)), Verdict::Undetermined(Cause::CredentialUnreadable));
         assert_eq!(late(ends(-7200)), Verdict::Undetermined(Cause::CredentialUnreadable));
-        assert_eq!(late(ends(-7201)), Verdict::Invalid(Reason::TokenExpired, Certainty::Ambiguous), "it is stuck");
+        assert_eq!(
+            late(ends(-7201)),
+            Verdict::Invalid(Reason::TokenExpired, Certainty::Ambiguous),
+            "it is stuck"
+        );
         assert_eq!(late(ends(3600)), Verdict::Invalid(Reason::AccessRevoked, Certainty::Ambiguous));
         let over = verdicts(&refused, known(ends(-60), ends(-1), true))[0];
-        assert_eq!(over, Verdict::Invalid(Reason::TokenExpired, Certainty::Ambiguous), "the grant itself is over");
+        assert_eq!(
+            over,
+            Verdict::Invalid(Reason::TokenExpired, Certainty::Ambiguous),
+            "the grant itself is over"
+        );
     }
 
     #[test]
@@ -351,7 +402,8 @@ mod tests {
     #[test]
     fn a_passed_data_access_counts_only_beside_a_living_token() {
         let verdict = |access, data_access| {
-            let reading = Reading { access_expiry: access, data_access_expiry: data_access, ..Reading::accepted() };
+            let reading =
+                Reading { access_expiry: access, data_access_expiry: data_access, ..Reading::accepted() };
             verdicts(&[(None, reading)], nothing_known())[0]
         };
         let over = Verdict::Invalid(Reason::DataAccessExpired, Certainty::Plain);
@@ -372,11 +424,23 @@ mod tests {
         let accepted = Reading::accepted;
         for (readings, expected) in [
             (vec![(None, accepted()), (Some(1), plain.clone())], [invalid(Reason::PasswordChanged); 3]),
-            (vec![(None, accepted()), (Some(1), page.clone())], [Verdict::Valid, invalid(Reason::NotAdmin), Verdict::Valid]),
-            (vec![(None, accepted()), (Some(1), slow.clone())], [Verdict::Valid, Verdict::Undetermined(Cause::Timeout), Verdict::Valid]),
-            (vec![(None, slow.clone()), (Some(0), page.clone()), (None, plain.clone())], [invalid(Reason::PasswordChanged); 3]),
+            (
+                vec![(None, accepted()), (Some(1), page.clone())],
+                [Verdict::Valid, invalid(Reason::NotAdmin), Verdict::Valid],
+            ),
+            (
+                vec![(None, accepted()), (Some(1), slow.clone())],
+                [Verdict::Valid, Verdict::Undetermined(Cause::Timeout), Verdict::Valid],
+            ),
+            (
+                vec![(None, slow.clone()), (Some(0), page.clone()), (None, plain.clone())],
+                [invalid(Reason::PasswordChanged); 3],
+            ),
             (vec![(None, maybe.clone()), (None, app)], [Verdict::Undetermined(Cause::AppMisconfigured); 3]),
-            (vec![(None, maybe), (None, slow)], [Verdict::Invalid(Reason::AccessRevoked, Certainty::Ambiguous); 3]),
+            (
+                vec![(None, maybe), (None, slow)],
+                [Verdict::Invalid(Reason::AccessRevoked, Certainty::Ambiguous); 3],
+            ),
             (vec![], [Verdict::Undetermined(Cause::UnexpectedAnswer); 3]),
             (vec![(None, Reading::default())], [Verdict::Undetermined(Cause::UnexpectedAnswer); 3]),
         ] {

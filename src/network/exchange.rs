@@ -1,6 +1,8 @@
-//! What goes over the wire, as values: a network asks with a [`Call`] and is answered with an [`Answer`].
+//! What goes over the wire, as values: a network asks with a [`Call`] and is answered with an
+//! [`Answer`].
 //!
-//! Nothing here opens a connection. Secrets inside a call stay [`Secret`]s until the HTTP client sends them.
+//! Nothing here opens a connection. Secrets inside a call stay [`Secret`]s until the HTTP client
+//! sends them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +10,7 @@ use std::fmt;
 use http::HeaderMap;
 use serde_json::Value;
 
-use crate::secret::Secret;
+use crate::model::Secret;
 
 /// A parameter: plain text, or a secret.
 #[derive(Clone, Debug)]
@@ -97,7 +99,8 @@ pub enum Body {
 pub struct Call {
     /// Its name in [`crate::network::Description::calls`].
     pub name: &'static str,
-    /// The account it is about (index into [`crate::network::Grant::accounts`]); none: the whole grant.
+    /// The account it is about (index into [`crate::network::Grant::accounts`]); none: the whole
+    /// grant.
     pub about: Option<usize>,
     /// GET or POST.
     pub method: Method,
@@ -132,7 +135,12 @@ impl Call {
     }
 
     /// A POST that carries this body.
-    pub fn post(name: &'static str, host: impl Into<Cow<'static, str>>, path: impl Into<String>, body: Body) -> Self {
+    pub fn post(
+        name: &'static str,
+        host: impl Into<Cow<'static, str>>,
+        path: impl Into<String>,
+        body: Body,
+    ) -> Self {
         Self { method: Method::Post, body, ..Self::get(name, host, path) }
     }
 
@@ -190,7 +198,9 @@ impl Answer {
         let bytes = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         match serde_json::from_slice(bytes) {
             Ok(json) => Self { status, headers, json, text: String::new() },
-            Err(_) => Self { status, headers, json: Value::Null, text: String::from_utf8_lossy(bytes).into_owned() },
+            Err(_) => {
+                Self { status, headers, json: Value::Null, text: String::from_utf8_lossy(bytes).into_owned() }
+            }
         }
     }
 

@@ -1,28 +1,30 @@
-//! LinkedIn: the token is introspected, then the person's roles at the pages (or the person itself) are read.
+//! LinkedIn: the token is introspected, then the person's roles at the pages (or the person itself)
+//! are read.
 //!
-//! Introspection is a POST that only reads; it tells state, end and scopes. It decides: ordinary calls answer
-//! healthy fresh tokens with 65601 "revoked" now and then (jclusso/omniauth-linkedin-openid issue 6,
-//! decioferreira/omniauth-linkedin-oauth2 issues 17 and 81, tomasvotava/fastapi-sso issue 196), so what they say against a token that introspection calls active does not count.
-//! The role list is asked without filters, so that it holds revoked rows, too.
+//! Introspection is a POST that only reads; it tells state, end and scopes. It decides: ordinary
+//! calls answer healthy fresh tokens with 65601 "revoked" now and then
+//! (jclusso/omniauth-linkedin-openid issue 6, decioferreira/omniauth-linkedin-oauth2 issues 17 and
+//! 81, tomasvotava/fastapi-sso issue 196), so what they say against a token that introspection
+//! calls active does not count. The role list is asked without filters, so that it holds revoked
+//! rows, too.
 //!
-//! Facts: Microsoft Learn, "Token Introspection", "Refresh Tokens with OAuth 2.0", "Organization Access Control by
-//! Role", "API Error Handling", "API Rate Limiting" and "Versioning"; LinkedIn's earlier public draft of introspection
-//! (milliseconds, `expires_in` for an instant, `member_restricted`); real answers in linkedin-developers/linkedin-api-python-client
-//! issue 49, linkedin-developers/linkedin-api-js-client issue 35, PipedreamHQ/pipedream issue 21823, xcarpentier/react-native-linkedin
-//! issue 80.
+//! Facts: Microsoft Learn, "Token Introspection", "Refresh Tokens with OAuth 2.0", "Organization
+//! Access Control by Role", "API Error Handling", "API Rate Limiting" and "Versioning"; LinkedIn's
+//! earlier public draft of introspection (milliseconds, `expires_in` for an instant,
+//! `member_restricted`); real answers in linkedin-developers/linkedin-api-python-client
+//! issue 49, linkedin-developers/linkedin-api-js-client issue 35, PipedreamHQ/pipedream issue
+//! 21823, xcarpentier/react-native-linkedin issue 80.
 //!
-//! What a read-only probe cannot see: a restricted member (no documented answer names one) and the spent daily
-//! allowance of other calls. There are no rate headers; quotas end at midnight UTC.
+//! What a read-only probe cannot see: a restricted member (no documented answer names one) and the
+//! spent daily allowance of other calls. There are no rate headers; quotas end at midnight UTC.
 
 use serde_json::Value;
 
 use super::{
-    Answer, App, AppNeed, Body, Call, CallInfo, Description, Facts, Grant, Guess, Listed, Network, Param, Reading, Refusal, Requirement,
-    Says, Scopes, Seen, Style, parse,
+    Answer, App, AppNeed, Body, Call, CallInfo, Description, Facts, Grant, Guess, Listed, Network, Param,
+    Reading, Refusal, Requirement, Says, Scopes, Seen, Style, parse,
 };
-use crate::reason::{Capability, Cause, Reason};
-use crate::secret::Secret;
-use crate::time::Expiry;
+use crate::model::{Capability, Cause, Expiry, Reason, Secret};
 
 const API: &str = "https://api.linkedin.com";
 const INTROSPECT: &str = "introspectToken";
@@ -30,7 +32,8 @@ const ACLS: &str = "organizationAcls";
 const USERINFO: &str = "userinfo";
 const ME: &str = "me";
 
-/// Rows of the role list per call, and calls at most: a list without an end must not use up the day's quota.
+/// Rows of the role list per call, and calls at most: a list without an end must not use up the
+/// day's quota.
 const PAGE: usize = 100;
 const PAGES: usize = 20;
 
@@ -84,27 +87,35 @@ static DESCRIPTION: Description = Description {
             Reason::TokenExpired,
             &[
                 "Reconnect the account. Do not delete it: planned posts would go with it.",
-                "LinkedIn grants access for a limited time (often 60 days, at most a year) and then wants a fresh consent. If something is meant to renew it before the year is over, it is stuck: tell the operator of this product.",
+                "LinkedIn grants access for a limited time (often 60 days, at most a year) and then wants a \
+                 fresh consent. If something is meant to renew it before the year is over, it is stuck: \
+                 tell the operator of this product.",
             ],
         ),
         (
             Reason::AccessRevoked,
             &[
-                "Ask the person who connected whether the removal was meant: LinkedIn → Me → Settings & Privacy → Data privacy → Other applications → Permitted Services lists the apps with access.",
+                "Ask the person who connected whether the removal was meant: LinkedIn → Me → Settings & \
+                 Privacy → Data privacy → Other applications → Permitted Services lists the apps with \
+                 access.",
                 "If it was not, reconnect the account and accept every permission.",
             ],
         ),
         (
             Reason::NotAdmin,
             &[
-                "Ask a super admin of the LinkedIn page to add the person who connected again: Page → Settings → Manage admins → Page admins → Add admin. If that person has left, another super admin connects the page.",
+                "Ask a super admin of the LinkedIn page to add the person who connected again: Page → \
+                 Settings → Manage admins → Page admins → Add admin. If that person has left, another super \
+                 admin connects the page.",
                 "Then reconnect the account.",
             ],
         ),
         (
             Reason::MissingRole,
             &[
-                "First ask a super admin of the LinkedIn page for a stronger role: Page → Settings → Manage admins. Super admin covers everything; Content admin covers posts and comments; Analyst covers statistics only.",
+                "First ask a super admin of the LinkedIn page for a stronger role: Page → Settings → Manage \
+                 admins. Super admin covers everything; Content admin covers posts and comments; Analyst \
+                 covers statistics only.",
                 "Then refresh the connection; reconnecting before the role is given changes nothing.",
             ],
         ),
@@ -119,35 +130,46 @@ static DESCRIPTION: Description = Description {
             Reason::MissingPermission,
             &[
                 "Reconnect the account and accept every permission that LinkedIn shows.",
-                "If that changes nothing, ask the operator whether LinkedIn has approved the app for the product that grants it (Community Management, Advertising).",
+                "If that changes nothing, ask the operator whether LinkedIn has approved the app for the \
+                 product that grants it (Community Management, Advertising).",
             ],
         ),
         (
             Reason::AccountRestricted,
             &[
                 "Log in at linkedin.com: a restricted profile is told so and asked to verify its identity.",
-                "Reconnect the account when the restriction has ended, or let another admin of the page connect it.",
+                "Reconnect the account when the restriction has ended, or let another admin of the page \
+                 connect it.",
             ],
         ),
     ],
     notes: super::Notes {
         lifetimes: &[
-            "Access lives 60 days for most apps; introspection tells the end. Data-portability logins live a year.",
-            "Approved partners also get a refresh token: 365 days from the first consent, which renewing never extends (Microsoft Learn, \"Refresh Tokens with OAuth 2.0\"). Its end stands in the token response only.",
+            "Access lives 60 days for most apps; introspection tells the end. Data-portability logins live \
+             a year.",
+            "Approved partners also get a refresh token: 365 days from the first consent, which renewing \
+             never extends (Microsoft Learn, \"Refresh Tokens with OAuth 2.0\"). Its end stands in the \
+             token response only.",
         ],
         tells: &[
             "Expired from revoked: introspection says which (Microsoft Learn, \"Token Introspection\").",
-            "A role that was taken away from one that is too weak: the role list is asked without filters and holds revoked roles, too.",
+            "A role that was taken away from one that is too weak: the role list is asked without filters \
+             and holds revoked roles, too.",
             "A missing role from a missing permission.",
         ],
         cannot_tell: &[
-            "`account_restricted`: no documented answer names a restricted member. Only an early draft of introspection did; that wording is read, and is ambiguous.",
-            "Roles, where the login has no permission to read them (`rw_organization_admin` or `r_organization_admin`): they then do not count against the account.",
+            "`account_restricted`: no documented answer names a restricted member. Only an early draft of \
+             introspection did; that wording is read, and is ambiguous.",
+            "Roles, where the login has no permission to read them (`rw_organization_admin` or \
+             `r_organization_admin`): they then do not count against the account.",
             "Roles at ad accounts: others than those at pages. `ads` is judged by its permission alone.",
             "The spent daily allowance of other calls: LinkedIn sends no rate headers.",
-            "Whether 65601 (\"revoked\") on an ordinary call is true: healthy fresh tokens get it now and then, so introspection decides.",
+            "Whether 65601 (\"revoked\") on an ordinary call is true: healthy fresh tokens get it now and \
+             then, so introspection decides.",
         ],
-        interval: "1h, or 6h for apps in the development tier. Quotas are per app and per member and day, some as small as 100 calls, and end at midnight UTC (Microsoft Learn, \"API Rate Limiting\").",
+        interval: "1h, or 6h for apps in the development tier. Quotas are per app and per member and day, \
+                   some as small as 100 calls, and end at midnight UTC (Microsoft Learn, \"API Rate \
+                   Limiting\").",
     },
 };
 
@@ -156,14 +178,26 @@ impl Network for LinkedIn {
         &DESCRIPTION
     }
 
-    fn requirement(&self, _style: Style<'_>, kind: &str, capability: Capability) -> Option<&'static Requirement> {
+    fn requirement(
+        &self,
+        _style: Style<'_>,
+        kind: &str,
+        capability: Capability,
+    ) -> Option<&'static Requirement> {
         Some(match (is_profile(kind), capability) {
             (true, Capability::Publish) => &Requirement { scopes: &[&["w_member_social"]], roles: &[] },
             (true, Capability::Inbox) => &Requirement { scopes: &[&["w_member_social_feed"]], roles: &[] },
-            (true, Capability::Analytics) => &Requirement { scopes: &[&["r_member_postAnalytics"]], roles: &[] },
+            (true, Capability::Analytics) => {
+                &Requirement { scopes: &[&["r_member_postAnalytics"]], roles: &[] }
+            }
             (false, Capability::Publish) => &Requirement {
                 scopes: &[&["w_organization_social"]],
-                roles: &["ADMINISTRATOR", "CONTENT_ADMINISTRATOR", "CONTENT_ADMIN", "DIRECT_SPONSORED_CONTENT_POSTER"],
+                roles: &[
+                    "ADMINISTRATOR",
+                    "CONTENT_ADMINISTRATOR",
+                    "CONTENT_ADMIN",
+                    "DIRECT_SPONSORED_CONTENT_POSTER",
+                ],
             },
             (false, Capability::Inbox) => &Requirement {
                 scopes: &[
@@ -182,7 +216,9 @@ impl Network for LinkedIn {
     }
 
     fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
-        let Some(introspection) = seen.iter().find(|s| s.call == INTROSPECT) else { return introspect(grant) };
+        let Some(introspection) = seen.iter().find(|s| s.call == INTROSPECT) else {
+            return introspect(grant);
+        };
         if introspection.reading.says != Says::Accepted {
             return Vec::new();
         }
@@ -214,11 +250,22 @@ impl Network for LinkedIn {
         calls
     }
 
-    fn read(&self, grant: &Grant<'_>, seen: &[Seen], call: Option<&'static str>, about: Option<usize>, answer: &Answer) -> Option<Reading> {
+    fn read(
+        &self,
+        grant: &Grant<'_>,
+        seen: &[Seen],
+        call: Option<&'static str>,
+        about: Option<usize>,
+        answer: &Answer,
+    ) -> Option<Reading> {
         let active = seen.iter().any(|s| s.call == INTROSPECT && s.reading.says == Says::Accepted);
         if let Some(fault) = Fault::find(answer) {
             let reading = fault.judge(grant, call, about)?.under(answer.status);
-            return Some(if active && call != Some(INTROSPECT) { in_the_light_of_introspection(reading) } else { reading });
+            return Some(if active && call != Some(INTROSPECT) {
+                in_the_light_of_introspection(reading)
+            } else {
+                reading
+            });
         }
         if answer.is(426) || answer.is(401) && call == Some(INTROSPECT) {
             // A version that is over, or a wrong secret: documented by the status alone.
@@ -270,13 +317,18 @@ fn introspect(grant: &Grant<'_>) -> Vec<Call> {
 }
 
 fn roles(grant: &Grant<'_>, start: String) -> Call {
-    let call = Call::get(ACLS, API, "/rest/organizationAcls").query("q", "roleAssignee").query("count", PAGE.to_string());
+    let call = Call::get(ACLS, API, "/rest/organizationAcls")
+        .query("q", "roleAssignee")
+        .query("count", PAGE.to_string());
     let call = if start == "0" { call } else { call.query("start", start) };
-    call.header("LinkedIn-Version", grant.app.api_version.clone()).header("X-Restli-Protocol-Version", "2.0.0").bearer(&grant.tokens.access)
+    call.header("LinkedIn-Version", grant.app.api_version.clone())
+        .header("X-Restli-Protocol-Version", "2.0.0")
+        .bearer(&grant.tokens.access)
 }
 
-/// What is left of a refusal once introspection has called the token active: what it says about roles. A token that
-/// is refused all the same leaves roles and owner open; a missing permission to ask does not count against them.
+/// What is left of a refusal once introspection has called the token active: what it says about
+/// roles. A token that is refused all the same leaves roles and owner open; a missing permission to
+/// ask does not count against them.
 fn in_the_light_of_introspection(reading: Reading) -> Reading {
     match reading.refusal().map(|refusal| refusal.reason) {
         None | Some(Some(Reason::NotAdmin | Reason::MissingRole)) => reading,
@@ -285,8 +337,9 @@ fn in_the_light_of_introspection(reading: Reading) -> Reading {
     }
 }
 
-/// An error in one of LinkedIn's shapes: `{serviceErrorCode, message, status}`, the same with `code`, a gateway's
-/// without a number, OAuth's `{error, error_description}`; or a 429 inside a 200.
+/// An error in one of LinkedIn's shapes: `{serviceErrorCode, message, status}`, the same with
+/// `code`, a gateway's without a number, OAuth's `{error, error_description}`; or a 429 inside a
+/// 200.
 struct Fault {
     number: Option<i64>,
     /// In upper case.
@@ -313,15 +366,24 @@ impl Fault {
             return Self::from_fields(&json["error"], answer.status);
         }
         let spoken = ["serviceErrorCode", "errorCode", "code", "message", "error", "error_description"];
-        if !fields.contains_key("active") && spoken.iter().any(|name| json[*name].is_string() || json[*name].is_number()) {
+        if !fields.contains_key("active")
+            && spoken.iter().any(|name| json[*name].is_string() || json[*name].is_number())
+        {
             return Self::from_fields(json, answer.status);
         }
-        throttled(json, 4).then(|| Self { number: None, code: String::new(), text: String::new(), status: Some(429) })
+        throttled(json, 4).then(|| Self {
+            number: None,
+            code: String::new(),
+            text: String::new(),
+            status: Some(429),
+        })
     }
 
     fn from_fields(json: &Value, status: Option<u16>) -> Option<Self> {
         let text = |name: &str| parse::text(&json[name]).unwrap_or_default();
-        let inner = parse::integer(&json["status"]).and_then(|s| u16::try_from(s).ok()).filter(|s| (100..1000).contains(s));
+        let inner = parse::integer(&json["status"])
+            .and_then(|s| u16::try_from(s).ok())
+            .filter(|s| (100..1000).contains(s));
         let status = inner.or(status);
         let code = if json["code"].is_null() { text("error") } else { text("code") };
         let number = parse::integer(&json["serviceErrorCode"]);
@@ -333,29 +395,44 @@ impl Fault {
 
     fn judge(&self, grant: &Grant<'_>, call: Option<&'static str>, about: Option<usize>) -> Option<Reading> {
         let introspecting = call == Some(INTROSPECT);
-        self.by_status().or_else(|| self.by_code()).or_else(|| self.by_text(grant, about)).or_else(|| match self.status {
-            // Documented: a wrong client secret.
-            Some(401) if introspecting => Some(Reading::undetermined(Cause::AppMisconfigured)),
-            // Documented for tokens alone, here without the word for which trouble it is.
-            Some(401) => Some(Reading::refused(Refusal::expired_or_revoked())),
-            // Documented: a client id or token that is none.
-            Some(400) if introspecting => Some(Reading::undetermined(Cause::AppMisconfigured)),
-            _ => None,
+        self.by_status().or_else(|| self.by_code()).or_else(|| self.by_text(grant, about)).or_else(|| {
+            match self.status {
+                // Documented: a wrong client secret.
+                Some(401) if introspecting => Some(Reading::undetermined(Cause::AppMisconfigured)),
+                // Documented for tokens alone, here without the word for which trouble it is.
+                Some(401) => Some(Reading::refused(Refusal::expired_or_revoked())),
+                // Documented: a client id or token that is none.
+                Some(400) if introspecting => Some(Reading::undetermined(Cause::AppMisconfigured)),
+                _ => None,
+            }
         })
     }
 
     fn by_code(&self) -> Option<Reading> {
         Some(match (self.number, self.code.as_str()) {
             // Also the answer to healthy tokens just after they were issued.
-            (Some(65601), _) | (_, "REVOKED_ACCESS_TOKEN") => Reading::refused(Refusal::ambiguous(Reason::AccessRevoked)),
-            (Some(65602), _) | (_, "EXPIRED_ACCESS_TOKEN") => Reading::refused(Refusal::plain(Reason::TokenExpired)),
+            (Some(65601), _) | (_, "REVOKED_ACCESS_TOKEN") => {
+                Reading::refused(Refusal::ambiguous(Reason::AccessRevoked))
+            }
+            (Some(65602), _) | (_, "EXPIRED_ACCESS_TOKEN") => {
+                Reading::refused(Refusal::plain(Reason::TokenExpired))
+            }
             // A blank token, or a header of another kind.
-            (Some(65603 | 65604), _) | (_, "EMPTY_ACCESS_TOKEN") => Reading::undetermined(Cause::AppMisconfigured),
-            (Some(65600), _) | (_, "INVALID_ACCESS_TOKEN") => Reading::refused(Refusal::ambiguous(Reason::TokenInvalid)),
-            (_, "MEMBER_RESTRICTED") => Reading::refused(Refusal::ambiguous(Reason::AccountRestricted)),
-            (_, "INVALID_CLIENT" | "INVALID_CLIENT_ID" | "UNAUTHORIZED_CLIENT" | "VERSION_MISSING" | "NONEXISTENT_VERSION") => {
+            (Some(65603 | 65604), _) | (_, "EMPTY_ACCESS_TOKEN") => {
                 Reading::undetermined(Cause::AppMisconfigured)
             }
+            (Some(65600), _) | (_, "INVALID_ACCESS_TOKEN") => {
+                Reading::refused(Refusal::ambiguous(Reason::TokenInvalid))
+            }
+            (_, "MEMBER_RESTRICTED") => Reading::refused(Refusal::ambiguous(Reason::AccountRestricted)),
+            (
+                _,
+                "INVALID_CLIENT"
+                | "INVALID_CLIENT_ID"
+                | "UNAUTHORIZED_CLIENT"
+                | "VERSION_MISSING"
+                | "NONEXISTENT_VERSION",
+            ) => Reading::undetermined(Cause::AppMisconfigured),
             (Some(101), _) | (_, "TOO_MANY_REQUESTS") => Reading::undetermined(Cause::RateLimited),
             // About an authorization code or a refresh token, which a probe never sends.
             (_, "INVALID_GRANT") => Reading::undetermined(Cause::UnexpectedAnswer),
@@ -382,10 +459,23 @@ impl Fault {
             Reading::refused(Refusal::expired_or_revoked())
         } else if token && says("revoked") {
             Reading::refused(Refusal::ambiguous(Reason::AccessRevoked))
-        } else if token && (says("has expired") || says("is expired") || says("token expired") || says("expired access token")) {
+        } else if token
+            && (says("has expired")
+                || says("is expired")
+                || says("token expired")
+                || says("expired access token"))
+        {
             // By text alone: fresh tokens were told so, too.
             Reading::refused(Refusal::ambiguous(Reason::TokenExpired))
-        } else if ["invalid access token", "unable to verify access token", "token is invalid", "invalid token"].iter().any(|p| says(p)) {
+        } else if [
+            "invalid access token",
+            "unable to verify access token",
+            "token is invalid",
+            "invalid token",
+        ]
+        .iter()
+        .any(|p| says(p))
+        {
             Reading::refused(Refusal::ambiguous(Reason::TokenInvalid))
         } else if says("member_restricted") || says("member is restricted") {
             Reading::refused(Refusal::ambiguous(Reason::AccountRestricted))
@@ -413,12 +503,17 @@ impl Fault {
         })
     }
 
-    /// One page is closed to the person. The answer names it, and it may be another than the one that is meant: a
-    /// single lost page ends a whole list.
+    /// One page is closed to the person. The answer names it, and it may be another than the one
+    /// that is meant: a single lost page ends a whole list.
     fn not_admin(&self, grant: &Grant<'_>, about: Option<usize>) -> Reading {
         let refused = Refusal::plain(Reason::NotAdmin).of_account();
-        let named = self.text.split_once("urn:li:organization:").map(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next());
-        let Some(page) = named.flatten().filter(|id| !id.is_empty()) else { return Reading::refused(refused) };
+        let named = self
+            .text
+            .split_once("urn:li:organization:")
+            .map(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next());
+        let Some(page) = named.flatten().filter(|id| !id.is_empty()) else {
+            return Reading::refused(refused);
+        };
         if grant.account(about).is_some_and(|a| a.external_id.is_none()) {
             return Reading::refused(refused);
         }
@@ -428,12 +523,15 @@ impl Fault {
         Reading { listed, ..Reading::undetermined(Cause::UnexpectedAnswer) }
     }
 
-    /// A permission is missing: for the one capability behind the refused resource if the account needs others, too.
+    /// A permission is missing: for the one capability behind the refused resource if the account
+    /// needs others, too.
     fn lacking(&self, grant: &Grant<'_>, about: Option<usize>) -> Reading {
         let needs = grant.account(about).map(|a| a.needs).unwrap_or_default();
         let partial = self.capability().filter(|c| needs.contains(*c) && needs.iter().count() > 1);
         match partial {
-            Some(capability) => Reading { lost: vec![(capability, Reason::MissingPermission)], ..Reading::accepted() },
+            Some(capability) => {
+                Reading { lost: vec![(capability, Reason::MissingPermission)], ..Reading::accepted() }
+            }
             None => Reading::refused(Refusal::plain(Reason::MissingPermission)),
         }
     }
@@ -444,7 +542,14 @@ impl Fault {
         let names = |parts: &[&str]| parts.iter().any(|p| resource.contains(p));
         if names(&["adaccount", "adanalytics", "adcampaign", "adtarget", "creatives", "leadform"]) {
             Some(Capability::Ads)
-        } else if names(&["socialactions", "comments", "reactions", "likes", "socialmetadata", "organizationalentitynotifications"]) {
+        } else if names(&[
+            "socialactions",
+            "comments",
+            "reactions",
+            "likes",
+            "socialmetadata",
+            "organizationalentitynotifications",
+        ]) {
             Some(Capability::Inbox)
         } else if names(&["statistics", "analytics"]) {
             Some(Capability::Analytics)
@@ -456,11 +561,13 @@ impl Fault {
     }
 }
 
-/// Whether an answer holds a refusal for too many calls somewhere inside (batches and decorated fields do).
+/// Whether an answer holds a refusal for too many calls somewhere inside (batches and decorated
+/// fields do).
 fn throttled(value: &Value, depth: usize) -> bool {
     match value {
         Value::Object(fields) => {
-            parse::integer(&value["status"]) == Some(429) || depth > 0 && fields.values().any(|inner| throttled(inner, depth - 1))
+            parse::integer(&value["status"]) == Some(429)
+                || depth > 0 && fields.values().any(|inner| throttled(inner, depth - 1))
         }
         Value::Array(items) => depth > 0 && items.iter().any(|inner| throttled(inner, depth - 1)),
         _ => false,
@@ -482,7 +589,8 @@ fn introspection(app: &App, answer: &Answer) -> Option<Reading> {
             let issued_to = parse::text(&json["client_id"]);
             let foreign = issued_to.is_some_and(|id| !app.client_id.is_empty() && id != app.client_id);
             // A two-legged token is the app's own: no member stands behind it.
-            let two_legged = json["auth_type"].as_str().is_some_and(|t| t.eq_ignore_ascii_case("2L")) && json["scope"].is_null();
+            let two_legged = json["auth_type"].as_str().is_some_and(|t| t.eq_ignore_ascii_case("2L"))
+                && json["scope"].is_null();
             if foreign {
                 Says::Refused(Refusal::plain(Reason::TokenInvalid))
             } else if two_legged {
@@ -504,19 +612,28 @@ fn introspection(app: &App, answer: &Answer) -> Option<Reading> {
 }
 
 /// A list: of roles at pages, of roles at ad accounts, or of anything else.
-fn list(grant: &Grant<'_>, seen: &[Seen], about: Option<usize>, active: bool, answer: &Answer) -> Option<Reading> {
+fn list(
+    grant: &Grant<'_>,
+    seen: &[Seen],
+    about: Option<usize>,
+    active: bool,
+    answer: &Answer,
+) -> Option<Reading> {
     let rows = answer.json["elements"].as_array().filter(|_| answer.maybe_success())?;
     if rows.iter().any(|row| row["role"].is_string() && page(row).is_some()) || rows.is_empty() && active {
         let reading = page_roles(grant, seen, about, rows, &answer.json["paging"]);
         // A part of the list alone, without the role that counts: the rest would tell.
-        let silent = reading.more.is_some() && !active && reading.listed.iter().all(|l| l.external_id.starts_with(UNFINISHED));
+        let silent = reading.more.is_some()
+            && !active
+            && reading.listed.iter().all(|l| l.external_id.starts_with(UNFINISHED));
         return Some(if silent { Reading::says(Says::Nothing) } else { reading });
     }
     if rows.is_empty() {
         // Alone it does not even show that the right list was asked for.
         return Some(Reading::says(Says::Nothing));
     }
-    let ad_roles: Vec<&str> = rows.iter().filter(|r| r["account"].is_string()).filter_map(|r| r["role"].as_str()).collect();
+    let ad_roles: Vec<&str> =
+        rows.iter().filter(|r| r["account"].is_string()).filter_map(|r| r["role"].as_str()).collect();
     let mut reading = Reading::accepted();
     if !ad_roles.is_empty() && ad_roles.iter().all(|role| *role == "VIEWER") {
         // A viewer may not run campaigns, not even with rw_ads.
@@ -535,7 +652,13 @@ fn bare(id: &str) -> &str {
     id.rsplit(':').next().unwrap_or(id)
 }
 
-fn page_roles(grant: &Grant<'_>, seen: &[Seen], about: Option<usize>, rows: &[Value], paging: &Value) -> Reading {
+fn page_roles(
+    grant: &Grant<'_>,
+    seen: &[Seen],
+    about: Option<usize>,
+    rows: &[Value],
+    paging: &Value,
+) -> Reading {
     let approved = |row: &Value| row["state"].as_str().is_none_or(|s| s.eq_ignore_ascii_case("APPROVED"));
     // Page by page, also for pages of the list that were read before.
     let mut held: Vec<(String, String)> = Vec::new();
@@ -556,8 +679,9 @@ fn page_roles(grant: &Grant<'_>, seen: &[Seen], about: Option<usize>, rows: &[Va
     }
     known.sort_unstable();
     known.dedup();
-    let roles_at =
-        |id: &str| -> Vec<String> { held.iter().filter(|(urn, _)| bare(urn) == bare(id)).map(|(_, role)| role.clone()).collect() };
+    let roles_at = |id: &str| -> Vec<String> {
+        held.iter().filter(|(urn, _)| bare(urn) == bare(id)).map(|(_, role)| role.clone()).collect()
+    };
     let facts = |roles: Vec<String>| Facts {
         refused: roles.is_empty().then_some(Refusal::plain(Reason::NotAdmin).of_account()),
         roles: Some(roles),
@@ -580,7 +704,8 @@ fn page_roles(grant: &Grant<'_>, seen: &[Seen], about: Option<usize>, rows: &[Va
         }
         return reading;
     }
-    reading.listed = page_ids(grant).map(|id| Listed { external_id: id.to_owned(), facts: facts(roles_at(id)) }).collect();
+    reading.listed =
+        page_ids(grant).map(|id| Listed { external_id: id.to_owned(), facts: facts(roles_at(id)) }).collect();
     let unnamed = grant.account(about).is_some_and(|a| a.external_id.is_none() && !is_profile(a.kind));
     if unnamed && (known.len() == 1 || held.is_empty()) {
         // Which page is meant is clear all the same.
@@ -598,7 +723,11 @@ fn page_ids<'a>(grant: &'a Grant<'_>) -> impl Iterator<Item = &'a str> {
 fn next_start(rows: usize, paging: &Value) -> Option<i64> {
     let rows = i64::try_from(rows).ok().filter(|n| *n > 0)?;
     let next = parse::integer(&paging["start"]).unwrap_or(0).saturating_add(rows);
-    let more = match (paging["links"].as_array(), parse::integer(&paging["total"]), parse::integer(&paging["count"])) {
+    let more = match (
+        paging["links"].as_array(),
+        parse::integer(&paging["total"]),
+        parse::integer(&paging["count"]),
+    ) {
         // Rest.li links the next part whenever there may be one.
         (Some(links), ..) => links.iter().any(|l| l["rel"].as_str() == Some("next")),
         (None, Some(total), _) => next < total,
@@ -616,7 +745,9 @@ fn person(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Opt
         Some(USERINFO) => parse::text(&json["sub"]),
         Some(ME) => parse::text(&json["id"]),
         None if named(&["sub"]) => parse::text(&json["sub"]),
-        None if named(&["localizedFirstName", "localizedLastName", "vanityName", "localizedHeadline"]) => parse::text(&json["id"]),
+        None if named(&["localizedFirstName", "localizedLastName", "vanityName", "localizedHeadline"]) => {
+            parse::text(&json["id"])
+        }
         _ => None,
     };
     let told = told.filter(|id| !id.is_empty() && answer.maybe_success())?;
@@ -629,7 +760,8 @@ fn person(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Opt
     Some(Reading { listed, ..Reading::accepted() })
 }
 
-/// Whether a configured id is of the same making as the one that LinkedIn told: the name in a profile's address is not.
+/// Whether a configured id is of the same making as the one that LinkedIn told: the name in a
+/// profile's address is not.
 fn comparable(configured: &str, told: &str) -> bool {
     let looks_made = |id: &str| id.bytes().any(|b| b.is_ascii_uppercase() || b == b'_');
     configured.starts_with("urn:li:person:") || configured.len() == told.len() && looks_made(configured)
@@ -640,7 +772,8 @@ fn other_success(call: Option<&'static str>, answer: &Answer) -> Option<Reading>
     if call.is_some() || !answer.maybe_success() {
         return None;
     }
-    let made = answer.is(201) && ["x-restli-id", "x-linkedin-id"].iter().any(|name| answer.header(name).is_some());
+    let made =
+        answer.is(201) && ["x-restli-id", "x-linkedin-id"].iter().any(|name| answer.header(name).is_some());
     let found = parse::text(&answer.json["id"]).is_some_and(|id| !id.is_empty());
     (made || found).then(Reading::accepted)
 }
@@ -648,9 +781,8 @@ fn other_success(call: Option<&'static str>, answer: &Answer) -> Option<Reading>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Capabilities, Timestamp};
     use crate::network::{Account, Clocks, Known, NetworkId, Tokens, Verdict, conclude, read_answer};
-    use crate::reason::Capabilities;
-    use crate::time::Timestamp;
     use serde_json::json;
 
     fn rows(role: &str, page: u32, start: usize, more: bool) -> Value {
@@ -669,17 +801,31 @@ mod tests {
     /// What it says about these accounts of one login, each a kind and an id.
     fn probe_of(accounts: &[(&'static str, &'static str)], parts: &[Value]) -> Vec<Verdict> {
         let Some(network) = NetworkId::from_name("linkedin") else { return Vec::new() };
-        let account =
-            |(kind, id): &(&'static str, &'static str)| Account { network, kind, external_id: Some(id), needs: Capabilities::DEFAULT };
+        let account = |(kind, id): &(&'static str, &'static str)| Account {
+            network,
+            kind,
+            external_id: Some(id),
+            needs: Capabilities::DEFAULT,
+        };
         let accounts: Vec<_> = accounts.iter().map(account).collect();
-        let app =
-            App { client_id: "app".into(), client_secret: Some(Secret::new("s")), api_version: "202609".into(), endpoints: Vec::new() };
+        let app = App {
+            client_id: "app".into(),
+            client_secret: Some(Secret::new("s")),
+            api_version: "202609".into(),
+            endpoints: Vec::new(),
+        };
         let tokens = Tokens { access: Secret::new("t"), secret: None, refresh: None, scopes: None };
-        let grant = Grant { style: Style { api: "", oauth1: false }, app: &app, tokens: &tokens, accounts: &accounts };
+        let grant = Grant {
+            style: Style { api: "", oauth1: false },
+            app: &app,
+            tokens: &tokens,
+            accounts: &accounts,
+        };
         let mut seen: Vec<Seen> = Vec::new();
         let mut parts = parts.iter();
         while let Some(call) = LinkedIn.next(&grant, &seen).pop() {
-            let json = if call.name == INTROSPECT { Some(json!({"active": true})) } else { parts.next().cloned() };
+            let json =
+                if call.name == INTROSPECT { Some(json!({"active": true})) } else { parts.next().cloned() };
             let answer = json.map_or(Answer { status: Some(503), ..Answer::default() }, |json| Answer {
                 status: Some(200),
                 json,
@@ -699,9 +845,16 @@ mod tests {
     fn a_role_list_counts_when_it_is_complete() {
         use super::super::Certainty::Plain;
         let no = |reason| Verdict::Invalid(reason, Plain);
-        let all = [rows("ANALYST", 7, 0, true), rows("CONTENT_ADMINISTRATOR", 7, 1, true), rows("ANALYST", 8, 2, false)];
+        let all = [
+            rows("ANALYST", 7, 0, true),
+            rows("CONTENT_ADMINISTRATOR", 7, 1, true),
+            rows("ANALYST", 8, 2, false),
+        ];
         assert_eq!(probe(&all), [Verdict::Valid, no(Reason::MissingRole)]);
-        assert_eq!(probe(&[rows("ANALYST", 5, 0, true), rows("ADMINISTRATOR", 8, 1, false)]), [no(Reason::NotAdmin), Verdict::Valid]);
+        assert_eq!(
+            probe(&[rows("ANALYST", 5, 0, true), rows("ADMINISTRATOR", 8, 1, false)]),
+            [no(Reason::NotAdmin), Verdict::Valid]
+        );
         let cut = probe(&all[..1]);
         assert!(cut.iter().all(|v| *v == Verdict::Undetermined(Cause::ServerError)), "{cut:?}");
     }
@@ -711,9 +864,18 @@ mod tests {
         let login = [("profile", "yrZCpj2Z12"), ("organization", "7")];
         let unknown = |cause| [Verdict::Valid, Verdict::Undetermined(cause)];
         assert_eq!(probe_of(&login, &[]), unknown(Cause::ServerError));
-        assert_eq!(probe_of(&login, &[json!({"status": 429, "message": "Throttle limit"})]), unknown(Cause::RateLimited));
-        assert_eq!(probe_of(&login, &[json!({"status": 426, "code": "NONEXISTENT_VERSION"})]), unknown(Cause::AppMisconfigured));
-        assert_eq!(probe_of(&login, &[json!({"status": 401, "serviceErrorCode": 65601})]), unknown(Cause::UnexpectedAnswer));
+        assert_eq!(
+            probe_of(&login, &[json!({"status": 429, "message": "Throttle limit"})]),
+            unknown(Cause::RateLimited)
+        );
+        assert_eq!(
+            probe_of(&login, &[json!({"status": 426, "code": "NONEXISTENT_VERSION"})]),
+            unknown(Cause::AppMisconfigured)
+        );
+        assert_eq!(
+            probe_of(&login, &[json!({"status": 401, "serviceErrorCode": 65601})]),
+            unknown(Cause::UnexpectedAnswer)
+        );
         // Not allowed to ask: the role stays unknown and is not held against the page.
         let refused = json!({"status": 403, "serviceErrorCode": 100, "message": "Not enough permissions to access: organizationAcls"});
         assert_eq!(probe_of(&login, &[refused]), [Verdict::Valid, Verdict::Valid]);

@@ -1,19 +1,22 @@
-//! Mastodon, and servers that speak its API: one profile per token, each server with a host of its own.
+//! Mastodon, and servers that speak its API: one profile per token, each server with a host of its
+//! own.
 //!
-//! `accounts/verify_credentials` tells whether the token works and whose it is. It needs `read:accounts` or `profile`;
-//! where the token is not known to have that, `apps/verify_credentials`, which any token may ask since 4.3, goes first,
-//! so that a token for publishing alone is not taken for a broken one. Tokens live until they are revoked. No answer
-//! tells the token's scopes: `scopes` of the app are those it registered, not those that were granted.
+//! `accounts/verify_credentials` tells whether the token works and whose it is. It needs
+//! `read:accounts` or `profile`; where the token is not known to have that,
+//! `apps/verify_credentials`, which any token may ask since 4.3, goes first, so that a token for
+//! publishing alone is not taken for a broken one. Tokens live until they are revoked. No answer
+//! tells the token's scopes: `scopes` of the app are those it registered, not those that were
+//! granted.
 //!
-//! Facts: docs.joinmastodon.org, "accounts API methods", "apps API methods", "OAuth Scopes", "Rate limits";
-//! mastodon/mastodon `app/controllers/api/base_controller.rb`, `config/locales/doorkeeper.en.yml`,
-//! `config/initializers/rack_attack.rb`.
+//! Facts: docs.joinmastodon.org, "accounts API methods", "apps API methods", "OAuth Scopes", "Rate
+//! limits"; mastodon/mastodon `app/controllers/api/base_controller.rb`,
+//! `config/locales/doorkeeper.en.yml`, `config/initializers/rack_attack.rb`.
 
 use super::{
-    Answer, AppNeed, Budget, Call, CallInfo, Description, Grant, Network, RateLimit, Reading, Refusal, Requirement, Says, Seen, Style,
-    parse, standard,
+    Answer, AppNeed, Budget, Call, CallInfo, Description, Grant, Network, RateLimit, Reading, Refusal,
+    Requirement, Says, Seen, Style, parse, standard,
 };
-use crate::reason::{Capability, Cause, Reason};
+use crate::model::{Capability, Cause, Reason};
 
 /// Mastodon.
 pub(super) struct Mastodon;
@@ -44,7 +47,8 @@ static DESCRIPTION: Description = Description {
             name: APP,
             method: "GET",
             url: "https://mastodon.social/api/v1/apps/verify_credentials",
-            tells: "whether the token works, without any scope; asked first where the token is not known to read accounts",
+            tells: "whether the token works, without any scope; asked first where the token is not known to \
+                    read accounts",
             cost: "one of 300 requests per token and 5 minutes",
         },
     ],
@@ -52,28 +56,32 @@ static DESCRIPTION: Description = Description {
         (
             Reason::AccessRevoked,
             &[
-                "Ask the person who connected whether the removal was meant: the server → Preferences → Account → Authorized apps lists the apps with access.",
+                "Ask the person who connected whether the removal was meant: the server → Preferences → \
+                 Account → Authorized apps lists the apps with access.",
                 "If it was not, reconnect the account and accept every permission.",
             ],
         ),
         (
             Reason::TokenInvalid,
             &[
-                "Log in at the server itself and look under Preferences → Account → Authorized apps whether this product is still there.",
+                "Log in at the server itself and look under Preferences → Account → Authorized apps whether \
+                 this product is still there.",
                 "Reconnect the account.",
             ],
         ),
         (
             Reason::AccountSuspended,
             &[
-                "The server's moderators have disabled the login. Log in at the server and appeal under Preferences → Account status.",
+                "The server's moderators have disabled the login. Log in at the server and appeal under \
+                 Preferences → Account status.",
                 "Reconnect the account once the appeal is granted; before that it does not help.",
             ],
         ),
         (
             Reason::AccountUnconfirmed,
             &[
-                "Open the confirmation mail of the server, or have it sent again under Preferences → Account.",
+                "Open the confirmation mail of the server, or have it sent again under Preferences → \
+                 Account.",
                 "On servers that approve new members, wait for the moderators.",
                 "Reconnect the account if it does not recover by itself.",
             ],
@@ -82,26 +90,35 @@ static DESCRIPTION: Description = Description {
     notes: super::Notes {
         lifetimes: &["No end: access lasts until it is removed."],
         tells: &[
-            "Removed access, disabled logins, unconfirmed mail addresses and approvals that are still open: by texts that Mastodon never translates, and its words for \"expired\" and \"revoked\" in many languages.",
+            "Removed access, disabled logins, unconfirmed mail addresses and approvals that are still open: \
+             by texts that Mastodon never translates, and its words for \"expired\" and \"revoked\" in many \
+             languages.",
             "A token that may only write from a broken one.",
         ],
         cannot_tell: &[
-            "Granted permissions: no answer tells them (those of the app are what it once asked for), so they come from the token response or the configuration.",
+            "Granted permissions: no answer tells them (those of the app are what it once asked for), so \
+             they come from the token response or the configuration.",
             "`password_changed`: looks like removed access.",
             "In a language that nobody has taught this program, removed access is `token_invalid`.",
-            "A server that is gone for good looks like one that is down: undetermined for as long as it lasts.",
+            "A server that is gone for good looks like one that is down: undetermined for as long as it \
+             lasts.",
         ],
-        interval: "1h. 300 questions per token and 5 minutes are far away (docs.joinmastodon.org, \"Rate limits\").",
+        interval: "1h. 300 questions per token and 5 minutes are far away (docs.joinmastodon.org, \"Rate \
+                   limits\").",
     },
 };
 
-static PUBLISH: Requirement = Requirement { scopes: &[&["write:statuses", "write"], &["write:media", "write"]], roles: &[] };
-static INBOX: Requirement =
-    Requirement { scopes: &[&["read:notifications", "read"], &["read:statuses", "read"], &["write:statuses", "write"]], roles: &[] };
-static ANALYTICS: Requirement = Requirement { scopes: &[&["read:statuses", "read"], &["read:accounts", "read"]], roles: &[] };
+static PUBLISH: Requirement =
+    Requirement { scopes: &[&["write:statuses", "write"], &["write:media", "write"]], roles: &[] };
+static INBOX: Requirement = Requirement {
+    scopes: &[&["read:notifications", "read"], &["read:statuses", "read"], &["write:statuses", "write"]],
+    roles: &[],
+};
+static ANALYTICS: Requirement =
+    Requirement { scopes: &[&["read:statuses", "read"], &["read:accounts", "read"]], roles: &[] };
 
-/// Words of Doorkeeper's "expired" in the languages of many servers: answers come in the account's language, though
-/// nobody asked for it (mastodon/mastodon issue 4637).
+/// Words of Doorkeeper's "expired" in the languages of many servers: answers come in the account's
+/// language, though nobody asked for it (mastodon/mastodon issue 4637).
 const EXPIRED: &[&str] = &[
     "期限",
     "abgelaufen",
@@ -139,7 +156,12 @@ impl Network for Mastodon {
         &DESCRIPTION
     }
 
-    fn requirement(&self, _style: Style<'_>, _kind: &str, capability: Capability) -> Option<&'static Requirement> {
+    fn requirement(
+        &self,
+        _style: Style<'_>,
+        _kind: &str,
+        capability: Capability,
+    ) -> Option<&'static Requirement> {
         match capability {
             Capability::Publish => Some(&PUBLISH),
             Capability::Inbox => Some(&INBOX),
@@ -154,7 +176,9 @@ impl Network for Mastodon {
         match seen {
             [] if reads_accounts(grant) => account(),
             [] => vec![Call::get(APP, HOST, "/api/v1/apps/verify_credentials").bearer(token)],
-            [Seen { call: APP, reading, .. }] if matches!(reading.says, Says::Accepted | Says::Nothing) => account(),
+            [Seen { call: APP, reading, .. }] if matches!(reading.says, Says::Accepted | Says::Nothing) => {
+                account()
+            }
             _ => Vec::new(),
         }
     }
@@ -168,16 +192,22 @@ impl Network for Mastodon {
         answer: &Answer,
     ) -> Option<Reading> {
         let reading = refused(answer).or_else(|| accepted(grant, call, answer))?;
-        let after_app = seen.iter().any(|s| s.call == APP && matches!(s.reading.says, Says::Accepted | Says::Nothing));
+        let after_app =
+            seen.iter().any(|s| s.call == APP && matches!(s.reading.says, Says::Accepted | Says::Nothing));
         Some(match (call, reading.refusal().and_then(|r| r.reason)) {
             // Before 4.3 this call needed a scope, and having none says nothing about the token.
             (Some(APP), Some(Reason::MissingPermission)) => Reading::default(),
-            // The token is alive, or its scopes would not be looked at; it may not read the account, and no more is known.
-            (Some(ACCOUNT), Some(Reason::MissingPermission)) if after_app => {
-                Reading { lost: vec![(Capability::Analytics, Reason::MissingPermission)], endless: true, ..Reading::accepted() }
-            }
+            // The token is alive, or its scopes would not be looked at; it may not read the account, and no
+            // more is known.
+            (Some(ACCOUNT), Some(Reason::MissingPermission)) if after_app => Reading {
+                lost: vec![(Capability::Analytics, Reason::MissingPermission)],
+                endless: true,
+                ..Reading::accepted()
+            },
             // The app's call accepts a token that the app got for itself.
-            (Some(ACCOUNT), Some(Reason::TokenInvalid)) if after_app && says(answer, "requires an authenticated user") => {
+            (Some(ACCOUNT), Some(Reason::TokenInvalid))
+                if after_app && says(answer, "requires an authenticated user") =>
+            {
                 Reading::refused(Refusal::plain(Reason::WrongTokenType))
             }
             _ => reading,
@@ -213,7 +243,10 @@ fn refused(answer: &Answer) -> Option<Reading> {
     if says("login is currently disabled") || text("identifier") == "account_is_disabled" {
         return plain(Reason::AccountSuspended);
     }
-    if says("missing a confirmed e-mail") || says("pending approval") || text("identifier") == "missing_confirmed_email" {
+    if says("missing a confirmed e-mail")
+        || says("pending approval")
+        || text("identifier") == "missing_confirmed_email"
+    {
         return plain(Reason::AccountUnconfirmed);
     }
     if says("outside the authorized scopes") || says("insufficient permissions") {
@@ -232,15 +265,22 @@ fn refused(answer: &Answer) -> Option<Reading> {
     let challenge = standard::challenge(&answer.headers);
     let description = challenge.as_ref().map_or("", |(_, description)| description.as_str());
     let words = format!("{error} {} {description}", text("error_description"));
-    let code = Some(error).filter(|e| standard::error(e, "").is_some()).or(challenge.as_ref().map(|(code, _)| code.as_str()));
+    let code = Some(error)
+        .filter(|e| standard::error(e, "").is_some())
+        .or(challenge.as_ref().map(|(code, _)| code.as_str()));
     if let Some(code) = code {
         if code == "invalid_grant" {
             // There are no refresh tokens: this is about a code that was to be exchanged.
             return Some(Reading::undetermined(Cause::UnexpectedAnswer));
         }
-        return if code == "invalid_token" { Some(Reading::refused(refusal(&words))) } else { standard::error(code, &words) };
+        return if code == "invalid_token" {
+            Some(Reading::refused(refusal(&words)))
+        } else {
+            standard::error(code, &words)
+        };
     }
-    // Without the header, as it is pasted into tickets. Pleroma says 403 and "Invalid credentials." to dead tokens.
+    // Without the header, as it is pasted into tickets. Pleroma says 403 and "Invalid credentials." to
+    // dead tokens.
     let unsent = ["not supplied", "not provided", "missing", "no token"].iter().any(|part| says(part));
     let known = says("access token") || says("invalid credentials");
     let refuses = match status {
@@ -291,7 +331,9 @@ fn accepted(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> O
         // A post that tells whether it was favourited by "me" was asked for, or made, with a token.
         (Some(_), _) if there("account") && there("favourited") => Some(Reading::accepted()),
         // A notification, an upload, a post for later: nobody else gets to see these.
-        (Some(_), _) if there("type") && (there("account") || there("preview_url")) => Some(Reading::accepted()),
+        (Some(_), _) if there("type") && (there("account") || there("preview_url")) => {
+            Some(Reading::accepted())
+        }
         (Some(_), _) if there("scheduled_at") => Some(Reading::accepted()),
         _ => standard::token_response(answer),
     }

@@ -1,18 +1,15 @@
 //! Networks as pure code: a network asks the next question or reads an answer.
 //!
-//! It opens no connection, reads no clock, knows no metric. A network is one file here, one directory under
-//! `tests/fixtures`, and one line in [`NETWORKS`]. Its heart is [`Network::read`]: the same code reads the
-//! answers of a probe and those that `classify` is given.
+//! It opens no connection, reads no clock, knows no metric. A network is one file here, one
+//! directory under `tests/fixtures`, and one line in [`NETWORKS`]. Its heart is [`Network::read`]:
+//! the same code reads the answers of a probe and those that `classify` is given.
 
 use std::fmt;
 
 mod bluesky;
 mod conclude;
 mod exchange;
-mod facebook;
 mod google;
-mod google_business;
-mod instagram;
 mod linkedin;
 mod mastodon;
 mod meta;
@@ -21,29 +18,28 @@ pub mod parse;
 mod pinterest;
 mod reading;
 mod standard;
-mod threads;
 mod tiktok;
 mod x;
-mod youtube;
 
 pub use conclude::{Clocks, Finding, Known, Verdict, clocks, conclude};
 pub use exchange::{Answer, Auth, Body, Call, Method, OAuth1Keys, Param};
-pub use reading::{Budget, Certainty, Facts, Listed, RateLimit, Reach, Reading, Refusal, Reset, Says, Scopes};
+pub use reading::{
+    Budget, Certainty, Facts, Listed, RateLimit, Reach, Reading, Refusal, Reset, Says, Scopes,
+};
 
-use crate::reason::{Capabilities, Capability, Cause, Reason};
-use crate::secret::Secret;
+use crate::model::{Capabilities, Capability, Cause, Reason, Secret};
 
 /// Every network, in the order of the documentation. The one list.
 #[rustfmt::skip] // a line each
 pub static NETWORKS: &[&dyn Network] = &[
-    &facebook::Facebook,
-    &instagram::Instagram,
-    &threads::Threads,
+    &meta::Facebook,
+    &meta::Instagram,
+    &meta::Threads,
     &linkedin::LinkedIn,
     &tiktok::TikTok,
     &x::X,
-    &youtube::YouTube,
-    &google_business::GoogleBusiness,
+    &google::YouTube,
+    &google::GoogleBusiness,
     &pinterest::Pinterest,
     &bluesky::Bluesky,
     &mastodon::Mastodon,
@@ -56,14 +52,27 @@ pub trait Network: Sync {
     fn description(&self) -> &'static Description;
 
     /// What a capability needs at this network; none where the network offers no such thing.
-    fn requirement(&self, style: Style<'_>, kind: &str, capability: Capability) -> Option<&'static Requirement>;
+    fn requirement(
+        &self,
+        style: Style<'_>,
+        kind: &str,
+        capability: Capability,
+    ) -> Option<&'static Requirement>;
 
     /// The next questions, given what the answers so far said. None left: the probe is done.
     fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call>;
 
-    /// What an answer means, in the light of those before it. `call` is none for an answer to a call that a
-    /// probe never makes. None: not recognised; shared code then says *undetermined*, never *invalid*.
-    fn read(&self, grant: &Grant<'_>, seen: &[Seen], call: Option<&'static str>, about: Option<usize>, answer: &Answer) -> Option<Reading>;
+    /// What an answer means, in the light of those before it. `call` is none for an answer to a
+    /// call that a probe never makes. None: not recognised; shared code then says
+    /// *undetermined*, never *invalid*.
+    fn read(
+        &self,
+        grant: &Grant<'_>,
+        seen: &[Seen],
+        call: Option<&'static str>,
+        about: Option<usize>,
+        answer: &Answer,
+    ) -> Option<Reading>;
 
     /// What an answer's headers say about rate limits.
     fn limits(&self, _answer: &Answer) -> Vec<RateLimit> {
@@ -75,7 +84,8 @@ pub trait Network: Sync {
         None
     }
 
-    /// What an answer's shape tells of the grant it was given to, for `classify`, where nobody may say so.
+    /// What an answer's shape tells of the grant it was given to, for `classify`, where nobody may
+    /// say so.
     fn guess(&self, _call: Option<&'static str>, _external_id: Option<&str>, _answer: &Answer) -> Guess {
         Guess::default()
     }
@@ -118,7 +128,8 @@ pub struct Description {
     pub notes: Notes,
 }
 
-/// What is known of a network besides its code: each a list of sentences, with their source where it matters.
+/// What is known of a network besides its code: each a list of sentences, with their source where
+/// it matters.
 #[derive(Debug)]
 pub struct Notes {
     /// How long logins live, and where a probe learns of their end.
@@ -142,7 +153,8 @@ pub enum AppNeed {
     None,
 }
 
-/// One call that a probe can make: documentation, and how the simulator and `classify` recognise it.
+/// One call that a probe can make: documentation, and how the simulator and `classify` recognise
+/// it.
 #[derive(Debug)]
 pub struct CallInfo {
     /// Its name.
@@ -264,7 +276,8 @@ pub struct Batch {
     pub max: usize,
     /// Makes one call of many.
     pub pack: fn(&App, &[&Call]) -> Call,
-    /// Makes many answers of one: as many as were asked for, none for one that was cut off. None: not a batch answer.
+    /// Makes many answers of one: as many as were asked for, none for one that was cut off. None:
+    /// not a batch answer.
     pub unpack: fn(&Answer, usize) -> Option<Vec<Option<Answer>>>,
 }
 
@@ -320,7 +333,8 @@ impl fmt::Debug for NetworkId {
 }
 
 impl Description {
-    /// The call that a name, a path or a whole request line means; none for one that a probe never makes.
+    /// The call that a name, a path or a whole request line means; none for one that a probe never
+    /// makes.
     pub fn call(&self, text: &str) -> Option<&'static CallInfo> {
         let text = text.trim();
         let target = text.split_once(' ').map_or(text, |(_, rest)| rest.trim());
@@ -345,8 +359,8 @@ impl Description {
     }
 }
 
-/// Reads an answer as its network does, or, where the network does not recognise it, by its status alone:
-/// then it is *undetermined*, whatever it looks like.
+/// Reads an answer as its network does, or, where the network does not recognise it, by its status
+/// alone: then it is *undetermined*, whatever it looks like.
 pub fn read_answer(
     network: &dyn Network,
     grant: &Grant<'_>,
@@ -365,6 +379,16 @@ pub fn read_answer(
             _ => Cause::UnexpectedAnswer,
         })
     })
+}
+
+/// What to do about a reason at a network, in order.
+pub fn advice(reason: Reason, network: NetworkId) -> &'static [&'static str] {
+    network
+        .description()
+        .steps
+        .iter()
+        .find(|(r, _)| *r == reason)
+        .map_or(reason.info().steps, |(_, steps)| steps)
 }
 
 impl Grant<'_> {

@@ -1,25 +1,27 @@
-//! Any OAuth 2.0 provider: introspection (RFC 7662), OpenID Connect userinfo, or a configured probe URL.
+//! Any OAuth 2.0 provider: introspection (RFC 7662), OpenID Connect userinfo, or a configured probe
+//! URL.
 //!
-//! Introspection is asked first: it tells validity, expiry and scopes, and it is the one standard way to look at a
-//! refresh token without using it up. Then the probe URL, or userinfo, with the token itself. An `exp` in a JWT is an
-//! upper bound for the expiry and proves nothing else. With an `issuer`, missing endpoints come from its discovery
-//! document (OpenID Connect Discovery 1.0, RFC 8414).
+//! Introspection is asked first: it tells validity, expiry and scopes, and it is the one standard
+//! way to look at a refresh token without using it up. Then the probe URL, or userinfo, with the
+//! token itself. An `exp` in a JWT is an upper bound for the expiry and proves nothing else. With
+//! an `issuer`, missing endpoints come from its discovery document (OpenID Connect Discovery 1.0,
+//! RFC 8414).
 //!
-//! Challenges are read after RFC 6750, 9449 and 9470. Many APIs answer in a shape of their own; those that are read here
-//! are documented in "Opcodes and status codes" (docs.discord.com), "auth.test" (docs.slack.dev), reddit.com/dev/api,
-//! "Making requests" (core.telegram.org/bots/api), "Microsoft Entra authentication and authorization error codes"
-//! (learn.microsoft.com), "Authorization" (developer.spotify.com), "Troubleshooting" (docs.github.com).
+//! Challenges are read after RFC 6750, 9449 and 9470. Many APIs answer in a shape of their own;
+//! those that are read here are documented in "Opcodes and status codes" (docs.discord.com),
+//! "auth.test" (docs.slack.dev), reddit.com/dev/api, "Making requests"
+//! (core.telegram.org/bots/api), "Microsoft Entra authentication and authorization error codes"
+//! (learn.microsoft.com), "Authorization" (developer.spotify.com), "Troubleshooting"
+//! (docs.github.com).
 
 use serde_json::Value;
 use url::{Position, Url};
 
 use super::{
-    Answer, AppNeed, Auth, Body, Budget, Call, CallInfo, Description, Grant, Network, Param, RateLimit, Reading, Refusal, Requirement,
-    Says, Scopes, Seen, Style, parse, standard,
+    Answer, AppNeed, Auth, Body, Budget, Call, CallInfo, Description, Grant, Network, Param, RateLimit,
+    Reading, Refusal, Requirement, Says, Scopes, Seen, Style, parse, standard,
 };
-use crate::reason::{Capability, Cause, Reason};
-use crate::secret::Secret;
-use crate::time::Expiry;
+use crate::model::{Capability, Cause, Expiry, Reason, Secret};
 
 /// Any OAuth 2.0 provider.
 pub(super) struct OAuth2;
@@ -31,7 +33,8 @@ const PROBE: &str = "probe";
 const OPENID: &str = "openid_configuration";
 const METADATA: &str = "authorization_server_metadata";
 
-/// Stands in where neither an endpoint nor a `base_url` is configured: reserved, resolves nowhere (RFC 2606).
+/// Stands in where neither an endpoint nor a `base_url` is configured: reserved, resolves nowhere
+/// (RFC 2606).
 const NOWHERE: &str = "https://oauth2.invalid";
 
 static DESCRIPTION: Description = Description {
@@ -69,7 +72,8 @@ static DESCRIPTION: Description = Description {
             name: PROBE,
             method: "GET",
             url: "https://provider.example/api/me",
-            tells: "whether the access token works at the API itself; any URL that answers to a GET with the token",
+            tells: "whether the access token works at the API itself; any URL that answers to a GET with \
+                    the token",
             cost: "one request",
         },
         CallInfo {
@@ -89,23 +93,29 @@ static DESCRIPTION: Description = Description {
     ],
     steps: &[],
     notes: super::Notes {
-        lifetimes: &[
-            "Whatever the provider sets. Introspection tells the end of the access token, and of the refresh token without using it up (RFC 7662); the `exp` of a JWT is an upper bound. Otherwise the end comes from the token response or the configuration.",
-        ],
+        lifetimes: &["Whatever the provider sets. Introspection tells the end of the access token, and of \
+                      the refresh token without using it up (RFC 7662); the `exp` of a JWT is an upper \
+                      bound. Otherwise the end comes from the token response or the configuration."],
         tells: &[
-            "A refused token from a missing permission and from a demand for a fresh login: by the codes of RFC 6750 and 9470.",
-            "What some widespread providers say in words of their own (Discord, GitHub, Microsoft, Reddit, Slack, Spotify, Telegram).",
+            "A refused token from a missing permission and from a demand for a fresh login: by the codes of \
+             RFC 6750 and 9470.",
+            "What some widespread providers say in words of their own (Discord, GitHub, Microsoft, Reddit, \
+             Slack, Spotify, Telegram).",
         ],
         cannot_tell: &[
-            "Expired and revoked: introspection says `{\"active\": false}` to both on purpose (RFC 7662, section 2.2); the known expiry decides.",
-            "Revocation, where the API checks JWTs without asking its issuer: such a token works until its `exp`.",
+            "Expired and revoked: introspection says `{\"active\": false}` to both on purpose (RFC 7662, \
+             section 2.2); the known expiry decides.",
+            "Revocation, where the API checks JWTs without asking its issuer: such a token works until its \
+             `exp`.",
             "Roles and the state of accounts: no standard tells them.",
         ],
-        interval: "1h. Know your provider's limits: Discord, for one, shuts out addresses that collect 10,000 refusals in 10 minutes.",
+        interval: "1h. Know your provider's limits: Discord, for one, shuts out addresses that collect \
+                   10,000 refusals in 10 minutes.",
     },
 };
 
-/// What an unknown provider's scopes and roles allow is not known: whoever has a token has every capability.
+/// What an unknown provider's scopes and roles allow is not known: whoever has a token has every
+/// capability.
 static ANYTHING: Requirement = Requirement { scopes: &[], roles: &[] };
 
 impl Network for OAuth2 {
@@ -113,7 +123,12 @@ impl Network for OAuth2 {
         &DESCRIPTION
     }
 
-    fn requirement(&self, _style: Style<'_>, _kind: &str, _capability: Capability) -> Option<&'static Requirement> {
+    fn requirement(
+        &self,
+        _style: Style<'_>,
+        _kind: &str,
+        _capability: Capability,
+    ) -> Option<&'static Requirement> {
         Some(&ANYTHING)
     }
 
@@ -124,11 +139,14 @@ impl Network for OAuth2 {
         let asked = |name: &str| seen.iter().any(|s| s.call == name);
         let configured = |name: &str| setting(&grant.app.endpoints, name);
         let discovered = |name: &str| seen.iter().find_map(|s| setting(&s.reading.endpoints, name));
-        let enough = configured("introspection_url").is_some() || configured("userinfo_url").is_some() || configured("probe_url").is_some();
+        let enough = configured("introspection_url").is_some()
+            || configured("userinfo_url").is_some()
+            || configured("probe_url").is_some();
         let issuer = configured("issuer").or((!enough).then_some(NOWHERE));
         if let Some(issuer) = issuer
             && seen.iter().all(|s| s.reading.endpoints.is_empty())
-            && !(configured("introspection_url").is_some() && (configured("userinfo_url").is_some() || configured("probe_url").is_some()))
+            && !(configured("introspection_url").is_some()
+                && (configured("userinfo_url").is_some() || configured("probe_url").is_some()))
         {
             if !asked(OPENID) {
                 return well_known(OPENID, issuer, "openid-configuration").into_iter().collect();
@@ -137,12 +155,16 @@ impl Network for OAuth2 {
                 return well_known(METADATA, issuer, "oauth-authorization-server").into_iter().collect();
             }
         }
-        // A discovered endpoint without a secret would refuse: callers of introspection have to authenticate.
+        // A discovered endpoint without a secret would refuse: callers of introspection have to
+        // authenticate.
         let secret = grant.app.client_secret.as_ref();
-        let introspection = configured("introspection_url").or_else(|| discovered("introspection_url").filter(|_| secret.is_some()));
+        let introspection = configured("introspection_url")
+            .or_else(|| discovered("introspection_url").filter(|_| secret.is_some()));
         if let Some(url) = introspection {
             if !asked(INTROSPECTION) {
-                return introspect(INTROSPECTION, url, grant, &grant.tokens.access, "access_token").into_iter().collect();
+                return introspect(INTROSPECTION, url, grant, &grant.tokens.access, "access_token")
+                    .into_iter()
+                    .collect();
             }
             if let Some(token) = grant.tokens.refresh.as_ref().filter(|_| !asked(REFRESH)) {
                 return introspect(REFRESH, url, grant, token, "refresh_token").into_iter().collect();
@@ -154,8 +176,9 @@ impl Network for OAuth2 {
             .filter(|_| !asked(USERINFO))
             .map(|url| (USERINFO, url));
         let probe = configured("probe_url").filter(|_| !asked(PROBE)).map(|url| (PROBE, url));
-        let with_token =
-            |(name, url): (&'static str, &str)| Some(at(url, |host, path| Call::get(name, host, path))?.bearer(&grant.tokens.access));
+        let with_token = |(name, url): (&'static str, &str)| {
+            Some(at(url, |host, path| Call::get(name, host, path))?.bearer(&grant.tokens.access))
+        };
         probe.into_iter().chain(userinfo).filter_map(with_token).collect()
     }
 
@@ -173,7 +196,9 @@ impl Network for OAuth2 {
             Some(REFRESH) => return refresh(answer).or_else(|| active.then(Reading::default)),
             Some(INTROSPECTION) => introspection(grant, answer)?,
             // Userinfo wants the scope "openid"; introspection has the last word.
-            Some(USERINFO) if active => resource(grant, call, answer).filter(|r| r.says == Says::Accepted).unwrap_or_default(),
+            Some(USERINFO) if active => {
+                resource(grant, call, answer).filter(|r| r.says == Says::Accepted).unwrap_or_default()
+            }
             _ => resource(grant, call, answer)?,
         };
         if matches!(reading.says, Says::Accepted | Says::Refused(_)) {
@@ -195,20 +220,34 @@ fn setting<'a>(endpoints: &'a [(&'static str, String)], name: &str) -> Option<&'
 /// A call to a configured or discovered URL. Its query stays with its path.
 fn at(url: &str, call: impl FnOnce(String, String) -> Call) -> Option<Call> {
     let url = Url::parse(url).ok().filter(|u| u.has_host())?;
-    Some(call(url[..Position::BeforePath].to_owned(), url[Position::BeforePath..Position::AfterQuery].to_owned()))
+    Some(call(
+        url[..Position::BeforePath].to_owned(),
+        url[Position::BeforePath..Position::AfterQuery].to_owned(),
+    ))
 }
 
 fn well_known(name: &'static str, issuer: &str, document: &str) -> Option<Call> {
     at(issuer, |host, path| {
         let path = path.trim_end_matches('/');
         // OpenID Connect puts it behind the issuer's path, RFC 8414 before.
-        let path = if name == OPENID { format!("{path}/.well-known/{document}") } else { format!("/.well-known/{document}{path}") };
+        let path = if name == OPENID {
+            format!("{path}/.well-known/{document}")
+        } else {
+            format!("/.well-known/{document}{path}")
+        };
         Call::get(name, host, path)
     })
 }
 
-fn introspect(name: &'static str, url: &str, grant: &Grant<'_>, token: &Secret, hint: &'static str) -> Option<Call> {
-    let mut form: Vec<(&'static str, Param)> = vec![("token", token.into()), ("token_type_hint", hint.into())];
+fn introspect(
+    name: &'static str,
+    url: &str,
+    grant: &Grant<'_>,
+    token: &Secret,
+    hint: &'static str,
+) -> Option<Call> {
+    let mut form: Vec<(&'static str, Param)> =
+        vec![("token", token.into()), ("token_type_hint", hint.into())];
     let auth = match &grant.app.client_secret {
         Some(secret) => Auth::Basic(grant.app.client_id.clone(), secret.clone()),
         None => {
@@ -229,12 +268,15 @@ fn discovery(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
     let told = |name: &str| answer.json.get(name).and_then(|v| v.as_str());
     let mut reading = Reading::default();
     let issuer = setting(&grant.app.endpoints, "issuer").map(|i| i.trim_end_matches('/'));
-    // RFC 8414, section 3.3: a document of another issuer must not be used; client secrets would go astray.
+    // RFC 8414, section 3.3: a document of another issuer must not be used; client secrets would go
+    // astray.
     let own = issuer.is_none() || issuer == told("issuer").map(|i| i.trim_end_matches('/'));
     // Plain http where the issuer itself is configured so: on loopback.
     let plain = issuer.is_some_and(|i| i.starts_with("http://"));
     if answer.maybe_success() && own {
-        for (setting, name) in [("introspection_url", "introspection_endpoint"), ("userinfo_url", "userinfo_endpoint")] {
+        for (setting, name) in
+            [("introspection_url", "introspection_endpoint"), ("userinfo_url", "userinfo_endpoint")]
+        {
             if let Some(url) = told(name).filter(|url| plain || names_a_host(url)) {
                 reading.endpoints.push((setting, url.to_owned()));
             }
@@ -243,14 +285,14 @@ fn discovery(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
     Some(reading)
 }
 
-/// Whether a URL that somebody else wrote is https and names a host. A bare address could lead anywhere, home included;
-/// names are resolved and checked before they are connected to.
+/// Whether a URL that somebody else wrote is https and names a host. A bare address could lead
+/// anywhere, home included; names are resolved and checked before they are connected to.
 fn names_a_host(url: &str) -> bool {
     Url::parse(url).is_ok_and(|u| u.scheme() == "https" && u.domain().is_some_and(|name| name != "localhost"))
 }
 
-/// Reads what introspection says of the refresh token. Some servers know access tokens only and call every other
-/// inactive: only a clock is taken from it, no verdict.
+/// Reads what introspection says of the refresh token. Some servers know access tokens only and
+/// call every other inactive: only a clock is taken from it, no verdict.
 fn refresh(answer: &Answer) -> Option<Reading> {
     let active = answer.json.get("active").and_then(parse::boolean).filter(|_| answer.maybe_success())?;
     let exp = answer.json.get("exp").filter(|_| active);
@@ -290,8 +332,11 @@ fn described(grant: &Grant<'_>, json: &Value) -> Reading {
     let scopes = ["scope", "scopes", "scp"].iter().find_map(|name| json.get(name)).and_then(parse::scopes);
     reading.scopes = scopes.map(Scopes::new);
     let user = json.get("user").filter(|u| u.is_object()).unwrap_or(json);
-    let told: Vec<String> =
-        ["sub", "user_id", "id"].iter().filter_map(|name| json.get(name).or(user.get(name))).filter_map(parse::text).collect();
+    let told: Vec<String> = ["sub", "user_id", "id"]
+        .iter()
+        .filter_map(|name| json.get(name).or(user.get(name)))
+        .filter_map(parse::text)
+        .collect();
     reading.listed = standard::strangers(grant, &told);
     reading
 }
@@ -300,7 +345,8 @@ fn described(grant: &Grant<'_>, json: &Value) -> Reading {
 fn resource(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Option<Reading> {
     if answer.maybe_success() && answer.json.get("active").and_then(parse::boolean) == Some(false) {
         // Elsewhere an inactive person may be meant, not an inactive token.
-        let about_a_token = ["client_id", "token_type", "exp", "scope"].iter().any(|name| answer.json.get(name).is_some());
+        let about_a_token =
+            ["client_id", "token_type", "exp", "scope"].iter().any(|name| answer.json.get(name).is_some());
         return introspected(grant, &answer.json).filter(|_| about_a_token || !has_owner(&answer.json));
     }
     if let Some(reading) = refused(answer) {
@@ -316,8 +362,12 @@ fn status(answer: &Answer) -> Option<u16> {
     }
     let json = &answer.json;
     let nested = json.get("error").filter(|e| e.is_object()).unwrap_or(json);
-    let told = ["status", "statusCode", "status_code", "error_code", "code", "error"].iter().filter_map(|name| nested.get(name));
-    told.filter_map(parse::integer).find_map(|n| u16::try_from(n).ok().filter(|n| (400..600).contains(n))).or(answer.status)
+    let told = ["status", "statusCode", "status_code", "error_code", "code", "error"]
+        .iter()
+        .filter_map(|name| nested.get(name));
+    told.filter_map(parse::integer)
+        .find_map(|n| u16::try_from(n).ok().filter(|n| (400..600).contains(n)))
+        .or(answer.status)
 }
 
 /// The error codes of a body, in the places where APIs put them.
@@ -358,8 +408,13 @@ fn refused(answer: &Answer) -> Option<Reading> {
         return None;
     }
     let json = &answer.json;
-    let challenge = standard::challenge(&answer.headers).filter(|_| !answer.status.is_some_and(|s| (200..300).contains(&s)));
-    let text = format!("{} {}", message(json), challenge.as_ref().map_or("", |(_, description)| description.as_str()));
+    let challenge = standard::challenge(&answer.headers)
+        .filter(|_| !answer.status.is_some_and(|s| (200..300).contains(&s)));
+    let text = format!(
+        "{} {}",
+        message(json),
+        challenge.as_ref().map_or("", |(_, description)| description.as_str())
+    );
     let status = status(answer);
     let exchanged = answer.status.is_some_and(|s| (200..300).contains(&s));
     let said = codes(json).into_iter().chain(challenge.into_iter().map(|(error, _)| error));
@@ -396,7 +451,8 @@ fn by_code(code: &str, text: &str) -> Option<Reading> {
     let undetermined = |cause| Some(Reading::undetermined(cause));
     let lower = code.to_ascii_lowercase();
     if lower == "invalid_grant" || lower == "interaction_required" || lower == "invalid_client" {
-        // Microsoft Entra: the number in the text is the code proper. Google's is in error_subtype or the text.
+        // Microsoft Entra: the number in the text is the code proper. Google's is in error_subtype or the
+        // text.
         for (number, reason) in [
             ("AADSTS50173", Reason::PasswordChanged),
             ("AADSTS50057", Reason::AccountDeactivated),
@@ -416,10 +472,15 @@ fn by_code(code: &str, text: &str) -> Option<Reading> {
         }
     }
     match lower.as_str() {
-        "token_expired" | "expired_token" | "access_token_expired" | "expired_access_token" | "tokenexpired" | "expiredtoken" => {
-            plain(Reason::TokenExpired)
+        "token_expired"
+        | "expired_token"
+        | "access_token_expired"
+        | "expired_access_token"
+        | "tokenexpired"
+        | "expiredtoken" => plain(Reason::TokenExpired),
+        "token_revoked" | "revoked_token" | "access_token_revoked" | "tokenrevoked" => {
+            plain(Reason::AccessRevoked)
         }
-        "token_revoked" | "revoked_token" | "access_token_revoked" | "tokenrevoked" => plain(Reason::AccessRevoked),
         "invalid_auth"
         | "invalid_access_token"
         | "invalid_oauth_token"
@@ -429,26 +490,40 @@ fn by_code(code: &str, text: &str) -> Option<Reading> {
         | "invalidauthenticationtoken"
         | "invalidtoken"
         | "e3002" => standard::error("invalid_token", text),
-        "missing_scope" | "no_permission" | "team_access_not_granted" | "consent_required" | "e3003" => plain(Reason::MissingPermission),
-        "account_inactive" | "account_deactivated" | "account_disabled" | "user_deactivated" | "user_disabled" => {
-            plain(Reason::AccountDeactivated)
+        "missing_scope" | "no_permission" | "team_access_not_granted" | "consent_required" | "e3003" => {
+            plain(Reason::MissingPermission)
         }
+        "account_inactive"
+        | "account_deactivated"
+        | "account_disabled"
+        | "user_deactivated"
+        | "user_disabled" => plain(Reason::AccountDeactivated),
         "account_suspended" | "user_suspended" => plain(Reason::AccountSuspended),
         "account_locked" | "user_locked" => plain(Reason::AccountLocked),
-        "invalid_rapt" | "rapt_required" | "login_required" | "interaction_required" => plain(Reason::ReauthRequired),
+        "invalid_rapt" | "rapt_required" | "login_required" | "interaction_required" => {
+            plain(Reason::ReauthRequired)
+        }
         "two_factor_setup_required" => plain(Reason::TwoFactorRequired),
         "org_login_required" | "ekm_access_denied" | "enterprise_is_restricted" | "admin_policy_enforced" => {
             plain(Reason::AdminPolicyBlocked)
         }
         "not_allowed_token_type" => plain(Reason::WrongTokenType),
         "disabled_client" | "deleted_client" | "invalid_client_id" => undetermined(Cause::AppMisconfigured),
-        "ratelimited" | "rate_limited" | "rate_limit_exceeded" | "too_many_requests" | "slow_down" => undetermined(Cause::RateLimited),
-        "fatal_error" | "internal_error" | "service_unavailable" | "request_timeout" | "team_added_to_org" => {
-            undetermined(Cause::ServerError)
+        "ratelimited" | "rate_limited" | "rate_limit_exceeded" | "too_many_requests" | "slow_down" => {
+            undetermined(Cause::RateLimited)
         }
+        "fatal_error"
+        | "internal_error"
+        | "service_unavailable"
+        | "request_timeout"
+        | "team_added_to_org" => undetermined(Cause::ServerError),
         // Of introspection: Keycloak's and Janssen's words for a client that may not ask.
-        "invalid_request" if parse::contains(text, "authentication failed") => undetermined(Cause::AppMisconfigured),
-        "access_denied" if parse::contains(text, "authorization server denied") => undetermined(Cause::AppMisconfigured),
+        "invalid_request" if parse::contains(text, "authentication failed") => {
+            undetermined(Cause::AppMisconfigured)
+        }
+        "access_denied" if parse::contains(text, "authorization server denied") => {
+            undetermined(Cause::AppMisconfigured)
+        }
         "not_authed" | "access_denied" => undetermined(Cause::UnexpectedAnswer),
         code => standard::error(code, text),
     }
@@ -459,7 +534,8 @@ fn by_shape(json: &Value, status: Option<u16>, text: &str) -> Option<Reading> {
     let refusal = || Some(Reading::refused(standard::refusal(text)));
     let plain = |reason| Some(Reading::refused(Refusal::plain(reason)));
     let says = |part: &str| parse::contains(text, part);
-    let number = |name: &str| json.get(name).filter(|v| v.is_number() || v.is_string()).and_then(parse::integer);
+    let number =
+        |name: &str| json.get(name).filter(|v| v.is_number() || v.is_string()).and_then(parse::integer);
     let client_error = status.is_none_or(|s| (400..500).contains(&s));
     if client_error && json.get("message").is_some_and(Value::is_string) {
         // Discord. The numbers are its own, the texts make sure that it is Discord's.
@@ -492,7 +568,11 @@ fn by_shape(json: &Value, status: Option<u16>, text: &str) -> Option<Reading> {
     if status == Some(403) && says("rate limit") {
         return Some(Reading::undetermined(Cause::RateLimited));
     }
-    if status == Some(403) && (says("account was suspended") || says("account has been suspended") || says("account is suspended")) {
+    if status == Some(403)
+        && (says("account was suspended")
+            || says("account has been suspended")
+            || says("account is suspended"))
+    {
         return plain(Reason::AccountSuspended);
     }
     if status == Some(401) && is_about_a_bad_token(text) {
@@ -501,7 +581,8 @@ fn by_shape(json: &Value, status: Option<u16>, text: &str) -> Option<Reading> {
     None
 }
 
-/// Whether the text of a 401 says that the token was looked at and found bad, and not that none was there.
+/// Whether the text of a 401 says that the token was looked at and found bad, and not that none was
+/// there.
 fn is_about_a_bad_token(text: &str) -> bool {
     let text = text.to_lowercase();
     let any = |words: &[&str]| words.iter().any(|w| text.contains(w));
@@ -509,13 +590,34 @@ fn is_about_a_bad_token(text: &str) -> bool {
     let token = any(&["token", "credentials", "jwt", "signature has expired"]) && !text.contains("csrf");
     let absent = any(standard::ABSENT) || any(&["required", "absent", "without"]);
     let ended = any(&["expired", "revoked"]);
-    let bad = any(&["invalid", "not valid", "malformed", "bad ", "inactive", "not active", "not recognized", "could not be verified"]);
+    let bad = any(&[
+        "invalid",
+        "not valid",
+        "malformed",
+        "bad ",
+        "inactive",
+        "not active",
+        "not recognized",
+        "could not be verified",
+    ]);
     token && (ended && !any(standard::ABSENT) || bad && !absent)
 }
 
 /// Whether an object tells of a person or an account.
 fn has_owner(json: &Value) -> bool {
-    let names = ["sub", "id", "user_id", "username", "preferred_username", "login", "email", "user", "account", "accountId", "me"];
+    let names = [
+        "sub",
+        "id",
+        "user_id",
+        "username",
+        "preferred_username",
+        "login",
+        "email",
+        "user",
+        "account",
+        "accountId",
+        "me",
+    ];
     names.iter().any(|name| json.get(name).is_some_and(|v| !v.is_null()))
 }
 
@@ -530,8 +632,10 @@ fn has_error(json: &Value) -> bool {
         Value::Bool(true) => true,
     };
     let denied = |name: &str| json.get(name).and_then(Value::as_bool) == Some(false);
-    let failed =
-        json.get("status").and_then(|v| v.as_str()).is_some_and(|s| matches!(s.to_lowercase().as_str(), "error" | "fail" | "failure"));
+    let failed = json
+        .get("status")
+        .and_then(|v| v.as_str())
+        .is_some_and(|s| matches!(s.to_lowercase().as_str(), "error" | "fail" | "failure"));
     ["error", "errors", "error_code", "errorCode"].iter().any(|name| json.get(name).is_some_and(there))
         || denied("ok")
         || denied("success")
@@ -545,7 +649,12 @@ fn accepted(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> O
     if call == Some(USERINFO) && !answer.text.is_empty() {
         // Userinfo may come signed (OpenID Connect Core, section 5.3.2).
         let claims = Secret::new(answer.text.as_str()).jwt_claims().filter(|c| c.get("sub").is_some())?;
-        return Some(Reading { access_expiry: Expiry::Unknown, issued: None, scopes: None, ..described(grant, &claims) });
+        return Some(Reading {
+            access_expiry: Expiry::Unknown,
+            issued: None,
+            scopes: None,
+            ..described(grant, &claims)
+        });
     }
     if let Some(reading) = standard::token_response(answer) {
         return Some(reading);
@@ -561,15 +670,23 @@ fn accepted(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> O
     }
     let mut reading = match json {
         // A public document: no token was needed for it.
-        Value::Object(o) if o.contains_key("issuer") && o.contains_key("jwks_uri") => return Some(Reading::default()),
+        Value::Object(o) if o.contains_key("issuer") && o.contains_key("jwks_uri") => {
+            return Some(Reading::default());
+        }
         Value::Object(o) if o.is_empty() => return None,
-        Value::Object(_) if json.get("active").and_then(parse::boolean) == Some(true) && !has_owner(json) => described(grant, json),
+        Value::Object(_) if json.get("active").and_then(parse::boolean) == Some(true) && !has_owner(json) => {
+            described(grant, json)
+        }
         Value::Object(_) if has_owner(json) => described(grant, json),
         // Telegram wraps it, others call it data.
-        Value::Object(_) if ["result", "data"].iter().any(|n| json.get(n).is_some_and(has_owner)) => Reading::accepted(),
+        Value::Object(_) if ["result", "data"].iter().any(|n| json.get(n).is_some_and(has_owner)) => {
+            Reading::accepted()
+        }
         // Slack and Telegram, of any call.
         Value::Object(_) if json.get("ok").and_then(Value::as_bool) == Some(true) => Reading::accepted(),
-        Value::Object(_) if json.get("exp").is_some() && (json.get("aud").is_some() || json.get("scope").is_some()) => {
+        Value::Object(_)
+            if json.get("exp").is_some() && (json.get("aud").is_some() || json.get("scope").is_some()) =>
+        {
             described(grant, json)
         }
         // The operator chose the URL: what it answers to a token is its own affair.
@@ -582,13 +699,16 @@ fn accepted(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> O
         // Telegram's getChatMember, about the bot itself.
         match member["status"].as_str() {
             Some("left" | "kicked") => return Some(Reading::refused(Refusal::plain(Reason::MissingRole))),
-            _ if member["can_post_messages"] == false => reading.lost = vec![(Capability::Publish, Reason::MissingRole)],
+            _ if member["can_post_messages"] == false => {
+                reading.lost = vec![(Capability::Publish, Reason::MissingRole)]
+            }
             _ => {}
         }
     }
     if json.get("application").is_some_and(Value::is_object) {
         // Discord's oauth2/@me.
-        reading.access_expiry = reading.access_expiry.or(json.get("expires").map_or(Expiry::Unknown, parse::expiry));
+        reading.access_expiry =
+            reading.access_expiry.or(json.get("expires").map_or(Expiry::Unknown, parse::expiry));
     }
     if let Some(scopes) = answer.header("x-oauth-scopes") {
         // Slack, GitHub.
@@ -616,8 +736,12 @@ mod tests {
 
     /// Everything that a probe asks when these answers come: `name host path`.
     fn asked(app: &App, refresh: bool, answers: &[(&str, u16, Value)]) -> Vec<String> {
-        let tokens =
-            Tokens { access: Secret::new("sim-access"), secret: None, refresh: refresh.then(|| Secret::new("sim-refresh")), scopes: None };
+        let tokens = Tokens {
+            access: Secret::new("sim-access"),
+            secret: None,
+            refresh: refresh.then(|| Secret::new("sim-refresh")),
+            scopes: None,
+        };
         let grant = Grant { style: Style { api: "", oauth1: false }, app, tokens: &tokens, accounts: &[] };
         let (mut seen, mut asked) = (Vec::new(), Vec::new());
         loop {
@@ -631,7 +755,8 @@ mod tests {
                     .iter()
                     .find(|(name, ..)| *name == call.name)
                     .map_or((404, Value::Null), |(_, status, json)| (*status, json.clone()));
-                let answer = Answer { status: Some(status), headers: HeaderMap::new(), json, text: String::new() };
+                let answer =
+                    Answer { status: Some(status), headers: HeaderMap::new(), json, text: String::new() };
                 let reading = read_answer(&OAuth2, &grant, &seen, Some(call.name), None, &answer);
                 seen.push(Seen { call: call.name, about: None, reading });
             }
@@ -646,7 +771,15 @@ mod tests {
         });
         let issuer = app(&[("issuer", "https://id.example/tenant/")], false);
         assert_eq!(
-            asked(&issuer, false, &[(OPENID, 404, Value::Null), (METADATA, 200, document.clone()), (USERINFO, 200, json!({"sub": "1"}))]),
+            asked(
+                &issuer,
+                false,
+                &[
+                    (OPENID, 404, Value::Null),
+                    (METADATA, 200, document.clone()),
+                    (USERINFO, 200, json!({"sub": "1"}))
+                ]
+            ),
             [
                 "openid_configuration https://id.example/tenant/.well-known/openid-configuration",
                 "authorization_server_metadata https://id.example/.well-known/oauth-authorization-server/tenant",
@@ -655,7 +788,11 @@ mod tests {
         );
         let with_secret = app(&[("issuer", "https://id.example/tenant")], true);
         assert_eq!(
-            asked(&with_secret, false, &[(OPENID, 200, document.clone()), (INTROSPECTION, 200, json!({"active": true}))]),
+            asked(
+                &with_secret,
+                false,
+                &[(OPENID, 200, document.clone()), (INTROSPECTION, 200, json!({"active": true}))]
+            ),
             [
                 "openid_configuration https://id.example/tenant/.well-known/openid-configuration",
                 "introspection https://id.example/introspect",
@@ -663,20 +800,36 @@ mod tests {
         );
         // A document of another issuer is not used.
         let other = app(&[("issuer", "https://other.example")], true);
-        assert_eq!(asked(&other, false, &[(OPENID, 200, document.clone()), (METADATA, 200, document)]).len(), 2);
+        assert_eq!(
+            asked(&other, false, &[(OPENID, 200, document.clone()), (METADATA, 200, document)]).len(),
+            2
+        );
     }
 
     #[test]
     fn introspection_comes_first_and_a_refusal_ends_the_probe() {
-        let endpoints = [("introspection_url", "https://id.example/introspect"), ("probe_url", "https://api.example/me")];
+        let endpoints =
+            [("introspection_url", "https://id.example/introspect"), ("probe_url", "https://api.example/me")];
         let both = app(&endpoints, true);
-        let names = |asked: Vec<String>| asked.iter().filter_map(|a| a.split(' ').next().map(str::to_owned)).collect::<Vec<_>>();
+        let names = |asked: Vec<String>| {
+            asked.iter().filter_map(|a| a.split(' ').next().map(str::to_owned)).collect::<Vec<_>>()
+        };
         assert_eq!(
-            names(asked(&both, true, &[(INTROSPECTION, 200, json!({"active": true})), (REFRESH, 500, Value::Null)])),
+            names(asked(
+                &both,
+                true,
+                &[(INTROSPECTION, 200, json!({"active": true})), (REFRESH, 500, Value::Null)]
+            )),
             [INTROSPECTION, REFRESH, PROBE]
         );
-        assert_eq!(names(asked(&both, true, &[(INTROSPECTION, 200, json!({"active": false}))])), [INTROSPECTION]);
-        assert_eq!(names(asked(&both, false, &[(INTROSPECTION, 401, json!({"error": "invalid_client"}))])), [INTROSPECTION]);
+        assert_eq!(
+            names(asked(&both, true, &[(INTROSPECTION, 200, json!({"active": false}))])),
+            [INTROSPECTION]
+        );
+        assert_eq!(
+            names(asked(&both, false, &[(INTROSPECTION, 401, json!({"error": "invalid_client"}))])),
+            [INTROSPECTION]
+        );
         assert_eq!(names(asked(&both, false, &[])), [INTROSPECTION, PROBE]);
     }
 }

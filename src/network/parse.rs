@@ -1,22 +1,14 @@
-//! Lenient reading of what networks send: numbers as texts, milliseconds for seconds, unquoted challenges.
+//! Lenient reading of what networks send: numbers as texts, milliseconds for seconds, unquoted
+//! challenges.
 //!
 //! Helpers for the networks' own files. Nothing here decides what an answer means.
 
 use http::HeaderMap;
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::{Answer, Reset};
-use crate::time::{Expiry, Timestamp};
-
-/// Everything but the unreserved characters of RFC 3986: for path segments and OAuth 1.0a alike.
-pub const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// Percent-encodes a foreign text for use as one path segment or parameter.
-pub fn encode(text: &str) -> String {
-    utf8_percent_encode(text, STRICT).to_string()
-}
+use crate::model::{Expiry, Timestamp};
 
 /// A text, or a number as text: ids come as both.
 pub fn text(value: &Value) -> Option<String> {
@@ -32,9 +24,11 @@ pub fn integer(value: &Value) -> Option<i64> {
     match value {
         // Truncation is meant: `exp` may be a float.
         Value::Number(n) => n.as_i64().or_else(|| n.as_f64().map(|f| f as i64)),
-        Value::String(s) => {
-            s.trim().parse::<i64>().ok().or_else(|| s.trim().parse::<f64>().ok().filter(|f| f.is_finite()).map(|f| f as i64))
-        }
+        Value::String(s) => s
+            .trim()
+            .parse::<i64>()
+            .ok()
+            .or_else(|| s.trim().parse::<f64>().ok().filter(|f| f.is_finite()).map(|f| f as i64)),
         _ => None,
     }
 }
@@ -53,7 +47,8 @@ pub fn boolean(value: &Value) -> Option<bool> {
 /// Above this, an instant is in milliseconds (in seconds it would lie in the year 5138).
 const MILLISECONDS_FROM: i64 = 100_000_000_000;
 
-/// An instant: Unix seconds or milliseconds, as number or text, or RFC 3339. None for 0 and nonsense.
+/// An instant: Unix seconds or milliseconds, as number or text, or RFC 3339. None for 0 and
+/// nonsense.
 pub fn instant(value: &Value) -> Option<Timestamp> {
     match integer(value) {
         Some(n) if n >= MILLISECONDS_FROM => Timestamp::from_unix(n / 1000),
@@ -115,8 +110,8 @@ fn segment_matches(pattern: &str, segment: &str) -> bool {
     }
 }
 
-/// Whether a configured id is one of the ids that the network tells. `None` if that cannot be said: no id
-/// configured, none told, or the configured one is a name while the network tells numbers.
+/// Whether a configured id is one of the ids that the network tells. `None` if that cannot be said:
+/// no id configured, none told, or the configured one is a name while the network tells numbers.
 pub fn same_identity(configured: Option<&str>, told: &[String]) -> Option<bool> {
     fn bare(id: &str) -> &str {
         id.rsplit(':').next().unwrap_or(id).trim_start_matches('@')
@@ -130,8 +125,9 @@ pub fn same_identity(configured: Option<&str>, told: &[String]) -> Option<bool> 
     comparable.then_some(false)
 }
 
-/// Whether a configured id is surely none of those told, besides what [`same_identity`] can say: `is_id` knows the
-/// form of a network's own ids, so that a configured name is never held against a told id.
+/// Whether a configured id is surely none of those told, besides what [`same_identity`] can say:
+/// `is_id` knows the form of a network's own ids, so that a configured name is never held against a
+/// told id.
 pub fn other_identity(configured: &str, told: &[String], is_id: impl Fn(&str) -> bool) -> bool {
     match same_identity(Some(configured), told) {
         Some(same) => !same,
@@ -155,11 +151,16 @@ impl Challenge {
     }
 }
 
-/// The challenges of an answer: several in one header or in several, values quoted or bare, commas inside
-/// quotes. Meta's positional form (`OAuth "Facebook Platform" "invalid_token" "text"`) yields a scheme
-/// without parameters.
+/// The challenges of an answer: several in one header or in several, values quoted or bare, commas
+/// inside quotes. Meta's positional form (`OAuth "Facebook Platform" "invalid_token" "text"`)
+/// yields a scheme without parameters.
 pub fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
-    headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|v| v.to_str().ok()).flat_map(parse_challenges).collect()
+    headers
+        .get_all(WWW_AUTHENTICATE)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(parse_challenges)
+        .collect()
 }
 
 /// The challenges in one header value.
@@ -238,7 +239,10 @@ impl Iterator for Tokens<'_> {
                 (Token::Quoted(text), end)
             }
             _ => {
-                let end = self.rest.find(|c: char| c == ',' || c == '=' || c == '"' || c.is_whitespace()).unwrap_or(self.rest.len());
+                let end = self
+                    .rest
+                    .find(|c: char| c == ',' || c == '=' || c == '"' || c.is_whitespace())
+                    .unwrap_or(self.rest.len());
                 (Token::Word(self.rest[..end].to_owned()), end)
             }
         };
@@ -247,7 +251,8 @@ impl Iterator for Tokens<'_> {
     }
 }
 
-/// When a limit ends: an instant (Unix seconds or milliseconds, RFC 3339, HTTP date) or seconds from the answer.
+/// When a limit ends: an instant (Unix seconds or milliseconds, RFC 3339, HTTP date) or seconds
+/// from the answer.
 pub fn reset(text: &str) -> Option<Reset> {
     let text = text.trim();
     if let Ok(number) = text.parse::<f64>() {
@@ -262,7 +267,8 @@ pub fn reset(text: &str) -> Option<Reset> {
             Some(Reset::After(number.ceil() as u32))
         };
     }
-    let date = chrono::DateTime::parse_from_rfc3339(text).or_else(|_| chrono::DateTime::parse_from_rfc2822(text));
+    let date =
+        chrono::DateTime::parse_from_rfc3339(text).or_else(|_| chrono::DateTime::parse_from_rfc2822(text));
     date.ok().and_then(|d| Timestamp::from_unix(d.timestamp())).map(Reset::At)
 }
 
@@ -277,21 +283,39 @@ mod tests {
     use serde_json::json;
 
     fn challenge(scheme: &str, parameters: &[(&str, &str)]) -> Challenge {
-        Challenge { scheme: scheme.into(), parameters: parameters.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect() }
+        Challenge {
+            scheme: scheme.into(),
+            parameters: parameters.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect(),
+        }
     }
 
     #[test]
     fn challenges_in_every_shape() {
         let cases: [(&str, Vec<Challenge>); 7] = [
-            (r#"Bearer realm="a, b", error="invalid_token""#, vec![challenge("bearer", &[("realm", "a, b"), ("error", "invalid_token")])]),
-            ("Bearer error=insufficient_scope", vec![challenge("bearer", &[("error", "insufficient_scope")])]),
-            (r#"DPoP algs="ES256", Bearer"#, vec![challenge("dpop", &[("algs", "ES256")]), challenge("bearer", &[])]),
+            (
+                r#"Bearer realm="a, b", error="invalid_token""#,
+                vec![challenge("bearer", &[("realm", "a, b"), ("error", "invalid_token")])],
+            ),
+            (
+                "Bearer error=insufficient_scope",
+                vec![challenge("bearer", &[("error", "insufficient_scope")])],
+            ),
+            (
+                r#"DPoP algs="ES256", Bearer"#,
+                vec![challenge("dpop", &[("algs", "ES256")]), challenge("bearer", &[])],
+            ),
             (
                 r#"Basic realm=x, Bearer realm="y", error = "invalid_token""#,
-                vec![challenge("basic", &[("realm", "x")]), challenge("bearer", &[("realm", "y"), ("error", "invalid_token")])],
+                vec![
+                    challenge("basic", &[("realm", "x")]),
+                    challenge("bearer", &[("realm", "y"), ("error", "invalid_token")]),
+                ],
             ),
             (r#"OAuth "Facebook Platform" "invalid_token" "text""#, vec![challenge("oauth", &[])]),
-            (r#"Bearer error_description="say \"no\"""#, vec![challenge("bearer", &[("error_description", "say \"no\"")])]),
+            (
+                r#"Bearer error_description="say \"no\"""#,
+                vec![challenge("bearer", &[("error_description", "say \"no\"")])],
+            ),
             ("", vec![]),
         ];
         for (text, expected) in cases {

@@ -1,19 +1,21 @@
 //! Pinterest (API v5): one profile per token.
 //!
-//! `user_account` tells whether the token works, whose it is and whether the account is a business account;
-//! `ad_accounts`, asked only where ads are needed, tells the role. Neither tells expiry or scopes: those come from
-//! the token response or the configuration. A token without `user_accounts:read` is tried on `boards` instead.
-//! Refreshing is never tried: Pinterest's refresh tokens are good for one use.
+//! `user_account` tells whether the token works, whose it is and whether the account is a business
+//! account; `ad_accounts`, asked only where ads are needed, tells the role. Neither tells expiry or
+//! scopes: those come from the token response or the configuration. A token without
+//! `user_accounts:read` is tried on `boards` instead. Refreshing is never tried: Pinterest's
+//! refresh tokens are good for one use.
 //!
-//! Codes and schemas: pinterest/api-description `v5/openapi.json`; scopes and roles: developers.pinterest.com,
-//! "Scopes" and "Business Access". The status alone misleads (a missing scope is a 401), and so does the code alone
-//! (30 is a limit with 429 and a missing user with 404): the pair decides.
+//! Codes and schemas: pinterest/api-description `v5/openapi.json`; scopes and roles:
+//! developers.pinterest.com, "Scopes" and "Business Access". The status alone misleads (a missing
+//! scope is a 401), and so does the code alone (30 is a limit with 429 and a missing user with
+//! 404): the pair decides.
 
 use super::{
-    Account, Answer, AppNeed, Budget, Call, CallInfo, Description, Facts, Grant, Network, RateLimit, Reading, Refusal, Requirement, Says,
-    Seen, Style, parse, standard,
+    Account, Answer, AppNeed, Budget, Call, CallInfo, Description, Facts, Grant, Network, RateLimit, Reading,
+    Refusal, Requirement, Says, Seen, Style, parse, standard,
 };
-use crate::reason::{Capability, Cause, Reason};
+use crate::model::{Capability, Cause, Reason};
 
 /// Pinterest.
 pub(super) struct Pinterest;
@@ -59,47 +61,54 @@ static DESCRIPTION: Description = Description {
         (
             Reason::AccessRevoked,
             &[
-                "Ask the person who connected whether the removal was meant: Pinterest → Settings → Security → Connected apps lists the apps with access.",
+                "Ask the person who connected whether the removal was meant: Pinterest → Settings → \
+                 Security → Connected apps lists the apps with access.",
                 "If it was not, reconnect the account and accept every permission.",
             ],
         ),
         (
             Reason::AccountLocked,
             &[
-                "Pinterest is reviewing the account. Open the business hub (pinterest.com/business/hub) and follow the notice there.",
+                "Pinterest is reviewing the account. Open the business hub (pinterest.com/business/hub) and \
+                 follow the notice there.",
                 "Wait for the end of the review; reconnect the account if it does not recover by itself.",
             ],
         ),
         (
             Reason::AccountSuspended,
             &[
-                "Pinterest has disapproved the account. Open the business hub (pinterest.com/business/hub) and appeal.",
+                "Pinterest has disapproved the account. Open the business hub (pinterest.com/business/hub) \
+                 and appeal.",
                 "Reconnect the account once the appeal is granted; before that it does not help.",
             ],
         ),
         (
             Reason::UnsupportedAccountType,
             &[
-                "Switch to a business account: Settings → Account management → Convert to a business account.",
+                "Switch to a business account: Settings → Account management → Convert to a business \
+                 account.",
                 "Reconnect the account: analytics and ads are for business accounts only.",
             ],
         ),
         (
             Reason::MissingRole,
             &[
-                "First ask an owner or admin of the business to give the person who connected access: Business Access → Employees (or Partners) → Ad accounts.",
+                "First ask an owner or admin of the business to give the person who connected access: \
+                 Business Access → Employees (or Partners) → Ad accounts.",
                 "Then refresh the connection; reconnecting before the role is given changes nothing.",
             ],
         ),
     ],
     notes: super::Notes {
         lifetimes: &[
-            "Access lives 30 days, the refresh token 60; each renewal hands out a new one and starts a new period (developers.pinterest.com, \"Authentication\").",
+            "Access lives 30 days, the refresh token 60; each renewal hands out a new one and starts a new \
+             period (developers.pinterest.com, \"Authentication\").",
             "No answer tells either end: both come from the token response or the configuration.",
         ],
         tells: &[
             "Disapproved accounts and accounts under review, by code.",
-            "A missing permission from a dead token, though both are 401: the code decides together with the status.",
+            "A missing permission from a dead token, though both are 401: the code decides together with \
+             the status.",
             "Personal from business accounts, and the person's role at ad accounts.",
         ],
         cannot_tell: &[
@@ -107,21 +116,32 @@ static DESCRIPTION: Description = Description {
             "Granted permissions: in the token response only.",
             "`not_admin`, `password_changed`: no answer names them.",
         ],
-        interval: "1h. An app in trial has 1,000 questions a day, which is forty accounts hourly; use 6h for more. Approved apps have 100 a second and user.",
+        interval: "1h. An app in trial has 1,000 questions a day, which is forty accounts hourly; use 6h \
+                   for more. Approved apps have 100 a second and user.",
     },
 };
 
-static PUBLISH: Requirement = Requirement { scopes: &[&["pins:write"], &["pins:read"], &["boards:read"], &["boards:write"]], roles: &[] };
+static PUBLISH: Requirement = Requirement {
+    scopes: &[&["pins:write"], &["pins:read"], &["boards:read"], &["boards:write"]],
+    roles: &[],
+};
 static ANALYTICS: Requirement = Requirement { scopes: &[&["user_accounts:read"]], roles: &[] };
-static ADS: Requirement =
-    Requirement { scopes: &[&["ads:read"], &["ads:write"]], roles: &["OWNER", "RESTRICTED_OWNER", "ADMIN", "CAMPAIGN_MANAGER"] };
+static ADS: Requirement = Requirement {
+    scopes: &[&["ads:read"], &["ads:write"]],
+    roles: &["OWNER", "RESTRICTED_OWNER", "ADMIN", "CAMPAIGN_MANAGER"],
+};
 
 impl Network for Pinterest {
     fn description(&self) -> &'static Description {
         &DESCRIPTION
     }
 
-    fn requirement(&self, _style: Style<'_>, _kind: &str, capability: Capability) -> Option<&'static Requirement> {
+    fn requirement(
+        &self,
+        _style: Style<'_>,
+        _kind: &str,
+        capability: Capability,
+    ) -> Option<&'static Requirement> {
         match capability {
             Capability::Publish => Some(&PUBLISH),
             Capability::Analytics => Some(&ANALYTICS),
@@ -134,7 +154,9 @@ impl Network for Pinterest {
     fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
         let token = &grant.tokens.access;
         match seen {
-            [] if without_profile(grant) => vec![Call::get(BOARDS, HOST, "/v5/boards").query("page_size", "1").bearer(token)],
+            [] if without_profile(grant) => {
+                vec![Call::get(BOARDS, HOST, "/v5/boards").query("page_size", "1").bearer(token)]
+            }
             [] => vec![Call::get(USER, HOST, "/v5/user_account").bearer(token)],
             [first] if first.reading.says == Says::Accepted && needs_ads(grant) => {
                 vec![Call::get(AD_ACCOUNTS, HOST, "/v5/ad_accounts").query("page_size", "250").bearer(token)]
@@ -143,7 +165,14 @@ impl Network for Pinterest {
         }
     }
 
-    fn read(&self, grant: &Grant<'_>, seen: &[Seen], call: Option<&'static str>, about: Option<usize>, answer: &Answer) -> Option<Reading> {
+    fn read(
+        &self,
+        grant: &Grant<'_>,
+        seen: &[Seen],
+        call: Option<&'static str>,
+        about: Option<usize>,
+        answer: &Answer,
+    ) -> Option<Reading> {
         if let Some(reading) = refused(answer) {
             return Some(softened(reading, seen, call));
         }
@@ -180,8 +209,9 @@ fn refused(answer: &Answer) -> Option<Reading> {
     let says = |part: &str| parse::contains(message, part);
     let plain = |reason| Some(Reading::refused(Refusal::plain(reason)));
     // Refusals of the app come under the codes of refused accounts.
-    let app = ["trial access", "your application", "consumer type", "restricted feature"].iter().any(|t| says(t))
-        || (code == 283 && parse::contains(text("data"), "application"));
+    let app =
+        ["trial access", "your application", "consumer type", "restricted feature"].iter().any(|t| says(t))
+            || (code == 283 && parse::contains(text("data"), "application"));
     if app {
         return Some(Reading::undetermined(Cause::AppMisconfigured));
     }
@@ -192,11 +222,17 @@ fn refused(answer: &Answer) -> Option<Reading> {
         (Some(500..), _) | (None, 4197) => Some(Reading::undetermined(Cause::ServerError)),
         (Some(401), 2) => Some(Reading::refused(Refusal::expired_or_revoked())),
         // Code 2 is also "not found" elsewhere.
-        (None | Some(403), 2) if says("authentication failed") => Some(Reading::refused(Refusal::expired_or_revoked())),
+        (None | Some(403), 2) if says("authentication failed") => {
+            Some(Reading::refused(Refusal::expired_or_revoked()))
+        }
         (Some(401 | 403), 3) => plain(Reason::MissingPermission),
         (None, 3) if says("permission") || says("scope") => plain(Reason::MissingPermission),
         (Some(401 | 403), 7 | 29) | (Some(403), 403) => plain(Reason::MissingRole),
-        (None, 7 | 29 | 403) if says("not permitted") || says("not authorized") || says("don't have access") => plain(Reason::MissingRole),
+        (None, 7 | 29 | 403)
+            if says("not permitted") || says("not authorized") || says("don't have access") =>
+        {
+            plain(Reason::MissingRole)
+        }
         (Some(403) | None, 2625) => plain(Reason::AccountSuspended),
         (Some(403) | None, 2626) => plain(Reason::AccountLocked),
         (Some(403) | None, 654) => plain(Reason::UnsupportedAccountType),
@@ -211,7 +247,9 @@ fn refused(answer: &Answer) -> Option<Reading> {
 fn softened(reading: Reading, seen: &[Seen], call: Option<&'static str>) -> Reading {
     let optional = call == Some(AD_ACCOUNTS) && seen.iter().any(|s| s.reading.says == Says::Accepted);
     match reading.refusal().and_then(|r| r.reason) {
-        Some(reason @ (Reason::MissingPermission | Reason::MissingRole | Reason::UnsupportedAccountType)) if optional => {
+        Some(reason @ (Reason::MissingPermission | Reason::MissingRole | Reason::UnsupportedAccountType))
+            if optional =>
+        {
             Reading { lost: vec![(Capability::Ads, reason)], ..Reading::default() }
         }
         _ => reading,
@@ -230,12 +268,16 @@ fn profile(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Op
     reading.listed = standard::strangers(grant, &told);
     if kind.is_some_and(|k| k.eq_ignore_ascii_case("PINNER")) {
         // Personal accounts can publish; analytics and ads are for business accounts.
-        reading.lost = vec![(Capability::Analytics, Reason::UnsupportedAccountType), (Capability::Ads, Reason::UnsupportedAccountType)];
+        reading.lost = vec![
+            (Capability::Analytics, Reason::UnsupportedAccountType),
+            (Capability::Ads, Reason::UnsupportedAccountType),
+        ];
     }
     Some(reading)
 }
 
-/// A list of ad accounts, boards or pins. All of them need a token, but an empty one may be a stand-in.
+/// A list of ad accounts, boards or pins. All of them need a token, but an empty one may be a
+/// stand-in.
 fn list(grant: &Grant<'_>, about: Option<usize>, answer: &Answer) -> Option<Reading> {
     let items = answer.json.get("items")?.as_array()?;
     let Some(first) = items.first() else { return Some(Reading::default()) };
@@ -243,7 +285,9 @@ fn list(grant: &Grant<'_>, about: Option<usize>, answer: &Answer) -> Option<Read
     let mut reading = Reading::accepted();
     if items.iter().any(|i| i.get("permissions").is_some()) {
         let roles_at = |id: Option<&str>| {
-            let wanted = items.iter().filter(|i| id.is_none_or(|id| i.get("id").and_then(parse::text).as_deref() == Some(id)));
+            let wanted = items
+                .iter()
+                .filter(|i| id.is_none_or(|id| i.get("id").and_then(parse::text).as_deref() == Some(id)));
             wanted.filter_map(|i| i.get("permissions").and_then(parse::scopes)).flatten().collect::<Vec<_>>()
         };
         // An account may be an ad account itself; a profile has all of them.
@@ -267,6 +311,8 @@ fn list(grant: &Grant<'_>, about: Option<usize>, answer: &Answer) -> Option<Read
 /// The answer to a call that wrote or read one Pin or board, or analytics.
 fn written(answer: &Answer) -> Option<Reading> {
     let there = |name: &str| answer.json.get(name).is_some();
-    let analytics = || answer.json.as_object().is_some_and(|o| o.values().any(|part| part.get("summary_metrics").is_some()));
+    let analytics = || {
+        answer.json.as_object().is_some_and(|o| o.values().any(|part| part.get("summary_metrics").is_some()))
+    };
     (there("id") && (there("board_id") || there("privacy")) || analytics()).then(Reading::accepted)
 }

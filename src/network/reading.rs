@@ -1,8 +1,7 @@
-//! What one answer says: a [`Reading`], made by a network from one answer, free of clocks and metrics.
+//! What one answer says: a [`Reading`], made by a network from one answer, free of clocks and
+//! metrics.
 
-use crate::reason::{Capability, Cause, Reason};
-use crate::secret::Secret;
-use crate::time::{Expiry, Timestamp};
+use crate::model::{Capability, Cause, Expiry, Reason, Secret, Timestamp};
 
 /// How far a refusal reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +59,8 @@ impl Refusal {
 /// What an answer says about the token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Says {
-    /// Nothing that bears on validity (an empty list, say). Never enough to call a connection valid.
+    /// Nothing that bears on validity (an empty list, say). Never enough to call a connection
+    /// valid.
     #[default]
     Nothing,
     /// The network accepted the token.
@@ -89,7 +89,9 @@ impl Scopes {
     /// Whether this scope is granted, for this account if one is named.
     pub fn grants(&self, scope: &str, external_id: Option<&str>) -> bool {
         self.granted.iter().any(|s| s == scope)
-            && external_id.is_none_or(|id| self.only_for.iter().filter(|(s, _)| s == scope).all(|(_, ids)| ids.iter().any(|i| i == id)))
+            && external_id.is_none_or(|id| {
+                self.only_for.iter().filter(|(s, _)| s == scope).all(|(_, ids)| ids.iter().any(|i| i == id))
+            })
     }
 }
 
@@ -122,7 +124,8 @@ pub struct Reading {
     pub says: Says,
     /// When the access token ends.
     pub access_expiry: Expiry,
-    /// Tokens of this network do not end, though this answer does not say so: a default, for want of any instant.
+    /// Tokens of this network do not end, though this answer does not say so: a default, for want
+    /// of any instant.
     pub endless: bool,
     /// When the refresh token or the grant ends.
     pub refresh_expiry: Expiry,
@@ -165,8 +168,8 @@ impl Reading {
         Self::says(Says::Undetermined(cause))
     }
 
-    /// What is left of it under this status: a limit and a fault at the network say nothing about an account, whatever
-    /// stands in the answer.
+    /// What is left of it under this status: a limit and a fault at the network say nothing about
+    /// an account, whatever stands in the answer.
     #[must_use]
     pub fn under(self, status: Option<u16>) -> Self {
         let cause = match status {
@@ -218,8 +221,14 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// A limit of which anything is told. A share that is no number, or less than nothing, tells nothing: it would be exported.
-    pub fn told(bucket: &'static str, budget: Budget, used: Option<f64>, reset: Option<Reset>) -> Option<Self> {
+    /// A limit of which anything is told. A share that is no number, or less than nothing, tells
+    /// nothing: it would be exported.
+    pub fn told(
+        bucket: &'static str,
+        budget: Budget,
+        used: Option<f64>,
+        reset: Option<Reset>,
+    ) -> Option<Self> {
         let used = used.filter(|used| used.is_finite() && *used >= 0.0);
         (used.is_some() || reset.is_some()).then_some(Self { bucket, budget, used, reset })
     }

@@ -1,15 +1,13 @@
-//! What the OAuth standards say, for the networks that follow them: error codes (RFC 6749, 6750, 9449, 9470),
-//! expiry in a JWT (RFC 7519), rate-limit headers; and whose token it is.
+//! What the OAuth standards say, for the networks that follow them: error codes (RFC 6749, 6750,
+//! 9449, 9470), expiry in a JWT (RFC 7519), rate-limit headers; and whose token it is.
 //!
-//! A network's own file decides where these apply: a code means one thing at a resource and another at an
-//! introspection endpoint.
+//! A network's own file decides where these apply: a code means one thing at a resource and another
+//! at an introspection endpoint.
 
 use http::HeaderMap;
 
 use super::{Answer, Budget, Facts, Grant, Listed, RateLimit, Reading, Refusal, parse};
-use crate::reason::{Cause, Reason};
-use crate::secret::Secret;
-use crate::time::Expiry;
+use crate::model::{Cause, Expiry, Reason, Secret};
 
 /// Ways to name one of several possibilities: such a text does not say which it was.
 const ALTERNATIVES: &[&str] = &[
@@ -40,8 +38,8 @@ pub(super) const ABSENT: &[&str] = &[
     "token is empty",
 ];
 
-/// The refusal of a token whose description is this text: a hint, for no code tells an expired token from a
-/// revoked one.
+/// The refusal of a token whose description is this text: a hint, for no code tells an expired
+/// token from a revoked one.
 pub(super) fn refusal(text: &str) -> Refusal {
     let text = text.to_lowercase();
     // The second is how the JWT library "jose" says it.
@@ -69,7 +67,9 @@ pub(super) fn error(code: &str, text: &str) -> Option<Reading> {
     let text = text.to_lowercase();
     Some(match code.to_ascii_lowercase().as_str() {
         // No token arrived: that is about this program or a proxy, not about the grant.
-        "invalid_token" if ABSENT.iter().any(|words| text.contains(words)) => Reading::undetermined(Cause::UnexpectedAnswer),
+        "invalid_token" if ABSENT.iter().any(|words| text.contains(words)) => {
+            Reading::undetermined(Cause::UnexpectedAnswer)
+        }
         "invalid_token" | "invalid_grant" => Reading::refused(refusal(&text)),
         "insufficient_scope" => Reading::refused(Refusal::plain(Reason::MissingPermission)),
         "insufficient_user_authentication" => Reading::refused(Refusal::plain(Reason::ReauthRequired)),
@@ -105,7 +105,8 @@ pub(super) fn jwt_expiry(token: &Secret) -> Expiry {
     token.jwt_claims().as_ref().and_then(|c| c.get("exp")).map_or(Expiry::Unknown, parse::expiry)
 }
 
-/// Accounts that are configured with an id other than those that the network tells of the token's owner.
+/// Accounts that are configured with an id other than those that the network tells of the token's
+/// owner.
 pub(super) fn strangers(grant: &Grant<'_>, told: &[String]) -> Vec<Listed> {
     let configured = grant.accounts.iter().filter_map(|a| a.external_id);
     configured.filter(|id| parse::same_identity(Some(id), told) == Some(false)).map(stranger).collect()
@@ -118,10 +119,17 @@ pub(super) fn stranger(external_id: &str) -> Listed {
 }
 
 /// A limit from the headers `…limit`, `…remaining` and `…reset`, as most networks name them.
-pub(super) fn rate_limit(answer: &Answer, prefix: &str, bucket: &'static str, budget: Budget) -> Option<RateLimit> {
+pub(super) fn rate_limit(
+    answer: &Answer,
+    prefix: &str,
+    bucket: &'static str,
+    budget: Budget,
+) -> Option<RateLimit> {
     let header = |name: &str| answer.header(&format!("{prefix}{name}"));
     // Envoy writes "100, 100;w=1": the limit, then its policies.
-    let number = |name: &str| header(name)?.split([',', ';']).next()?.trim().parse::<f64>().ok().filter(|n| n.is_finite());
+    let number = |name: &str| {
+        header(name)?.split([',', ';']).next()?.trim().parse::<f64>().ok().filter(|n| n.is_finite())
+    };
     let used = match (number("limit"), number("remaining")) {
         // More may be left than the limit says, where the limit has just changed.
         (Some(limit), Some(remaining)) if limit > 0.0 => Some((1.0 - remaining / limit).max(0.0)),
@@ -140,11 +148,17 @@ mod tests {
     #[test]
     fn limits_are_read_in_every_dialect() {
         let limit = |headers: &[(&'static str, &'static str)]| {
-            let headers = headers.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect();
+            let headers = headers
+                .iter()
+                .map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)))
+                .collect();
             rate_limit(&Answer { headers, ..Answer::default() }, "x-ratelimit-", "requests", Budget::App)
         };
-        let envoy =
-            limit(&[("x-ratelimit-limit", "100, 100;w=1, 1000;w=60"), ("x-ratelimit-remaining", "25"), ("x-ratelimit-reset", "67150")]);
+        let envoy = limit(&[
+            ("x-ratelimit-limit", "100, 100;w=1, 1000;w=60"),
+            ("x-ratelimit-remaining", "25"),
+            ("x-ratelimit-reset", "67150"),
+        ]);
         assert_eq!(envoy.and_then(|l| l.used), Some(0.75));
         assert_eq!(envoy.and_then(|l| l.reset), Some(Reset::After(67_150)));
         let mastodon = limit(&[("x-ratelimit-reset", "2026-11-22T12:00:00.000000Z")]);

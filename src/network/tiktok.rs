@@ -1,21 +1,23 @@
 //! TikTok: two unrelated APIs, whose tokens are not interchangeable.
 //!
-//! *login_kit* (Login Kit, Display and Content Posting, `open.tiktokapis.com/v2`): asks `user/info` for `open_id` alone,
-//! since any further field needs a further scope. *business* (Accounts API, `business-api.tiktok.com/open_api/v1.3`): asks
-//! `token_info`, which tells the granted scopes, and then reads the account. Neither tells when a token ends, and both
-//! answer an expired and a revoked token alike. Both can send their errors with status 200, so codes decide.
+//! *login_kit* (Login Kit, Display and Content Posting, `open.tiktokapis.com/v2`): asks `user/info`
+//! for `open_id` alone, since any further field needs a further scope. *business* (Accounts API,
+//! `business-api.tiktok.com/open_api/v1.3`): asks `token_info`, which tells the granted scopes, and
+//! then reads the account. Neither tells when a token ends, and both answer an expired and a
+//! revoked token alike. Both can send their errors with status 200, so codes decide.
 //!
-//! Sources: TikTok for Developers "Error Handling", "OAuth Error Handling", "Get User Info", "Query Creator Info",
-//! "Get Post Status", "Webhook Events", "Scopes"; API for Business "Accounts API"; airbytehq/airbyte
-//! `source-tiktok-marketing` tests (codes 40105, 40100); gitroomhq/postiz-app and chatwoot/chatwoot TikTok clients.
+//! Sources: TikTok for Developers "Error Handling", "OAuth Error Handling", "Get User Info", "Query
+//! Creator Info", "Get Post Status", "Webhook Events", "Scopes"; API for Business "Accounts API";
+//! airbytehq/airbyte `source-tiktok-marketing` tests (codes 40105, 40100); gitroomhq/postiz-app and
+//! chatwoot/chatwoot TikTok clients.
 
 use serde_json::Value;
 
 use super::{
-    Answer, AppNeed, Auth, Body, Call, CallInfo, Description, Facts, Grant, Guess, Listed, Network, Reading, Refusal, Requirement, Says,
-    Scopes, Seen, Style, parse,
+    Answer, AppNeed, Auth, Body, Call, CallInfo, Description, Facts, Grant, Guess, Listed, Network, Reading,
+    Refusal, Requirement, Says, Scopes, Seen, Style, parse,
 };
-use crate::reason::{Capability, Cause, Reason};
+use crate::model::{Capability, Cause, Reason};
 
 /// The network.
 pub(super) struct TikTok;
@@ -60,14 +62,18 @@ static DESCRIPTION: Description = Description {
         (
             Reason::AccessRevoked,
             &[
-                "Ask the person who connected whether the removal was meant: TikTok app → Settings and privacy → Security & permissions → Apps and services permissions lists the apps with access.",
-                "If it was not, log in at tiktok.com to see that the account is not banned, then reconnect it and accept every permission.",
+                "Ask the person who connected whether the removal was meant: TikTok app → Settings and \
+                 privacy → Security & permissions → Apps and services permissions lists the apps with \
+                 access.",
+                "If it was not, log in at tiktok.com to see that the account is not banned, then reconnect \
+                 it and accept every permission.",
             ],
         ),
         (
             Reason::TokenInvalid,
             &[
-                "Log in at tiktok.com with the connected account and deal with any notice: TikTok answers alike for removed access, a banned account and a lapsed login.",
+                "Log in at tiktok.com with the connected account and deal with any notice: TikTok answers \
+                 alike for removed access, a banned account and a lapsed login.",
                 "Reconnect the account.",
             ],
         ),
@@ -75,41 +81,49 @@ static DESCRIPTION: Description = Description {
             Reason::TokenExpired,
             &[
                 "Reconnect the account. Do not delete it: planned posts would go with it.",
-                "TikTok's access lasts hours and is renewed by itself: if it stopped long before the yearly reconnection, the renewal is stuck. Tell the operator of this product.",
+                "TikTok's access lasts hours and is renewed by itself: if it stopped long before the yearly \
+                 reconnection, the renewal is stuck. Tell the operator of this product.",
             ],
         ),
         (
             Reason::MissingPermission,
-            &["Reconnect the account and leave every switch on TikTok's permission page on: each can be switched off there."],
+            &["Reconnect the account and leave every switch on TikTok's permission page on: each can be \
+               switched off there."],
         ),
         (
             Reason::AccountRestricted,
             &[
-                "Open the TikTok app: Settings and privacy → Support → Account check (or the notice in the inbox) shows the restriction and the way to appeal.",
+                "Open the TikTok app: Settings and privacy → Support → Account check (or the notice in the \
+                 inbox) shows the restriction and the way to appeal.",
                 "Post again after it has ended; reconnecting does not lift it.",
             ],
         ),
         (
             Reason::AccountSuspended,
-            &["Open the TikTok app and appeal from the notice about the ban.", "Reconnect the account once it is restored."],
+            &[
+                "Open the TikTok app and appeal from the notice about the ban.",
+                "Reconnect the account once it is restored.",
+            ],
         ),
         (
             Reason::MissingRole,
             &[
-                "First ask an admin of the advertiser account to give the person who connected access: TikTok Business Center → Users → Members.",
+                "First ask an admin of the advertiser account to give the person who connected access: \
+                 TikTok Business Center → Users → Members.",
                 "Then refresh the connection; reconnecting before the role is given changes nothing.",
             ],
         ),
         (
             Reason::WrongAccount,
-            &[
-                "Log out at tiktok.com, log in with the right account, and reconnect: TikTok connects whichever account the browser is logged in to.",
-            ],
+            &["Log out at tiktok.com, log in with the right account, and reconnect: TikTok connects \
+               whichever account the browser is logged in to."],
         ),
     ],
     notes: super::Notes {
         lifetimes: &[
-            "Login Kit: access lives 2 or 24 hours, the refresh token 180 or 365 days (TikTok has shortened both). Each renewal hands out a new refresh token, and the old one stops at once (TikTok for Developers, \"Manage OAuth Access Tokens\").",
+            "Login Kit: access lives 2 or 24 hours, the refresh token 180 or 365 days (TikTok has shortened \
+             both). Each renewal hands out a new refresh token, and the old one stops at once (TikTok for \
+             Developers, \"Manage OAuth Access Tokens\").",
             "Business: access lives a day, the refresh token a year.",
             "No answer tells either end: both come from the token response or the configuration.",
         ],
@@ -119,20 +133,29 @@ static DESCRIPTION: Description = Description {
             "A ban from posting, where somebody who posts hands that answer to `classify`.",
         ],
         cannot_tell: &[
-            "Expired, revoked, deleted and banned share one code (`access_token_invalid`, 40105). The known expiry decides between `token_expired` and `access_revoked`; without one it is `token_invalid`.",
-            "`account_suspended`: only TikTok's webhook names it (TikTok for Developers, \"Webhook Events\").",
-            "A ban from posting and the limits of apps that TikTok has not audited (they post privately only): told to those who post.",
-            "Granted permissions at Login Kit: they stand in the token response only, and people can switch each off.",
+            "Expired, revoked, deleted and banned share one code (`access_token_invalid`, 40105). The known \
+             expiry decides between `token_expired` and `access_revoked`; without one it is `token_invalid`.",
+            "`account_suspended`: only TikTok's webhook names it (TikTok for Developers, \"Webhook \
+             Events\").",
+            "A ban from posting and the limits of apps that TikTok has not audited (they post privately \
+             only): told to those who post.",
+            "Granted permissions at Login Kit: they stand in the token response only, and people can switch \
+             each off.",
         ],
-        interval: "1h. 600 questions a minute and app (Login Kit) and 40 a minute and account (business) are far away; the access token is read anew for every probe, so its source must be kept fresh.",
+        interval: "1h. 600 questions a minute and app (Login Kit) and 40 a minute and account (business) \
+                   are far away; the access token is read anew for every probe, so its source must be kept \
+                   fresh.",
     },
 };
 
-// Publishing needs user.info.basic as well. Every app has it, and the probe itself proves it: it is not asked for here.
+// Publishing needs user.info.basic as well. Every app has it, and the probe itself proves it: it is
+// not asked for here.
 static PUBLISH: Requirement = Requirement { scopes: &[&["video.publish", "video.upload"]], roles: &[] };
 static ANALYTICS: Requirement = Requirement { scopes: &[&["video.list"], &["user.info.stats"]], roles: &[] };
-static BUSINESS_ANALYTICS: Requirement =
-    Requirement { scopes: &[&["user.insights", "user.info.stats"], &["video.insights", "video.list"]], roles: &[] };
+static BUSINESS_ANALYTICS: Requirement = Requirement {
+    scopes: &[&["user.insights", "user.info.stats"], &["video.insights", "video.list"]],
+    roles: &[],
+};
 static BUSINESS_INBOX: Requirement = Requirement {
     scopes: &[
         &["comment.list", "comment.list.manage", "message.list.read", "message.list.manage"],
@@ -147,7 +170,12 @@ impl Network for TikTok {
         &DESCRIPTION
     }
 
-    fn requirement(&self, style: Style<'_>, _kind: &str, capability: Capability) -> Option<&'static Requirement> {
+    fn requirement(
+        &self,
+        style: Style<'_>,
+        _kind: &str,
+        capability: Capability,
+    ) -> Option<&'static Requirement> {
         match (capability, style.api == BUSINESS) {
             (Capability::Publish, _) => Some(&PUBLISH),
             (Capability::Analytics, false) => Some(&ANALYTICS),
@@ -159,7 +187,11 @@ impl Network for TikTok {
     }
 
     fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
-        if grant.style.api == BUSINESS { next_of_business(grant, seen) } else { next_of_login_kit(grant, seen) }
+        if grant.style.api == BUSINESS {
+            next_of_business(grant, seen)
+        } else {
+            next_of_login_kit(grant, seen)
+        }
     }
 
     fn read(
@@ -187,9 +219,9 @@ fn interpret(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
     }
     match &json["error"] {
         error @ Value::Object(_) => read_v2(grant, answer, error),
-        Value::String(error) => {
-            v2_code(error).or_else(|| read_oauth_error(error, json["error_description"].as_str().unwrap_or_default())).map(Reading::says)
-        }
+        Value::String(error) => v2_code(error)
+            .or_else(|| read_oauth_error(error, json["error_description"].as_str().unwrap_or_default()))
+            .map(Reading::says),
         // Number or text: the two APIs differ in the type of their codes.
         _ if parse::integer(&json["code"]).is_some() => read_business(grant, answer),
         _ if json["code"].is_string() => read_v2(grant, answer, json),
@@ -199,8 +231,9 @@ fn interpret(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
 }
 
 fn next_of_login_kit(grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
-    let user_info =
-        Call::get("user_info", "https://open.tiktokapis.com", "/v2/user/info/").query("fields", "open_id").bearer(&grant.tokens.access);
+    let user_info = Call::get("user_info", "https://open.tiktokapis.com", "/v2/user/info/")
+        .query("fields", "open_id")
+        .bearer(&grant.tokens.access);
     if seen.is_empty() { vec![user_info] } else { Vec::new() }
 }
 
@@ -217,12 +250,18 @@ fn next_of_business(grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
     match seen {
         [] if app.is_empty() => configured.map(business_get).unwrap_or_default(),
         [] => {
-            let body = Body::Json(vec![("app_id", app.clone().into()), ("access_token", (&grant.tokens.access).into())]);
+            let body = Body::Json(vec![
+                ("app_id", app.clone().into()),
+                ("access_token", (&grant.tokens.access).into()),
+            ]);
             vec![Call::post("token_info", BUSINESS_HOST, "/open_api/v1.3/tt_user/token_info/get/", body)]
         }
         [Seen { call: "token_info", reading, .. }] if reading.says == Says::Accepted => {
             // A healthy token without any right to the profile is not held against it.
-            let open = reading.scopes.as_ref().is_none_or(|s| s.granted.iter().any(|name| name.starts_with("user.info.")));
+            let open = reading
+                .scopes
+                .as_ref()
+                .is_none_or(|s| s.granted.iter().any(|name| name.starts_with("user.info.")));
             // What the token itself says it belongs to, before what is configured.
             let id = reading.facts.parent.as_deref().or(configured);
             id.filter(|_| open).map(business_get).unwrap_or_default()
@@ -231,7 +270,8 @@ fn next_of_business(grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
     }
 }
 
-/// The open API: `error` as an object, or the same fields at the top as the documentation prints them.
+/// The open API: `error` as an object, or the same fields at the top as the documentation prints
+/// them.
 fn read_v2(grant: &Grant<'_>, answer: &Answer, error: &Value) -> Option<Reading> {
     let code = error["code"].as_str().unwrap_or_default();
     let data = &answer.json["data"];
@@ -249,7 +289,10 @@ fn read_v2(grant: &Grant<'_>, answer: &Answer, error: &Value) -> Option<Reading>
     }
     let user = &data["user"];
     let told: Vec<String> =
-        [&user["open_id"], &user["union_id"], &user["username"], &data["creator_username"]].into_iter().filter_map(parse::text).collect();
+        [&user["open_id"], &user["union_id"], &user["username"], &data["creator_username"]]
+            .into_iter()
+            .filter_map(parse::text)
+            .collect();
     Some(Reading { says: accepted_unless_empty(data), listed: strangers(grant, &told), ..Reading::default() })
 }
 
@@ -263,9 +306,10 @@ fn v2_code(code: &str) -> Option<Says> {
     Some(match code.to_lowercase().as_str() {
         "access_token_invalid" => Says::Refused(Refusal::expired_or_revoked()),
         "scope_not_authorized" | "scope_permission_missed" => refused(Reason::MissingPermission),
-        "rate_limit_exceeded" | "spam_risk_too_many_posts" | "spam_risk_too_many_pending_share" | "spam_risk" => {
-            Says::Undetermined(Cause::RateLimited)
-        }
+        "rate_limit_exceeded"
+        | "spam_risk_too_many_posts"
+        | "spam_risk_too_many_pending_share"
+        | "spam_risk" => Says::Undetermined(Cause::RateLimited),
         "internal_error" | "internal" => Says::Undetermined(Cause::ServerError),
         // The app's own limits and requests.
         "reached_active_user_cap"
@@ -280,10 +324,15 @@ fn v2_code(code: &str) -> Option<Says> {
     })
 }
 
-/// The token response that every grant begins with: besides the token it tells the scopes that the person left on.
+/// The token response that every grant begins with: besides the token it tells the scopes that the
+/// person left on.
 fn read_grant(grant: &Grant<'_>, json: &Value) -> Reading {
     let told: Vec<String> = parse::text(&json["open_id"]).into_iter().collect();
-    Reading { scopes: parse::scopes(&json["scope"]).map(Scopes::new), listed: strangers(grant, &told), ..Reading::accepted() }
+    Reading {
+        scopes: parse::scopes(&json["scope"]).map(Scopes::new),
+        listed: strangers(grant, &told),
+        ..Reading::accepted()
+    }
 }
 
 /// Refusals of the token endpoint, which a probe never calls.
@@ -291,9 +340,20 @@ fn read_oauth_error(error: &str, description: &str) -> Option<Says> {
     let said = |part| parse::contains(description, part);
     Some(match error.to_lowercase().as_str() {
         // A code that was used up says nothing about the grant.
-        "invalid_grant" if said("authorization code") || said("auth code") || said("code verifier") || said("code_verifier") => app(),
+        "invalid_grant"
+            if said("authorization code")
+                || said("auth code")
+                || said("code verifier")
+                || said("code_verifier") =>
+        {
+            app()
+        }
         "invalid_grant" | "invalid_token" => Says::Refused(Refusal::expired_or_revoked()),
-        "invalid_client" | "unauthorized_client" | "invalid_request" | "unsupported_grant_type" | "invalid_scope" => app(),
+        "invalid_client"
+        | "unauthorized_client"
+        | "invalid_request"
+        | "unsupported_grant_type"
+        | "invalid_scope" => app(),
         "server_error" | "temporarily_unavailable" => Says::Undetermined(Cause::ServerError),
         "too_many_requests" | "slow_down" => Says::Undetermined(Cause::RateLimited),
         _ => return None,
@@ -305,7 +365,9 @@ fn publish_failure(data: &Value) -> Option<Reading> {
     match data["fail_reason"].as_str().or(data["reason"].as_str())? {
         "auth_removed" => Some(Reading::refused(Refusal::plain(Reason::AccessRevoked))),
         "spam_risk_user_banned_from_posting" => Some(banned_from_posting()),
-        "spam_risk_too_many_posts" | "spam_risk_too_many_pending_share" => Some(Reading::undetermined(Cause::RateLimited)),
+        "spam_risk_too_many_posts" | "spam_risk_too_many_pending_share" => {
+            Some(Reading::undetermined(Cause::RateLimited))
+        }
         _ => None,
     }
 }
@@ -313,7 +375,8 @@ fn publish_failure(data: &Value) -> Option<Reading> {
 /// A webhook event: the one place where TikTok says why an access ended.
 fn removed(event: &Value) -> Reading {
     // `content` is JSON inside a text.
-    let inner: Value = event["content"].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let inner: Value =
+        event["content"].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let code = parse::integer(&inner["reason"]).or_else(|| parse::integer(&event["content"]["reason"]));
     Reading::refused(Refusal::plain(match code {
         Some(2) => Reason::AccountDeactivated,
@@ -340,23 +403,29 @@ fn read_business(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
         return Some(reading);
     }
     let creator = parse::text(&data["creator_id"]);
-    let told: Vec<String> = [&data["creator_id"], &data["open_id"], &data["username"]].into_iter().filter_map(parse::text).collect();
+    let told: Vec<String> = [&data["creator_id"], &data["open_id"], &data["username"]]
+        .into_iter()
+        .filter_map(parse::text)
+        .collect();
     Some(Reading {
         says: accepted_unless_empty(data),
         // An advertiser's token numbers what it may do: those are not the Accounts API's scopes.
-        scopes: parse::scopes(&data["scope"]).filter(|s| s.iter().all(|name| name.parse::<u64>().is_err())).map(Scopes::new),
+        scopes: parse::scopes(&data["scope"])
+            .filter(|s| s.iter().all(|name| name.parse::<u64>().is_err()))
+            .map(Scopes::new),
         listed: strangers(grant, &told),
         facts: Facts { parent: creator, ..Facts::default() },
         ..Reading::default()
     })
 }
 
-/// The codes of the API for Business. The official list could not be read; the lists in circulation contradict one
-/// another, so a text that names the cause goes before a code of the disputed range.
+/// The codes of the API for Business. The official list could not be read; the lists in circulation
+/// contradict one another, so a text that names the cause goes before a code of the disputed range.
 fn business_code(code: i64, message: &str) -> Option<Says> {
     let said = |part| parse::contains(message, part);
     let expired_or_revoked = Says::Refused(Refusal::expired_or_revoked());
-    let token = said("access token") || said("access_token") || said("refresh token") || said("refresh_token");
+    let token =
+        said("access token") || said("access_token") || said("refresh token") || said("refresh_token");
     let dead = match (said("expired"), said("incorrect") || said("revoked")) {
         (true, false) => Some(refused(Reason::TokenExpired)),
         (_, true) => Some(expired_or_revoked),
@@ -373,13 +442,19 @@ fn business_code(code: i64, message: &str) -> Option<Says> {
             40102 | 40103 | 40107 => expired_or_revoked,
             _ => app(),
         }),
-        40001 | 40002 if said("permission") && said("advertiser") => Says::Refused(Refusal::plain(Reason::MissingRole).of_account()),
+        40001 | 40002 if said("permission") && said("advertiser") => {
+            Says::Refused(Refusal::plain(Reason::MissingRole).of_account())
+        }
         40001 => about_token().unwrap_or(refused(Reason::MissingPermission)),
-        40002 if said("exist") && said("deleted") => Says::Refused(Refusal::plain(Reason::PageUnavailable).of_account()),
+        40002 if said("exist") && said("deleted") => {
+            Says::Refused(Refusal::plain(Reason::PageUnavailable).of_account())
+        }
         40002 if auth_code => app(),
         40002 => about_token().unwrap_or(app()),
         50000..=50999 => Says::Undetermined(Cause::ServerError),
-        _ if said("too many requests") || said("qps limit") || said("rate limit") => Says::Undetermined(Cause::RateLimited),
+        _ if said("too many requests") || said("qps limit") || said("rate limit") => {
+            Says::Undetermined(Cause::RateLimited)
+        }
         _ => return about_token(),
     })
 }
@@ -388,15 +463,21 @@ fn business_code(code: i64, message: &str) -> Option<Says> {
 fn accepted_unless_empty(data: &Value) -> Says {
     let mut lists = data.as_object().into_iter().flatten().filter_map(|(_, v)| v.as_array()).peekable();
     let only_empty = lists.peek().is_some() && lists.all(Vec::is_empty);
-    let identified =
-        ["open_id", "creator_id", "username", "creator_username", "publish_id", "access_token"].iter().any(|n| !data[*n].is_null());
+    let identified = ["open_id", "creator_id", "username", "creator_username", "publish_id", "access_token"]
+        .iter()
+        .any(|n| !data[*n].is_null());
     if data.is_null() || (only_empty && !identified) { Says::Nothing } else { Says::Accepted }
 }
 
 /// The configured accounts that the token does not belong to.
 fn strangers(grant: &Grant<'_>, told: &[String]) -> Vec<Listed> {
-    let ids = grant.accounts.iter().filter_map(|a| a.external_id).filter(|id| parse::other_identity(id, told, is_open_id));
-    let wrong = || Facts { refused: Some(Refusal::plain(Reason::WrongAccount).of_account()), ..Facts::default() };
+    let ids = grant
+        .accounts
+        .iter()
+        .filter_map(|a| a.external_id)
+        .filter(|id| parse::other_identity(id, told, is_open_id));
+    let wrong =
+        || Facts { refused: Some(Refusal::plain(Reason::WrongAccount).of_account()), ..Facts::default() };
     ids.map(|id| Listed { external_id: id.to_owned(), facts: wrong() }).collect()
 }
 

@@ -1,24 +1,28 @@
-//! X (Twitter): who am I, asked with OAuth 1.0a or OAuth 2.0, and a tie-breaker where OAuth 1.0a gets a bare no.
+//! X (Twitter): who am I, asked with OAuth 1.0a or OAuth 2.0, and a tie-breaker where OAuth 1.0a
+//! gets a bare no.
 //!
-//! There is no introspection, and `/2/oauth2/token` would use up the single-use refresh token: the probe reads
-//! `/2/users/me`. OAuth 1.0a tokens have no end; the end and the scopes of an OAuth 2.0 token stand in its token
-//! response only. X charges for user reads, so nothing else is asked while all is well.
+//! There is no introspection, and `/2/oauth2/token` would use up the single-use refresh token: the
+//! probe reads `/2/users/me`. OAuth 1.0a tokens have no end; the end and the scopes of an OAuth 2.0
+//! token stand in its token response only. X charges for user reads, so nothing else is asked while
+//! all is well.
 //!
-//! Facts: docs.x.com, "Response Codes and Errors", "Rate limits", "OAuth 2.0 Authorization Code Flow with PKCE" and
-//! "Authenticated User Access" (Ads API); real answers in plhery/node-twitter-api-v2 issues 265, 425 and 493,
-//! jsha/blocktogether issue 146, akrherz/iembot issue 156, nextcloud/integration_twitter issue 25, xdevplatform/bookmarks-search
+//! Facts: docs.x.com, "Response Codes and Errors", "Rate limits", "OAuth 2.0 Authorization Code
+//! Flow with PKCE" and "Authenticated User Access" (Ads API); real answers in
+//! plhery/node-twitter-api-v2 issues 265, 425 and 493, jsha/blocktogether issue 146, akrherz/iembot
+//! issue 156, nextcloud/integration_twitter issue 25, xdevplatform/bookmarks-search
 //! issue 10, xdevplatform/samples issue 58, xdevplatform/xdk issue 25.
 //!
-//! What a read-only probe cannot see: a spam filter that refuses posts, and a spent allowance for posts.
+//! What a read-only probe cannot see: a spam filter that refuses posts, and a spent allowance for
+//! posts.
 
 use serde_json::Value;
 
 use super::{
-    Account, Answer, AppNeed, Auth, Budget, Call, CallInfo, Certainty, Description, Facts, Grant, Guess, Listed, Network, OAuth1Keys,
-    RateLimit, Reading, Refusal, Requirement, Says, Scopes, Seen, Style, parse, standard,
+    Account, Answer, AppNeed, Auth, Budget, Call, CallInfo, Certainty, Description, Facts, Grant, Guess,
+    Listed, Network, OAuth1Keys, RateLimit, Reading, Refusal, Requirement, Says, Scopes, Seen, Style, parse,
+    standard,
 };
-use crate::reason::{Capability, Cause, Reason};
-use crate::time::Expiry;
+use crate::model::{Capability, Cause, Expiry, Reason};
 
 const HOST: &str = "https://api.x.com";
 const ME: &str = "me";
@@ -41,7 +45,8 @@ static DESCRIPTION: Description = Description {
             name: ME,
             method: "GET",
             url: "https://api.x.com/2/users/me",
-            tells: "whether the token works, whose it is, whether the account is locked or suspended; with OAuth 1.0a also the access level",
+            tells: "whether the token works, whose it is, whether the account is locked or suspended; with \
+                    OAuth 1.0a also the access level",
             cost: "one user read (charged once per account and UTC day); 75 per 15 minutes and user",
         },
         CallInfo {
@@ -56,7 +61,8 @@ static DESCRIPTION: Description = Description {
         (
             Reason::AccountLocked,
             &[
-                "Log in at x.com as the account itself and unlock it: X asks for a code by phone or e-mail, or for a puzzle.",
+                "Log in at x.com as the account itself and unlock it: X asks for a code by phone or e-mail, \
+                 or for a puzzle.",
                 "Wait until the account can post at x.com again; the connection usually recovers by itself.",
                 "Reconnect the account if it does not.",
             ],
@@ -65,21 +71,25 @@ static DESCRIPTION: Description = Description {
             Reason::AccountSuspended,
             &[
                 "Log in at x.com as the account itself and read the notice.",
-                "Appeal first: help.x.com → Contact Us → Locked and suspended accounts. Reconnecting does not help before the suspension ends.",
+                "Appeal first: help.x.com → Contact Us → Locked and suspended accounts. Reconnecting does \
+                 not help before the suspension ends.",
                 "Reconnect the account afterwards.",
             ],
         ),
         (
             Reason::AccessRevoked,
             &[
-                "Ask whoever has the login whether the removal was meant: X → More → Settings and privacy → Security and account access → Apps and sessions → Connected apps lists the apps with access.",
+                "Ask whoever has the login whether the removal was meant: X → More → Settings and privacy → \
+                 Security and account access → Apps and sessions → Connected apps lists the apps with \
+                 access.",
                 "If it was not, reconnect the account while logged in at x.com as the right account.",
             ],
         ),
         (
             Reason::AccountRestricted,
             &[
-                "X takes recent posts for automated ones. Log in at x.com as the account itself and deal with any notice.",
+                "X takes recent posts for automated ones. Log in at x.com as the account itself and deal \
+                 with any notice.",
                 "Post once by hand, pause planned posts for a day, and vary their text.",
                 "Reconnecting is not needed.",
             ],
@@ -87,7 +97,8 @@ static DESCRIPTION: Description = Description {
         (
             Reason::AccountDeactivated,
             &[
-                "Log in at x.com within 30 days of the deactivation to bring the account back, if it is still wanted.",
+                "Log in at x.com within 30 days of the deactivation to bring the account back, if it is \
+                 still wanted.",
                 "Reconnect it, or remove it from this product.",
             ],
         ),
@@ -95,27 +106,35 @@ static DESCRIPTION: Description = Description {
             Reason::MissingPermission,
             &[
                 "Reconnect the account and accept everything that X shows.",
-                "If that changes nothing, ask the operator to raise the app's permissions in X's developer console → User authentication settings (Read and write, and Direct message for the inbox), and reconnect again: older logins keep their old level.",
+                "If that changes nothing, ask the operator to raise the app's permissions in X's developer \
+                 console → User authentication settings (Read and write, and Direct message for the inbox), \
+                 and reconnect again: older logins keep their old level.",
             ],
         ),
     ],
     notes: super::Notes {
         lifetimes: &[
-            "OAuth 1.0a: no end. Access lasts until it is removed, the app's keys change or the account is gone.",
-            "OAuth 2.0: access lives 2 hours (docs.x.com, \"OAuth 2.0 Authorization Code Flow with PKCE\"); the refresh token is good for one use and its life is not published. Both ends come from the token response or the configuration.",
+            "OAuth 1.0a: no end. Access lasts until it is removed, the app's keys change or the account is \
+             gone.",
+            "OAuth 2.0: access lives 2 hours (docs.x.com, \"OAuth 2.0 Authorization Code Flow with PKCE\"); \
+             the refresh token is good for one use and its life is not published. Both ends come from the \
+             token response or the configuration.",
         ],
         tells: &[
             "Locked, suspended and deactivated accounts: X names each.",
-            "With OAuth 1.0a: access that was removed (code 89) from keys of the app that are refused (32, 215), and the access level from a header.",
+            "With OAuth 1.0a: access that was removed (code 89) from keys of the app that are refused (32, \
+             215), and the access level from a header.",
             "A spent budget of the app (402, usage caps) from a fault of the account.",
         ],
         cannot_tell: &[
             "OAuth 2.0 answers expired and revoked alike; the known expiry decides.",
             "OAuth 2.0 permissions: in the token response only.",
-            "`account_restricted` by the spam filter (226) and a spent allowance for posts: told to those who post only.",
+            "`account_restricted` by the spam filter (226) and a spent allowance for posts: told to those \
+             who post only.",
             "Roles at ad accounts: not asked, since every call costs.",
         ],
-        interval: "1h. X charges for a user read, but for each account only once a UTC day: probing more often within a day costs no more, and 75 questions per 15 minutes and user are far away.",
+        interval: "1h. X charges for a user read, but for each account only once a UTC day: probing more \
+                   often within a day costs no more, and 75 questions per 15 minutes and user are far away.",
     },
 };
 
@@ -128,19 +147,30 @@ impl Network for X {
         &DESCRIPTION
     }
 
-    fn requirement(&self, style: Style<'_>, _kind: &str, capability: Capability) -> Option<&'static Requirement> {
+    fn requirement(
+        &self,
+        style: Style<'_>,
+        _kind: &str,
+        capability: Capability,
+    ) -> Option<&'static Requirement> {
         match (style.oauth1, capability) {
             (true, Capability::Publish) => Some(&Requirement { scopes: &[WRITE], roles: &[] }),
             (true, Capability::Inbox) => Some(&Requirement { scopes: &[MESSAGES], roles: &[] }),
             (true, Capability::Analytics) => Some(&Requirement { scopes: &[READ], roles: &[] }),
-            (true, Capability::Ads) => Some(&Requirement { scopes: &[READ], roles: &["AD_MANAGER", "ACCOUNT_ADMIN"] }),
-            (false, Capability::Publish) => {
-                Some(&Requirement { scopes: &[&["tweet.write"], &["tweet.read"], &["users.read"]], roles: &[] })
+            (true, Capability::Ads) => {
+                Some(&Requirement { scopes: &[READ], roles: &["AD_MANAGER", "ACCOUNT_ADMIN"] })
             }
-            (false, Capability::Inbox) => {
-                Some(&Requirement { scopes: &[&["dm.read"], &["dm.write"], &["tweet.read"], &["users.read"]], roles: &[] })
+            (false, Capability::Publish) => Some(&Requirement {
+                scopes: &[&["tweet.write"], &["tweet.read"], &["users.read"]],
+                roles: &[],
+            }),
+            (false, Capability::Inbox) => Some(&Requirement {
+                scopes: &[&["dm.read"], &["dm.write"], &["tweet.read"], &["users.read"]],
+                roles: &[],
+            }),
+            (false, Capability::Analytics) => {
+                Some(&Requirement { scopes: &[&["tweet.read"], &["users.read"]], roles: &[] })
             }
-            (false, Capability::Analytics) => Some(&Requirement { scopes: &[&["tweet.read"], &["users.read"]], roles: &[] }),
             // The Ads API takes OAuth 1.0a only.
             (false, Capability::Ads) => None,
         }
@@ -149,7 +179,11 @@ impl Network for X {
     fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
         let Some(auth) = authorization(grant) else { return Vec::new() };
         let Some(me) = seen.iter().find(|s| s.call == ME) else {
-            return vec![Call::get(ME, HOST, "/2/users/me").query("user.fields", "verified,verified_type,subscription_type").auth(auth)];
+            return vec![
+                Call::get(ME, HOST, "/2/users/me")
+                    .query("user.fields", "verified,verified_type,subscription_type")
+                    .auth(auth),
+            ];
         };
         let bare = me.reading.refusal().is_some_and(|r| r.certainty == Certainty::Ambiguous);
         if grant.style.oauth1 && bare && seen.iter().all(|s| s.call != TIE_BREAKER) {
@@ -160,8 +194,16 @@ impl Network for X {
         }
     }
 
-    fn read(&self, grant: &Grant<'_>, seen: &[Seen], call: Option<&'static str>, about: Option<usize>, answer: &Answer) -> Option<Reading> {
-        let reading = interpret(grant, call, about, answer).or_else(|| by_bare_status(answer))?.under(answer.status);
+    fn read(
+        &self,
+        grant: &Grant<'_>,
+        seen: &[Seen],
+        call: Option<&'static str>,
+        about: Option<usize>,
+        answer: &Answer,
+    ) -> Option<Reading> {
+        let reading =
+            interpret(grant, call, about, answer).or_else(|| by_bare_status(answer))?.under(answer.status);
         let breaks_tie = call == Some(TIE_BREAKER) && seen.iter().any(|s| s.call == ME);
         Some(if breaks_tie { break_tie(reading) } else { reading })
     }
@@ -177,7 +219,10 @@ impl Network for X {
             ("app-24hour", "x-app-limit-24hour-", Budget::App),
             ("user-24hour", "x-user-limit-24hour-", Budget::Grant),
         ];
-        buckets.into_iter().filter_map(|(bucket, prefix, budget)| standard::rate_limit(answer, prefix, bucket, budget)).collect()
+        buckets
+            .into_iter()
+            .filter_map(|(bucket, prefix, budget)| standard::rate_limit(answer, prefix, bucket, budget))
+            .collect()
     }
 }
 
@@ -194,12 +239,21 @@ fn authorization(grant: &Grant<'_>) -> Option<Auth> {
     })))
 }
 
-/// The tie-breaker tells a refused token from refused keys or a wrong clock. It is closed to many apps (453), and
-/// it has answered well for suspended users (jsha/blocktogether issue 146): nothing else that it says counts.
+/// The tie-breaker tells a refused token from refused keys or a wrong clock. It is closed to many
+/// apps (453), and it has answered well for suspended users (jsha/blocktogether issue 146): nothing
+/// else that it says counts.
 fn break_tie(reading: Reading) -> Reading {
     let counts = match reading.says {
         Says::Refused(refusal) => {
-            matches!(refusal.reason, Some(Reason::AccessRevoked | Reason::TokenInvalid | Reason::AccountLocked | Reason::AccountSuspended))
+            matches!(
+                refusal.reason,
+                Some(
+                    Reason::AccessRevoked
+                        | Reason::TokenInvalid
+                        | Reason::AccountLocked
+                        | Reason::AccountSuspended
+                )
+            )
         }
         Says::Undetermined(cause) => cause == Cause::ClockSkew,
         // v1.1 accepts token and keys, v2 does not: that is about the app's access to v2.
@@ -209,20 +263,29 @@ fn break_tie(reading: Reading) -> Reading {
     if counts { reading } else { Reading::says(Says::Nothing) }
 }
 
-fn interpret(grant: &Grant<'_>, call: Option<&'static str>, about: Option<usize>, answer: &Answer) -> Option<Reading> {
-    let asked = Asked { grant, account: grant.account(about), own: call.is_some(), oauth1: grant.style.oauth1 };
+fn interpret(
+    grant: &Grant<'_>,
+    call: Option<&'static str>,
+    about: Option<usize>,
+    answer: &Answer,
+) -> Option<Reading> {
+    let asked =
+        Asked { grant, account: grant.account(about), own: call.is_some(), oauth1: grant.style.oauth1 };
     let problems = problems(answer);
     if let Some(reading) = success(&asked, answer) {
         // Errors beside data are about parts of it, unless they are about the account itself.
-        let state = problems.iter().filter(|p| p.about.is_none()).find_map(|p| match (p.code, p.kind.as_str()) {
-            (Some(64 | 326), _) | (_, "user-suspended") => asked.judge(p),
-            _ => None,
-        });
+        let state =
+            problems.iter().filter(|p| p.about.is_none()).find_map(|p| match (p.code, p.kind.as_str()) {
+                (Some(64 | 326), _) | (_, "user-suspended") => asked.judge(p),
+                _ => None,
+            });
         return state.or(Some(reading));
     }
     let mut readings: Vec<Reading> = problems.iter().filter_map(|p| asked.judge(p)).collect();
     // Several errors: a plain refusal tells most, trouble least.
-    readings.sort_by_key(|r| r.refusal().map_or(2, |refusal| u8::from(refusal.certainty == Certainty::Ambiguous)));
+    readings.sort_by_key(|r| {
+        r.refusal().map_or(2, |refusal| u8::from(refusal.certainty == Certainty::Ambiguous))
+    });
     readings.into_iter().next()
 }
 
@@ -257,7 +320,11 @@ fn problems(answer: &Answer) -> Vec<Problem> {
     collect(&answer.json, answer.status, &mut found);
     let text = answer.text.trim();
     // Cut-off JSON and pages of a gateway tell nothing reliable.
-    if !text.is_empty() && text.len() < 300 && !text.starts_with(['{', '[', '<', '"']) && answer.status.is_none_or(|s| s >= 400) {
+    if !text.is_empty()
+        && text.len() < 300
+        && !text.starts_with(['{', '[', '<', '"'])
+        && answer.status.is_none_or(|s| s >= 400)
+    {
         found.push(Problem::from_text(text, answer.status));
     }
     found
@@ -280,7 +347,8 @@ fn collect(value: &Value, status: Option<u16>, found: &mut Vec<Problem>) {
     } else {
         add(&value["error"]);
     }
-    if ["title", "type", "detail", "code", "message", "reason"].iter().any(|name| fields.contains_key(*name)) {
+    if ["title", "type", "detail", "code", "message", "reason"].iter().any(|name| fields.contains_key(*name))
+    {
         add(value);
     }
     if is_problem(&value["data"]) {
@@ -290,7 +358,8 @@ fn collect(value: &Value, status: Option<u16>, found: &mut Vec<Problem>) {
 
 /// Whether the place of data holds an error: some clients log answers with that wrapping.
 fn is_problem(data: &Value) -> bool {
-    data.get("id").is_none() && (data.get("errors").is_some() || data.get("title").is_some() && data.get("detail").is_some())
+    data.get("id").is_none()
+        && (data.get("errors").is_some() || data.get("title").is_some() && data.get("detail").is_some())
 }
 
 impl Problem {
@@ -313,7 +382,9 @@ impl Problem {
         let kind = field("type").trim_end_matches('/');
         let kind = kind.rsplit_once("/problems/").map_or(kind, |(_, suffix)| suffix).to_lowercase();
         let texts = ["title", "detail", "message", "reason", "error", "error_description"].map(field);
-        let inner = parse::integer(&value["status"]).and_then(|s| u16::try_from(s).ok()).filter(|s| (100..1000).contains(s));
+        let inner = parse::integer(&value["status"])
+            .and_then(|s| u16::try_from(s).ok())
+            .filter(|s| (100..1000).contains(s));
         Self {
             code: parse::integer(&value["code"]),
             word: field("code").to_uppercase(),
@@ -327,7 +398,8 @@ impl Problem {
     }
 }
 
-/// Wordings that stand for a code of v1.1, for errors that come without one. Order matters: the first fits.
+/// Wordings that stand for a code of v1.1, for errors that come without one. Order matters: the
+/// first fits.
 const WORDINGS: &[(&str, i64)] = &[
     ("timestamp out of bounds", 135),
     ("temporarily locked", 326),
@@ -406,14 +478,19 @@ impl Asked<'_> {
             326 => Reading::refused(Refusal::plain(Reason::AccountLocked)),
             64 => Reading::refused(Refusal::plain(Reason::AccountSuspended)),
             63 if self.is_own(problem) => Reading::refused(Refusal::plain(Reason::AccountSuspended)),
-            34 | 50 if self.is_own(problem) => Reading::refused(Refusal::ambiguous(Reason::AccountDeactivated)),
-            // About somebody who was looked up (nextcloud/integration_twitter issue 25 saw it pass by itself).
+            34 | 50 if self.is_own(problem) => {
+                Reading::refused(Refusal::ambiguous(Reason::AccountDeactivated))
+            }
+            // About somebody who was looked up (nextcloud/integration_twitter issue 25 saw it pass by
+            // itself).
             34 | 50 | 63 => Reading::undetermined(Cause::UnexpectedAnswer),
             87 | 220 => Reading::refused(Refusal::plain(Reason::MissingPermission)),
             93 => self.lacking(Capability::Inbox),
             261 => self.lacking(Capability::Publish),
             // The token works; X's filter against automation stopped a post.
-            226 => Reading { lost: vec![(Capability::Publish, Reason::AccountRestricted)], ..self.accepted() },
+            226 => {
+                Reading { lost: vec![(Capability::Publish, Reason::AccountRestricted)], ..self.accepted() }
+            }
             68 | 92 | 99 | 251 | 416 | 453 => Reading::undetermined(Cause::AppMisconfigured),
             88 | 161 | 185 | 205 | 344 | 420 | 429 => Reading::undetermined(Cause::RateLimited),
             130 | 131 => Reading::undetermined(Cause::ServerError),
@@ -429,14 +506,20 @@ impl Asked<'_> {
             "user-suspended" => Reading::undetermined(Cause::UnexpectedAnswer),
             "oauth1-permissions" => Reading::refused(Refusal::plain(Reason::MissingPermission)),
             // An app's own bearer token stands where a user's should.
-            "unsupported-authentication" if parse::contains(&problem.text, "application-only is forbidden") => {
+            "unsupported-authentication"
+                if parse::contains(&problem.text, "application-only is forbidden") =>
+            {
                 Reading::refused(Refusal::ambiguous(Reason::TokenInvalid))
             }
-            "unsupported-authentication" | "app-suspended" | "client-forbidden" | "credits" | "credits-depleted" => {
-                Reading::undetermined(Cause::AppMisconfigured)
-            }
+            "unsupported-authentication"
+            | "app-suspended"
+            | "client-forbidden"
+            | "credits"
+            | "credits-depleted" => Reading::undetermined(Cause::AppMisconfigured),
             // An own id that is looked up, as its owner's page would be.
-            "resource-not-found" if problem.text.contains("could not find user") && !self.own && self.is_own(problem) => {
+            "resource-not-found"
+                if problem.text.contains("could not find user") && !self.own && self.is_own(problem) =>
+            {
                 Reading::refused(Refusal::ambiguous(Reason::AccountDeactivated))
             }
             "usage-capped" | "rate-limit-exceeded" => Reading::undetermined(Cause::RateLimited),
@@ -453,7 +536,8 @@ impl Asked<'_> {
             return self.by_code(*code, problem);
         }
         // A refused write (an allowance, a spam filter, a paid feature): never a disconnection.
-        let write = fits("not permitted to perform this action") || fits("not permitted to access this feature");
+        let write =
+            fits("not permitted to perform this action") || fits("not permitted to access this feature");
         write.then(|| Reading::undetermined(Cause::UnexpectedAnswer))
     }
 
@@ -466,7 +550,9 @@ impl Asked<'_> {
             Some(401) if problem.kind == "about:blank" || says("unauthorized") => self.bare_refusal(),
             None if blank && says("unauthorized") => self.bare_refusal(),
             // The one 403 without a code that is known to mean a missing scope.
-            Some(403) | None if blank && says("forbidden") && problem.detail.eq_ignore_ascii_case("forbidden") => {
+            Some(403) | None
+                if blank && says("forbidden") && problem.detail.eq_ignore_ascii_case("forbidden") =>
+            {
                 Reading::refused(Refusal::plain(Reason::MissingPermission))
             }
             Some(402) => Reading::undetermined(Cause::AppMisconfigured),
@@ -476,9 +562,14 @@ impl Asked<'_> {
         })
     }
 
-    /// OAuth 2.0: expired, revoked, deleted and banned look alike. OAuth 1.0a: token, keys or clock.
+    /// OAuth 2.0: expired, revoked, deleted and banned look alike. OAuth 1.0a: token, keys or
+    /// clock.
     fn bare_refusal(&self) -> Reading {
-        Reading::refused(if self.oauth1 { Refusal::ambiguous(Reason::TokenInvalid) } else { Refusal::expired_or_revoked() })
+        Reading::refused(if self.oauth1 {
+            Refusal::ambiguous(Reason::TokenInvalid)
+        } else {
+            Refusal::expired_or_revoked()
+        })
     }
 
     /// Whether an error about a looked-up user is about the token's own account.
@@ -518,10 +609,14 @@ impl Asked<'_> {
 /// The Ads API's codes.
 fn by_word(problem: &Problem) -> Option<Reading> {
     Some(match problem.word.as_str() {
-        "UNAUTHORIZED_ACCESS" if problem.status == Some(401) => Reading::refused(Refusal::ambiguous(Reason::TokenInvalid)),
+        "UNAUTHORIZED_ACCESS" if problem.status == Some(401) => {
+            Reading::refused(Refusal::ambiguous(Reason::TokenInvalid))
+        }
         "UNAUTHORIZED_CLIENT_APPLICATION" => Reading::undetermined(Cause::AppMisconfigured),
         "TOO_MANY_REQUESTS" => Reading::undetermined(Cause::RateLimited),
-        "INTERNAL_ERROR" | "OVER_CAPACITY" | "SERVICE_UNAVAILABLE" => Reading::undetermined(Cause::ServerError),
+        "INTERNAL_ERROR" | "OVER_CAPACITY" | "SERVICE_UNAVAILABLE" => {
+            Reading::undetermined(Cause::ServerError)
+        }
         _ => return None,
     })
 }
@@ -536,13 +631,20 @@ fn success(asked: &Asked<'_>, answer: &Answer) -> Option<Reading> {
     let user = if json["screen_name"].is_string() || json.is_array() { json } else { &json["data"] };
     let told: Vec<String> = match user {
         // A user: other things (posts) have ids, too.
-        Value::Object(fields) if asked.own || fields.contains_key("username") || fields.contains_key("screen_name") => {
-            ["id", "id_str", "username", "screen_name"].iter().filter_map(|name| parse::text(&user[*name])).collect()
+        Value::Object(fields)
+            if asked.own || fields.contains_key("username") || fields.contains_key("screen_name") =>
+        {
+            ["id", "id_str", "username", "screen_name"]
+                .iter()
+                .filter_map(|name| parse::text(&user[*name]))
+                .collect()
         }
         Value::Object(fields) if !fields.is_empty() && !is_problem(user) => Vec::new(),
         Value::Array(items) if !items.is_empty() => Vec::new(),
         // An empty list comes without `data`.
-        _ if parse::integer(&json["meta"]["result_count"]) == Some(0) => return Some(Reading::says(Says::Nothing)),
+        _ if parse::integer(&json["meta"]["result_count"]) == Some(0) => {
+            return Some(Reading::says(Says::Nothing));
+        }
         _ => return None,
     };
     if parse::boolean(&user["suspended"]) == Some(true) {
@@ -556,14 +658,17 @@ fn success(asked: &Asked<'_>, answer: &Answer) -> Option<Reading> {
 
 /// What a token of OAuth 1.0a may do; other tokens are answered without it.
 fn access_level(answer: &Answer) -> Option<String> {
-    answer.header("x-access-level").map(|level| level.trim().to_lowercase()).filter(|level| READ.contains(&level.as_str()))
+    answer
+        .header("x-access-level")
+        .map(|level| level.trim().to_lowercase())
+        .filter(|level| READ.contains(&level.as_str()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Timestamp;
     use crate::network::Reset;
-    use crate::time::Timestamp;
     use http::{HeaderMap, HeaderValue};
 
     #[test]

@@ -1,13 +1,14 @@
-//! The page of one account: what is wrong, who can put it right and how, and all that is known of it.
+//! The page of one account: what is wrong, who can put it right and how, and all that is known of
+//! it.
 
 use maud::{Markup, html};
 
 use super::list::doubts;
 use super::words::{and, counted, distance, instant, words};
 use super::{Site, account_address, badge, frame, reconnect};
-use crate::connections::{Connection, Listing, State};
-use crate::reason::{Reason, Reconnecting, advice};
-use crate::time::{Expiry, Timestamp, format_duration};
+use crate::api::{Connection, Listing, State};
+use crate::model::{Expiry, Reason, Reconnecting, Timestamp, format_duration};
+use crate::network::advice;
 
 /// So many of a login's other accounts are shown.
 const SIBLINGS: usize = 50;
@@ -80,7 +81,7 @@ fn steps(connection: &Connection<'_>) -> Markup {
                 @if *reason != Reason::Ok {
                     p {
                         "Who can put it right: " strong { (info.fixed_by.text()) }
-                        @if let (crate::reason::FixedBy::Connector, Some(person)) = (info.fixed_by, person) { " (" (person) ")" }
+                        @if let (crate::model::FixedBy::Connector, Some(person)) = (info.fixed_by, person) { " (" (person) ")" }
                         ". Reconnecting " (info.reconnecting.text()) "."
                     }
                 }

@@ -6,9 +6,8 @@ use maud::{Markup, html};
 
 use super::words::{DAY, and, counted, date, distance, instant, number, words};
 use super::{Site, account_address, badge, frame, nothing, reconnect};
-use crate::connections::{Connection, Listing, Page, Parameter, Query, State};
-use crate::reason::{Cause, Reconnecting, Use};
-use crate::time::{Expiry, Timestamp, format_duration};
+use crate::api::{Connection, Listing, Page, Parameter, Query, State};
+use crate::model::{Cause, Expiry, Reconnecting, Timestamp, Use, format_duration};
 
 /// So many apps in trouble are named.
 const APPS: usize = 10;
@@ -42,7 +41,8 @@ pub fn list(site: &Site<'_>, listing: &Listing, query: &Query, page: &Page, now:
             }
         }
     };
-    let title = if query.is_everything() { lead } else { format!("{} found", counted(page.total, "connection")) };
+    let title =
+        if query.is_everything() { lead } else { format!("{} found", counted(page.total, "connection")) };
     frame(site, &title, &main)
 }
 
@@ -57,11 +57,19 @@ fn lead(listing: &Listing) -> String {
         let are = if count(State::Disconnected) == 1 { "is" } else { "are" };
         format!("{} of {} {are} disconnected", number(count(State::Disconnected)), counted(all, "connection"))
     } else if count(State::Connected) == all {
-        if all == 1 { "The one connection works".to_owned() } else { format!("All {} connections work", number(all)) }
+        if all == 1 {
+            "The one connection works".to_owned()
+        } else {
+            format!("All {} connections work", number(all))
+        }
     } else {
         let rest = [State::Degraded, State::Unverified, State::Waiting].into_iter().filter(|s| count(*s) > 0);
-        let rest: Vec<String> = rest.map(|s| format!("{} {}", number(count(s)), s.title().to_lowercase())).collect();
-        format!("No connection is known to be disconnected; {}", and(&rest.iter().map(String::as_str).collect::<Vec<_>>()))
+        let rest: Vec<String> =
+            rest.map(|s| format!("{} {}", number(count(s)), s.title().to_lowercase())).collect();
+        format!(
+            "No connection is known to be disconnected; {}",
+            and(&rest.iter().map(String::as_str).collect::<Vec<_>>())
+        )
     }
 }
 
@@ -121,9 +129,18 @@ fn days(count: u64) -> Duration {
 
 /// Search and filters. What is chosen becomes the address.
 fn form(listing: &Listing, query: &Query) -> Markup {
-    let networks = listing.snapshot.roster.counts().0.keys().map(|n| (n.name().to_owned(), n.description().title.to_owned()));
-    // A reason that is asked for stays among the choices when the last connection with it has recovered.
-    let reasons = listing.reasons().chain(query.reasons.iter().copied().filter(|r| !listing.reasons().any(|l| l == *r)));
+    let networks = listing
+        .snapshot
+        .roster
+        .counts()
+        .0
+        .keys()
+        .map(|n| (n.name().to_owned(), n.description().title.to_owned()));
+    // A reason that is asked for stays among the choices when the last connection with it has
+    // recovered.
+    let reasons = listing
+        .reasons()
+        .chain(query.reasons.iter().copied().filter(|r| !listing.reasons().any(|l| l == *r)));
     let reasons = reasons.map(|r| (r.info().label.to_owned(), words(r.info().label)));
     let states = State::ALL.into_iter().map(|s| (s.label().to_owned(), s.title().to_owned()));
     let uses = Use::ALL.iter().map(|u| (u.label().to_owned(), words(u.label())));
@@ -240,9 +257,11 @@ fn empty(query: &Query, page: &Page) -> Markup {
 }
 
 fn table(listing: &Listing, page: &Page, now: Timestamp) -> Markup {
-    let connections: Vec<Connection<'_>> = page.accounts.iter().filter_map(|i| listing.connection(*i)).collect();
+    let connections: Vec<Connection<'_>> =
+        page.accounts.iter().filter_map(|i| listing.connection(*i)).collect();
     let groups = connections.chunk_by(|a, b| a.account.credential_index() == b.account.credential_index());
-    // The roles say again what the elements are: they get lost where a narrow screen shows rows as blocks.
+    // The roles say again what the elements are: they get lost where a narrow screen shows rows as
+    // blocks.
     html! {
         table role="table" aria-labelledby="found" {
             thead role="rowgroup" {
@@ -305,7 +324,8 @@ fn row(connection: &Connection<'_>, in_group: bool, now: Timestamp) -> Markup {
     }
 }
 
-/// The link to reconnect, unless that changes nothing; it stands out where it is all that should be done now.
+/// The link to reconnect, unless that changes nothing; it stands out where it is all that should be
+/// done now.
 fn action(connection: &Connection<'_>, now: Timestamp) -> Markup {
     match connection.reasons().next().map(|reason| reason.info().reconnecting) {
         Some(Reconnecting::DoesNotHelp) => nothing(),

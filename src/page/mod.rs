@@ -1,7 +1,8 @@
 //! Pages for people, as HTML: a function of what is shown and the time, with every value escaped.
 //!
-//! No script, nothing from elsewhere: one stylesheet, one icon. All addresses are relative to the page, so that they hold
-//! behind any prefix and proxy; every page therefore stands on the first level below the prefix.
+//! No script, nothing from elsewhere: one stylesheet, one icon. All addresses are relative to the
+//! page, so that they hold behind any prefix and proxy; every page therefore stands on the first
+//! level below the prefix.
 
 mod account;
 mod list;
@@ -12,7 +13,7 @@ pub use list::list;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::connections::{Connection, Problem, State};
+use crate::api::{Connection, Problem, State};
 
 /// The stylesheet of all pages.
 pub const STYLE: &str = include_str!("style.css");
@@ -97,7 +98,9 @@ fn badge(state: State) -> Markup {
 
 /// The address of an account's page.
 fn account_address(connection: &Connection<'_>) -> String {
-    let id = url::form_urlencoded::Serializer::new(String::new()).append_pair("id", connection.account.id()).finish();
+    let id = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("id", connection.account.id())
+        .finish();
     format!("account?{id}")
 }
 

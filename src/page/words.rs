@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::time::Timestamp;
+use crate::model::Timestamp;
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;

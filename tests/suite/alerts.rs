@@ -1,4 +1,5 @@
-//! The rules as Prometheus reads them: promtool checks them and lets accounts live through their last days.
+//! The rules as Prometheus reads them: promtool checks them and lets accounts live through their
+//! last days.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,8 +7,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 use token_exporter::alerting::{Options, Window, rules, windows};
 use token_exporter::config::{Notice, ScheduleRule, default_schedule};
-use token_exporter::network::NetworkId;
-use token_exporter::reason::{Reason, Use, advice};
+use token_exporter::model::{Reason, Use};
+use token_exporter::network::{NetworkId, advice};
 
 use crate::golden::assert_golden;
 use crate::mailing::newer;
@@ -18,12 +19,18 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }
 
-/// Runs a program of Prometheus or Alertmanager, the installed one and the newer one if there is one, and gives what it printed.
+/// Runs a program of Prometheus or Alertmanager, the installed one and the newer one if there is
+/// one, and gives what it printed.
 fn tool(program: &str, arguments: &[&str], file: &Path) -> String {
     let newer = newer().map(|folder| folder.join(program));
     let texts = std::iter::once(PathBuf::from(program)).chain(newer).map(|program| {
-        let output = Command::new(&program).args(arguments).arg(file).output().expect("the program (tests/run installs it)");
-        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let output = Command::new(&program)
+            .args(arguments)
+            .arg(file)
+            .output()
+            .expect("the program (tests/run installs it)");
+        let text =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{} {arguments:?}: {text}", program.display());
         text
     });
@@ -31,7 +38,11 @@ fn tool(program: &str, arguments: &[&str], file: &Path) -> String {
 }
 
 fn generate(arguments: &[&str]) -> std::process::Output {
-    Command::new(env!("CARGO_BIN_EXE_token_exporter")).arg("generate").args(arguments).output().expect("the program")
+    Command::new(env!("CARGO_BIN_EXE_token_exporter"))
+        .arg("generate")
+        .args(arguments)
+        .output()
+        .expect("the program")
 }
 
 #[test]
@@ -39,7 +50,11 @@ fn the_shipped_rules_are_those_of_the_default_schedule() {
     let output = generate(&["rules"]);
     assert!(output.status.success());
     assert_golden("../alerts/connections.rules.yml", &String::from_utf8(output.stdout).expect("text"));
-    tool("promtool", &["check", "rules", "--lint=all", "--lint-fatal"], &root().join("alerts/connections.rules.yml"));
+    tool(
+        "promtool",
+        &["check", "rules", "--lint=all", "--lint-fatal"],
+        &root().join("alerts/connections.rules.yml"),
+    );
 }
 
 #[test]
@@ -48,7 +63,11 @@ fn every_reason_and_every_advice_is_in_the_rules() {
     for reason in Reason::ALL.iter().filter(|r| **r != Reason::Ok) {
         assert!(text.contains(reason.info().meaning), "{reason}");
         for network in NetworkId::all() {
-            let steps: Vec<String> = advice(*reason, network).iter().enumerate().map(|(i, step)| format!("{}. {step}", i + 1)).collect();
+            let steps: Vec<String> = advice(*reason, network)
+                .iter()
+                .enumerate()
+                .map(|(i, step)| format!("{}. {step}", i + 1))
+                .collect();
             let steps = format!("{:?}", steps.join("\n"));
             assert!(text.contains(&steps), "{reason} {}: {steps}", network.name());
         }
@@ -61,13 +80,14 @@ fn odd_schedules_make_good_rules() {
     let file = folder.path().join("config.yaml");
     std::fs::write(
         &file,
-        "accounts: [{id: a, network: mastodon, token: sim-a}]\n\
-         schedule: [{match: {network: [x, tiktok], use: paid}, notices: [90s]}, {notices: [200s, 100s, 20s, today]}]\n",
+        "accounts: [{id: a, network: mastodon, token: sim-a}]\nschedule: [{match: {network: [x, tiktok], \
+         use: paid}, notices: [90s]}, {notices: [200s, 100s, 20s, today]}]\n",
     )
     .expect("written");
     let made = folder.path().join("rules.yml");
     for offset in ["+05:30", "-08:00", "+00:00"] {
-        let output = generate(&["rules", "--config.file", &file.display().to_string(), "--utc-offset", offset]);
+        let output =
+            generate(&["rules", "--config.file", &file.display().to_string(), "--utc-offset", offset]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8(output.stdout).expect("text");
         for notice in ["90s", "200s", "100s", "20s", "today"] {
@@ -85,10 +105,21 @@ fn odd_schedules_make_good_rules() {
 
 /// One account with a deadline, for so many minutes.
 fn account(network: NetworkId, purpose: Use, deadline: u64, minutes: u64) -> Vec<Value> {
-    let identity = format!("account=\"{}\",network=\"{}\",job=\"t\",instance=\"i\"", name(network, purpose), network.name());
-    let constant = |series: String, value: u64| json!({"series": series, "values": format!("{value}x{minutes}")});
+    let identity = format!(
+        "account=\"{}\",network=\"{}\",job=\"t\",instance=\"i\"",
+        name(network, purpose),
+        network.name()
+    );
+    let constant =
+        |series: String, value: u64| json!({"series": series, "values": format!("{value}x{minutes}")});
     vec![
-        constant(format!("connection_info{{{identity},use=\"{purpose}\",credential=\"c\",notify=\"a@b.example\",name=\"N\"}}"), 1),
+        constant(
+            format!(
+                "connection_info{{{identity},use=\"{purpose}\",credential=\"c\",notify=\"a@b.example\",\
+                 name=\"N\"}}"
+            ),
+            1,
+        ),
         constant(format!("connection_valid{{{identity},reason=\"ok\"}}"), 1),
         constant(format!("token_expiry_timestamp_seconds{{{identity}}}"), deadline),
     ]
@@ -111,14 +142,22 @@ fn promised(network: NetworkId, purpose: Use) -> &'static [&'static str] {
     }
 }
 
-/// Of the notices that are promised, the last one to have come so long before a deadline on another day.
+/// Of the notices that are promised, the last one to have come so long before a deadline on another
+/// day.
 fn tightest(network: NetworkId, purpose: Use, left: u64) -> Vec<&'static str> {
-    let mut come = [("10d", 10), ("5d", 5), ("1d", 1)].into_iter().filter(|(_, days)| left <= days * DAY).map(|(notice, _)| notice);
+    let mut come = [("10d", 10), ("5d", 5), ("1d", 1)]
+        .into_iter()
+        .filter(|(_, days)| left <= days * DAY)
+        .map(|(notice, _)| notice);
     come.rfind(|notice| promised(network, purpose).contains(notice)).into_iter().collect()
 }
 
 /// Expects at a minute that exactly these notices stand.
-fn expect(who: &[(NetworkId, Use)], minute: u64, standing: impl Fn(NetworkId, Use) -> Vec<&'static str>) -> Value {
+fn expect(
+    who: &[(NetworkId, Use)],
+    minute: u64,
+    standing: impl Fn(NetworkId, Use) -> Vec<&'static str>,
+) -> Value {
     let samples = who.iter().flat_map(|(network, purpose)| {
         let account = name(*network, *purpose);
         let notices = standing(*network, *purpose).into_iter();
@@ -150,8 +189,9 @@ fn shipped() -> PathBuf {
 
 #[test]
 fn each_notice_stands_from_its_minute_on_and_not_before() {
-    // The instant of each boundary is minute 10; deadlines count from the epoch, which is a midnight. Everyone is new at minute
-    // 0: who comes late gets the tightest notice, however long that has been due.
+    // The instant of each boundary is minute 10; deadlines count from the epoch, which is a midnight.
+    // Everyone is new at minute 0: who comes late gets the tightest notice, however long that has
+    // been due.
     let everyone = everyone();
     let tests: Vec<Value> = [10, 6, 5, 1]
         .iter()
@@ -167,7 +207,8 @@ fn each_notice_stands_from_its_minute_on_and_not_before() {
 
 #[test]
 fn a_token_lives_through_its_last_days() {
-    // From the twelfth day before its deadline, at six in the morning, to the day after it. In steps of two hours: days take a while.
+    // From the twelfth day before its deadline, at six in the morning, to the day after it. In steps of
+    // two hours: days take a while.
     let everyone = everyone();
     const STEP: u64 = 120;
     let deadline = 12 * DAY + 6 * 3600;
@@ -216,9 +257,11 @@ fn a_token_lives_through_its_last_days() {
 
 #[test]
 fn who_is_added_late_gets_the_tightest_notice_for_days_alone() {
-    let monitored: Vec<(NetworkId, Use)> = everyone().into_iter().filter(|(n, u)| promised(*n, *u) == ["10d"]).collect();
+    let monitored: Vec<(NetworkId, Use)> =
+        everyone().into_iter().filter(|(n, u)| promised(*n, *u) == ["10d"]).collect();
     assert_eq!(monitored.len(), 1);
-    // Eight days before its deadline: the one notice stands for four days, as it would have for those that were there in time.
+    // Eight days before its deadline: the one notice stands for four days, as it would have for those
+    // that were there in time.
     let series: Vec<Value> = monitored.iter().flat_map(|(n, u)| account(*n, *u, 8 * DAY, 5 * 48)).collect();
     let checks = [
         expect(&monitored, 0, of(&["10d"])),
@@ -226,7 +269,11 @@ fn who_is_added_late_gets_the_tightest_notice_for_days_alone() {
         expect(&monitored, 4 * 1440, of(&[])),
         expect(&monitored, 5 * 1440 - 30, of(&[])),
     ];
-    promtool_test(&shipped(), "30m", &[json!({"interval": "30m", "input_series": series, "promql_expr_test": checks})]);
+    promtool_test(
+        &shipped(),
+        "30m",
+        &[json!({"interval": "30m", "input_series": series, "promql_expr_test": checks})],
+    );
 }
 
 #[test]
@@ -235,13 +282,16 @@ fn long_intervals_are_given_their_time() {
     let config = folder.path().join("config.yaml");
     std::fs::write(
         &config,
-        "accounts: [{id: a, network: mastodon, token: sim-a, probe_interval: 7d}, {id: b, network: mastodon, token: sim-b}]\n",
+        "accounts: [{id: a, network: mastodon, token: sim-a, probe_interval: 7d}, {id: b, network: \
+         mastodon, token: sim-b}]\n",
     )
     .expect("written");
     let output = generate(&["rules", "--config.file", &config.display().to_string()]);
     let text = String::from_utf8(output.stdout).expect("text");
     assert!(text.contains("<= 604800\n"), "a week");
-    let same = std::fs::read_to_string(shipped()).expect("the shipped file").replace("<= 86400\n          )", "<= 604800\n          )");
+    let same = std::fs::read_to_string(shipped())
+        .expect("the shipped file")
+        .replace("<= 86400\n          )", "<= 604800\n          )");
     assert_eq!(text, same, "nothing else differs");
 }
 
@@ -281,8 +331,16 @@ fn an_alert_says_when_and_for_how_long() {
         })
     };
     let minute = |before: u64| (deadline - before) / 60;
-    let tests = [told(0, "5d", "4 days left"), told(minute(DAY), "1d", "1 day left"), told(minute(0) + 30, "today", "passed")];
-    promtool_test(&path, "30m", &[json!({"interval": "30m", "input_series": series, "alert_rule_test": tests})]);
+    let tests = [
+        told(0, "5d", "4 days left"),
+        told(minute(DAY), "1d", "1 day left"),
+        told(minute(0) + 30, "today", "passed"),
+    ];
+    promtool_test(
+        &path,
+        "30m",
+        &[json!({"interval": "30m", "input_series": series, "alert_rule_test": tests})],
+    );
 }
 
 #[test]
@@ -292,8 +350,8 @@ fn today_follows_the_offset() {
     let schedule = [ScheduleRule { networks: Vec::new(), uses: Vec::new(), notices: vec![Notice::Today] }];
     let options = Options { utc_offset: -5 * 3600, ..Options::default() };
     std::fs::write(&path, rules(&schedule, &options)).expect("written");
-    // Three in the morning in UTC is ten in the evening before: that day begins at five and ends at five. (The first
-    // day's first hours are before the epoch there.)
+    // Three in the morning in UTC is ten in the evening before: that day begins at five and ends at
+    // five. (The first day's first hours are before the epoch there.)
     let network = NetworkId::from_name("x").expect("a network");
     let series = account(network, Use::Owned, 2 * DAY + 3 * 3600, 324);
     let check = |minute: u64, count: u64| {
@@ -301,7 +359,11 @@ fn today_follows_the_offset() {
         json!({"expr": "count(ALERTS{notice=\"today\",alertstate=\"firing\"})", "eval_time": format!("{minute}m"), "exp_samples": samples})
     };
     let checks = [check(1730, 0), check(1740, 1), check(2880, 1), check(3170, 1), check(3180, 0)];
-    promtool_test(&path, "10m", &[json!({"interval": "10m", "input_series": series, "promql_expr_test": checks})]);
+    promtool_test(
+        &path,
+        "10m",
+        &[json!({"interval": "10m", "input_series": series, "promql_expr_test": checks})],
+    );
 }
 
 #[test]
@@ -318,10 +380,15 @@ fn the_shipped_alertmanager_configuration_is_that_of_the_default_schedule() {
     assert!(output.status.success());
     let file = root().join("alerts/alertmanager.yml");
     assert_golden("../alerts/alertmanager.yml", &String::from_utf8(output.stdout).expect("text"));
-    // Whatever is mailed to people stands for less than it is repeated after, and that is less than Alertmanager remembers.
+    // Whatever is mailed to people stands for less than it is repeated after, and that is less than
+    // Alertmanager remembers.
     let text = std::fs::read_to_string(&file).expect("the file");
     let longest = windows(&default_schedule()).iter().map(Window::width).max().expect("a window");
-    assert!(text.contains("repeat_interval: 110h\n") && text.contains("retention of 120h") && longest < 110 * 3600);
+    assert!(
+        text.contains("repeat_interval: 110h\n")
+            && text.contains("retention of 120h")
+            && longest < 110 * 3600
+    );
     // It reads the templates, too.
     assert!(tool("amtool", &["check-config"], &file).contains("1 templates"));
 }
@@ -338,7 +405,10 @@ fn every_alert_takes_its_route() {
         (vec!["alertname=ConnectionExpiring", "severity=critical", "notice=today", someone], "pager,people"),
         (vec!["alertname=ConnectionExpiring", "severity=info", "notice=10d"], "operator"),
         (vec!["alertname=ConnectionExpiring", "severity=info", "notice=10d", opted_out], "nobody"),
-        (vec!["alertname=ConnectionExpiring", "severity=critical", "notice=today", opted_out], "pager,nobody"),
+        (
+            vec!["alertname=ConnectionExpiring", "severity=critical", "notice=today", opted_out],
+            "pager,nobody",
+        ),
         (vec!["alertname=ConnectionLost", "severity=warning", opted_out], "nobody"),
         (vec!["alertname=ConnectionDegraded", "severity=warning", "news=yes", opted_out], "nobody"),
         (vec!["alertname=ConnectionUnverified", "severity=warning", opted_out], "nobody"),
@@ -358,9 +428,19 @@ fn every_alert_takes_its_route() {
         (vec!["alertname=TokenExporterReloadFailed", "severity=warning"], "operator"),
     ] {
         let verify = format!("--verify.receivers={receivers}");
-        for amtool in std::iter::once(PathBuf::from("amtool")).chain(newer().map(|folder| folder.join("amtool"))) {
-            let output = Command::new(amtool).args(["config", "routes", "test", &config, &verify]).args(&labels).output().expect("amtool");
-            let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        for amtool in
+            std::iter::once(PathBuf::from("amtool")).chain(newer().map(|folder| folder.join("amtool")))
+        {
+            let output = Command::new(amtool)
+                .args(["config", "routes", "test", &config, &verify])
+                .args(&labels)
+                .output()
+                .expect("amtool");
+            let text = format!(
+                "{}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
             assert!(output.status.success(), "{labels:?}: {text}");
         }
     }
@@ -372,14 +452,27 @@ fn the_operators_of_the_configuration_get_what_nobody_else_gets() {
     let file = folder.path().join("config.yaml");
     std::fs::write(
         &file,
-        "global: {notify: [a@example.com, \"o'b@example.com\"]}\naccounts: [{id: a, network: mastodon, token: sim-a}]\nschedule: [{notices: [90s]}]\n",
+        "global: {notify: [a@example.com, \"o'b@example.com\"]}\naccounts: [{id: a, network: mastodon, \
+         token: sim-a}]\nschedule: [{notices: [90s]}]\n",
     )
     .expect("written");
-    let output = generate(&["alertmanager", "--config.file", &file.display().to_string(), "--smtp-smarthost", "mail.example.com:587"]);
+    let output = generate(&[
+        "alertmanager",
+        "--config.file",
+        &file.display().to_string(),
+        "--smtp-smarthost",
+        "mail.example.com:587",
+    ]);
     let text = String::from_utf8(output.stdout).expect("text");
     assert!(text.contains("to: 'a@example.com, o''b@example.com'"), "{text}");
-    assert!(text.contains("notice = \"90s\"") && text.contains("group_interval: 2m15s"), "a short notice is forgotten sooner: {text}");
-    assert!(text.contains("group_wait: 11s") && text.contains("smtp_smarthost: 'mail.example.com:587'"), "{text}");
+    assert!(
+        text.contains("notice = \"90s\"") && text.contains("group_interval: 2m15s"),
+        "a short notice is forgotten sooner: {text}"
+    );
+    assert!(
+        text.contains("group_wait: 11s") && text.contains("smtp_smarthost: 'mail.example.com:587'"),
+        "{text}"
+    );
     let made = folder.path().join("alertmanager.yml");
     std::fs::write(&made, text).expect("written");
     tool("amtool", &["check-config"], &made);
@@ -406,7 +499,11 @@ fn render(template: &str, data: &Value) -> String {
 fn data(alertname: &str, alerts: &[(Value, Value)]) -> Value {
     let common = |which: fn(&(Value, Value)) -> &Value| -> Value {
         let first = alerts.first().and_then(|a| which(a).as_object()).expect("an alert");
-        first.iter().filter(|(k, v)| alerts.iter().all(|a| which(a)[k.as_str()] == **v)).map(|(k, v)| (k.clone(), v.clone())).collect()
+        first
+            .iter()
+            .filter(|(k, v)| alerts.iter().all(|a| which(a)[k.as_str()] == **v))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect()
     };
     json!({
         "receiver": "people",
@@ -429,17 +526,31 @@ fn a_mail_about_one_login_tells_reasons_apart() {
         )
     };
     let (role, right) = ("missing_role", "missing_permission");
-    let alerts = [alert("facebook", "P1", role, "ads"), alert("instagram", "P2", right, "inbox"), alert("facebook", "P3", role, "ads")];
+    let alerts = [
+        alert("facebook", "P1", role, "ads"),
+        alert("instagram", "P2", right, "inbox"),
+        alert("facebook", "P3", role, "ads"),
+    ];
     let many = data("ConnectionLost", &alerts);
     assert_eq!(render("subject", &many), "3 accounts disconnected");
     let text = render("text", &many);
-    for part in ["It is missing_role.", "By missing_role:\n1. First.\n2. Then.", "More about this: https://wiki.example.com/Lost.md"] {
+    for part in [
+        "It is missing_role.",
+        "By missing_role:\n1. First.\n2. Then.",
+        "More about this: https://wiki.example.com/Lost.md",
+    ] {
         assert_eq!(text.matches(part).count(), 1, "{part}: {text}");
     }
-    let order: Vec<usize> = ["By missing_role", "P1 (Facebook page)", "P3 (Facebook page)", "By missing_permission", "P2 (Instagram page)"]
-        .iter()
-        .map(|part| text.find(part).unwrap_or_else(|| panic!("{part}: {text}")))
-        .collect();
+    let order: Vec<usize> = [
+        "By missing_role",
+        "P1 (Facebook page)",
+        "P3 (Facebook page)",
+        "By missing_permission",
+        "P2 (Instagram page)",
+    ]
+    .iter()
+    .map(|part| text.find(part).unwrap_or_else(|| panic!("{part}: {text}")))
+    .collect();
     assert!(order.is_sorted(), "accounts stand below their advice: {text}");
     assert!(
         text.contains("Connected by: Jane\n")
@@ -448,7 +559,8 @@ fn a_mail_about_one_login_tells_reasons_apart() {
         "{text}"
     );
     let html = render("html", &many);
-    for part in ["https://app.example.com/P2?a=1&amp;b=2", "https://wiki.example.com/Lost.md", "Stops: inbox"] {
+    for part in ["https://app.example.com/P2?a=1&amp;b=2", "https://wiki.example.com/Lost.md", "Stops: inbox"]
+    {
         assert_eq!(html.matches(part).count(), 1, "{part}: {html}");
     }
     let one = data("ConnectionLost", &alerts[..1]);
@@ -466,13 +578,18 @@ fn a_mail_after_the_deadline_says_so() {
         )
     };
     let before = data("ConnectionExpiring", &[alert("3 hours left")]);
-    assert_eq!(render("subject", &before), "Shop (Google Business Profile): reconnect today, Monday, 15:04 UTC – 3 hours left");
+    assert_eq!(
+        render("subject", &before),
+        "Shop (Google Business Profile): reconnect today, Monday, 15:04 UTC – 3 hours left"
+    );
     let text = render("text", &before);
     assert!(text.contains("Until then everything works") && text.contains("What stops then: ads"), "{text}");
     let after = data("ConnectionExpiring", &[alert("passed")]);
     let text = render("text", &after);
     assert!(
-        text.contains("The permission has ended.") && text.contains("What stops meanwhile: ads") && !text.contains("Until then"),
+        text.contains("The permission has ended.")
+            && text.contains("What stops meanwhile: ads")
+            && !text.contains("Until then"),
         "{text}"
     );
     assert!(render("html", &after).contains("The permission has ended."));
@@ -480,7 +597,8 @@ fn a_mail_after_the_deadline_says_so() {
 
 #[test]
 fn mails_call_networks_by_their_names() {
-    let template = std::fs::read_to_string(root().join("alerts/templates/token_exporter.tmpl")).expect("the templates");
+    let template =
+        std::fs::read_to_string(root().join("alerts/templates/token_exporter.tmpl")).expect("the templates");
     for network in NetworkId::all() {
         let line = format!("if eq . \"{}\" }}}}{}\n", network.name(), network.description().title);
         assert!(template.contains(&line), "{line}");
@@ -495,19 +613,27 @@ fn every_alert_has_a_runbook() {
     pages.dedup();
     assert_eq!(pages.len(), 10);
     for page in &pages {
-        let content = std::fs::read_to_string(root().join(format!("docs/runbooks/{page}.md"))).expect("a runbook");
+        let content =
+            std::fs::read_to_string(root().join(format!("docs/runbooks/{page}.md"))).expect("a runbook");
         assert!(content.starts_with(&format!("# {page}\n")) && content.contains("## What to do"), "{page}");
     }
     let files = std::fs::read_dir(root().join("docs/runbooks")).expect("the folder").count();
     assert_eq!(files, pages.len());
     // Every link leads somewhere in this repository, or to wherever it is told to.
     let links = |text: &str| -> Vec<String> {
-        text.lines().filter_map(|l| l.trim().strip_prefix("runbook_url: ")).map(|l| l.trim_matches('"').to_owned()).collect()
+        text.lines()
+            .filter_map(|l| l.trim().strip_prefix("runbook_url: "))
+            .map(|l| l.trim_matches('"').to_owned())
+            .collect()
     };
     let shipped = links(&text);
-    assert!(shipped.len() >= pages.len() && shipped.iter().all(|link| root().join(link).is_file()), "{shipped:?}");
+    assert!(
+        shipped.len() >= pages.len() && shipped.iter().all(|link| root().join(link).is_file()),
+        "{shipped:?}"
+    );
     let elsewhere = Options { runbooks: "https://wiki.example.com/".to_owned(), ..Options::default() };
     let elsewhere = links(&rules(&default_schedule(), &elsewhere));
-    let moved: Vec<String> = shipped.iter().map(|link| link.replace("docs/runbooks/", "https://wiki.example.com/")).collect();
+    let moved: Vec<String> =
+        shipped.iter().map(|link| link.replace("docs/runbooks/", "https://wiki.example.com/")).collect();
     assert_eq!(elsewhere, moved);
 }

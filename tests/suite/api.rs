@@ -1,4 +1,5 @@
-//! The JSON API: real answers against its description, paging, and answers that need not be sent again.
+//! The JSON API: real answers against its description, paging, and answers that need not be sent
+//! again.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,9 +7,9 @@ use std::process::Command;
 
 use reqwest::StatusCode;
 use serde_json::Value;
-use token_exporter::connections::{Parameter, State};
+use token_exporter::api::{Parameter, State};
+use token_exporter::model::{Capability, Cause, Reason, Use};
 use token_exporter::network::{Certainty, NetworkId, Verdict};
-use token_exporter::reason::{Capability, Cause, Reason, Use};
 
 use crate::page::{DAY, Site, header};
 use crate::prometheus::{eventually, get, http_client, start_demo};
@@ -25,8 +26,14 @@ fn validate(answers: &[(&str, &str)]) {
         arguments.push(format!("{schema}={}", file.display()));
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/openapi.mjs");
-    let output = Command::new("node").arg(script).args(arguments).output().expect("node (tests/run installs it)");
-    assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let output =
+        Command::new("node").arg(script).args(arguments).output().expect("node (tests/run installs it)");
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 fn json(text: &str) -> Value {
@@ -46,7 +53,9 @@ async fn answers_are_as_described() {
         let text = get(&format!("{base}?per_page=1000")).await?;
         let overview = &json(&text)["overview"]["states"];
         let there = |state: State| overview[state.label()].as_u64().unwrap_or(0) > 0;
-        let all = [State::Disconnected, State::Degraded, State::Unverified, State::Connected].into_iter().all(there);
+        let all = [State::Disconnected, State::Degraded, State::Unverified, State::Connected]
+            .into_iter()
+            .all(there);
         (all && !there(State::Waiting)).then_some(text)
     })
     .await;
@@ -74,13 +83,20 @@ fn the_description_holds_the_same_lists() {
     assert_eq!(listed("Use"), labels(Use::ALL.iter().map(|u| u.label()).collect()));
     assert_eq!(listed("Cause"), labels(Cause::ALL.iter().map(|c| c.label()).collect()));
     assert_eq!(listed("Capability"), labels(Capability::ALL.iter().map(|c| c.label()).collect()));
-    assert_eq!(listed("Trouble"), labels(Reason::ALL.iter().filter(|r| **r != Reason::Ok).map(|r| r.info().label).collect()));
-    let parameters = description["paths"]["/api/v1/connections"]["get"]["parameters"].as_array().expect("parameters");
-    let names: Vec<&str> = parameters.iter().filter(|p| p["in"] == "query").filter_map(|p| p["name"].as_str()).collect();
+    assert_eq!(
+        listed("Trouble"),
+        labels(Reason::ALL.iter().filter(|r| **r != Reason::Ok).map(|r| r.info().label).collect())
+    );
+    let parameters =
+        description["paths"]["/api/v1/connections"]["get"]["parameters"].as_array().expect("parameters");
+    let names: Vec<&str> =
+        parameters.iter().filter(|p| p["in"] == "query").filter_map(|p| p["name"].as_str()).collect();
     let expected: Vec<&str> = Parameter::ALL.into_iter().map(Parameter::name).chain(["labels"]).collect();
     assert_eq!(names, expected);
     let page = include_str!("../../docs/api.md");
-    for name in Parameter::ALL.into_iter().map(Parameter::name).chain(State::ALL.into_iter().map(State::label)) {
+    for name in
+        Parameter::ALL.into_iter().map(Parameter::name).chain(State::ALL.into_iter().map(State::label))
+    {
         assert!(page.contains(&format!("`{name}`")), "docs/api.md tells of {name}");
     }
     let block = page.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
@@ -88,17 +104,28 @@ fn the_description_holds_the_same_lists() {
 }
 
 fn logins(count: usize) -> String {
-    let accounts = (0..count).map(|i| format!("  - {{id: account-{i}, network: mastodon, token: sim-{i}}}\n"));
+    let accounts =
+        (0..count).map(|i| format!("  - {{id: account-{i}, network: mastodon, token: sim-{i}}}\n"));
     format!("accounts:\n{}", accounts.collect::<String>())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_hold_each_connection_once() {
     let site = Site::start(&logins(25), "/prefix").await;
-    let base = url::Url::parse(&format!("{}/api/v1/connections?network=mastodon&per_page=10", site.base)).expect("an address");
+    let base = url::Url::parse(&format!("{}/api/v1/connections?network=mastodon&per_page=10", site.base))
+        .expect("an address");
     let (mut found, mut address, mut pages) = (Vec::new(), base.clone(), 0);
     loop {
-        let page = json(&http_client().get(address.clone()).send().await.expect("an answer").text().await.expect("a page"));
+        let page = json(
+            &http_client()
+                .get(address.clone())
+                .send()
+                .await
+                .expect("an answer")
+                .text()
+                .await
+                .expect("a page"),
+        );
         assert_eq!(page["total"], 25);
         found.extend(accounts(&page));
         pages += 1;
@@ -145,7 +172,10 @@ async fn what_has_not_changed_is_not_sent_again() {
 async fn problems_are_told_in_one_go() {
     let site = Site::start(&logins(1), "").await;
     let answer = site.answer("/api/v1/connections?reason=tired&per_page=5000").await;
-    assert_eq!((answer.status(), header(&answer, "content-type")), (StatusCode::BAD_REQUEST, "application/problem+json"));
+    assert_eq!(
+        (answer.status(), header(&answer, "content-type")),
+        (StatusCode::BAD_REQUEST, "application/problem+json")
+    );
     let body = json(&answer.text().await.expect("problems"));
     let told: Vec<(&str, &str)> = body["errors"]
         .as_array()

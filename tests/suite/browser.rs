@@ -1,11 +1,12 @@
-//! The status page in a real browser: used with a mouse and by keys alone, and judged by axe for accessibility.
+//! The status page in a real browser: used with a mouse and by keys alone, and judged by axe for
+//! accessibility.
 
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use token_exporter::model::Reason;
 use token_exporter::network::{Certainty, Verdict};
-use token_exporter::reason::Reason;
 
 use crate::page::{DAY, Site};
 use crate::prometheus::{eventually, get, start_demo};
@@ -13,9 +14,15 @@ use crate::prometheus::{eventually, get, start_demo};
 /// Runs the script against these sites. What the browser finds is on standard error.
 async fn look(script: &'static str, sites: Vec<String>) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser").join(script);
-    let run = move || Command::new("node").arg(script).args(sites).output().expect("node (tests/run installs it)");
+    let run =
+        move || Command::new("node").arg(script).args(sites).output().expect("node (tests/run installs it)");
     let output = tokio::task::spawn_blocking(run).await.expect("it ran");
-    assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,8 +35,14 @@ async fn a_browser_finds_everything_and_axe_finds_nothing() {
     })
     .await;
     let empty = Site::start("accounts: []", "").await;
-    let yaml = "accounts:\n  - {id: '\"><img src=x onerror=alert(1)>', name: '<b>Bold</b> <script>document.title=1</script>', network: mastodon, token: sim-1, labels: {team: '<i>web</i>'}}\n";
+    let yaml = "accounts:\n  - {id: '\"><img src=x onerror=alert(1)>', name: '<b>Bold</b> \
+                <script>document.title=1</script>', network: mastodon, token: sim-1, labels: {team: \
+                '<i>web</i>'}}\n";
     let nasty = Site::start(yaml, "").await;
-    nasty.found("\"><img src=x onerror=alert(1)>", Verdict::Invalid(Reason::AccessRevoked, Certainty::Plain), Some(DAY));
+    nasty.found(
+        "\"><img src=x onerror=alert(1)>",
+        Verdict::Invalid(Reason::AccessRevoked, Certainty::Plain),
+        Some(DAY),
+    );
     look("page.mjs", vec![demo, empty.base.clone(), nasty.base.clone()]).await;
 }

@@ -1,13 +1,14 @@
-//! The program as it is called: exit codes, what goes to which stream, and what is said about bad input.
+//! The program as it is called: exit codes, what goes to which stream, and what is said about bad
+//! input.
 
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
-use token_exporter::demo;
-use token_exporter::fixtures::load;
-use token_exporter::time::Timestamp;
+use token_exporter::model::Timestamp;
+use token_exporter::simulator;
+use token_exporter::simulator::load_fixtures;
 
 use crate::golden::assert_golden;
 use crate::probing::simulator;
@@ -19,7 +20,12 @@ fn program(arguments: &[&str]) -> Command {
 }
 
 fn run(arguments: &[&str], input: &str) -> Output {
-    let mut child = program(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program");
+    let mut child = program(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program");
     // A program that needs no input may have ended.
     let _ = child.stdin.take().expect("its input").write_all(input.as_bytes());
     child.wait_with_output().expect("its end")
@@ -52,7 +58,10 @@ fn help_is_as_before() {
         assert!(output.status.success());
         assert_golden(&format!("golden/{name}.txt"), &text(&output.stdout));
     }
-    assert_eq!(text(&run(&["--version"], "").stdout), format!("token_exporter {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        text(&run(&["--version"], "").stdout),
+        format!("token_exporter {}\n", env!("CARGO_PKG_VERSION"))
+    );
 }
 
 #[test]
@@ -66,10 +75,16 @@ fn what_cannot_run_exits_with_2_and_says_why() {
     for (arguments, said) in [
         (vec!["--config.file", &missing], "missing.yaml: "),
         (vec!["--config.file", &bad], "did you mean \"mastodon\"?"),
-        (vec!["--config.check", "--config.file", &bad], "bad.yaml:1:29: accounts[0].network: \"mastadon\" is not known"),
+        (
+            vec!["--config.check", "--config.file", &bad],
+            "bad.yaml:1:29: accounts[0].network: \"mastadon\" is not known",
+        ),
         (vec!["--config.file", &good, "--web.listen-address", &address], "cannot listen on"),
         (vec!["--config.file", &good, "--web.listen-address", "nonsense"], "cannot listen on nonsense"),
-        (vec!["--config.file", &good, "--shard", "3", "--total-shards", "3"], "--shard 3 must be less than --total-shards 3"),
+        (
+            vec!["--config.file", &good, "--shard", "3", "--total-shards", "3"],
+            "--shard 3 must be less than --total-shards 3",
+        ),
         (vec!["--config.auto-reload-interval", "soon"], "not a duration such as 30s, 5m or 1h"),
         (vec!["--no-such-flag"], "unexpected argument"),
         (vec!["check", "--config.file", &missing], "missing.yaml: "),
@@ -97,16 +112,27 @@ fn what_cannot_run_exits_with_2_and_says_why() {
 async fn check_tells_by_its_exit_code() {
     let (_simulator, address) = simulator().await;
     let folder = tempfile::tempdir().expect("a folder");
-    let fixtures = load().expect("fixtures");
+    let fixtures = load_fixtures().expect("fixtures");
     let x = fixtures.iter().find(|f| f.network.name() == "x").expect("X");
-    for (case, code, verdict) in [("valid", 0, "valid"), ("suspended", 1, "invalid"), ("rate-limited", 3, "undetermined")] {
+    for (case, code, verdict) in
+        [("valid", 0, "valid"), ("suspended", 1, "invalid"), ("rate-limited", 3, "undetermined")]
+    {
         let case = x.cases.iter().find(|c| c.name == case).unwrap_or_else(|| panic!("no case {case}"));
-        let file = write(folder.path(), "config.yaml", &demo::single(x, case, address, Timestamp::now()));
+        let file = write(
+            folder.path(),
+            "config.yaml",
+            &simulator::single_case_config(x, case, address, Timestamp::now()),
+        );
         let arguments = ["check", "--config.file", &file, "--output", "json"].map(str::to_owned);
-        let output = tokio::task::spawn_blocking(move || run(&arguments.each_ref().map(String::as_str), "")).await.expect("run");
+        let output = tokio::task::spawn_blocking(move || run(&arguments.each_ref().map(String::as_str), ""))
+            .await
+            .expect("run");
         assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
         let lines: Vec<Value> = serde_json::from_slice(&output.stdout).expect("JSON");
-        assert_eq!((lines.len(), lines[0]["verdict"].as_str(), lines[0]["account"].as_str()), (1, Some(verdict), Some("account")));
+        assert_eq!(
+            (lines.len(), lines[0]["verdict"].as_str(), lines[0]["account"].as_str()),
+            (1, Some(verdict), Some("account"))
+        );
         assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
     }
 }
@@ -115,26 +141,48 @@ async fn check_tells_by_its_exit_code() {
 async fn check_takes_a_thousand_accounts_the_worst_first() {
     let (_simulator, address) = simulator().await;
     let folder = tempfile::tempdir().expect("a folder");
-    let fixtures: Vec<_> = load().expect("fixtures").into_iter().filter(|f| ["facebook", "x"].contains(&f.network.name())).collect();
-    let file = write(folder.path(), "config.yaml", &demo::generated(&fixtures, address, Timestamp::now(), "1h", 1000));
+    let fixtures: Vec<_> = load_fixtures()
+        .expect("fixtures")
+        .into_iter()
+        .filter(|f| ["facebook", "x"].contains(&f.network.name()))
+        .collect();
+    let file = write(
+        folder.path(),
+        "config.yaml",
+        &simulator::generated_config(&fixtures, address, Timestamp::now(), "1h", 1000),
+    );
     let piped = file.clone();
-    let output = tokio::task::spawn_blocking(move || run(&["check", "--config.file", &piped], "")).await.expect("run");
+    let output =
+        tokio::task::spawn_blocking(move || run(&["check", "--config.file", &piped], "")).await.expect("run");
     let table = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stderr.is_empty(), "nothing but the table on a pipe: {}", text(&output.stderr));
     let states: Vec<usize> = table
         .lines()
         .filter(|l| l.contains(" account-"))
-        .filter_map(|l| ["invalid", "undetermined", "degraded", "valid"].iter().position(|s| l.split_whitespace().nth(2) == Some(s)))
+        .filter_map(|l| {
+            ["invalid", "undetermined", "degraded", "valid"]
+                .iter()
+                .position(|s| l.split_whitespace().nth(2) == Some(s))
+        })
         .collect();
     assert_eq!(states.len(), 1000, "{table}");
     assert!(states.is_sorted(), "the worst first");
-    assert!(table.trim_end().lines().last().is_some_and(|l| l.contains(" valid, ") && l.contains(" undetermined")));
+    assert!(
+        table
+            .trim_end()
+            .lines()
+            .last()
+            .is_some_and(|l| l.contains(" valid, ") && l.contains(" undetermined"))
+    );
 
     // On a terminal there is a bar; `script` is one.
     let command = format!("{} check --config.file {file}", env!("CARGO_BIN_EXE_token_exporter"));
-    let output =
-        tokio::task::spawn_blocking(move || Command::new("script").args(["-qec", &command, "/dev/null"]).output()).await.expect("run");
+    let output = tokio::task::spawn_blocking(move || {
+        Command::new("script").args(["-qec", &command, "/dev/null"]).output()
+    })
+    .await
+    .expect("run");
     let seen = text(&output.expect("script, from Debian's bsdutils").stdout);
     assert!(seen.contains("/1000 logins probed"), "{}", &seen[..seen.len().min(500)]);
 }
@@ -143,32 +191,54 @@ async fn check_takes_a_thousand_accounts_the_worst_first() {
 async fn schedule_tells_the_mails_to_come() {
     let (_simulator, address) = simulator().await;
     let folder = tempfile::tempdir().expect("a folder");
-    let fixtures = load().expect("fixtures");
+    let fixtures = load_fixtures().expect("fixtures");
     let facebook = fixtures.iter().find(|f| f.network.name() == "facebook").expect("Facebook");
-    let case = |name: &str| facebook.cases.iter().find(|c| c.name == name).unwrap_or_else(|| panic!("no case {name}"));
+    let case = |name: &str| {
+        facebook.cases.iter().find(|c| c.name == name).unwrap_or_else(|| panic!("no case {name}"))
+    };
     let schedule = async |file: &str, output: &str| {
-        let arguments = ["schedule", "--days", "60", "--config.file", file, "--output", output].map(str::to_owned);
-        let output = tokio::task::spawn_blocking(move || run(&arguments.each_ref().map(String::as_str), "")).await.expect("run");
+        let arguments =
+            ["schedule", "--days", "60", "--config.file", file, "--output", output].map(str::to_owned);
+        let output = tokio::task::spawn_blocking(move || run(&arguments.each_ref().map(String::as_str), ""))
+            .await
+            .expect("run");
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
         text(&output.stdout)
     };
     let notices = |found: &str| -> Vec<String> {
         let found: Value = serde_json::from_str(found).expect("JSON");
         let mails = found["mails"].as_array().expect("mails");
-        mails.iter().map(|m| format!("{} {}", m["notice"].as_str().expect("a notice"), m["recipients"])).collect()
+        mails
+            .iter()
+            .map(|m| format!("{} {}", m["notice"].as_str().expect("a notice"), m["recipients"]))
+            .collect()
     };
     let expected = ["10d", "5d", "1d", "today"].map(|notice| format!("{notice} [\"jane.doe@example.com\"]"));
 
     // What the network tells: its token ends in 55 days.
-    let file = write(folder.path(), "valid.yaml", &demo::single(facebook, case("valid"), address, Timestamp::now()));
+    let file = write(
+        folder.path(),
+        "valid.yaml",
+        &simulator::single_case_config(facebook, case("valid"), address, Timestamp::now()),
+    );
     assert_eq!(notices(&schedule(&file, "json").await), expected);
     let table = schedule(&file, "table").await;
-    assert!(table.contains(" today ") && table.ends_with("\n4 mails within 60 days, about 1 account\n"), "{table}");
+    assert!(
+        table.contains(" today ") && table.ends_with("\n4 mails within 60 days, about 1 account\n"),
+        "{table}"
+    );
     let calendar = schedule(&file, "ics").await;
-    assert!(calendar.starts_with("BEGIN:VCALENDAR\r\n") && calendar.matches("BEGIN:VEVENT\r\n").count() == 4, "{calendar}");
+    assert!(
+        calendar.starts_with("BEGIN:VCALENDAR\r\n") && calendar.matches("BEGIN:VEVENT\r\n").count() == 4,
+        "{calendar}"
+    );
 
     // What is lost is not announced.
-    let file = write(folder.path(), "lost.yaml", &demo::single(facebook, case("password-changed"), address, Timestamp::now()));
+    let file = write(
+        folder.path(),
+        "lost.yaml",
+        &simulator::single_case_config(facebook, case("password-changed"), address, Timestamp::now()),
+    );
     let table = schedule(&file, "table").await;
     assert!(table.ends_with("\n0 mails within 60 days, about 0 accounts; 1 invalid\n"), "{table}");
 
@@ -189,9 +259,25 @@ async fn schedule_tells_the_mails_to_come() {
 #[test]
 fn classify_reads_one_answer_or_many() {
     let body = r#"{"data":{"error":{"code":190,"message":"Error validating access token: The session has been invalidated","subcode":460},"is_valid":false,"scopes":[]}}"#;
-    let output = run(&["classify", "--network", "facebook", "--call", "debug_token", "--status", "200", "--header", "x-fb-rev: 1"], body);
+    let output = run(
+        &[
+            "classify",
+            "--network",
+            "facebook",
+            "--call",
+            "debug_token",
+            "--status",
+            "200",
+            "--header",
+            "x-fb-rev: 1",
+        ],
+        body,
+    );
     let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!((found["verdict"].as_str(), found["reason"].as_str()), (Some("invalid"), Some("password_changed")));
+    assert_eq!(
+        (found["verdict"].as_str(), found["reason"].as_str()),
+        (Some("invalid"), Some("password_changed"))
+    );
     assert_eq!(found["capabilities"], json!({"publish": "password_changed"}));
     assert!(found["advice"].as_str().is_some_and(|a| a.contains("econnect")));
 
@@ -203,7 +289,8 @@ fn classify_reads_one_answer_or_many() {
     let input: String = lines.iter().map(|l| format!("{l}\n")).collect();
     let output = run(&["classify", "--jsonl"], &input);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    let found: Vec<Value> = text(&output.stdout).lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+    let found: Vec<Value> =
+        text(&output.stdout).lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
     assert_eq!(found.len(), 3);
     assert_eq!(found[0]["reason"], "password_changed");
     assert_eq!(
@@ -214,9 +301,13 @@ fn classify_reads_one_answer_or_many() {
     assert_eq!(found[2]["capabilities"], json!({}));
 
     // A line that makes no sense costs that line alone, and says nothing of its content.
-    let output = run(&["classify", "--jsonl"], "{\"network\":\"x\",\"body\":\"sim-token\"\n{\"network\":\"x\",\"http_status\":503}\n");
+    let output = run(
+        &["classify", "--jsonl"],
+        "{\"network\":\"x\",\"body\":\"sim-token\"\n{\"network\":\"x\",\"http_status\":503}\n",
+    );
     assert_eq!(output.status.code(), Some(2));
-    let lines: Vec<Value> = text(&output.stdout).lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+    let lines: Vec<Value> =
+        text(&output.stdout).lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
     assert!(lines[0]["error"].is_string() && lines[1]["verdict"] == "undetermined", "{lines:?}");
     assert!(!text(&output.stderr).contains("sim-token"));
 }

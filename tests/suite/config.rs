@@ -1,17 +1,17 @@
 //! Configurations: what each bad one is told, word by word, and what good ones become.
 //!
-//! `tests/config/bad/<name>.yaml` must give exactly `<name>.txt`; what is too large to keep is made here and
-//! compared with `tests/config/generated`. `UPDATE_GOLDEN=1` writes the texts anew: read the difference as code.
+//! `tests/config/bad/<name>.yaml` must give exactly `<name>.txt`; what is too large to keep is made
+//! here and compared with `tests/config/generated`. `UPDATE_GOLDEN=1` writes the texts anew: read
+//! the difference as code.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use token_exporter::config::{Config, Notice, Problems, RateLimit, WarningKind, load};
-use token_exporter::reason::{Capability, Use};
-use token_exporter::table::AccountView;
-use token_exporter::time::{Expiry, Timestamp};
-use token_exporter::token::{self, SecretSource, Unreadable};
+use token_exporter::config::{Config, Notice, Problems, WarningKind, load};
+use token_exporter::inventory::{AccountView, RateLimit, SecretSource};
+use token_exporter::model::{Capability, Expiry, Timestamp, Use};
+use token_exporter::source::{self, Unreadable};
 
 const HERE: &str = "tests/config";
 
@@ -29,7 +29,8 @@ fn expect(file: &Path, found: &str) -> Option<String> {
 }
 
 fn bad_files() -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(Path::new(HERE).join("bad")).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(Path::new(HERE).join("bad")).unwrap().map(|e| e.unwrap().path()).collect();
     files.retain(|f| f.extension().is_some_and(|e| e == "yaml"));
     files.sort();
     files
@@ -39,7 +40,8 @@ fn bad_files() -> Vec<PathBuf> {
 fn bad_configurations_are_told_why() {
     let mut failures = Vec::new();
     for file in bad_files() {
-        let found = load_one(&file).map_or_else(|problems| problems.to_string(), |_| "nothing is wrong".to_owned());
+        let found =
+            load_one(&file).map_or_else(|problems| problems.to_string(), |_| "nothing is wrong".to_owned());
         let found = found.replace(&format!("{HERE}/bad/"), "") + "\n";
         failures.extend(expect(&file.with_extension("txt"), &found));
     }
@@ -63,7 +65,8 @@ fn no_message_shows_a_secret_or_a_part_of_one() {
         };
         for secret in secrets(&text) {
             looked_for += 1;
-            for part in (0..=secret.len().saturating_sub(8)).map(|at| &secret[at..(at + 8).min(secret.len())]) {
+            for part in (0..=secret.len().saturating_sub(8)).map(|at| &secret[at..(at + 8).min(secret.len())])
+            {
                 assert!(!told.contains(part), "{}: {part} shows in\n{told}", file.display());
             }
         }
@@ -81,7 +84,8 @@ fn generated(name: &str, content: &[u8]) -> Option<String> {
 
 fn expect_problems(name: &str, directory: &Path, file: &Path) -> Option<String> {
     let started = Instant::now();
-    let found = load_one(file).map_or_else(|problems| problems.to_string(), |_| "nothing is wrong".to_owned());
+    let found =
+        load_one(file).map_or_else(|problems| problems.to_string(), |_| "nothing is wrong".to_owned());
     let took = started.elapsed();
     // A guard against hanging, not a measure of speed: unguarded, some of these take minutes.
     assert!(took < Duration::from_secs(60), "{name} took {took:?}");
@@ -138,10 +142,11 @@ fn files_that_cannot_be_read_are_told() {
     // A hole: 100 MB that take no space.
     std::fs::File::create(&large).unwrap().set_len(100_000_000).unwrap();
     std::fs::create_dir(path("directory.yaml")).unwrap();
-    let failures: Vec<String> = [("too-large", large), ("missing", path("missing.yaml")), ("a-directory", path("directory.yaml"))]
-        .iter()
-        .filter_map(|(name, file)| expect_problems(name, directory.path(), file))
-        .collect();
+    let failures: Vec<String> =
+        [("too-large", large), ("missing", path("missing.yaml")), ("a-directory", path("directory.yaml"))]
+            .iter()
+            .filter_map(|(name, file)| expect_problems(name, directory.path(), file))
+            .collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
@@ -149,10 +154,21 @@ fn files_that_cannot_be_read_are_told() {
 fn many_problems_are_told_at_once_and_in_order() {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
-    write("a.yaml", "global: {probe_timeout: never}\nschedule:\n  - notices: [1d]\naccount_files: [more/*.yml, none/*.yml]\n");
-    write("b.yaml", "accounts:\n  - {id: one, network: mastodon, credential: jan}\nschedule:\n  - notices: [1d]\nglobal: {}\n");
+    write(
+        "a.yaml",
+        "global: {probe_timeout: never}\nschedule:\n  - notices: [1d]\naccount_files: [more/*.yml, \
+         none/*.yml]\n",
+    );
+    write(
+        "b.yaml",
+        "accounts:\n  - {id: one, network: mastodon, credential: jan}\nschedule:\n  - notices: \
+         [1d]\nglobal: {}\n",
+    );
     std::fs::create_dir(directory.path().join("more")).unwrap();
-    write("more/1.yml", "- {id: one, network: mastodon, credential: jane}\n- {id: two, network: mastodn, credential: jane}\n");
+    write(
+        "more/1.yml",
+        "- {id: one, network: mastodon, credential: jane}\n- {id: two, network: mastodn, credential: jane}\n",
+    );
     write("more/2.yml", "credentials:\n  - {id: jane, network: mastodon, token_env: JANE}\nglobal: {}\n");
     let problems = load(&["a.yaml", "b.yaml"].map(|name| directory.path().join(name))).unwrap_err();
     let found = problems.to_string().replace(&format!("{}/", directory.path().display()), "") + "\n";
@@ -164,7 +180,8 @@ fn a_broken_file_does_not_make_references_into_it_wrong() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     std::fs::write(path("a.yaml"), "credentials: [\n").unwrap();
-    std::fs::write(path("b.yaml"), "accounts:\n  - {id: one, network: facebook, credential: jane}\n").unwrap();
+    std::fs::write(path("b.yaml"), "accounts:\n  - {id: one, network: facebook, credential: jane}\n")
+        .unwrap();
     let problems = load(&[path("a.yaml"), path("b.yaml")]).unwrap_err();
     assert_eq!(problems.list.len(), 1, "{problems}");
 }
@@ -208,14 +225,19 @@ fn everything_that_a_configuration_says_is_there() {
 
     let app = &config.apps[0];
     assert_eq!((app.id.as_str(), app.client_id.as_str(), app.api), ("acme-facebook", "0123", ""));
-    assert!(matches!(&app.client_secret, Some(SecretSource::File(path)) if path.ends_with("tests/config/good/../secrets/app")));
+    assert!(
+        matches!(&app.client_secret, Some(SecretSource::File(path)) if path.ends_with("tests/config/good/../secrets/app"))
+    );
     assert_eq!(app.rate_limit, Some(RateLimit { count: 20, per: Duration::from_secs(1) }));
     assert_eq!(app.base_url.as_ref().map(url::Url::as_str), Some("http://127.0.0.1:8080/graph"));
     assert_eq!(config.apps[1].api, "instagram_login");
     let generic = config.apps.iter().find(|a| a.id == "sso").unwrap();
     assert_eq!(
         generic.endpoints,
-        [("issuer", "https://id.example.com/".to_owned()), ("probe_url", "https://api.example.com/me".to_owned())]
+        [
+            ("issuer", "https://id.example.com/".to_owned()),
+            ("probe_url", "https://api.example.com/me".to_owned())
+        ]
     );
 
     let page = account(&config, "acme-page");
@@ -225,7 +247,10 @@ fn everything_that_a_configuration_says_is_there() {
     assert_eq!(jane.refresh_expires_at(), Timestamp::from_unix(1_812_067_200));
     assert_eq!(jane.scopes(), Some(&["pages_show_list".to_owned(), "pages_manage_posts".to_owned()][..]));
     assert!(jane.auto_refresh());
-    assert_eq!((page.name(), page.kind(), page.external_id()), ("ACME on Facebook", "page", "17841400000000000"));
+    assert_eq!(
+        (page.name(), page.kind(), page.external_id()),
+        ("ACME on Facebook", "page", "17841400000000000")
+    );
     assert_eq!(page.needs().iter().collect::<Vec<_>>(), [Capability::Publish, Capability::Inbox]);
     assert_eq!(page.purpose(), Use::Paid);
     assert_eq!(page.labels().collect::<Vec<_>>(), [("team", "marketing".into()), ("country", "NO".into())]);
@@ -263,7 +288,10 @@ fn without_a_schedule_there_is_the_default_one() {
     let config = load_one(&file).unwrap();
     let days = |n: u64| Notice::Before(Duration::from_secs(n * 86_400));
     let notices: Vec<&[Notice]> = config.schedule.iter().map(|r| r.notices.as_slice()).collect();
-    assert_eq!(notices, [&[days(10)][..], &[days(10), days(1), Notice::Today], &[days(10), days(5), days(1), Notice::Today]]);
+    assert_eq!(
+        notices,
+        [&[days(10)][..], &[days(10), days(1), Notice::Today], &[days(10), days(5), days(1), Notice::Today]]
+    );
     assert!(config.schedule[0].uses == [Use::Monitored] && config.schedule[2].uses.is_empty());
     assert_eq!(config.global.probe_interval, Duration::from_secs(3600));
 }
@@ -310,8 +338,10 @@ schedule:
 /// A configuration with one account whose token comes from where `source` says.
 fn credential(directory: &Path, source: &str) -> Config {
     let file = directory.join("config.yaml");
-    let account =
-        format!("accounts:\n  - id: one\n    network: mastodon\n    refresh_expires_at: 2000000000\n    scopes: read\n    {source}\n");
+    let account = format!(
+        "accounts:\n  - id: one\n    network: mastodon\n    refresh_expires_at: 2000000000\n    scopes: \
+         read\n    {source}\n"
+    );
     std::fs::write(&file, account).unwrap();
     load_one(file).unwrap()
 }
@@ -325,21 +355,31 @@ async fn token_files_hold_tokens_or_token_responses() {
         std::fs::write(&path, content).unwrap();
         let file = std::fs::File::options().write(true).open(&path).unwrap();
         file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(1_900_000_000)).unwrap();
-        token::read(credential(directory.path(), "token_file: token").table.credential(0).unwrap()).await
+        source::read_tokens(credential(directory.path(), "token_file: token").table.credential(0).unwrap())
+            .await
     };
     let configured = Expiry::At(Timestamp::from_unix(2_000_000_000).unwrap());
 
     let set = read("\u{feff} sim-bare\r\n").await.unwrap();
     assert_eq!(set.tokens.access.reveal(), "sim-bare");
-    assert_eq!((set.clocks.access, set.clocks.refresh, set.clocks.issued), (Expiry::Unknown, configured, None));
+    assert_eq!(
+        (set.clocks.access, set.clocks.refresh, set.clocks.issued),
+        (Expiry::Unknown, configured, None)
+    );
     assert_eq!(set.tokens.scopes.as_deref(), Some(&["read".to_owned()][..]));
 
     let set =
         read(r#"{"access_token":"sim-a","refresh_token":"sim-r","expires_in":"3600","refresh_token_expires_in":7200,"scope":"a,b c"}"#)
             .await
             .unwrap();
-    assert_eq!((set.tokens.access.reveal(), set.tokens.refresh.as_ref().unwrap().reveal()), ("sim-a", "sim-r"));
-    assert_eq!((set.clocks.access, set.clocks.refresh), (Expiry::At(written.plus(3600)), Expiry::At(written.plus(7200))));
+    assert_eq!(
+        (set.tokens.access.reveal(), set.tokens.refresh.as_ref().unwrap().reveal()),
+        ("sim-a", "sim-r")
+    );
+    assert_eq!(
+        (set.clocks.access, set.clocks.refresh),
+        (Expiry::At(written.plus(3600)), Expiry::At(written.plus(7200)))
+    );
     assert_eq!(set.clocks.issued, Some(written));
     assert_eq!(set.tokens.scopes.unwrap(), ["a", "b", "c"]);
 
@@ -372,25 +412,42 @@ async fn token_files_hold_tokens_or_token_responses() {
 #[tokio::test]
 async fn other_sources_are_read() {
     let directory = tempfile::tempdir().unwrap();
-    let read = async |source: &str| token::read(credential(directory.path(), source).table.credential(0).unwrap()).await;
+    let read = async |source: &str| {
+        source::read_tokens(credential(directory.path(), source).table.credential(0).unwrap()).await
+    };
     let access = async |source: &str| read(source).await.map(|set| set.tokens.access.reveal().to_owned());
     assert_eq!(access("token: sim-inline").await.unwrap(), "sim-inline");
     assert_eq!(access("token_env: CARGO_PKG_NAME").await.unwrap(), "token_exporter");
     assert_eq!(access("token_env: TOKEN_EXPORTER_TEST_NOT_SET").await.unwrap_err(), Unreadable::NotSet);
     assert_eq!(access("token_file: not-there").await.unwrap_err(), Unreadable::Missing);
     assert_eq!(access("token_command: [echo, sim-command]").await.unwrap(), "sim-command");
-    assert_eq!(access("token_command: [echo, '{\"access_token\": \"sim-json\", \"expires_in\": 60}']").await.unwrap(), "sim-json");
     assert_eq!(
-        read("token_command: [echo, '{\"access_token\": \"sim-json\", \"expires_in\": 60}']").await.unwrap().clocks.access,
+        access("token_command: [echo, '{\"access_token\": \"sim-json\", \"expires_in\": 60}']")
+            .await
+            .unwrap(),
+        "sim-json"
+    );
+    assert_eq!(
+        read("token_command: [echo, '{\"access_token\": \"sim-json\", \"expires_in\": 60}']")
+            .await
+            .unwrap()
+            .clocks
+            .access,
         Expiry::Unknown
     );
-    assert_eq!(access("token_command: [sh, -c, 'echo $CARGO_PKG_NAME']").await.unwrap_err(), Unreadable::Empty);
+    assert_eq!(
+        access("token_command: [sh, -c, 'echo $CARGO_PKG_NAME']").await.unwrap_err(),
+        Unreadable::Empty
+    );
     assert_eq!(
         access("token_command: [sh, -c, 'echo sim; echo secret >&2; exit 3']").await.unwrap_err().to_string(),
         "the command failed with exit code 3"
     );
     assert_eq!(access("token_command: [sh, -c, 'cat /dev/zero']").await.unwrap_err(), Unreadable::TooLong);
-    assert_eq!(access("token_command: [no-such-program-here]").await.unwrap_err(), Unreadable::NotStarted(std::io::ErrorKind::NotFound));
+    assert_eq!(
+        access("token_command: [no-such-program-here]").await.unwrap_err(),
+        Unreadable::NotStarted(std::io::ErrorKind::NotFound)
+    );
 }
 
 #[test]

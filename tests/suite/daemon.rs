@@ -1,16 +1,16 @@
-//! The daemon in this process against the simulator: schedule, rules and reload as they work together.
+//! The daemon in this process against the simulator: schedule, rules and reload as they work
+//! together.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use token_exporter::demo::ID;
+use token_exporter::daemon::{Daemon, Settings};
+use token_exporter::inventory::Shard;
 use token_exporter::network::NetworkId;
-use token_exporter::serve::{Daemon, Settings};
 use token_exporter::server::{self, Door};
-use token_exporter::shard::Shard;
-use token_exporter::simulator::{Simulator, token};
+use token_exporter::simulator::{DEMO_ID, Simulator, fixture_token};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -37,18 +37,27 @@ impl Running {
     async fn start(yaml: impl Fn(&str) -> String) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (simulator, networks) = simulator().await;
-        std::fs::write(folder.path().join("config.yaml"), yaml(&format!("http://{networks}"))).expect("written");
+        std::fs::write(folder.path().join("config.yaml"), yaml(&format!("http://{networks}")))
+            .expect("written");
         Self::start_in(folder, simulator, networks).await
     }
 
     /// Ends and starts anew, with the same configuration, state and networks.
     async fn restart(self) -> Self {
         self.stop.send(true).expect("it listens");
-        tokio::time::timeout(Duration::from_secs(15), self.task).await.expect("it stops").expect("no panic").expect("no error");
+        tokio::time::timeout(Duration::from_secs(15), self.task)
+            .await
+            .expect("it stops")
+            .expect("no panic")
+            .expect("no error");
         Self::start_in(self.folder, self.simulator, self.networks).await
     }
 
-    async fn start_in(folder: tempfile::TempDir, simulator: Arc<Simulator>, networks: std::net::SocketAddr) -> Self {
+    async fn start_in(
+        folder: tempfile::TempDir,
+        simulator: Arc<Simulator>,
+        networks: std::net::SocketAddr,
+    ) -> Self {
         let file = folder.path().join("config.yaml");
         let web = server::Settings {
             telemetry_path: "/metrics".to_owned(),
@@ -72,7 +81,8 @@ impl Running {
         let health_address = health.local_addr().expect("an address").to_string();
         let (stop, stopped) = watch::channel(false);
         let (hangup, hangups) = mpsc::channel(1);
-        let task = tokio::spawn(daemon.run(vec![(listener, Door::Main), (health, Door::Health)], stopped, hangups));
+        let task =
+            tokio::spawn(daemon.run(vec![(listener, Door::Main), (health, Door::Health)], stopped, hangups));
         Self { folder, address, health: health_address, simulator, networks, stop, hangup, task }
     }
 
@@ -81,7 +91,11 @@ impl Running {
     }
 
     fn write(&self, yaml: &str) {
-        std::fs::write(self.path().join("config.yaml"), yaml.replace("BASE", &format!("http://{}", self.networks))).expect("written");
+        std::fs::write(
+            self.path().join("config.yaml"),
+            yaml.replace("BASE", &format!("http://{}", self.networks)),
+        )
+        .expect("written");
     }
 
     async fn metrics(&self) -> String {
@@ -95,7 +109,11 @@ impl Running {
 
     async fn end(self) {
         self.stop.send(true).expect("it listens");
-        tokio::time::timeout(Duration::from_secs(15), self.task).await.expect("it stops").expect("no panic").expect("no error");
+        tokio::time::timeout(Duration::from_secs(15), self.task)
+            .await
+            .expect("it stops")
+            .expect("no panic")
+            .expect("no error");
     }
 }
 
@@ -117,12 +135,14 @@ fn network(name: &str) -> NetworkId {
 /// Logins at X with OAuth 2.0 tokens, which fail without a reason: `x-0`, `x-1`…
 fn x_logins(base: &str, logins: usize, interval: &str, extra: &str) -> String {
     let mut yaml = format!(
-        "global: {{probe_interval: {interval}}}\napps:\n  - {{id: app, network: x, client_id: key, client_secret: sim-s, base_url: {base}/x{extra}}}\naccounts:\n"
+        "global: {{probe_interval: {interval}}}\napps:\n  - {{id: app, network: x, client_id: key, \
+         client_secret: sim-s, base_url: {base}/x{extra}}}\naccounts:\n"
     );
     for i in 0..logins {
         let id = 1_000_001 + i;
-        let token = token(network("x"), "valid", &id.to_string());
-        yaml += &format!("  - {{id: x-{i}, network: x, app: app, token: \"{token}\", external_id: \"{id}\"}}\n");
+        let token = fixture_token(network("x"), "valid", &id.to_string());
+        yaml +=
+            &format!("  - {{id: x-{i}, network: x, app: app, token: \"{token}\", external_id: \"{id}\"}}\n");
     }
     yaml
 }
@@ -130,13 +150,17 @@ fn x_logins(base: &str, logins: usize, interval: &str, extra: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_is_revoked_and_restored_with_all_its_pages_in_one_step() {
     let daemon = Running::start(|base| {
-        let token = token(network("facebook"), "many-pages", ID);
+        let token = fixture_token(network("facebook"), "many-pages", DEMO_ID);
         let mut yaml = format!(
-            "global: {{probe_interval: 1s}}\napps:\n  - {{id: app, network: facebook, client_id: \"1234567890\", client_secret: sim-s, base_url: {base}/facebook}}\n\
-             credentials:\n  - {{id: jane, network: facebook, token: \"{token}\"}}\naccounts:\n"
+            "global: {{probe_interval: 1s}}\napps:\n  - {{id: app, network: facebook, client_id: \
+             \"1234567890\", client_secret: sim-s, base_url: {base}/facebook}}\ncredentials:\n  - {{id: \
+             jane, network: facebook, token: \"{token}\"}}\naccounts:\n"
         );
         for i in 0..40 {
-            yaml += &format!("  - {{id: page-{i}, network: facebook, credential: jane, external_id: \"{}\"}}\n", 1_000_001 + i);
+            yaml += &format!(
+                "  - {{id: page-{i}, network: facebook, credential: jane, external_id: \"{}\"}}\n",
+                1_000_001 + i
+            );
         }
         yaml
     })
@@ -145,12 +169,15 @@ async fn a_login_is_revoked_and_restored_with_all_its_pages_in_one_step() {
     let invalid = |text: &str| count(text, "connection_valid", "reason=\"password_changed\"", "0");
     daemon.until("40 pages are valid", |text| valid(text) == 40).await;
     let probes = daemon.simulator.requests();
-    assert!(probes["accounts"] <= probes["debug_token"], "one probe of the credential serves all its pages: {probes:?}");
+    assert!(
+        probes["accounts"] <= probes["debug_token"],
+        "one probe of the credential serves all its pages: {probes:?}"
+    );
 
-    daemon.simulator.play(ID, Some("password-changed"));
+    daemon.simulator.play(DEMO_ID, Some("password-changed"));
     let text = daemon.until("the revocation shows", |text| valid(text) < 40).await;
     assert_eq!((valid(&text), invalid(&text)), (0, 40), "no scrape shows half of a login revoked");
-    daemon.simulator.play(ID, None);
+    daemon.simulator.play(DEMO_ID, None);
     // Dead tokens are probed ever more rarely: the next probe may be a few intervals away.
     let text = daemon.until("the recovery shows", |text| valid(text) > 0).await;
     assert_eq!((valid(&text), invalid(&text)), (40, 0));
@@ -163,11 +190,20 @@ async fn an_ambiguous_refusal_counts_after_a_second_probe() {
     let valid = |text: &str| count(text, "connection_valid", "reason=\"ok\"", "1");
     daemon.until("both are valid", |text| valid(text) == 2).await;
     let turned = Instant::now();
-    daemon.simulator.play(ID, Some("bare-unauthorized-end-unknown"));
-    daemon.until("the first refusal", |text| sample(text, "connection_probe_success{account=\"x-0\",network=\"x\"}") == Some(0.0)).await;
+    daemon.simulator.play(DEMO_ID, Some("bare-unauthorized-end-unknown"));
+    daemon
+        .until("the first refusal", |text| {
+            sample(text, "connection_probe_success{account=\"x-0\",network=\"x\"}") == Some(0.0)
+        })
+        .await;
     assert_eq!(valid(&daemon.metrics().await), 2, "one refusal is none");
-    let flipped = |text: &str| count(text, "connection_valid", "account=\"x-0\",network=\"x\",reason=\"token_invalid\"", "0") == 1;
-    eventually("the second refusal", Duration::from_secs(70), async || flipped(&daemon.metrics().await).then_some(())).await;
+    let flipped = |text: &str| {
+        count(text, "connection_valid", "account=\"x-0\",network=\"x\",reason=\"token_invalid\"", "0") == 1
+    };
+    eventually("the second refusal", Duration::from_secs(70), async || {
+        flipped(&daemon.metrics().await).then_some(())
+    })
+    .await;
     assert!(turned.elapsed() >= Duration::from_secs(30), "confirmed after {:?}", turned.elapsed());
     assert_eq!(valid(&daemon.metrics().await), 1);
     daemon.end().await;
@@ -187,11 +223,16 @@ async fn many_failures_of_one_app_blame_the_app() {
     for i in 0..6 {
         daemon.simulator.play(&format!("{}", 1_000_001 + i), None);
     }
-    let recovered = |text: &str| healthy(text) == Some(1.0) && count(text, "connection_probe_success", "", "1") == 6;
-    eventually("the app is well again", Duration::from_secs(90), async || recovered(&daemon.metrics().await).then_some(())).await;
+    let recovered =
+        |text: &str| healthy(text) == Some(1.0) && count(text, "connection_probe_success", "", "1") == 6;
+    eventually("the app is well again", Duration::from_secs(90), async || {
+        recovered(&daemon.metrics().await).then_some(())
+    })
+    .await;
     let text = daemon.metrics().await;
     assert_eq!(valid(&text), 6);
-    let misconfigured = sample(&text, "token_exporter_probe_failures_total{cause=\"app_misconfigured\",network=\"x\"}");
+    let misconfigured =
+        sample(&text, "token_exporter_probe_failures_total{cause=\"app_misconfigured\",network=\"x\"}");
     assert!(misconfigured.is_some_and(|n| n > 0.0));
     daemon.end().await;
 }
@@ -200,14 +241,18 @@ async fn many_failures_of_one_app_blame_the_app() {
 async fn a_network_that_asks_for_patience_gets_it() {
     let daemon = Running::start(|base| x_logins(base, 1, "1s", "")).await;
     daemon.until("it is valid", |text| count(text, "connection_valid", "reason=\"ok\"", "1") == 1).await;
-    daemon.simulator.play(ID, Some("rate-limited"));
+    daemon.simulator.play(DEMO_ID, Some("rate-limited"));
     let limited = "token_exporter_probe_failures_total{cause=\"rate_limited\",network=\"x\"}";
     daemon.until("the limit is met", |text| sample(text, limited) == Some(1.0)).await;
     let asked = daemon.simulator.exchanges();
     // Several intervals, and far less than the answer's reset.
     tokio::time::sleep(Duration::from_secs(4)).await;
     let text = daemon.metrics().await;
-    assert_eq!((daemon.simulator.exchanges(), sample(&text, limited)), (asked, Some(1.0)), "it was asked again too early");
+    assert_eq!(
+        (daemon.simulator.exchanges(), sample(&text, limited)),
+        (asked, Some(1.0)),
+        "it was asked again too early"
+    );
     assert_eq!(count(&text, "connection_valid", "reason=\"ok\"", "1"), 1, "patience is no refusal");
     assert!(text.contains("token_exporter_rate_limit_reset_timestamp_seconds{app=\"app\",network=\"x\""));
     daemon.end().await;
@@ -217,24 +262,41 @@ async fn a_network_that_asks_for_patience_gets_it() {
 async fn a_changed_token_file_is_probed_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let secret = folder.path().join("token");
-    let token_of = |case: &str| token(network("x"), case, ID);
+    let token_of = |case: &str| fixture_token(network("x"), case, DEMO_ID);
     std::fs::write(&secret, token_of("bare-unauthorized-end-passed")).expect("written");
     let daemon = Running::start(|base| {
         format!(
-            "global: {{probe_interval: 1h}}\naccounts:\n  - {{id: acme, network: x, token_file: {}, external_id: \"{ID}\"}}\napps:\n  - {{id: app, network: x, client_id: key, base_url: {base}/x}}\n",
+            "global: {{probe_interval: 1h}}\naccounts:\n  - {{id: acme, network: x, token_file: {}, \
+             external_id: \"{DEMO_ID}\"}}\napps:\n  - {{id: app, network: x, client_id: key, base_url: \
+             {base}/x}}\n",
             secret.display()
         )
     })
     .await;
-    daemon.until("it was probed", |text| text.contains("connection_last_probe_timestamp_seconds{account=\"acme\"")).await;
-    std::fs::write(&secret, format!("{{\"access_token\": \"{}\", \"scope\": \"tweet.read users.read tweet.write\"}}", token_of("valid")))
-        .expect("written");
+    daemon
+        .until("it was probed", |text| {
+            text.contains("connection_last_probe_timestamp_seconds{account=\"acme\"")
+        })
+        .await;
+    std::fs::write(
+        &secret,
+        format!(
+            "{{\"access_token\": \"{}\", \"scope\": \"tweet.read users.read tweet.write\"}}",
+            token_of("valid")
+        ),
+    )
+    .expect("written");
     // The regular probe is an hour away.
-    daemon.until("the new token is probed", |text| count(text, "connection_valid", "reason=\"ok\"", "1") == 1).await;
+    daemon
+        .until("the new token is probed", |text| count(text, "connection_valid", "reason=\"ok\"", "1") == 1)
+        .await;
     std::fs::remove_file(&secret).expect("removed");
     let probed = get(&format!("http://{}/probe?account=acme", daemon.address)).await.expect("an answer");
     assert!(probed.contains("connection_probe_success{account=\"acme\",network=\"x\"} 0"), "{probed}");
-    assert!(probed.contains("connection_valid{account=\"acme\",network=\"x\",reason=\"ok\"} 1"), "an unreadable token is no refusal");
+    assert!(
+        probed.contains("connection_valid{account=\"acme\",network=\"x\",reason=\"ok\"} 1"),
+        "an unreadable token is no refusal"
+    );
     daemon.end().await;
 }
 
@@ -243,27 +305,37 @@ async fn reloads_keep_what_stays_and_drop_what_goes() {
     let daemon = Running::start(|base| x_logins(base, 3, "1h", "")).await;
     let valid = |text: &str| count(text, "connection_valid", "reason=\"ok\"", "1");
     let before = daemon.until("all are valid", |text| valid(text) == 3).await;
-    let since = |text: &str| sample(text, "connection_state_change_timestamp_seconds{account=\"x-0\",network=\"x\"}");
+    let since =
+        |text: &str| sample(text, "connection_state_change_timestamp_seconds{account=\"x-0\",network=\"x\"}");
     let requests = daemon.simulator.exchanges();
 
     daemon.write(&x_logins("BASE", 2, "1h", ""));
     let text = daemon.until("the removed account is gone", |text| !text.contains("account=\"x-2\"")).await;
-    assert_eq!((valid(&text), since(&text)), (2, since(&before)), "the others keep their verdict and its age");
+    assert_eq!(
+        (valid(&text), since(&text)),
+        (2, since(&before)),
+        "the others keep their verdict and its age"
+    );
     assert_eq!(daemon.simulator.exchanges(), requests, "nothing is asked again for a reload");
 
-    let elsewhere = token(network("x"), "suspended", ID);
-    let moved = x_logins("BASE", 2, "1h", "").replace(&token(network("x"), "valid", ID), &elsewhere);
+    let elsewhere = fixture_token(network("x"), "suspended", DEMO_ID);
+    let moved =
+        x_logins("BASE", 2, "1h", "").replace(&fixture_token(network("x"), "valid", DEMO_ID), &elsewhere);
     daemon.write(&moved);
     // The regular probe is an hour away.
     daemon
-        .until("the other token is probed at once", |text| count(text, "connection_valid", "reason=\"account_suspended\"", "0") == 1)
+        .until("the other token is probed at once", |text| {
+            count(text, "connection_valid", "reason=\"account_suspended\"", "0") == 1
+        })
         .await;
     daemon.write(&x_logins("BASE", 2, "1h", ""));
     daemon.until("and the first one, too", |text| valid(text) == 2).await;
 
     daemon.write("accounts: [{id: x-0, network: mastadon}]\n");
     let successful = "token_exporter_config_last_reload_successful";
-    let text = daemon.until("the broken configuration is noticed", |text| sample(text, successful) == Some(0.0)).await;
+    let text = daemon
+        .until("the broken configuration is noticed", |text| sample(text, successful) == Some(0.0))
+        .await;
     assert_eq!(valid(&text), 2, "the last good one stays in force");
 
     daemon.write(&x_logins("BASE", 3, "1h", ""));
@@ -282,11 +354,17 @@ async fn reloads_keep_what_stays_and_drop_what_goes() {
 async fn a_restart_forgets_nothing_and_asks_nothing_again() {
     let daemon = Running::start(|base| x_logins(base, 3, "1h", "")).await;
     let known = |text: &str| -> Vec<String> {
-        let kept =
-            ["connection_valid{", "connection_state_change_timestamp_seconds{", "connection_capability_available{", "token_has_expiry{"];
+        let kept = [
+            "connection_valid{",
+            "connection_state_change_timestamp_seconds{",
+            "connection_capability_available{",
+            "token_has_expiry{",
+        ];
         text.lines().filter(|l| kept.iter().any(|k| l.starts_with(k))).map(str::to_owned).collect()
     };
-    let before = daemon.until("all are valid", |text| count(text, "connection_valid", "reason=\"ok\"", "1") == 3).await;
+    let before = daemon
+        .until("all are valid", |text| count(text, "connection_valid", "reason=\"ok\"", "1") == 3)
+        .await;
     let asked = daemon.simulator.exchanges();
     let daemon = daemon.restart().await;
     assert_eq!(known(&daemon.metrics().await), known(&before), "the first scrape shows what was known");
@@ -297,7 +375,11 @@ async fn a_restart_forgets_nothing_and_asks_nothing_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rate_limit_bounds_what_is_asked() {
     let daemon = Running::start(|base| x_logins(base, 60, "1s", ", rate_limit: 20/s")).await;
-    daemon.until("everything was probed once", |text| count(text, "connection_valid", "reason=\"ok\"", "1") == 60).await;
+    daemon
+        .until("everything was probed once", |text| {
+            count(text, "connection_valid", "reason=\"ok\"", "1") == 60
+        })
+        .await;
     let (start, before) = (Instant::now(), daemon.simulator.exchanges());
     tokio::time::sleep(Duration::from_secs(3)).await;
     let (took, asked) = (start.elapsed().as_secs_f64(), daemon.simulator.exchanges() - before);
@@ -338,26 +420,36 @@ async fn the_http_side_says_clearly_what_it_does_not_do() {
             assert!(answer.bytes().await.expect("a body").is_empty());
         }
     }
-    for (path, status) in [("/-/healthy", 200), ("/-/ready", 200), ("/metrics", 404), ("/", 404), ("/-/reload", 404)] {
+    for (path, status) in
+        [("/-/healthy", 200), ("/-/ready", 200), ("/metrics", 404), ("/", 404), ("/-/reload", 404)]
+    {
         let answer = client.get(format!("http://{}{path}", daemon.health)).send().await.expect("an answer");
         assert_eq!(answer.status(), status, "{path} at the health address");
     }
     let accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5";
     let answer = client.get(url("/metrics")).header("accept", accept).send().await.expect("an answer");
-    assert!(answer.headers()["content-type"].to_str().expect("text").starts_with("application/openmetrics-text; version=1.0.0"));
+    assert!(
+        answer.headers()["content-type"]
+            .to_str()
+            .expect("text")
+            .starts_with("application/openmetrics-text; version=1.0.0")
+    );
     assert!(answer.text().await.expect("text").ends_with("# EOF\n"));
     let plain = client.get(url("/metrics")).send().await.expect("an answer");
     assert!(plain.headers()["content-type"].to_str().expect("text").starts_with("text/plain; version=0.0.4"));
-    let zipped = client.get(url("/metrics")).header("accept-encoding", "gzip").send().await.expect("an answer");
+    let zipped =
+        client.get(url("/metrics")).header("accept-encoding", "gzip").send().await.expect("an answer");
     assert_eq!(zipped.headers()["content-encoding"], "gzip");
     let mut text = String::new();
     let bytes = zipped.bytes().await.expect("a body");
-    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(bytes.as_ref()), &mut text).expect("gzip");
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(bytes.as_ref()), &mut text)
+        .expect("gzip");
     assert!(text.contains("\nconnection_info{account=\"x-0\""));
     daemon.end().await;
 }
 
-/// As Kubernetes mounts a ConfigMap or a Secret: names that lead through `..data` to a folder that is replaced as a whole.
+/// As Kubernetes mounts a ConfigMap or a Secret: names that lead through `..data` to a folder that
+/// is replaced as a whole.
 #[tokio::test(flavor = "multi_thread")]
 async fn configurations_and_tokens_that_are_swapped_by_links_are_noticed() {
     let mount = tempfile::tempdir().expect("a folder");
@@ -379,26 +471,36 @@ async fn configurations_and_tokens_that_are_swapped_by_links_are_noticed() {
             std::fs::remove_dir_all(mount.path().join(format!("..{}", version - 1))).expect("removed");
         }
     };
-    let token_of = |case: &str| token(network("x"), case, ID);
+    let token_of = |case: &str| fixture_token(network("x"), case, DEMO_ID);
     let accounts = |ids: &[&str], folder: &Path| {
-        let line =
-            |id: &&str| format!("- {{id: {id}, network: x, token_file: {}, external_id: \"{ID}\"}}\n", folder.join("token").display());
+        let line = |id: &&str| {
+            format!(
+                "- {{id: {id}, network: x, token_file: {}, external_id: \"{DEMO_ID}\"}}\n",
+                folder.join("token").display()
+            )
+        };
         ids.iter().map(line).collect::<String>()
     };
     publish(&[("accounts.yml", &accounts(&["one"], mount.path())), ("token", &token_of("valid"))]);
     let pattern = mount.path().join("*.yml").display().to_string();
     let yaml = |base: &str| {
         format!(
-            "global: {{probe_interval: 1h}}\napps: [{{id: app, network: x, client_id: key, base_url: \"{base}/x\"}}]\naccount_files: [\"{pattern}\"]\n"
+            "global: {{probe_interval: 1h}}\napps: [{{id: app, network: x, client_id: key, base_url: \
+             \"{base}/x\"}}]\naccount_files: [\"{pattern}\"]\n"
         )
     };
     let daemon = Running::start(yaml).await;
     let valid = |text: &str| count(text, "connection_valid", "reason=\"ok\"", "1");
     daemon.until("it is valid", |text| valid(text) == 1).await;
 
-    // Accounts and token in one swap: the account that stays is probed at once, although a reload goes with it.
+    // Accounts and token in one swap: the account that stays is probed at once, although a reload goes
+    // with it.
     publish(&[("accounts.yml", &accounts(&["one", "two"], mount.path())), ("token", &token_of("suspended"))]);
-    daemon.until("both see the new token", |text| count(text, "connection_valid", "account_suspended", "0") == 2).await;
+    daemon
+        .until("both see the new token", |text| {
+            count(text, "connection_valid", "account_suspended", "0") == 2
+        })
+        .await;
     publish(&[("accounts.yml", &accounts(&["two"], mount.path())), ("token", &token_of("valid"))]);
     let text = daemon.until("the second is valid again", |text| valid(text) == 1).await;
     assert!(!text.contains("account=\"one\""), "the first is gone");
@@ -431,16 +533,24 @@ async fn reloads_do_not_move_the_schedule() {
     // …and again, each in its turn, no more often than that.
     let (asked, start) = (daemon.simulator.exchanges(), Instant::now());
     let last = |text: &str| -> Vec<f64> {
-        let series = (0..20).map(|i| format!("connection_last_probe_timestamp_seconds{{account=\"x-{i}\",network=\"x\"}}"));
+        let series = (0..20)
+            .map(|i| format!("connection_last_probe_timestamp_seconds{{account=\"x-{i}\",network=\"x\"}}"));
         series.filter_map(|series| sample(text, &series)).collect()
     };
     let before = last(&daemon.metrics().await);
     let reloaded = || reloads.load(Ordering::Relaxed);
-    let again = |text: &str| last(text).iter().zip(&before).all(|(now, before)| now > before) && reloaded() >= 5;
-    eventually("all are probed again", Duration::from_secs(90), async || again(&daemon.metrics().await).then_some(())).await;
+    let again =
+        |text: &str| last(text).iter().zip(&before).all(|(now, before)| now > before) && reloaded() >= 5;
+    eventually("all are probed again", Duration::from_secs(90), async || {
+        again(&daemon.metrics().await).then_some(())
+    })
+    .await;
     let (asked, rounds) = (daemon.simulator.exchanges() - asked, start.elapsed().as_secs_f64() / 4.0 + 2.0);
     reloading.abort();
     // A probe that a reload interrupts is made again: now and then, one more.
-    assert!(f64::from(u32::try_from(asked).expect("few")) <= rounds * 20.0 + f64::from(reloaded()), "{asked} in {rounds} rounds");
+    assert!(
+        f64::from(u32::try_from(asked).expect("few")) <= rounds * 20.0 + f64::from(reloaded()),
+        "{asked} in {rounds} rounds"
+    );
     daemon.end().await;
 }

@@ -1,8 +1,9 @@
-//! The dashboards: what they are made of, what they ask of a real Prometheus, and what Grafana's own code makes of the
-//! answers.
+//! The dashboards: what they are made of, what they ask of a real Prometheus, and what Grafana's
+//! own code makes of the answers.
 //!
-//! No Grafana runs here. `tests/grafana` holds the dashboards against Grafana's published types, and draws tables and
-//! series with its published data code; everything else about them is checked in this file.
+//! No Grafana runs here. `tests/grafana` holds the dashboards against Grafana's published types,
+//! and draws tables and series with its published data code; everything else about them is checked
+//! in this file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -14,16 +15,16 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use token_exporter::exposition::{FAMILIES, SMALL_FAMILIES};
-use token_exporter::metrics::Metrics;
+use token_exporter::model::{Capability, Cause, Reason, Timestamp};
 use token_exporter::network::NetworkId;
-use token_exporter::reason::{Capability, Cause, Reason};
-use token_exporter::time::Timestamp;
+use token_exporter::telemetry::Metrics;
 
 use crate::golden::assert_golden;
 use crate::prometheus::{Prometheus, eventually, every_verdict_of_the_demo, http_client, start_demo};
 
 const NAMES: [&str; 3] = ["connections", "account", "exporter"];
-/// Labels that Prometheus adds, and the one label of their own that the dashboards expect accounts to have.
+/// Labels that Prometheus adds, and the one label of their own that the dashboards expect accounts
+/// to have.
 const OTHER_LABELS: [&str; 4] = ["job", "instance", "le", "team"];
 const METRICS_OF_PROMETHEUS: [&str; 3] = ["up", "scrape_duration_seconds", "scrape_samples_scraped"];
 
@@ -32,7 +33,8 @@ fn root() -> PathBuf {
 }
 
 fn load(name: &str) -> Value {
-    let text = std::fs::read_to_string(root().join("dashboards").join(format!("{name}.json"))).expect("a dashboard");
+    let text =
+        std::fs::read_to_string(root().join("dashboards").join(format!("{name}.json"))).expect("a dashboard");
     serde_json::from_str(&text).expect("JSON")
 }
 
@@ -59,8 +61,10 @@ fn expr<'a>(dashboard: &'a Value, title: &str) -> &'a str {
 
 /// Every query of a dashboard, with the place it stands in.
 fn queries(dashboard: &Value) -> Vec<(String, &str)> {
-    let of_panels = panels(dashboard).flat_map(|p| list(p, "/targets").iter().map(|t| (text(p, "title").to_owned(), text(t, "expr"))));
-    let annotations = list(dashboard, "/annotations/list").iter().map(|a| (text(a, "name").to_owned(), text(a, "expr")));
+    let of_panels = panels(dashboard)
+        .flat_map(|p| list(p, "/targets").iter().map(|t| (text(p, "title").to_owned(), text(t, "expr"))));
+    let annotations =
+        list(dashboard, "/annotations/list").iter().map(|a| (text(a, "name").to_owned(), text(a, "expr")));
     of_panels.chain(annotations).collect()
 }
 
@@ -86,13 +90,20 @@ fn strings(value: &Value) -> Vec<&str> {
 
 /// A value mapping of Grafana.
 fn mapping(words: impl IntoIterator<Item = (String, String)>) -> Value {
-    let options: Map<String, Value> =
-        words.into_iter().enumerate().map(|(index, (value, text))| (value, json!({"index": index, "text": text}))).collect();
+    let options: Map<String, Value> = words
+        .into_iter()
+        .enumerate()
+        .map(|(index, (value, text))| (value, json!({"index": index, "text": text})))
+        .collect();
     json!([{"type": "value", "options": options}])
 }
 
 fn reasons(ok: &str, words: impl Fn(Reason) -> String) -> Value {
-    mapping(Reason::ALL.iter().map(|r| (r.label().to_owned(), if *r == Reason::Ok { ok.to_owned() } else { words(*r) })))
+    mapping(
+        Reason::ALL
+            .iter()
+            .map(|r| (r.label().to_owned(), if *r == Reason::Ok { ok.to_owned() } else { words(*r) })),
+    )
 }
 
 fn meaning(reason: Reason) -> String {
@@ -117,24 +128,32 @@ fn words_of_column(column: &str) -> Option<Value> {
         "Reason" | "What is so" => reasons(&meaning(Reason::Ok), meaning),
         "Obstacle" => reasons("none: it is available", meaning),
         "To be done by" => reasons("nothing to be done", |r| r.info().fixed_by.text().to_owned()),
-        "Network" => mapping(NetworkId::all().map(|n| (n.name().to_owned(), n.description().title.to_owned()))),
-        "Lost" | "Capability" => mapping(Capability::ALL.iter().map(|c| (c.label().to_owned(), c.stops().to_owned()))),
+        "Network" => {
+            mapping(NetworkId::all().map(|n| (n.name().to_owned(), n.description().title.to_owned())))
+        }
+        "Lost" | "Capability" => {
+            mapping(Capability::ALL.iter().map(|c| (c.label().to_owned(), c.stops().to_owned())))
+        }
         "What is lost" => mapping((0..1 << Capability::ALL.len()).map(|sum| (sum.to_string(), lost(sum)))),
         _ => return None,
     })
 }
 
-/// A verdict as one number, its place in the list of reasons: so that one line tells all about an account over time.
+/// A verdict as one number, its place in the list of reasons: so that one line tells all about an
+/// account over time.
 fn verdict_code() -> (String, Value) {
     let selector = |reason: Reason| format!("connection_valid{{account=\"$account\",reason=\"{reason}\"}}");
-    let terms: Vec<String> = Reason::ALL.iter().enumerate().map(|(i, r)| format!("{i} + 0 * {}", selector(*r))).collect();
+    let terms: Vec<String> =
+        Reason::ALL.iter().enumerate().map(|(i, r)| format!("{i} + 0 * {}", selector(*r))).collect();
     let expr = format!(
-        "max(\n  (\n    {}\n  )\n  and topk by (account, network) (1, timestamp(connection_valid{{account=\"$account\"}}))\n)",
+        "max(\n  (\n    {}\n  )\n  and topk by (account, network) (1, \
+         timestamp(connection_valid{{account=\"$account\"}}))\n)",
         terms.join("\n    or ")
     );
     let mut words = mapping(Reason::ALL.iter().enumerate().map(|(i, r)| (i.to_string(), brief(*r))));
     for (i, reason) in Reason::ALL.iter().enumerate() {
-        words[0]["options"][i.to_string()]["color"] = if *reason == Reason::Ok { "green" } else { "red" }.into();
+        words[0]["options"][i.to_string()]["color"] =
+            if *reason == Reason::Ok { "green" } else { "red" }.into();
     }
     (expr, words)
 }
@@ -146,7 +165,12 @@ fn words_come_from_the_code() {
         let mut dashboard = load(name);
         let mut derived = 0;
         for panel in dashboard["panels"].as_array_mut().expect("panels") {
-            for place in panel.pointer_mut("/fieldConfig/overrides").and_then(Value::as_array_mut).into_iter().flatten() {
+            for place in panel
+                .pointer_mut("/fieldConfig/overrides")
+                .and_then(Value::as_array_mut)
+                .into_iter()
+                .flatten()
+            {
                 let column = place["matcher"]["options"].as_str().unwrap_or_default().to_owned();
                 for property in place["properties"].as_array_mut().expect("properties") {
                     if let (true, Some(words)) = (property["id"] == "mappings", words_of_column(&column)) {
@@ -177,7 +201,9 @@ fn panels_are_complete_and_stand_side_by_side() {
         let dashboard = load(name);
         assert!(uids.insert(text(&dashboard, "uid").to_owned()), "{name}: its uid is taken");
         assert!(
-            text(&dashboard, "uid").len() <= 40 && !text(&dashboard, "title").is_empty() && !text(&dashboard, "description").is_empty()
+            text(&dashboard, "uid").len() <= 40
+                && !text(&dashboard, "title").is_empty()
+                && !text(&dashboard, "description").is_empty()
         );
         assert_eq!(dashboard["schemaVersion"], 38, "what Grafana 9.4 writes");
         let mut ids = BTreeSet::new();
@@ -186,7 +212,8 @@ fn panels_are_complete_and_stand_side_by_side() {
             let title = text(panel, "title");
             assert!(!title.is_empty(), "{name}: a panel without a title");
             assert!(ids.insert(panel["id"].as_u64().expect("an id")), "{name}, {title}: its id is taken");
-            let [x, y, w, h] = ["x", "y", "w", "h"].map(|key| panel["gridPos"][key].as_u64().expect("a place"));
+            let [x, y, w, h] =
+                ["x", "y", "w", "h"].map(|key| panel["gridPos"][key].as_u64().expect("a place"));
             assert!(w > 0 && h > 0 && x + w <= 24, "{name}, {title}: outside the 24 columns");
             for cell in (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y))) {
                 if let Some(other) = cells.insert(cell, title) {
@@ -201,15 +228,24 @@ fn panels_are_complete_and_stand_side_by_side() {
         for panel in panels(&dashboard) {
             let title = text(panel, "title");
             let defaults = &panel["fieldConfig"]["defaults"];
-            for (what, found) in
-                [("description", text(panel, "description")), ("unit", text(defaults, "unit")), ("noValue", text(defaults, "noValue"))]
-            {
+            for (what, found) in [
+                ("description", text(panel, "description")),
+                ("unit", text(defaults, "unit")),
+                ("noValue", text(defaults, "noValue")),
+            ] {
                 assert!(!found.is_empty(), "{name}, {title}: no {what}");
             }
             assert!(!list(panel, "/targets").is_empty(), "{name}, {title}: no query");
             let refs: BTreeSet<&str> = list(panel, "/targets").iter().map(|t| text(t, "refId")).collect();
-            assert_eq!(refs.len(), list(panel, "/targets").len(), "{name}, {title}: a query's letter is taken");
-            assert!(list(panel, "/targets").iter().all(|t| t["instant"] != t["range"]), "{name}, {title}: either instant or range");
+            assert_eq!(
+                refs.len(),
+                list(panel, "/targets").len(),
+                "{name}, {title}: a query's letter is taken"
+            );
+            assert!(
+                list(panel, "/targets").iter().all(|t| t["instant"] != t["range"]),
+                "{name}, {title}: either instant or range"
+            );
         }
     }
 }
@@ -226,10 +262,20 @@ fn everything_asks_the_chosen_data_source_and_takes_colours_from_the_theme() {
             assert!(each.get("datasource").is_some(), "{name}: {each} names no data source");
         }
         let variables = list(&dashboard, "/templating/list");
-        assert_eq!((text(&variables[0], "type"), text(&variables[0], "name")), ("datasource", "datasource"), "{name}: its first variable");
+        assert_eq!(
+            (text(&variables[0], "type"), text(&variables[0], "name")),
+            ("datasource", "datasource"),
+            "{name}: its first variable"
+        );
         for variable in &variables[1..] {
-            assert!(variable.get("datasource").is_some() && variable["query"]["query"] == variable["definition"], "{name}: {variable}");
-            assert!(!text(variable, "label").is_empty() && !text(variable, "description").is_empty(), "{name}: {variable}");
+            assert!(
+                variable.get("datasource").is_some() && variable["query"]["query"] == variable["definition"],
+                "{name}: {variable}"
+            );
+            assert!(
+                !text(variable, "label").is_empty() && !text(variable, "description").is_empty(),
+                "{name}: {variable}"
+            );
         }
         for color in strings(&dashboard) {
             assert!(
@@ -242,32 +288,44 @@ fn everything_asks_the_chosen_data_source_and_takes_colours_from_the_theme() {
 
 #[test]
 fn links_lead_to_dashboards_and_variables_that_exist() {
-    let dashboards: BTreeMap<String, Value> = NAMES.iter().map(|n| load(n)).map(|d| (text(&d, "uid").to_owned(), d)).collect();
+    let dashboards: BTreeMap<String, Value> =
+        NAMES.iter().map(|n| load(n)).map(|d| (text(&d, "uid").to_owned(), d)).collect();
     for (uid, dashboard) in &dashboards {
-        let variables_of =
-            |d: &Value| -> BTreeSet<String> { list(d, "/templating/list").iter().map(|v| text(v, "name").to_owned()).collect() };
+        let variables_of = |d: &Value| -> BTreeSet<String> {
+            list(d, "/templating/list").iter().map(|v| text(v, "name").to_owned()).collect()
+        };
         let (mut reached, own) = (BTreeSet::new(), variables_of(dashboard));
         for url in strings(dashboard).into_iter().filter_map(|s| s.strip_prefix("/d/")) {
             let (target, query) = url.split_once('?').expect("a link with variables");
-            let there = variables_of(dashboards.get(target).unwrap_or_else(|| panic!("{uid}: no dashboard {target}")));
+            let there = variables_of(
+                dashboards.get(target).unwrap_or_else(|| panic!("{uid}: no dashboard {target}")),
+            );
             for name in query.split('&').filter_map(|pair| pair.strip_prefix("var-")?.split('=').next()) {
                 assert!(there.contains(name), "{uid}: {target} has no variable {name}");
             }
             reached.insert(target.to_owned());
         }
-        assert_eq!(reached.iter().filter(|t| *t != uid).count(), NAMES.len() - 1, "{uid} leads to both others");
+        assert_eq!(
+            reached.iter().filter(|t| *t != uid).count(),
+            NAMES.len() - 1,
+            "{uid} leads to both others"
+        );
         for (place, query) in queries(dashboard) {
-            for name in
-                query.split('$').skip(1).map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().expect("a name"))
-            {
+            for name in query.split('$').skip(1).map(|rest| {
+                rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().expect("a name")
+            }) {
                 // "$1" is a group in label_replace, "$__…" are Grafana's own.
-                assert!(name == "1" || name.starts_with("__") || own.contains(name), "{uid}, {place}: no variable {name}");
+                assert!(
+                    name == "1" || name.starts_with("__") || own.contains(name),
+                    "{uid}, {place}: no variable {name}"
+                );
             }
         }
     }
 }
 
-/// The metrics and the labels that a query names. Labels that it makes itself, by `label_replace` say, are left out.
+/// The metrics and the labels that a query names. Labels that it makes itself, by `label_replace`
+/// say, are left out.
 fn named(query: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     const WORDS: [&str; 7] = ["and", "or", "unless", "bool", "offset", "by", "on"];
     const LISTS: [&str; 5] = ["by", "on", "without", "ignoring", "group_left"];
@@ -282,7 +340,10 @@ fn named(query: &str) -> (BTreeSet<String>, BTreeSet<String>) {
             }
             rest = &rest[string.len() + 2..];
         } else if c.is_ascii_alphanumeric() || "_:$".contains(c) {
-            let word: &str = rest.split(|c: char| !c.is_ascii_alphanumeric() && !"_:$.".contains(c)).next().expect("a word");
+            let word: &str = rest
+                .split(|c: char| !c.is_ascii_alphanumeric() && !"_:$.".contains(c))
+                .next()
+                .expect("a word");
             rest = &rest[word.len()..];
             let called = ["(", "by ("].iter().any(|next| rest.trim_start().starts_with(next));
             if in_braces || in_list {
@@ -316,22 +377,36 @@ fn every_metric_and_every_label_exists() {
     }
     let own = metrics.gather();
     let mut names: BTreeSet<String> = METRICS_OF_PROMETHEUS.iter().map(ToString::to_string).collect();
-    names.extend(FAMILIES.iter().map(|f| f.name.to_owned()).chain(SMALL_FAMILIES.iter().map(|f| f.name.to_owned())));
+    names.extend(
+        FAMILIES.iter().map(|f| f.name.to_owned()).chain(SMALL_FAMILIES.iter().map(|f| f.name.to_owned())),
+    );
     names.extend(own.iter().flat_map(|f| [f.name().to_owned(), format!("{}_bucket", f.name())]));
     let mut labels: BTreeSet<&str> = OTHER_LABELS.into_iter().chain(["account", "network"]).collect();
     labels.extend(FAMILIES.iter().flat_map(|f| f.labels).chain(SMALL_FAMILIES.iter().flat_map(|f| f.labels)));
-    labels.extend(own.iter().flat_map(|f| f.get_metric()).flat_map(|m| m.get_label()).map(prometheus::proto::LabelPair::name));
+    labels.extend(
+        own.iter()
+            .flat_map(|f| f.get_metric())
+            .flat_map(|m| m.get_label())
+            .map(prometheus::proto::LabelPair::name),
+    );
 
     let mut used = BTreeSet::new();
     for name in NAMES {
         let dashboard = load(name);
         let variables = list(&dashboard, "/templating/list").iter().skip(1).map(|v| {
             // label_values(selector, label), written as PromQL would have it.
-            let inner = text(v, "definition").strip_prefix("label_values(").and_then(|s| s.strip_suffix(')')).expect("label_values");
+            let inner = text(v, "definition")
+                .strip_prefix("label_values(")
+                .and_then(|s| s.strip_suffix(')'))
+                .expect("label_values");
             let (selector, label) = inner.rsplit_once(", ").expect("a selector and a label");
             (text(v, "name").to_owned(), format!("count by ({label}) ({selector})"))
         });
-        let all: Vec<(String, String)> = queries(&dashboard).into_iter().map(|(place, q)| (place, q.to_owned())).chain(variables).collect();
+        let all: Vec<(String, String)> = queries(&dashboard)
+            .into_iter()
+            .map(|(place, q)| (place, q.to_owned()))
+            .chain(variables)
+            .collect();
         for (place, query) in all {
             let (found, found_labels) = named(&query);
             assert!(!found.is_empty(), "{name}, {place}: no metric");
@@ -345,9 +420,9 @@ fn every_metric_and_every_label_exists() {
         }
     }
     // A metric about connections that no dashboard shows is one that somebody forgot.
-    for family in
-        FAMILIES.iter().filter(|f| !["token_expires_in_seconds", "token_has_expiry", "token_issued_timestamp_seconds"].contains(&f.name))
-    {
+    for family in FAMILIES.iter().filter(|f| {
+        !["token_expires_in_seconds", "token_has_expiry", "token_issued_timestamp_seconds"].contains(&f.name)
+    }) {
         assert!(used.contains(family.name), "no dashboard shows {}", family.name);
     }
 }
@@ -368,7 +443,11 @@ fn script(name: &str, arguments: &[String], input: &str) -> String {
     let input = input.to_owned();
     let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
     let output = child.wait_with_output().expect("the script's end");
-    assert!(output.status.success(), "{name} (tests/run installs what it needs): {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{name} (tests/run installs what it needs): {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     // A script that reads nothing may end before it was told everything.
     let _ = writer.join().expect("the writer");
     String::from_utf8(output.stdout).expect("text")
@@ -376,7 +455,8 @@ fn script(name: &str, arguments: &[String], input: &str) -> String {
 
 #[test]
 fn dashboards_are_of_grafanas_own_types() {
-    let files: Vec<String> = NAMES.iter().map(|n| root().join(format!("dashboards/{n}.json")).display().to_string()).collect();
+    let files: Vec<String> =
+        NAMES.iter().map(|n| root().join(format!("dashboards/{n}.json")).display().to_string()).collect();
     let problems = script("schema.mjs", &files, "");
     assert!(problems.is_empty(), "{problems}");
     // That the check can fail: a misspelt option, a value that no version knows, a unit of nobody.
@@ -400,7 +480,8 @@ fn grafana_variables(query: &str, variables: &BTreeMap<String, String>) -> Strin
     let mut rest = query;
     while let Some(at) = rest.find('$') {
         out.push_str(&rest[..at]);
-        let name: String = rest[at + 1..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+        let name: String =
+            rest[at + 1..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
         match variables.get(&name) {
             Some(value) => out.push_str(value),
             None => _ = write!(out, "${name}"),
@@ -421,7 +502,8 @@ type Samples<'a> = &'a [(&'a str, f64)];
 
 /// Lets promtool live through some series and compare what queries say.
 fn play(series: &[(&str, &str)], expected: &[(&str, &str, Samples)]) {
-    let series: Vec<Value> = series.iter().map(|(series, values)| json!({"series": series, "values": values})).collect();
+    let series: Vec<Value> =
+        series.iter().map(|(series, values)| json!({"series": series, "values": values})).collect();
     let expected: Vec<Value> = expected
         .iter()
         .map(|(at, query, samples)| {
@@ -433,15 +515,28 @@ fn play(series: &[(&str, &str)], expected: &[(&str, &str, Samples)]) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("test.yml");
     std::fs::write(&file, test.to_string()).expect("written");
-    let output = Command::new("promtool").args(["test", "rules"]).arg(&file).output().expect("promtool (tests/run installs it)");
-    assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let output = Command::new("promtool")
+        .args(["test", "rules"])
+        .arg(&file)
+        .output()
+        .expect("promtool (tests/run installs it)");
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]
 fn a_recovery_and_a_renewal_are_told_once_and_at_their_time() {
     let dashboard = load("connections");
     let annotation = |name: &str| {
-        list(&dashboard, "/annotations/list").iter().find(|a| text(a, "name") == name).map(|a| text(a, "expr")).expect("an annotation")
+        list(&dashboard, "/annotations/list")
+            .iter()
+            .find(|a| text(a, "name") == name)
+            .map(|a| text(a, "expr"))
+            .expect("an annotation")
     };
     let (recoveries, renewals) = (annotation("Recoveries"), annotation("Renewals"));
     let told: Samples = &[("{account=\"a\",name=\"ACME\",network=\"x\"}", 720_000.0)];
@@ -450,7 +545,8 @@ fn a_recovery_and_a_renewal_are_told_once_and_at_their_time() {
         &[
             ("connection_info{account=\"a\",network=\"x\",name=\"ACME\"}", "1x40"),
             ("connection_info{account=\"new\",network=\"x\",name=\"New\"}", "_x12 1x28"),
-            // Broken until minute 11, connected from minute 12 on; the deadline moves by some 58 days with it.
+            // Broken until minute 11, connected from minute 12 on; the deadline moves by some 58 days with
+            // it.
             ("connection_valid{account=\"a\",network=\"x\",reason=\"password_changed\"}", "0x11 stale"),
             ("connection_valid{account=\"a\",network=\"x\",reason=\"ok\"}", "_x12 1x28"),
             ("connection_state_change_timestamp_seconds{account=\"a\",network=\"x\"}", "60x11 720x28"),
@@ -475,7 +571,10 @@ fn a_recovery_and_a_renewal_are_told_once_and_at_their_time() {
 fn two_reasons_at_once_after_a_restart_of_prometheus_are_one_verdict() {
     let connections = load("connections");
     let number = |title: &str| expr(&connections, title);
-    let account = grafana_variables(expr(&load("account"), "Connection"), &BTreeMap::from([("account".to_owned(), "a".to_owned())]));
+    let account = grafana_variables(
+        expr(&load("account"), "Connection"),
+        &BTreeMap::from([("account".to_owned(), "a".to_owned())]),
+    );
     let one: Samples = &[("{}", 1.0)];
     let none: Samples = &[("{}", 0.0)];
     let twin = |metric: &str, labels: &str| format!("{metric}{{account=\"a\",network=\"x\",{labels}}}");
@@ -499,7 +598,11 @@ fn two_reasons_at_once_after_a_restart_of_prometheus_are_one_verdict() {
             ("12m", number("Degraded"), none),
             ("12m", number("Unverified"), none),
             ("12m", number("Disconnected connections"), &[]),
-            ("10m", &account, &[("{}", Reason::ALL.iter().position(|r| *r == Reason::NotAdmin).expect("a reason") as f64)]),
+            (
+                "10m",
+                &account,
+                &[("{}", Reason::ALL.iter().position(|r| *r == Reason::NotAdmin).expect("a reason") as f64)],
+            ),
             ("12m", &account, none),
         ],
     );
@@ -530,12 +633,24 @@ impl Demo {
                 .collect()
         };
         let account = |labels: &BTreeMap<String, String>| labels["account"].clone();
-        let info = series("connection_info{job=\"one\"}").await.into_iter().map(|(l, _)| (account(&l), l)).collect();
-        let judged =
-            series("connection_last_conclusive_probe_timestamp_seconds{job=\"one\"}").await.iter().map(|(l, _)| account(l)).collect();
-        let deadlines = series("token_expiry_timestamp_seconds{job=\"one\"}").await.iter().map(|(l, v)| (account(l), *v)).collect();
+        let info =
+            series("connection_info{job=\"one\"}").await.into_iter().map(|(l, _)| (account(&l), l)).collect();
+        let judged = series("connection_last_conclusive_probe_timestamp_seconds{job=\"one\"}")
+            .await
+            .iter()
+            .map(|(l, _)| account(l))
+            .collect();
+        let deadlines = series("token_expiry_timestamp_seconds{job=\"one\"}")
+            .await
+            .iter()
+            .map(|(l, v)| (account(l), *v))
+            .collect();
         let lost = series("connection_capability_available{job=\"one\"} == 0").await;
-        let degraded = lost.iter().map(|(l, _)| account(l)).filter(|a| verdicts.get(a).is_some_and(|r| r == "ok")).collect();
+        let degraded = lost
+            .iter()
+            .map(|(l, _)| account(l))
+            .filter(|a| verdicts.get(a).is_some_and(|r| r == "ok"))
+            .collect();
         Self { info, verdicts, degraded, judged, deadlines }
     }
 
@@ -571,34 +686,47 @@ impl Asked {
         if instant {
             self.get("/api/v1/query", &[("query", query), ("time", &now)]).await
         } else {
-            self.get("/api/v1/query_range", &[("query", query), ("start", &start), ("end", &now), ("step", "15")]).await
+            self.get(
+                "/api/v1/query_range",
+                &[("query", query), ("start", &start), ("end", &now), ("step", "15")],
+            )
+            .await
         }
     }
 
     /// The values that Grafana offers for a variable.
     async fn values(&self, definition: &str) -> Vec<String> {
-        let inner = definition.strip_prefix("label_values(").and_then(|s| s.strip_suffix(')')).expect("label_values");
+        let inner =
+            definition.strip_prefix("label_values(").and_then(|s| s.strip_suffix(')')).expect("label_values");
         let (selector, label) = inner.rsplit_once(", ").expect("a selector and a label");
         let start = (self.now - 300.0).to_string();
-        let found = self.get(&format!("/api/v1/label/{label}/values"), &[("match[]", selector), ("start", &start)]).await;
+        let found = self
+            .get(&format!("/api/v1/label/{label}/values"), &[("match[]", selector), ("start", &start)])
+            .await;
         found.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
     }
 }
 
 /// A value as Grafana writes it into a regular expression within a string.
 fn escaped(value: &str) -> String {
-    value.chars().flat_map(|c| if "\\^$*+?.()|{}[]".contains(c) { vec!['\\', '\\', c] } else { vec![c] }).collect()
+    value
+        .chars()
+        .flat_map(|c| if "\\^$*+?.()|{}[]".contains(c) { vec!['\\', '\\', c] } else { vec![c] })
+        .collect()
 }
 
 /// By title of a panel: each query and what Prometheus said.
 type Answers = BTreeMap<String, Vec<(Value, Value)>>;
 
-/// Asks all queries of a dashboard under one choice of its variables; gives the answers of each panel.
+/// Asks all queries of a dashboard under one choice of its variables; gives the answers of each
+/// panel.
 async fn ask_all(asked: &Asked, dashboard: &Value, variables: &BTreeMap<String, String>) -> Answers {
     let mut answers: Answers = BTreeMap::new();
     for panel in panels(dashboard) {
         for target in list(panel, "/targets") {
-            let data = asked.ask(&grafana_variables(text(target, "expr"), variables), target["instant"] == true).await;
+            let data = asked
+                .ask(&grafana_variables(text(target, "expr"), variables), target["instant"] == true)
+                .await;
             answers.entry(text(panel, "title").to_owned()).or_default().push((target.clone(), data));
         }
     }
@@ -622,7 +750,9 @@ fn number(answers: &Answers, title: &str) -> Option<usize> {
 
 /// What the dashboard says of the chosen accounts must be what the demo is.
 fn assert_connections(demo: &Demo, chosen: &BTreeSet<&str>, answers: &Answers, now: f64, what: &str) {
-    let of = |which: &dyn Fn(&str) -> bool| chosen.iter().copied().filter(|a| which(a)).collect::<BTreeSet<&str>>();
+    let of = |which: &dyn Fn(&str) -> bool| {
+        chosen.iter().copied().filter(|a| which(a)).collect::<BTreeSet<&str>>()
+    };
     let verdict = |a: &str| demo.verdicts.get(a).map(String::as_str);
     let known = of(&|a| verdict(a).is_some());
     let broken = of(&|a| verdict(a).is_some_and(|r| r != "ok"));
@@ -633,7 +763,8 @@ fn assert_connections(demo: &Demo, chosen: &BTreeSet<&str>, answers: &Answers, n
     let soon = of(&|a| verdict(a) == Some("ok") && left(a).is_some_and(|s| s <= 5_184_000.0));
     let degraded = of(&|a| demo.degraded.contains(a));
     let accounts = |title: &str| -> BTreeSet<String> {
-        let found: Vec<String> = rows(answers, title).iter().map(|r| text(&r["metric"], "account").to_owned()).collect();
+        let found: Vec<String> =
+            rows(answers, title).iter().map(|r| text(&r["metric"], "account").to_owned()).collect();
         found.into_iter().collect()
     };
 
@@ -655,7 +786,10 @@ fn assert_connections(demo: &Demo, chosen: &BTreeSet<&str>, answers: &Answers, n
             accounts(title)
         );
         // One row each, but for degraded ones: one for each capability.
-        assert!(title.starts_with("Degraded") || rows(answers, title).len() == set.len(), "{what}, {title}: an account twice");
+        assert!(
+            title.starts_with("Degraded") || rows(answers, title).len() == set.len(),
+            "{what}, {title}: an account twice"
+        );
     }
     for row in rows(answers, "Disconnected connections") {
         let account = text(&row["metric"], "account");
@@ -664,17 +798,27 @@ fn assert_connections(demo: &Demo, chosen: &BTreeSet<&str>, answers: &Answers, n
             assert_eq!(text(&row["metric"], label), demo.info[account][label], "{what}: {account}");
         }
     }
-    let total = |title: &str| -> usize { rows(answers, title).iter().filter_map(|r| r["value"][1].as_str()?.parse::<usize>().ok()).sum() };
+    let total = |title: &str| -> usize {
+        rows(answers, title).iter().filter_map(|r| r["value"][1].as_str()?.parse::<usize>().ok()).sum()
+    };
     assert_eq!(total("Deadlines by day"), soon.len(), "{what}");
     assert_eq!(total("Disconnected by network and reason"), broken.len(), "{what}");
     assert_eq!(total("Accounts by network"), chosen.len(), "{what}");
 }
 
-/// Draws the panels of a dashboard with Grafana's code: by title, the fields with their texts, colours and links.
-fn draw(version: &str, dashboard: &Value, answers: &Answers, variables: &BTreeMap<String, String>) -> BTreeMap<String, Value> {
+/// Draws the panels of a dashboard with Grafana's code: by title, the fields with their texts,
+/// colours and links.
+fn draw(
+    version: &str,
+    dashboard: &Value,
+    answers: &Answers,
+    variables: &BTreeMap<String, String>,
+) -> BTreeMap<String, Value> {
     let mut variables = variables.clone();
-    variables
-        .extend([("datasource".to_owned(), "The Prometheus".to_owned()), ("__url_time_range".to_owned(), "from=now-1h&to=now".to_owned())]);
+    variables.extend([
+        ("datasource".to_owned(), "The Prometheus".to_owned()),
+        ("__url_time_range".to_owned(), "from=now-1h&to=now".to_owned()),
+    ]);
     let asked: Vec<Value> = panels(dashboard)
         .map(|panel| {
             let results: Vec<Value> = answers[text(panel, "title")]
@@ -701,25 +845,50 @@ fn assert_drawn(dashboard: &Value, drawn: &BTreeMap<String, Value>) {
     for panel in panels(dashboard) {
         let title = text(panel, "title");
         let frames = &drawn[title];
-        let names: BTreeSet<&str> = list(frames, "").iter().flat_map(|f| list(f, "/fields")).map(|f| text(f, "name")).collect();
+        let names: BTreeSet<&str> =
+            list(frames, "").iter().flat_map(|f| list(f, "/fields")).map(|f| text(f, "name")).collect();
         if ["table", "barchart"].contains(&text(panel, "type")) {
             assert!(list(frames, "").len() == 1, "{title}: one table, not {}", list(frames, "").len());
             for name in &names {
-                assert!(!name.contains("Value") && !["Time", "__name__", "job"].contains(name), "{title}: a column {name}");
+                assert!(
+                    !name.contains("Value") && !["Time", "__name__", "job"].contains(name),
+                    "{title}: a column {name}"
+                );
             }
-            for matcher in list(panel, "/fieldConfig/overrides").iter().filter(|o| o["matcher"]["id"] == "byName") {
+            for matcher in
+                list(panel, "/fieldConfig/overrides").iter().filter(|o| o["matcher"]["id"] == "byName")
+            {
                 let column = text(&matcher["matcher"], "options");
                 assert!(names.contains(column), "{title}: no column {column} among {names:?}");
             }
             for sorted in list(panel, "/options/sortBy") {
-                assert!(names.contains(text(sorted, "displayName")), "{title}: sorted by a column that it has not");
+                assert!(
+                    names.contains(text(sorted, "displayName")),
+                    "{title}: sorted by a column that it has not"
+                );
             }
         }
-        for words in list(frames, "").iter().flat_map(|f| list(f, "/fields")).flat_map(|f| list(f, "/text")).filter_map(Value::as_str) {
-            assert!(!["NaN", "undefined", "null", "Invalid date", ""].contains(&words), "{title}: a cell says {words:?}");
+        for words in list(frames, "")
+            .iter()
+            .flat_map(|f| list(f, "/fields"))
+            .flat_map(|f| list(f, "/text"))
+            .filter_map(Value::as_str)
+        {
+            assert!(
+                !["NaN", "undefined", "null", "Invalid date", ""].contains(&words),
+                "{title}: a cell says {words:?}"
+            );
         }
-        for href in list(frames, "").iter().flat_map(|f| list(f, "/fields")).flat_map(|f| list(f, "/href")).filter_map(Value::as_str) {
-            assert!(!href.contains('$') && (href.starts_with("/d/") || href.starts_with("https://")), "{title}: a link to {href}");
+        for href in list(frames, "")
+            .iter()
+            .flat_map(|f| list(f, "/fields"))
+            .flat_map(|f| list(f, "/href"))
+            .filter_map(Value::as_str)
+        {
+            assert!(
+                !href.contains('$') && (href.starts_with("/d/") || href.starts_with("https://")),
+                "{title}: a link to {href}"
+            );
         }
     }
 }
@@ -727,29 +896,47 @@ fn assert_drawn(dashboard: &Value, drawn: &BTreeMap<String, Value>) {
 fn assert_drawn_connections(demo: &Demo, drawn: &BTreeMap<String, Value>) {
     let table = &drawn["Disconnected connections"];
     let names: Vec<&str> = list(table, "/0/fields").iter().map(|f| text(f, "name")).collect();
-    assert_eq!(names, ["Account", "Network", "Reason", "Since", "Connected by", "What is lost", "Reconnect", "Id"]);
+    assert_eq!(
+        names,
+        ["Account", "Network", "Reason", "Since", "Connected by", "What is lost", "Reconnect", "Id"]
+    );
     for (row, id) in column(table, "Id", "text").iter().filter_map(Value::as_str).enumerate() {
         let info = &demo.info[id];
         let cell = |name: &str| column(table, name, "text")[row].as_str().unwrap_or_default();
         let reason = Reason::from_label(&demo.verdicts[id]).expect("a reason");
         assert_eq!(cell("Reason"), meaning(reason), "{id}");
         assert_eq!(cell("Account"), info["name"]);
-        assert_eq!(cell("Network"), NetworkId::from_name(&info["network"]).expect("a network").description().title);
+        assert_eq!(
+            cell("Network"),
+            NetworkId::from_name(&info["network"]).expect("a network").description().title
+        );
         assert_eq!(cell("Reconnect"), "Reconnect");
         assert!(cell("Since").ends_with(" ago"), "{}", cell("Since"));
-        assert!(!cell("What is lost").contains(|c: char| c.is_ascii_digit()), "{id}: {}", cell("What is lost"));
+        assert!(
+            !cell("What is lost").contains(|c: char| c.is_ascii_digit()),
+            "{id}: {}",
+            cell("What is lost")
+        );
         assert_eq!(column(table, "Reconnect", "href")[row], info["reconnect_url"].as_str());
-        let life = format!("/d/token-exporter-account?var-datasource=The Prometheus&var-account={id}&from=now-1h&to=now");
+        let life = format!(
+            "/d/token-exporter-account?var-datasource=The Prometheus&var-account={id}&from=now-1h&to=now"
+        );
         // Recent versions undo the escaping, and leave it to the browser.
         let href = column(table, "Account", "href")[row].as_str().unwrap_or_default();
         assert_eq!(href.replace("%20", " "), life);
     }
-    // Red, orange, yellow and green at 1, 5 and 10 days: as many colours as the demo has kinds of deadlines.
+    // Red, orange, yellow and green at 1, 5 and 10 days: as many colours as the demo has kinds of
+    // deadlines.
     let deadlines = &drawn["Deadlines"];
     let mut colors: BTreeMap<&str, &str> = BTreeMap::new();
-    for (days, color) in column(deadlines, "Days left", "text").iter().zip(column(deadlines, "Days left", "color")) {
+    for (days, color) in
+        column(deadlines, "Days left", "text").iter().zip(column(deadlines, "Days left", "color"))
+    {
         let days: f64 = days.as_str().and_then(|d| d.parse().ok()).expect("a number of days");
-        let kind = [(0.95, "today"), (4.95, "5d"), (9.95, "10d")].iter().find(|(below, _)| days < *below).map_or("later", |(_, kind)| kind);
+        let kind = [(0.95, "today"), (4.95, "5d"), (9.95, "10d")]
+            .iter()
+            .find(|(below, _)| days < *below)
+            .map_or("later", |(_, kind)| kind);
         let color = color.as_str().expect("a colour");
         assert_eq!(*colors.entry(kind).or_insert(color), color, "{days} days");
     }
@@ -758,7 +945,11 @@ fn assert_drawn_connections(demo: &Demo, drawn: &BTreeMap<String, Value>) {
 }
 
 /// Asks under many choices at a time.
-async fn ask_each(asked: &Asked, dashboard: &Value, choices: Vec<(String, BTreeMap<String, String>)>) -> Vec<(String, Answers)> {
+async fn ask_each(
+    asked: &Asked,
+    dashboard: &Value,
+    choices: Vec<(String, BTreeMap<String, String>)>,
+) -> Vec<(String, Answers)> {
     let (dashboard, places) = (Arc::new(dashboard.clone()), Arc::new(tokio::sync::Semaphore::new(8)));
     let tasks: Vec<_> = choices
         .into_iter()
@@ -780,7 +971,8 @@ async fn ask_each(asked: &Asked, dashboard: &Value, choices: Vec<(String, BTreeM
 #[tokio::test(flavor = "multi_thread")]
 async fn every_query_says_what_the_demo_is_for_every_value_of_every_variable() {
     let (_demo, address, _log) = start_demo(&[]);
-    // Scraped twice, as twins of an exporter would be: no join may stumble over a double, and no count may count it.
+    // Scraped twice, as twins of an exporter would be: no join may stumble over a double, and no count
+    // may count it.
     let prometheus = Prometheus::start(&address, &["one", "two"]).await;
     let verdicts = every_verdict_of_the_demo(&prometheus).await;
     // All is asked about one moment, at which both twins have said everything.
@@ -793,7 +985,8 @@ async fn every_query_says_what_the_demo_is_for_every_value_of_every_variable() {
     let asked = eventually("a moment with both twins", Duration::from_secs(120), async || {
         // Seconds since 1970 fit a float exactly.
         let now = Timestamp::now().unix() as f64;
-        let asked = Asked { client: http_client(), base: format!("http://{}", prometheus.address).into(), now };
+        let asked =
+            Asked { client: http_client(), base: format!("http://{}", prometheus.address).into(), now };
         let both = asked.ask(&settled, true).await;
         (!list(&both, "/result").is_empty()).then_some(asked)
     })
@@ -843,7 +1036,10 @@ async fn every_query_says_what_the_demo_is_for_every_value_of_every_variable() {
     let mut there: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let named_series = asked.ask("count by (__name__, account) ({account!=\"\"})", true).await;
     for series in list(&named_series, "/result") {
-        there.entry(text(&series["metric"], "account").to_owned()).or_default().insert(text(&series["metric"], "__name__").to_owned());
+        there
+            .entry(text(&series["metric"], "account").to_owned())
+            .or_default()
+            .insert(text(&series["metric"], "__name__").to_owned());
     }
     let mut shown = BTreeSet::new();
     for (account, answers) in ask_each(&asked, &dashboard, choices.collect()).await {
@@ -852,7 +1048,9 @@ async fn every_query_says_what_the_demo_is_for_every_value_of_every_variable() {
                 let (metrics, _) = named(text(target, "expr"));
                 let empty = list(data, "/result").is_empty();
                 assert!(
-                    !empty || !metrics.is_subset(&there[&account]) || ["Recoveries", "Renewals"].contains(&title.as_str()),
+                    !empty
+                        || !metrics.is_subset(&there[&account])
+                        || ["Recoveries", "Renewals"].contains(&title.as_str()),
                     "{account}: {title}"
                 );
                 if !empty {
@@ -860,7 +1058,11 @@ async fn every_query_says_what_the_demo_is_for_every_value_of_every_variable() {
                 }
             }
         }
-        let code = demo.verdicts.get(&account).and_then(|r| Reason::from_label(r)).and_then(|r| Reason::ALL.iter().position(|o| *o == r));
+        let code = demo
+            .verdicts
+            .get(&account)
+            .and_then(|r| Reason::from_label(r))
+            .and_then(|r| Reason::ALL.iter().position(|o| *o == r));
         assert_eq!(number(&answers, "Connection"), code, "{account}");
         let login = demo.chosen("credential", &demo.info[&account]["credential"]);
         let judged = login.iter().filter(|a| demo.verdicts.contains_key(**a)).count();
@@ -877,7 +1079,11 @@ async fn every_query_says_what_the_demo_is_for_every_value_of_every_variable() {
                 let drawn = draw(version, &dashboard, &answers, &variables);
                 assert_drawn(&dashboard, &drawn);
                 assert_eq!(column(&drawn["Connection"], "connection", "text")[0], "connected");
-                assert!(column(&drawn["Capabilities now"], "Obstacle", "text").iter().any(|t| t != "none: it is available"));
+                assert!(
+                    column(&drawn["Capabilities now"], "Obstacle", "text")
+                        .iter()
+                        .any(|t| t != "none: it is available")
+                );
             }
         }
     }
@@ -900,14 +1106,25 @@ async fn every_query_says_what_the_demo_is_for_every_value_of_every_variable() {
     }
     for (value, answers) in ask_each(&asked, &dashboard, choices).await {
         for (title, answer) in &answers {
-            assert!(answer.iter().all(|(_, data)| !list(data, "/result").is_empty()), "{value}: {title} is empty");
+            assert!(
+                answer.iter().all(|(_, data)| !list(data, "/result").is_empty()),
+                "{value}: {title} is empty"
+            );
         }
         if value == "one" {
             for version in ["oldest", "newest"] {
                 let drawn = draw(version, &dashboard, &answers, &all);
-                let of = |title: &str, name: &str| column(&drawn[title], name, "text")[0].as_str().unwrap_or_default().to_owned();
-                assert_eq!((of("Exporter", "up"), of("Configuration", "configuration")), ("up".to_owned(), "loaded".to_owned()));
-                assert_eq!((of("Shards missing", "missing"), of("Accounts", "accounts")), ("0".to_owned(), demo.info.len().to_string()));
+                let of = |title: &str, name: &str| {
+                    column(&drawn[title], name, "text")[0].as_str().unwrap_or_default().to_owned()
+                };
+                assert_eq!(
+                    (of("Exporter", "up"), of("Configuration", "configuration")),
+                    ("up".to_owned(), "loaded".to_owned())
+                );
+                assert_eq!(
+                    (of("Shards missing", "missing"), of("Accounts", "accounts")),
+                    ("0".to_owned(), demo.info.len().to_string())
+                );
                 assert_drawn(&dashboard, &drawn);
             }
         }

@@ -1,4 +1,5 @@
-//! What the program is installed with: the systemd unit, the image, and the licences of what is in it.
+//! What the program is installed with: the systemd unit, the image, and the licences of what is in
+//! it.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -24,7 +25,8 @@ fn tool(command: &mut Command) -> Option<Output> {
         Ok(output) => Some(output),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             // Past the capture of the test's output: whoever runs it shall see it.
-            let _ = writeln!(std::io::stderr(), "skipped: {} is not installed", command.get_program().display());
+            let _ =
+                writeln!(std::io::stderr(), "skipped: {} is not installed", command.get_program().display());
             None
         }
         Err(error) => panic!("{}: {error}", command.get_program().display()),
@@ -46,15 +48,24 @@ fn unit() -> (tempfile::TempDir, PathBuf) {
 fn systemd_takes_the_unit_without_a_word() {
     let (_folder, path) = unit();
     let Some(output) = tool(Command::new("systemd-analyze").arg("verify").arg(&path)) else { return };
-    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]
 fn the_unit_leaves_little_to_attack() {
     let (_folder, path) = unit();
-    let Some(output) = tool(Command::new("systemd-analyze").args(["security", "--offline=true", "--no-pager"]).arg(&path)) else { return };
+    let Some(output) =
+        tool(Command::new("systemd-analyze").args(["security", "--offline=true", "--no-pager"]).arg(&path))
+    else {
+        return;
+    };
     let text = String::from_utf8_lossy(&output.stdout);
-    let level = text.lines().find_map(|line| line.split_once(".service: ")?.1.split(' ').next()?.parse::<f64>().ok());
+    let level =
+        text.lines().find_map(|line| line.split_once(".service: ")?.1.split(' ').next()?.parse::<f64>().ok());
     // Of 10; what is left is the network, which it is for.
     assert!(level.is_some_and(|level| level <= 1.5), "{level:?}: {text}");
 }
@@ -68,7 +79,10 @@ fn what_is_installed_is_called_with_flags_that_exist() {
         .into_iter()
         .flat_map(|text| text.lines())
         .filter(|line| line.starts_with("ExecStart=") || line.starts_with("CMD "))
-        .flat_map(|line| line.split(|c: char| c.is_whitespace() || c == '"').filter_map(|word| word.split_once('=').map(|(flag, _)| flag)))
+        .flat_map(|line| {
+            line.split(|c: char| c.is_whitespace() || c == '"')
+                .filter_map(|word| word.split_once('=').map(|(flag, _)| flag))
+        })
         .filter(|flag| flag.starts_with("--"))
         .collect();
     assert!(flags.len() >= 2, "{flags:?}");
@@ -82,36 +96,54 @@ fn what_is_installed_is_called_with_flags_that_exist() {
 /// Everything under a folder, as one text.
 fn all_of(folder: &Path) -> String {
     let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
-    entries.map(|path| if path.is_dir() { all_of(&path) } else { std::fs::read_to_string(path).unwrap_or_default() }).collect()
+    entries
+        .map(
+            |path| {
+                if path.is_dir() { all_of(&path) } else { std::fs::read_to_string(path).unwrap_or_default() }
+            },
+        )
+        .collect()
 }
 
 #[test]
 fn the_operators_guide_speaks_of_what_is_there() {
     let guide = read("docs/operations.md");
-    let words: BTreeSet<&str> =
-        guide.split(|c: char| !c.is_ascii_alphanumeric() && !"_-.".contains(c)).map(|w| w.trim_end_matches('.')).collect();
+    let words: BTreeSet<&str> = guide
+        .split(|c: char| !c.is_ascii_alphanumeric() && !"_-.".contains(c))
+        .map(|w| w.trim_end_matches('.'))
+        .collect();
     let help = Command::new(PROGRAM).args(["serve", "--help"]).output().expect("the program");
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
     let ours = ["--config.", "--web.", "--health.", "--storage.", "--log.", "--shard", "--total-shards"];
-    let flags: Vec<&&str> = words.iter().filter(|word| ours.iter().any(|start| word.starts_with(start))).collect();
+    let flags: Vec<&&str> =
+        words.iter().filter(|word| ours.iter().any(|start| word.starts_with(start))).collect();
     assert!(flags.len() >= 8, "{flags:?}");
     for flag in flags {
         assert!(help.contains(*flag), "{flag} is no flag of the program");
     }
     let metrics = read("docs/metrics.md");
-    let named = words.iter().filter(|w| !w.contains(['-', '.']) && (w.starts_with("token_exporter_") || w.starts_with("connection_")));
+    let named = words.iter().filter(|w| {
+        !w.contains(['-', '.']) && (w.starts_with("token_exporter_") || w.starts_with("connection_"))
+    });
     for metric in named {
         assert!(metrics.contains(&format!("`{metric}`")), "{metric} is no metric");
     }
     let sources = all_of(&project("src"));
-    let messages =
-        guide.split("\n| message | means |\n").nth(1).expect("the table of messages").lines().skip(1).map_while(|l| l.split('|').nth(1));
+    let messages = guide
+        .split("\n| message | means |\n")
+        .nth(1)
+        .expect("the table of messages")
+        .lines()
+        .skip(1)
+        .map_while(|l| l.split('|').nth(1));
     let messages: Vec<&str> = messages.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
     assert!(messages.len() > 5, "{messages:?}");
     for message in messages {
         assert!(sources.contains(&format!("\"{message}")), "nothing logs {message:?}");
     }
-    let alerts = words.iter().filter(|w| w.starts_with("TokenExporter") || (w.starts_with("Connection") && w.len() > "Connections".len()));
+    let alerts = words.iter().filter(|w| {
+        w.starts_with("TokenExporter") || (w.starts_with("Connection") && w.len() > "Connections".len())
+    });
     for alert in alerts {
         assert!(project(&format!("docs/runbooks/{alert}.md")).is_file(), "{alert} is no alert");
     }
@@ -124,8 +156,13 @@ fn the_image_holds_the_program_alone() {
     let last = lines.iter().rposition(|line| line.starts_with("FROM ")).expect("a stage");
     assert_eq!(lines[last], "FROM scratch", "no shell, no package");
     let (build, image) = lines.split_at(last);
-    let of = |name: &str| image.iter().filter_map(|line| line.strip_prefix(name)).map(str::trim).collect::<Vec<_>>();
-    assert!(of("USER").iter().all(|user| user.split(':').all(|id| id.parse::<u32>().is_ok_and(|id| id > 0))) && of("USER").len() == 1);
+    let of = |name: &str| {
+        image.iter().filter_map(|line| line.strip_prefix(name)).map(str::trim).collect::<Vec<_>>()
+    };
+    assert!(
+        of("USER").iter().all(|user| user.split(':').all(|id| id.parse::<u32>().is_ok_and(|id| id > 0)))
+            && of("USER").len() == 1
+    );
     assert!(of("RUN").is_empty());
     for call in [of("ENTRYPOINT"), of("CMD"), of("HEALTHCHECK")].concat() {
         assert!(call.contains('[') && !call.contains("/bin/"), "there is no shell: {call}");
@@ -133,11 +170,16 @@ fn the_image_holds_the_program_alone() {
     assert!(of("HEALTHCHECK")[0].ends_with(r#"["/token_exporter", "healthcheck"]"#));
     // The toolchain is as new as the manifest asks for.
     let version = |text: &str| -> Vec<u32> { text.split('.').map_while(|n| n.parse().ok()).collect() };
-    let rust = build.iter().find_map(|line| line.strip_prefix("FROM rust:")?.split('-').next()).expect("a toolchain");
+    let rust = build
+        .iter()
+        .find_map(|line| line.strip_prefix("FROM rust:")?.split('-').next())
+        .expect("a toolchain");
     assert!(version(rust) >= version(env!("CARGO_PKG_RUST_VERSION")), "{rust}");
     // What is copied exists, and is not kept from the build.
-    let context: Vec<String> =
-        read("deploy/Dockerfile.dockerignore").lines().filter_map(|l| Some(l.strip_prefix('!')?.to_owned())).collect();
+    let context: Vec<String> = read("deploy/Dockerfile.dockerignore")
+        .lines()
+        .filter_map(|l| Some(l.strip_prefix('!')?.to_owned()))
+        .collect();
     for copied in build.iter().filter_map(|line| line.strip_prefix("COPY ")) {
         let (sources, _target) = copied.rsplit_once(' ').expect("sources and a target");
         for source in sources.split(' ') {
@@ -174,7 +216,13 @@ fn healthcheck_tells_by_its_exit_code() {
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     assert_eq!(ask(&answering("HTTP/1.1 200 OK\r\n\r\nHealthy")), (Some(0), String::new()));
-    for answer in ["HTTP/1.1 503 Service Unavailable\r\n\r\n", "HTTP/1.1 401 Unauthorized\r\n\r\n", "200\r\n", "", "\r\n"] {
+    for answer in [
+        "HTTP/1.1 503 Service Unavailable\r\n\r\n",
+        "HTTP/1.1 401 Unauthorized\r\n\r\n",
+        "200\r\n",
+        "",
+        "\r\n",
+    ] {
         let (code, said) = ask(&answering(answer));
         assert_eq!(code, Some(1), "{answer:?}");
         assert!(said.starts_with("http://127.0.0.1:"), "{said}");
@@ -190,7 +238,8 @@ fn healthcheck_finds_the_program_healthy() {
     let (demo, address, _log) = crate::prometheus::start_demo(&[]);
     let url = format!("http://{address}/-/healthy");
     // A busy machine may let it wait for longer than it is patient.
-    let healthy = || Command::new(PROGRAM).args(["healthcheck", &url]).output().expect("the program").status.success();
+    let healthy =
+        || Command::new(PROGRAM).args(["healthcheck", &url]).output().expect("the program").status.success();
     assert!((0..20).any(|_| healthy()));
     drop(demo);
 }
@@ -198,14 +247,20 @@ fn healthcheck_finds_the_program_healthy() {
 /// Whether a licence expression (SPDX) can be met with these licences.
 fn permitted(expression: &str, allowed: &BTreeSet<String>) -> bool {
     /// `OR` binds less than `AND`, both less than brackets.
-    fn any<'t>(words: &mut std::iter::Peekable<impl Iterator<Item = &'t str>>, allowed: &BTreeSet<String>) -> bool {
+    fn any<'t>(
+        words: &mut std::iter::Peekable<impl Iterator<Item = &'t str>>,
+        allowed: &BTreeSet<String>,
+    ) -> bool {
         let mut met = all(words, allowed);
         while words.next_if(|word| *word == "OR").is_some() {
             met |= all(words, allowed);
         }
         met
     }
-    fn all<'t>(words: &mut std::iter::Peekable<impl Iterator<Item = &'t str>>, allowed: &BTreeSet<String>) -> bool {
+    fn all<'t>(
+        words: &mut std::iter::Peekable<impl Iterator<Item = &'t str>>,
+        allowed: &BTreeSet<String>,
+    ) -> bool {
         let mut met = true;
         loop {
             met &= match words.next() {
@@ -234,7 +289,11 @@ fn permitted(expression: &str, allowed: &BTreeSet<String>) -> bool {
 /// The quoted texts in a list of `deny.toml`, without its comments.
 fn listed(text: &str, list: &str) -> Vec<String> {
     let start = text.find(&format!("\n{list} = [")).unwrap_or_else(|| panic!("deny.toml has no {list}"));
-    let lines = text[start..].lines().skip(2).take_while(|line| *line != "]").filter(|line| !line.trim().starts_with('#'));
+    let lines = text[start..]
+        .lines()
+        .skip(2)
+        .take_while(|line| *line != "]")
+        .filter(|line| !line.trim().starts_with('#'));
     lines.map(|line| line.split('"').nth(1).expect("a quoted text").to_owned()).collect()
 }
 
@@ -247,7 +306,14 @@ fn what_is_shipped_may_be_shipped() {
     assert!(allowed.contains("MIT") && banned.contains(&"openssl-sys".to_owned()));
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let metadata = Command::new(cargo)
-        .args(["metadata", "--locked", "--offline", "--format-version=1", "--filter-platform=x86_64-unknown-linux-gnu", "--manifest-path"])
+        .args([
+            "metadata",
+            "--locked",
+            "--offline",
+            "--format-version=1",
+            "--filter-platform=x86_64-unknown-linux-gnu",
+            "--manifest-path",
+        ])
         .arg(project("Cargo.toml"))
         .output()
         .expect("cargo");
@@ -257,7 +323,8 @@ fn what_is_shipped_may_be_shipped() {
     assert!(packages.len() > 50, "{}", packages.len());
     let mut wrong = Vec::new();
     for package in packages {
-        let (name, licence) = (package["name"].as_str().unwrap_or_default(), package["license"].as_str().unwrap_or_default());
+        let (name, licence) =
+            (package["name"].as_str().unwrap_or_default(), package["license"].as_str().unwrap_or_default());
         if !permitted(licence, &allowed) {
             wrong.push(format!("{name}: {licence:?} is not allowed"));
         }

@@ -1,4 +1,5 @@
-//! What people read about reasons, networks and metrics: written from the code, so that it cannot say anything else.
+//! What people read about reasons, networks and metrics: written from the code, so that it cannot
+//! say anything else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -6,23 +7,30 @@ use std::path::Path;
 
 use prometheus::proto::MetricType;
 use token_exporter::exposition::{FAMILIES, Kind, SMALL_FAMILIES};
-use token_exporter::fixtures::{Expect, Fixtures, load};
-use token_exporter::metrics::Metrics;
-use token_exporter::network::{AppNeed, NetworkId, Requirement, Style};
-use token_exporter::reason::{Capability, Cause, Reason, advice};
+use token_exporter::model::{Capability, Cause, Reason};
+use token_exporter::network::{AppNeed, NetworkId, Requirement, Style, advice};
+use token_exporter::simulator::{Expect, Fixtures, load_fixtures};
+use token_exporter::telemetry::Metrics;
 
 use crate::golden::assert_golden;
 use crate::probing::can_be_probed;
 
-const GENERATED: &str = "<!-- Written by tests/suite/docs.rs from the code; `make golden` writes it anew. -->\n\n";
+const GENERATED: &str =
+    "<!-- Written by tests/suite/docs.rs from the code; `make golden` writes it anew. -->\n\n";
 
 /// The reasons in what is expected of a case, those of single capabilities included.
 fn reasons_in(expect: &Expect) -> impl Iterator<Item = Reason> {
     let single = expect.capabilities.iter().flat_map(BTreeMap::values);
-    expect.reason.iter().chain(single).filter_map(|label| Reason::from_label(label)).filter(|r| *r != Reason::Ok)
+    expect
+        .reason
+        .iter()
+        .chain(single)
+        .filter_map(|label| Reason::from_label(label))
+        .filter(|r| *r != Reason::Ok)
 }
 
-/// What the fixtures of a network show: to a probe, and only to `classify` given an answer to another call.
+/// What the fixtures of a network show: to a probe, and only to `classify` given an answer to
+/// another call.
 fn shown(fixtures: &Fixtures) -> (BTreeSet<Reason>, BTreeSet<Reason>) {
     let (mut probed, mut read) = (BTreeSet::new(), BTreeSet::new());
     for case in &fixtures.cases {
@@ -58,21 +66,20 @@ fn bullets(out: &mut String, title: &str, lines: &[&str]) {
 fn reasons_page(fixtures: &[Fixtures]) -> String {
     let mut out = String::from(GENERATED);
     out.push_str(
-        "# Reasons: why a connection does not work, and what to do\n\n\
-         Each reason is the value of the label `reason` of `connection_valid` and `connection_capability_available`, and has its own \
-         section here, to which alerts link. Steps are in order. Where a network has steps of its own, they take the place of the general ones.\n\n\
-         What holds for all of them:\n\n\
-         - Do not delete an account that has to be reconnected: planned posts would go with it. Reconnecting keeps its name and its posts.\n\
-         - Everything behind the same login (pages, groups, Instagram accounts) breaks and comes back together.\n\
-         - Some reasons want a step at the network *before* reconnecting: a role from an admin of the page, a security check, an appeal. \
-         Reconnecting earlier changes nothing.\n\
-         - Tick every page and every permission while reconnecting; what is left out is missing afterwards.\n\
-         - Reconnecting ahead of a deadline is allowed, starts a new period and refreshes the permissions.\n\
-         - It matters who connected (`connected_by`): before that person leaves, let somebody else connect the account.\n\n\
-         ## What stops meanwhile\n\n\
-         What an account is used for is listed in its `needs`. What is gone says `connection_capability_available`: \
-         while a connection is invalid that is all of it; while it is degraded, a part.\n\n\
-         | capability | what stops |\n|---|---|\n",
+        "# Reasons: why a connection does not work, and what to do\n\nEach reason is the value of the label \
+         `reason` of `connection_valid` and `connection_capability_available`, and has its own section \
+         here, to which alerts link. Steps are in order. Where a network has steps of its own, they take \
+         the place of the general ones.\n\nWhat holds for all of them:\n\n- Do not delete an account that \
+         has to be reconnected: planned posts would go with it. Reconnecting keeps its name and its \
+         posts.\n- Everything behind the same login (pages, groups, Instagram accounts) breaks and comes \
+         back together.\n- Some reasons want a step at the network *before* reconnecting: a role from an \
+         admin of the page, a security check, an appeal. Reconnecting earlier changes nothing.\n- Tick \
+         every page and every permission while reconnecting; what is left out is missing afterwards.\n- \
+         Reconnecting ahead of a deadline is allowed, starts a new period and refreshes the permissions.\n- \
+         It matters who connected (`connected_by`): before that person leaves, let somebody else connect \
+         the account.\n\n## What stops meanwhile\n\nWhat an account is used for is listed in its `needs`. \
+         What is gone says `connection_capability_available`: while a connection is invalid that is all of \
+         it; while it is degraded, a part.\n\n| capability | what stops |\n|---|---|\n",
     );
     for capability in Capability::ALL {
         let _ = writeln!(out, "| `{capability}` | {} |", capability.stops());
@@ -82,13 +89,22 @@ fn reasons_page(fixtures: &[Fixtures]) -> String {
         let info = reason.info();
         let _ = write!(out, "## {reason}\n\n{}\n\n", info.meaning);
         if *reason != Reason::Ok {
-            let _ = write!(out, "- Who can fix it: {}\n- Reconnecting {}\n", info.fixed_by.text(), info.reconnecting.text());
+            let _ = write!(
+                out,
+                "- Who can fix it: {}\n- Reconnecting {}\n",
+                info.fixed_by.text(),
+                info.reconnecting.text()
+            );
             let at: Vec<String> = fixtures
                 .iter()
                 .filter(|f| shown(f).0.contains(reason))
                 .map(|f| format!("[{}](networks.md#{})", f.network.description().title, f.network))
                 .collect();
-            let _ = write!(out, "- A probe can find it at: {}\n\n", if at.is_empty() { "no network".to_owned() } else { at.join(", ") });
+            let _ = write!(
+                out,
+                "- A probe can find it at: {}\n\n",
+                if at.is_empty() { "no network".to_owned() } else { at.join(", ") }
+            );
         }
         numbered(&mut out, info.steps);
         for network in NetworkId::all() {
@@ -100,10 +116,9 @@ fn reasons_page(fixtures: &[Fixtures]) -> String {
         }
     }
     out.push_str(
-        "# Causes: why a probe could not tell\n\n\
-         A cause never changes `connection_valid`: the last verdict stands, and \
-         `connection_last_conclusive_probe_timestamp_seconds` tells its age. Causes are counted in `token_exporter_probe_failures_total`.\n\n\
-         | cause | what it means, and what to do |\n|---|---|\n",
+        "# Causes: why a probe could not tell\n\nA cause never changes `connection_valid`: the last verdict \
+         stands, and `connection_last_conclusive_probe_timestamp_seconds` tells its age. Causes are counted \
+         in `token_exporter_probe_failures_total`.\n\n| cause | what it means, and what to do |\n|---|---|\n",
     );
     for cause in Cause::ALL {
         let _ = writeln!(out, "| `{cause}` | {} |", cause.meaning());
@@ -113,8 +128,11 @@ fn reasons_page(fixtures: &[Fixtures]) -> String {
 
 /// "one of `a`, `b`" for each group, all of them wanted.
 fn scopes(requirement: &Requirement) -> String {
-    let groups: Vec<String> =
-        requirement.scopes.iter().map(|group| group.iter().map(|s| format!("`{s}`")).collect::<Vec<_>>().join(" or ")).collect();
+    let groups: Vec<String> = requirement
+        .scopes
+        .iter()
+        .map(|group| group.iter().map(|s| format!("`{s}`")).collect::<Vec<_>>().join(" or "))
+        .collect();
     if groups.is_empty() { "any".to_owned() } else { groups.join("; ") }
 }
 
@@ -123,7 +141,8 @@ fn roles(requirement: &Requirement) -> String {
     if roles.is_empty() { "none".to_owned() } else { roles.join(" or ") }
 }
 
-/// A network's ways of logging in, kinds and what each capability needs there: those that need the same stand together.
+/// A network's ways of logging in, kinds and what each capability needs there: those that need the
+/// same stand together.
 fn capabilities(out: &mut String, network: NetworkId) {
     let description = network.description();
     let apis = if description.apis.is_empty() { &[""][..] } else { description.apis };
@@ -137,7 +156,10 @@ fn capabilities(out: &mut String, network: NetworkId) {
                     push(&mut groups, text, places);
                     continue;
                 }
-                let mut table = String::from("| capability | permissions (all of them; `or` within one) | role (any) |\n|---|---|---|\n");
+                let mut table = String::from(
+                    "| capability | permissions (all of them; `or` within one) | role (any) \
+                     |\n|---|---|---|\n",
+                );
                 for capability in Capability::ALL {
                     match network.network().requirement(Style { api, oauth1 }, kind, *capability) {
                         Some(r) => _ = writeln!(table, "| `{capability}` | {} | {} |", scopes(r), roles(r)),
@@ -190,12 +212,12 @@ fn capabilities(out: &mut String, network: NetworkId) {
 fn networks_page(fixtures: &[Fixtures]) -> String {
     let mut out = String::from(GENERATED);
     out.push_str(
-        "# Networks: what is asked, what can be told, and what cannot\n\n\
-         A probe only ever reads: no call that refreshes, rotates, revokes, exchanges or posts is made. \
-         That a capability is available means that nothing which can be read speaks against it. What a network tells only to those who \
-         post is not claimed; it is listed with each network. Lifetimes are never taken from this page or from a constant; they come from the network, \
-         the token's source or the configuration.\n\n\
-         | network | calls of a probe | app |\n|---|---|---|\n",
+        "# Networks: what is asked, what can be told, and what cannot\n\nA probe only ever reads: no call \
+         that refreshes, rotates, revokes, exchanges or posts is made. That a capability is available means \
+         that nothing which can be read speaks against it. What a network tells only to those who post is \
+         not claimed; it is listed with each network. Lifetimes are never taken from this page or from a \
+         constant; they come from the network, the token's source or the configuration.\n\n| network | \
+         calls of a probe | app |\n|---|---|---|\n",
     );
     for network in NetworkId::all() {
         let description = network.description();
@@ -204,7 +226,8 @@ fn networks_page(fixtures: &[Fixtures]) -> String {
             AppNeed::Optional => "optional; without it less can be told",
             AppNeed::None => "there is none",
         };
-        let _ = writeln!(out, "| [{}](#{network}) | {} | {app} |", description.title, description.calls.len());
+        let _ =
+            writeln!(out, "| [{}](#{network}) | {} | {app} |", description.title, description.calls.len());
     }
     out.push('\n');
     for fixtures in fixtures {
@@ -216,7 +239,10 @@ fn networks_page(fixtures: &[Fixtures]) -> String {
         let mut configured = vec![format!("network: `{network}`")];
         let mut list = |title: &str, values: &[&str]| {
             if !values.is_empty() {
-                configured.push(format!("{title}: {}", values.iter().map(|v| format!("`{v}`")).collect::<Vec<_>>().join(", ")));
+                configured.push(format!(
+                    "{title}: {}",
+                    values.iter().map(|v| format!("`{v}`")).collect::<Vec<_>>().join(", ")
+                ));
             }
         };
         list("also known as", description.aliases);
@@ -240,10 +266,18 @@ fn networks_page(fixtures: &[Fixtures]) -> String {
         let (probed, read) = shown(fixtures);
         let _ = write!(out, "**Reasons that a probe can find:** {}.\n\n", reason_links(&probed));
         if !read.is_empty() {
-            let _ = write!(out, "**Reasons that only answers to other calls show** (`classify` reads them): {}.\n\n", reason_links(&read));
+            let _ = write!(
+                out,
+                "**Reasons that only answers to other calls show** (`classify` reads them): {}.\n\n",
+                reason_links(&read)
+            );
         }
         if !description.steps.is_empty() {
-            let own: Vec<Reason> = Reason::ALL.iter().copied().filter(|r| description.steps.iter().any(|(s, _)| s == r)).collect();
+            let own: Vec<Reason> = Reason::ALL
+                .iter()
+                .copied()
+                .filter(|r| description.steps.iter().any(|(s, _)| s == r))
+                .collect();
             out.push_str("**What to do here**\n\n");
             for reason in own {
                 let _ = write!(out, "[`{reason}`](reasons.md#{reason})\n\n");
@@ -257,12 +291,11 @@ fn networks_page(fixtures: &[Fixtures]) -> String {
 fn metrics_page() -> String {
     let mut out = String::from(GENERATED);
     out.push_str(
-        "# Metrics\n\n\
-         Nothing is exported as 0, -1 or \"now\" because it is unknown: then there is no series. A removed account is gone at the next scrape.\n\n\
-         ## About connections\n\n\
-         Labels of all: `account`, `network`. The account's own labels are on `connection_info`; join them with \
-         `… * on (account, network) group_left (name, team) connection_info`.\n\n\
-         | metric | type | further labels | |\n|---|---|---|---|\n",
+        "# Metrics\n\nNothing is exported as 0, -1 or \"now\" because it is unknown: then there is no \
+         series. A removed account is gone at the next scrape.\n\n## About connections\n\nLabels of all: \
+         `account`, `network`. The account's own labels are on `connection_info`; join them with `… * on \
+         (account, network) group_left (name, team) connection_info`.\n\n| metric | type | further labels | \
+         |\n|---|---|---|---|\n",
     );
     let labels = |labels: &[&str]| labels.iter().map(|l| format!("`{l}`")).collect::<Vec<_>>().join(" ");
     for family in FAMILIES {
@@ -287,16 +320,22 @@ fn metrics_page() -> String {
             _ if family.name().ends_with("_info") => "info",
             _ => "gauge",
         };
-        let names: Vec<&str> = family.get_metric().first().map(|m| m.get_label().iter().map(|l| l.name()).collect()).unwrap_or_default();
+        let names: Vec<&str> = family
+            .get_metric()
+            .first()
+            .map(|m| m.get_label().iter().map(|l| l.name()).collect())
+            .unwrap_or_default();
         let _ = writeln!(out, "| `{}` | {kind} | {} | {} |", family.name(), labels(&names), family.help());
     }
-    out.push_str("| `process_*` | | | Of the process, as every Prometheus client library has them (Linux). |\n");
+    out.push_str(
+        "| `process_*` | | | Of the process, as every Prometheus client library has them (Linux). |\n",
+    );
     let values = |values: Vec<String>| values.join(", ");
     let _ = write!(
         out,
-        "\n## Values of labels\n\n\
-         - `reason`: {}; see [reasons.md](reasons.md)\n\
-         - `capability`: {}\n- `cause`: {}\n- `network`: {}; see [networks.md](networks.md)\n- `clock`: `access`, `refresh`, `data_access`\n",
+        "\n## Values of labels\n\n- `reason`: {}; see [reasons.md](reasons.md)\n- `capability`: {}\n- \
+         `cause`: {}\n- `network`: {}; see [networks.md](networks.md)\n- `clock`: `access`, `refresh`, \
+         `data_access`\n",
         reason_links(Reason::ALL),
         values(Capability::ALL.iter().map(|c| format!("`{c}`")).collect()),
         values(Cause::ALL.iter().map(|c| format!("`{c}`")).collect()),
@@ -307,7 +346,7 @@ fn metrics_page() -> String {
 
 #[test]
 fn the_pages_say_what_the_code_says() {
-    let fixtures = load().expect("fixtures");
+    let fixtures = load_fixtures().expect("fixtures");
     assert_golden("../docs/reasons.md", &reasons_page(&fixtures));
     assert_golden("../docs/networks.md", &networks_page(&fixtures));
     assert_golden("../docs/metrics.md", &metrics_page());
@@ -321,8 +360,14 @@ fn every_reason_comes_with_advice_for_people() {
             let steps = advice(*reason, network);
             assert!(!steps.is_empty(), "{reason} at {network}: no advice");
             for step in steps {
-                assert!(step.ends_with('.') && step.starts_with(char::is_uppercase), "{reason} at {network}: {step}");
-                assert!(!step.contains("TODO") && !step.contains('_') && !step.contains("API error"), "{reason} at {network}: {step}");
+                assert!(
+                    step.ends_with('.') && step.starts_with(char::is_uppercase),
+                    "{reason} at {network}: {step}"
+                );
+                assert!(
+                    !step.contains("TODO") && !step.contains('_') && !step.contains("API error"),
+                    "{reason} at {network}: {step}"
+                );
             }
         }
     }
@@ -332,21 +377,31 @@ fn every_reason_comes_with_advice_for_people() {
 fn advice_keeps_what_was_promised() {
     let text = |reason, name: &str| advice(reason, NetworkId::from_name(name).expect("a network")).join(" ");
     for network in NetworkId::all().map(NetworkId::name) {
-        assert!(text(Reason::TokenExpired, network).contains("Do not delete"), "{network}: planned posts go with a deleted account");
+        assert!(
+            text(Reason::TokenExpired, network).contains("Do not delete"),
+            "{network}: planned posts go with a deleted account"
+        );
         assert!(text(Reason::TokenExpired, network).contains("stuck"), "{network}: a refresher can be stuck");
         assert!(text(Reason::Ok, network).contains("ahead of time"), "{network}");
         let both = text(Reason::MissingRoleAndPermission, network).to_lowercase();
         assert!(both.find("ask") < both.find("reconnect"), "{network}: the role first");
-        assert!(text(Reason::AccountSuspended, network).to_lowercase().contains("appeal"), "{network}: appeal first");
+        assert!(
+            text(Reason::AccountSuspended, network).to_lowercase().contains("appeal"),
+            "{network}: appeal first"
+        );
     }
     for network in ["facebook", "instagram", "threads"] {
         let checkpoint = text(Reason::SecurityCheckpoint, network);
-        let order = ["cookies", "complete every security check", "Wait 24 hours", "reconnect"].map(|part| checkpoint.find(part));
+        let order = ["cookies", "complete every security check", "Wait 24 hours", "reconnect"]
+            .map(|part| checkpoint.find(part));
         assert!(order.is_sorted() && order[0].is_some(), "{network}: {checkpoint}");
     }
     for network in ["facebook", "instagram"] {
         assert!(text(Reason::NotAdmin, network).contains("two-factor"), "{network}: one answer for both");
-        assert!(text(Reason::MissingPermission, network).contains("Tick") || text(Reason::MissingPermission, network).contains("tick"));
+        assert!(
+            text(Reason::MissingPermission, network).contains("Tick")
+                || text(Reason::MissingPermission, network).contains("tick")
+        );
     }
     for (network, place) in [
         ("facebook", "Business Integrations"),
@@ -366,7 +421,11 @@ fn advice_keeps_what_was_promised() {
 
 /// Paths in backticks, as far as they name one file or folder.
 fn paths_in(text: &str) -> Vec<&str> {
-    let code = text.split('`').skip(1).step_by(2).filter(|c| !c.contains(char::is_whitespace) && !c.contains(['<', '*', '…', '{']));
+    let code = text
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|c| !c.contains(char::is_whitespace) && !c.contains(['<', '*', '…', '{']));
     code.filter(|c| ["src/", "tests/", "docs/", ".ci/"].iter().any(|p| c.starts_with(p))).collect()
 }
 
@@ -390,7 +449,12 @@ fn the_guides_name_only_what_exists() {
             assert!(root.join(path).exists(), "{guide} names {path}");
             checked += 1;
         }
-        for target in text.split("](").skip(1).filter_map(|t| t.split(')').next()).filter(|t| !t.contains("://") && !t.starts_with('#')) {
+        for target in text
+            .split("](")
+            .skip(1)
+            .filter_map(|t| t.split(')').next())
+            .filter(|t| !t.contains("://") && !t.starts_with('#'))
+        {
             let folder = root.join(guide).parent().expect("a folder").to_owned();
             let file = target.split('#').next().unwrap_or(target);
             assert!(folder.join(file).exists(), "{guide} links to {target}");
@@ -400,6 +464,9 @@ fn the_guides_name_only_what_exists() {
     let architecture = std::fs::read_to_string(root.join("docs/ARCHITECTURE.md")).expect("a guide");
     let library = std::fs::read_to_string(root.join("src/lib.rs")).expect("the library");
     for module in library.lines().filter_map(|l| l.strip_prefix("pub mod ")?.strip_suffix(';')) {
-        assert!(architecture.contains(&format!("`{module}`")), "docs/ARCHITECTURE.md does not place {module}");
+        assert!(
+            architecture.contains(&format!("`{module}`")),
+            "docs/ARCHITECTURE.md does not place {module}"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! The real binary, started, watched and struck: what the fault tests share.
 //!
-//! Plain blocking code: a test that kills must know exactly which answers came whole before the blow.
+//! Plain blocking code: a test that kills must know exactly which answers came whole before the
+//! blow.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -12,12 +13,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use token_exporter::network::NetworkId;
-use token_exporter::simulator::token;
+use token_exporter::simulator::fixture_token;
 
 /// Nothing takes longer, even on a busy machine.
 pub(crate) const LONG: Duration = Duration::from_secs(90);
 
-/// A folder with a configuration, token files and state; the networks stay while exporters come and go.
+/// A folder with a configuration, token files and state; the networks stay while exporters come and
+/// go.
 pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
     /// The first of its accounts at the network.
@@ -40,10 +42,12 @@ pub(crate) struct Facts {
 }
 
 /// What a token says in turn; each is stated plainly, and one probe is enough.
-const CASES: [(&str, &str); 3] = [("valid", "ok"), ("suspended", "account_suspended"), ("locked", "account_locked")];
+const CASES: [(&str, &str); 3] =
+    [("valid", "ok"), ("suspended", "account_suspended"), ("locked", "account_locked")];
 
 impl World {
-    /// Accounts at X, with a token file each, and so many labels that a scrape does not fit into a socket.
+    /// Accounts at X, with a token file each, and so many labels that a scrape does not fit into a
+    /// socket.
     pub(crate) fn new(networks: SocketAddr, first: usize, accounts: usize, labels: usize) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut world = Self { folder, first, written: vec![0; accounts], seen: BTreeMap::new() };
@@ -55,7 +59,8 @@ impl World {
         for account in 0..accounts {
             let id = world.id(account);
             yaml += &format!(
-                "  - {{id: account-{account}, network: x, token_file: tokens/{account}, external_id: \"{id}\", labels: {}}}\n",
+                "  - {{id: account-{account}, network: x, token_file: tokens/{account}, external_id: \
+                 \"{id}\", labels: {}}}\n",
                 if account == 0 { &labels } else { "*labels" }
             );
         }
@@ -76,35 +81,51 @@ impl World {
         format!("{}", 1_000_000 + self.first + account)
     }
 
-    /// Puts the next token of an account in place: what it says and when it ends both tell which it is.
+    /// Puts the next token of an account in place: what it says and when it ends both tell which it
+    /// is.
     pub(crate) fn write_token(&mut self, account: usize) {
         self.written[account] += 1;
         let count = self.written[account];
         let (case, _) = CASES[usize::try_from(count).expect("small") % CASES.len()];
         let network = NetworkId::from_name("x").expect("a network");
-        let token = token(network, case, &self.id(account));
-        let text =
-            format!("{{\"access_token\": \"{token}\", \"expires_at\": {}, \"scope\": \"tweet.read users.read tweet.write\"}}", END + count);
+        let token = fixture_token(network, case, &self.id(account));
+        let text = format!(
+            "{{\"access_token\": \"{token}\", \"expires_at\": {}, \"scope\": \"tweet.read users.read \
+             tweet.write\"}}",
+            END + count
+        );
         let new = self.path("tokens/new");
         std::fs::write(&new, text).expect("written");
         std::fs::set_permissions(&new, PermissionsExt::from_mode(0o600)).expect("set");
         std::fs::rename(new, self.path(&format!("tokens/{account}"))).expect("put in place");
     }
 
-    /// Checks an answer against all that was shown before, and remembers it. Returns how many accounts it told of.
+    /// Checks an answer against all that was shown before, and remembers it. Returns how many
+    /// accounts it told of.
     pub(crate) fn check(&mut self, answer: &str) -> usize {
         let facts = facts(answer);
         for (account, now) in &facts {
             let before = self.seen.get(account).cloned().unwrap_or_default();
             let text = format!("{account}\nshown before: {before:?}\nshown now:    {now:?}");
             assert!(now.written >= before.written, "a clock went back: {text}");
-            assert!(now.last_probe >= before.last_probe && now.last_conclusive >= before.last_conclusive, "a probe was forgotten: {text}");
+            assert!(
+                now.last_probe >= before.last_probe && now.last_conclusive >= before.last_conclusive,
+                "a probe was forgotten: {text}"
+            );
             assert!(now.since >= before.since, "a state change went back: {text}");
             if now.written == before.written {
-                assert_eq!((&now.verdict, now.since), (&before.verdict, before.since), "nothing new, and yet another verdict: {text}");
+                assert_eq!(
+                    (&now.verdict, now.since),
+                    (&before.verdict, before.since),
+                    "nothing new, and yet another verdict: {text}"
+                );
             }
             let (_, reason) = CASES[usize::try_from(now.written).expect("a count") % CASES.len()];
-            assert_eq!(now.verdict.as_deref(), Some(reason), "a verdict of another moment than its clock: {text}");
+            assert_eq!(
+                now.verdict.as_deref(),
+                Some(reason),
+                "a verdict of another moment than its clock: {text}"
+            );
         }
         let count = facts.len();
         self.seen.extend(facts);
@@ -144,7 +165,10 @@ fn facts(answer: &str) -> BTreeMap<String, Facts> {
         let fact = facts.entry(account.to_owned()).or_default();
         match (name, value) {
             ("connection_valid", Some(_)) => {
-                fact.verdict = rest.split_once("reason=\"").and_then(|(_, r)| r.split_once('"')).map(|(r, _)| r.to_owned());
+                fact.verdict = rest
+                    .split_once("reason=\"")
+                    .and_then(|(_, r)| r.split_once('"'))
+                    .map(|(r, _)| r.to_owned());
             }
             ("connection_state_change_timestamp_seconds", Some(at)) => fact.since = at,
             ("connection_last_probe_timestamp_seconds", Some(at)) => fact.last_probe = at,
@@ -198,7 +222,8 @@ impl Exporter {
         change(&mut command);
         let mut child = command.spawn().expect("the binary");
         let log = Arc::new(Mutex::new(String::new()));
-        let (lines, into) = (BufReader::new(child.stderr.take().expect("its standard error")).lines(), log.clone());
+        let (lines, into) =
+            (BufReader::new(child.stderr.take().expect("its standard error")).lines(), log.clone());
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 *lock(&into) += &(line + "\n");
@@ -247,7 +272,8 @@ impl Exporter {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.pid)]).status().expect("a shell");
+        let sent =
+            Command::new("sh").args(["-c", &format!("kill -{name} {}", self.pid)]).status().expect("a shell");
         assert!(sent.success(), "{name}: it has ended: {}", self.log());
     }
 
@@ -278,7 +304,12 @@ pub(crate) fn request(address: &str, method: &str, path: &str) -> Option<String>
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(LONG)).ok()?;
     // HTTP/1.0: no chunks, the answer ends with the connection.
-    write!(stream, "{method} {path} HTTP/1.0\r\nhost: test\r\naccept: application/openmetrics-text;version=1.0.0\r\n\r\n").ok()?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.0\r\nhost: test\r\naccept: \
+         application/openmetrics-text;version=1.0.0\r\n\r\n"
+    )
+    .ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     Some(answer)

@@ -6,13 +6,11 @@ use std::sync::Arc;
 
 use token_exporter::config;
 use token_exporter::exposition::{CHUNK, Cursor, Extent, FAMILIES, Format, SMALL_FAMILIES};
-use token_exporter::metrics::Metrics;
+use token_exporter::inventory::{Roster, Shard};
+use token_exporter::model::{Capability, Cause, Expiry, Reason, Timestamp};
 use token_exporter::network::{Budget, Certainty, Clocks, Finding, RateLimit, Reset, Verdict};
-use token_exporter::reason::{Capability, Cause, Reason};
-use token_exporter::roster::Roster;
-use token_exporter::shard::Shard;
-use token_exporter::store::{Outcome, Snapshot, Store};
-use token_exporter::time::{Expiry, Timestamp};
+use token_exporter::state::{Outcome, Snapshot, Store};
+use token_exporter::telemetry::Metrics;
 
 use crate::golden::assert_golden;
 
@@ -24,10 +22,14 @@ pub(crate) fn roster(yaml: &str) -> Arc<Roster> {
     let file = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file");
     std::fs::write(file.path(), yaml).expect("written");
     let config = config::load(&[file.path().to_owned()]).unwrap_or_else(|p| panic!("{p}"));
-    Arc::new(Roster::new(config, |_| true))
+    Arc::new(config.roster(|_| true))
 }
 
-fn finding(verdict: Verdict, capabilities: &[(Capability, Reason)], scopes: &[(&'static str, bool)]) -> Finding {
+fn finding(
+    verdict: Verdict,
+    capabilities: &[(Capability, Reason)],
+    scopes: &[(&'static str, bool)],
+) -> Finding {
     Finding { verdict, capabilities: capabilities.to_vec(), scopes: scopes.to_vec() }
 }
 
@@ -40,7 +42,8 @@ fn snapshot() -> Snapshot {
         let index = roster.find_credential(credential).expect("a credential");
         store.apply(index, &outcome).expect("applied");
     };
-    let clocks = |access, refresh, data_access| Clocks { access, refresh, data_access, issued: Some(at(-86_400)) };
+    let clocks =
+        |access, refresh, data_access| Clocks { access, refresh, data_access, issued: Some(at(-86_400)) };
     applied(
         "jane",
         Outcome {
@@ -58,7 +61,12 @@ fn snapshot() -> Snapshot {
                 ),
             ],
             clocks: Some(clocks(Expiry::At(at(864_000)), Expiry::Unknown, Expiry::At(at(5_000_000)))),
-            limits: vec![RateLimit { bucket: "app_usage", budget: Budget::App, used: Some(0.28), reset: Some(Reset::After(600)) }],
+            limits: vec![RateLimit {
+                bucket: "app_usage",
+                budget: Budget::App,
+                used: Some(0.28),
+                reset: Some(Reset::After(600)),
+            }],
         },
     );
     applied(
@@ -108,7 +116,10 @@ fn steady(text: &str) -> String {
 #[test]
 fn both_formats_are_as_before() {
     assert_golden("golden/metrics.txt", &steady(&render(snapshot(), Format::Text, Extent::Everything)));
-    assert_golden("golden/metrics.openmetrics.txt", &steady(&render(snapshot(), Format::OpenMetrics, Extent::Everything)));
+    assert_golden(
+        "golden/metrics.openmetrics.txt",
+        &steady(&render(snapshot(), Format::OpenMetrics, Extent::Everything)),
+    );
     assert_golden("golden/probe.txt", &render(snapshot(), Format::Text, Extent::Account(1)));
 }
 
@@ -122,7 +133,10 @@ fn every_family_is_shown_and_no_other() {
     }
     for line in text.lines().filter(|l| !l.starts_with('#')) {
         let name = line.split(['{', ' ']).next().unwrap_or("");
-        let family = ["_bucket", "_sum", "_count"].iter().find_map(|s| name.strip_suffix(s).filter(|n| described(n))).unwrap_or(name);
+        let family = ["_bucket", "_sum", "_count"]
+            .iter()
+            .find_map(|s| name.strip_suffix(s).filter(|n| described(n)))
+            .unwrap_or(name);
         assert!(described(family), "{line} belongs to no family");
     }
 }
@@ -144,8 +158,9 @@ fn promtool_has_nothing_to_say() {
 
 #[test]
 fn a_strict_openmetrics_parser_accepts_it() {
-    const READ: &str = "import sys\nfrom prometheus_client.openmetrics.parser import text_string_to_metric_families as read\n\
-                        print(sum(len(family.samples) for family in read(sys.stdin.read())))";
+    const READ: &str = "import sys\nfrom prometheus_client.openmetrics.parser import \
+                        text_string_to_metric_families as read\nprint(sum(len(family.samples) for family in \
+                        read(sys.stdin.read())))";
     let mut python = Command::new("/usr/bin/python3")
         .args(["-c", READ])
         .stdin(Stdio::piped())
@@ -165,11 +180,16 @@ fn a_strict_openmetrics_parser_accepts_it() {
 fn a_scrape_sees_one_moment() {
     let store = Store::default();
     let pages: String = (0..2000)
-        .map(|i| format!("  - {{id: page-{i}, name: Page, network: facebook, credential: jane, external_id: \"{i}\"}}\n"))
+        .map(|i| {
+            format!(
+                "  - {{id: page-{i}, name: Page, network: facebook, credential: jane, external_id: \
+                 \"{i}\"}}\n"
+            )
+        })
         .collect();
     store.replace_roster(roster(&format!(
-        "apps: [{{id: a, network: facebook, client_id: \"1\", client_secret: sim-s}}]\n\
-         credentials: [{{id: jane, network: facebook, token: sim-t}}]\naccounts:\n{pages}"
+        "apps: [{{id: a, network: facebook, client_id: \"1\", client_secret: sim-s}}]\ncredentials: [{{id: \
+         jane, network: facebook, token: sim-t}}]\naccounts:\n{pages}"
     )));
     let outcome = |verdict| Outcome {
         at: at(0),
@@ -187,12 +207,17 @@ fn a_scrape_sees_one_moment() {
         chunks += 1;
         // The login is revoked while the scrape is under way.
         if chunks == 2 {
-            store.apply(0, &outcome(Verdict::Invalid(Reason::AccessRevoked, Certainty::Plain))).expect("applied");
+            store
+                .apply(0, &outcome(Verdict::Invalid(Reason::AccessRevoked, Certainty::Plain)))
+                .expect("applied");
         }
     }
     let text = String::from_utf8(text).expect("UTF-8");
     assert!(chunks > 4);
     assert_eq!(text.matches("reason=\"access_revoked\"").count(), 0, "half of a login shows as revoked");
     let later = render(store.snapshot(), Format::Text, Extent::Everything);
-    assert_eq!(later.lines().filter(|l| l.starts_with("connection_valid{") && l.ends_with(" 0")).count(), 2000);
+    assert_eq!(
+        later.lines().filter(|l| l.starts_with("connection_valid{") && l.ends_with(" 0")).count(),
+        2000
+    );
 }

@@ -1,6 +1,7 @@
 //! Faults at every moment of the real binary's life, and what is to come of each.
 //!
-//! One table: a fault in each row, a moment in each column. Whatever happens, a restart then shows all that was shown before.
+//! One table: a fault in each row, a moment in each column. Whatever happens, a restart then shows
+//! all that was shown before.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -81,8 +82,10 @@ async fn every_fault_at_every_moment() {
     /// So many at once: most of the time they wait.
     const WORKERS: usize = 6;
     let (_simulator, networks) = simulator().await;
-    let cases: Vec<(Fault, Moment, Outcome)> =
-        MATRIX.iter().flat_map(|(fault, row)| MOMENTS.iter().zip(row).map(|(moment, outcome)| (*fault, *moment, *outcome))).collect();
+    let cases: Vec<(Fault, Moment, Outcome)> = MATRIX
+        .iter()
+        .flat_map(|(fault, row)| MOMENTS.iter().zip(row).map(|(moment, outcome)| (*fault, *moment, *outcome)))
+        .collect();
     let mut skies = Vec::new();
     for _ in &cases {
         skies.push(Weather::over(networks).await);
@@ -95,7 +98,9 @@ async fn every_fault_at_every_moment() {
                 while let Some((index, (fault, moment, outcome))) = take(&next, &cases) {
                     let case = || strike(index, &skies[index], fault, moment, outcome);
                     if std::panic::catch_unwind(std::panic::AssertUnwindSafe(case)).is_err() {
-                        failed.push(format!("{fault:?} at {moment:?}: expected {outcome:?}; what came instead stands above"));
+                        failed.push(format!(
+                            "{fault:?} at {moment:?}: expected {outcome:?}; what came instead stands above"
+                        ));
                     }
                 }
                 failed
@@ -114,7 +119,8 @@ fn take<T: Copy>(next: &AtomicUsize, cases: &[T]) -> Option<(usize, T)> {
 
 const ACCOUNTS: usize = 3;
 
-/// One case: everything is known; the moment is brought about; the blow falls; and after that everything is known still.
+/// One case: everything is known; the moment is brought about; the blow falls; and after that
+/// everything is known still.
 fn strike(index: usize, weather: &Weather, fault: Fault, moment: Moment, outcome: Outcome) {
     // For a slow reader, a scrape must not fit into the sockets' buffers.
     let slow = matches!(moment, Scrape | Shutdown);
@@ -124,7 +130,9 @@ fn strike(index: usize, weather: &Weather, fault: Fault, moment: Moment, outcome
     let at_start = moment == Start;
     if at_start {
         let exporter = Exporter::start(world.folder.path(), |_| {});
-        exporter.wait_for("something is known", || exporter.ask("/metrics").filter(|scrape| world.check_scrape(scrape) >= ACCOUNTS));
+        exporter.wait_for("something is known", || {
+            exporter.ask("/metrics").filter(|scrape| world.check_scrape(scrape) >= ACCOUNTS)
+        });
         exporter.signal("TERM");
         assert_eq!(exporter.end().code(), Some(0), "{}", exporter.log());
     }
@@ -171,12 +179,19 @@ fn strike(index: usize, weather: &Weather, fault: Fault, moment: Moment, outcome
 }
 
 /// Brings about a moment; somebody who reads slowly comes with some of them.
-fn bring_about(moment: Moment, exporter: &Exporter, world: &mut World, weather: &Weather) -> Option<TcpStream> {
+fn bring_about(
+    moment: Moment,
+    exporter: &Exporter,
+    world: &mut World,
+    weather: &Weather,
+) -> Option<TcpStream> {
     let address = exporter.wait_for("it listens", || exporter.listens());
     if moment == Start {
         return None;
     }
-    exporter.wait_for("a scrape", || exporter.ask("/metrics").filter(|scrape| world.check_scrape(scrape) >= ACCOUNTS));
+    exporter.wait_for("a scrape", || {
+        exporter.ask("/metrics").filter(|scrape| world.check_scrape(scrape) >= ACCOUNTS)
+    });
     match moment {
         Start => None,
         Probing => {
@@ -189,7 +204,11 @@ fn bring_about(moment: Moment, exporter: &Exporter, world: &mut World, weather: 
         }
         Scrape | Shutdown => {
             let mut stream = TcpStream::connect(address).expect("it listens");
-            write!(stream, "GET /metrics HTTP/1.0\r\naccept: application/openmetrics-text;version=1.0.0\r\n\r\n").expect("sent");
+            write!(
+                stream,
+                "GET /metrics HTTP/1.0\r\naccept: application/openmetrics-text;version=1.0.0\r\n\r\n"
+            )
+            .expect("sent");
             stream.read_exact(&mut [0; 1]).expect("the answer begins");
             if moment == Shutdown {
                 exporter.signal("TERM");
@@ -209,7 +228,10 @@ fn bring_about(moment: Moment, exporter: &Exporter, world: &mut World, weather: 
 /// What happens to the world.
 fn befall(fault: Fault, world: &World, weather: &Weather) {
     match fault {
-        Fault::BadConfiguration => std::fs::write(world.path("config.yaml"), "accounts: [{id: a, network: nonsense}]\n").expect("written"),
+        Fault::BadConfiguration => {
+            std::fs::write(world.path("config.yaml"), "accounts: [{id: a, network: nonsense}]\n")
+                .expect("written")
+        }
         Fault::NoConfiguration => std::fs::remove_file(world.path("config.yaml")).expect("removed"),
         Fault::StorageGone => {
             std::fs::rename(world.path("data"), world.path("lost")).expect("moved");
@@ -229,18 +251,30 @@ fn blow(fault: Fault, exporter: &Exporter, later: bool) {
         Fault::TerminateTwice => {
             exporter.signal("TERM");
             // Two signals of a kind that come at once are one: it must have seen the first.
-            exporter.wait_for("it stops", || (exporter.log().contains("message=stopping") || exporter.ended().is_some()).then_some(()));
+            exporter.wait_for("it stops", || {
+                (exporter.log().contains("message=stopping") || exporter.ended().is_some()).then_some(())
+            });
             if exporter.ended().is_none() {
                 exporter.signal("INT");
             }
         }
         Fault::Hangup => exporter.signal("HUP"),
-        Fault::BadConfiguration | Fault::NoConfiguration if later && !exporter.log().contains("message=stopping") => exporter.signal("HUP"),
+        Fault::BadConfiguration | Fault::NoConfiguration
+            if later && !exporter.log().contains("message=stopping") =>
+        {
+            exporter.signal("HUP")
+        }
         _ => {}
     }
 }
 
-fn come_of(outcome: Outcome, exporter: &Exporter, world: &mut World, reader: Option<TcpStream>, (fault, moment): (Fault, Moment)) {
+fn come_of(
+    outcome: Outcome,
+    exporter: &Exporter,
+    world: &mut World,
+    reader: Option<TcpStream>,
+    (fault, moment): (Fault, Moment),
+) {
     let text = |status: ExitStatus| format!("{status}\n{}", exporter.log());
     match outcome {
         Dies => {
@@ -258,19 +292,27 @@ fn come_of(outcome: Outcome, exporter: &Exporter, world: &mut World, reader: Opt
             if let Some(mut reader) = reader {
                 let mut rest = String::new();
                 reader.read_to_string(&mut rest).expect("the rest of the answer");
-                assert!(rest.ends_with("# EOF\n"), "what was begun is finished: …{}", &rest[rest.len().saturating_sub(200)..]);
+                assert!(
+                    rest.ends_with("# EOF\n"),
+                    "what was begun is finished: …{}",
+                    &rest[rest.len().saturating_sub(200)..]
+                );
             }
             let status = exporter.end();
             assert_eq!(status.code(), Some(0), "{}", text(status));
         }
         GoesOn => {
             drop(reader);
-            exporter.wait_for("it is ready", || exporter.get("/-/ready").filter(|answer| answer.starts_with("HTTP/1.0 200")));
+            exporter.wait_for("it is ready", || {
+                exporter.get("/-/ready").filter(|answer| answer.starts_with("HTTP/1.0 200"))
+            });
             for _ in 0..3 {
                 let scrape = exporter.wait_for("a scrape", || exporter.ask("/metrics"));
                 world.check_scrape(&scrape);
             }
-            let told = |sign: &str| exporter.wait_for(sign, || exporter.ask("/metrics").filter(|scrape| scrape.contains(sign)));
+            let told = |sign: &str| {
+                exporter.wait_for(sign, || exporter.ask("/metrics").filter(|scrape| scrape.contains(sign)))
+            };
             match fault {
                 Fault::BadConfiguration | Fault::NoConfiguration => {
                     told("token_exporter_config_last_reload_successful 0\n");
@@ -278,8 +320,13 @@ fn come_of(outcome: Outcome, exporter: &Exporter, world: &mut World, reader: Opt
                 // A disk that does not answer is told after a while; the trouble behind it shows only then.
                 Fault::StorageGone if moment != Snapshot => {
                     // Probes go on, and what they bring cannot be kept.
-                    exporter.wait_for("the trouble is told", || exporter.log().contains("state cannot be written").then_some(()));
-                    assert!(!told("token_exporter_state_write_failures_total").contains("token_exporter_state_write_failures_total 0\n"));
+                    exporter.wait_for("the trouble is told", || {
+                        exporter.log().contains("state cannot be written").then_some(())
+                    });
+                    assert!(
+                        !told("token_exporter_state_write_failures_total")
+                            .contains("token_exporter_state_write_failures_total 0\n")
+                    );
                 }
                 _ => {}
             }

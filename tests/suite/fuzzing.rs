@@ -1,5 +1,5 @@
-//! Every seed of the fuzzing targets goes through the checks that the fuzzer makes: they hold for all that is known,
-//! and the targets under `fuzz/` keep compiling. What fuzzing found stays found.
+//! Every seed of the fuzzing targets goes through the checks that the fuzzer makes: they hold for
+//! all that is known, and the targets under `fuzz/` keep compiling. What fuzzing found stays found.
 
 #[expect(unreachable_pub, reason = "the fuzzing package's library")]
 #[path = "../../fuzz/src/lib.rs"]
@@ -8,10 +8,10 @@ mod targets;
 use http::{HeaderMap, HeaderValue};
 use serde_json::json;
 use targets::seeds::Target;
-use token_exporter::classify::classify;
-use token_exporter::fixtures::load;
+use token_exporter::cli::classify;
+use token_exporter::model::Timestamp;
 use token_exporter::network::{Answer, Verdict};
-use token_exporter::time::Timestamp;
+use token_exporter::simulator::load_fixtures;
 
 #[test]
 fn the_fuzzers_checks_hold_for_every_seed() {
@@ -26,18 +26,20 @@ fn the_fuzzers_checks_hold_for_every_seed() {
     }
 }
 
-/// Found in a challenge: `insufficient_scope` counted as a plain refusal, though it came with a 429.
+/// Found in a challenge: `insufficient_scope` counted as a plain refusal, though it came with a
+/// 429.
 #[test]
 fn a_limit_says_nothing_about_an_account() {
     let now = Timestamp::now();
     let mut refusals = 0;
-    for fixtures in load().expect("fixtures") {
+    for fixtures in load_fixtures().expect("fixtures") {
         for case in fixtures.cases.iter().filter(|c| c.expect.verdict == "invalid" && c.answers.len() == 1) {
             for call in case.answers.keys() {
                 let mut payload = crate::reading::payload(fixtures.network.name(), case, call, now);
                 payload.http_status = json!(429);
                 let (finding, ..) = classify(&payload, now).expect("a payload");
-                let foregone = fixtures.network.network().foregone(case.context.kind.as_deref().unwrap_or("")).is_some();
+                let foregone =
+                    fixtures.network.network().foregone(case.context.kind.as_deref().unwrap_or("")).is_some();
                 let told = matches!(finding.verdict, Verdict::Undetermined(_)) || foregone;
                 assert!(told, "{}/{}: {:?}", fixtures.network, case.name, finding.verdict);
                 refusals += 1;
@@ -46,7 +48,11 @@ fn a_limit_says_nothing_about_an_account() {
     }
     assert!(refusals > 100, "{refusals}");
     let value = HeaderValue::from_static(r#"Bearer realm="reddit", error="insufficient_scope""#);
-    targets::network::read_everywhere(&Answer::new(Some(429), HeaderMap::from_iter([(http::header::WWW_AUTHENTICATE, value)]), b""));
+    targets::network::read_everywhere(&Answer::new(
+        Some(429),
+        HeaderMap::from_iter([(http::header::WWW_AUTHENTICATE, value)]),
+        b"",
+    ));
 }
 
 /// Found while the check of the state was written: the next generation is one more.
@@ -55,12 +61,13 @@ fn a_generation_that_none_can_follow_is_refused() {
     let last = u64::MAX.to_string();
     let mut changed = 0;
     for seed in Target::Snapshot.seeds() {
-        let text = String::from_utf8_lossy(&seed).replace("\"generation\":1,", &format!("\"generation\":{last},"));
+        let text =
+            String::from_utf8_lossy(&seed).replace("\"generation\":1,", &format!("\"generation\":{last},"));
         changed += usize::from(text.contains(&last));
         targets::snapshot::check(text.as_bytes());
     }
     assert!(changed > 0, "the seeds have generations");
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join(format!("journal-{last}.jsonl")), "").expect("written");
-    assert_eq!(token_exporter::snapshot::restore(folder.path(), &targets::snapshot::store()), 0);
+    assert_eq!(token_exporter::state::restore(folder.path(), &targets::snapshot::store()), 0);
 }

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-/// Compares a text with its golden file, or writes the file where `UPDATE_GOLDEN` is set (`make golden`).
+/// Compares a text with its golden file, or writes the file where `UPDATE_GOLDEN` is set (`make
+/// golden`).
 pub(crate) fn assert_golden(path: &str, found: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(path);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -10,8 +11,14 @@ pub(crate) fn assert_golden(path: &str, found: &str) {
         return;
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    if let Some((number, (want, is))) = expected.lines().zip(found.lines()).enumerate().find(|(_, (want, is))| want != is) {
-        panic!("{} differs at line {}:\nexpected: {want}\nfound:    {is}\n`make golden` accepts the new text", path.display(), number + 1);
+    if let Some((number, (want, is))) =
+        expected.lines().zip(found.lines()).enumerate().find(|(_, (want, is))| want != is)
+    {
+        panic!(
+            "{} differs at line {}:\nexpected: {want}\nfound:    {is}\n`make golden` accepts the new text",
+            path.display(),
+            number + 1
+        );
     }
     assert_eq!(
         expected.lines().count(),

@@ -1,7 +1,8 @@
 //! Kills at random moments: whatever somebody has seen before the kill is there after the restart.
 //!
-//! Each account has a token file that is written anew again and again. Its content decides both the verdict and the clock,
-//! so that an answer tells exactly which token it stems from, and an older one, or half of one, is noticed.
+//! Each account has a token file that is written anew again and again. Its content decides both the
+//! verdict and the clock, so that an answer tells exactly which token it stems from, and an older
+//! one, or half of one, is noticed.
 #![allow(clippy::print_stderr, reason = "whoever repeats a run needs its seed")]
 
 use std::process::Command;
@@ -23,7 +24,8 @@ struct Tally {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_was_shown_is_lost_by_a_kill() {
-    let number = |name: &str, default: u64| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default);
+    let number =
+        |name: &str, default: u64| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default);
     let kills = number("KILLS", 200);
     let seed = number("KILLS_SEED", u64::from(std::process::id()));
     eprintln!("{kills} kills, KILLS_SEED={seed}");
@@ -44,11 +46,19 @@ async fn nothing_that_was_shown_is_lost_by_a_kill() {
     });
     let mut total = Tally::default();
     for world in worlds.collect::<Vec<_>>() {
-        let Tally { kills, checked, answers } = world.await.unwrap_or_else(|e| panic!("KILLS_SEED={seed}: {e}"));
-        total = Tally { kills: total.kills + kills, checked: total.checked + checked, answers: total.answers + answers };
+        let Tally { kills, checked, answers } =
+            world.await.unwrap_or_else(|e| panic!("KILLS_SEED={seed}: {e}"));
+        total = Tally {
+            kills: total.kills + kills,
+            checked: total.checked + checked,
+            answers: total.answers + answers,
+        };
     }
     eprintln!("{total:?} in {:?}", begun.elapsed());
-    assert!(total.kills as u64 >= kills && total.checked * 2 > total.kills, "{total:?}: most lives are to be long enough for a look");
+    assert!(
+        total.kills as u64 >= kills && total.checked * 2 > total.kills,
+        "{total:?}: most lives are to be long enough for a look"
+    );
 }
 
 /// One life: tokens change, answers are checked, and after a random time comes the kill.
@@ -91,7 +101,9 @@ fn live_and_die(world: &mut World, dice: &mut fastrand::Rng, tally: &mut Tally) 
 fn last_life(world: &mut World) {
     for _ in 0..2 {
         let exporter = Exporter::start(world.folder.path(), |_: &mut Command| {});
-        exporter.wait_for("all of them", || exporter.ask("/metrics").filter(|scrape| world.check_scrape(scrape) == ACCOUNTS));
+        exporter.wait_for("all of them", || {
+            exporter.ask("/metrics").filter(|scrape| world.check_scrape(scrape) == ACCOUNTS)
+        });
         exporter.signal("TERM");
         assert_eq!(exporter.end().code(), Some(0), "{}", exporter.log());
     }

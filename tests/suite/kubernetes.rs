@@ -1,4 +1,5 @@
-//! The set-up for Kubernetes: whole, consistent with itself and with the program, and valid by the published schemas.
+//! The set-up for Kubernetes: whole, consistent with itself and with the program, and valid by the
+//! published schemas.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -37,9 +38,9 @@ fn the_rules_are_the_shipped_ones() {
     let rules = std::fs::read_to_string(folder("../../alerts/connections.rules.yml")).expect("the rules");
     let groups = &rules[rules.find("groups:").expect("groups")..];
     let mut resource = String::from(
-        "# alerts/connections.rules.yml as a resource of the Prometheus operator; made from it by `make golden`.\n\
-         apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: token-exporter\n  \
-         labels: {app.kubernetes.io/name: token-exporter}\nspec:\n",
+        "# alerts/connections.rules.yml as a resource of the Prometheus operator; made from it by `make \
+         golden`.\napiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: \
+         token-exporter\n  labels: {app.kubernetes.io/name: token-exporter}\nspec:\n",
     );
     for line in groups.lines() {
         resource.push_str(&if line.is_empty() { "\n".to_owned() } else { format!("  {line}\n") });
@@ -53,7 +54,8 @@ fn the_rules_are_the_shipped_ones() {
 fn every_file_is_named_and_every_named_file_is_there() {
     for name in ["base", "example"] {
         let kustomization = read(&folder(name).join("kustomization.yaml"));
-        let mut named: BTreeSet<String> = texts(&kustomization["resources"]).into_iter().map(str::to_owned).collect();
+        let mut named: BTreeSet<String> =
+            texts(&kustomization["resources"]).into_iter().map(str::to_owned).collect();
         let patches = kustomization["patches"].as_sequence().into_iter().flatten();
         named.extend(patches.filter_map(|p| p["path"].as_str()).map(str::to_owned));
         let generators = kustomization["configMapGenerator"].as_sequence().into_iter().flatten();
@@ -61,8 +63,9 @@ fn every_file_is_named_and_every_named_file_is_there() {
         for file in &named {
             assert!(folder(name).join(file).exists(), "{name} names {file}");
         }
-        let files =
-            std::fs::read_dir(folder(name)).expect("a folder").map(|f| f.expect("a file").file_name().to_string_lossy().into_owned());
+        let files = std::fs::read_dir(folder(name))
+            .expect("a folder")
+            .map(|f| f.expect("a file").file_name().to_string_lossy().into_owned());
         for file in files.filter(|f| f != "kustomization.yaml") {
             assert!(named.contains(&file), "{name}/kustomization.yaml does not name {file}");
         }
@@ -75,32 +78,56 @@ fn what_it_starts_is_what_the_program_understands() {
     let patch = read(&folder("example").join("shards.yaml"));
     for set in [&set, &patch] {
         let variables = container(set)["env"].as_sequence().expect("variables");
-        let total = variables.iter().find(|v| v["name"] == "TOTAL_SHARDS").and_then(|v| v["value"].as_str()).expect("TOTAL_SHARDS");
-        assert_eq!(set["spec"]["replicas"].as_u64().map(|n| n.to_string()).as_deref(), Some(total), "a pod for each shard");
+        let total = variables
+            .iter()
+            .find(|v| v["name"] == "TOTAL_SHARDS")
+            .and_then(|v| v["value"].as_str())
+            .expect("TOTAL_SHARDS");
+        assert_eq!(
+            set["spec"]["replicas"].as_u64().map(|n| n.to_string()).as_deref(),
+            Some(total),
+            "a pod for each shard"
+        );
     }
-    let pod = container(&set)["env"].as_sequence().and_then(|v| v.iter().find(|v| v["name"] == "POD_NAME")).expect("POD_NAME");
+    let pod = container(&set)["env"]
+        .as_sequence()
+        .and_then(|v| v.iter().find(|v| v["name"] == "POD_NAME"))
+        .expect("POD_NAME");
     assert_eq!(pod["valueFrom"]["fieldRef"]["fieldPath"], "metadata.name");
     let arguments = texts(&container(&set)["args"]).into_iter().map(|a| a.replace("$(TOTAL_SHARDS)", "3"));
-    let cli = Cli::try_parse_from(["token_exporter".to_owned()].into_iter().chain(arguments)).expect("arguments");
-    let share = cli.serve.share(|name| (name == "POD_NAME").then(|| "token-exporter-2".to_owned())).expect("a share");
+    let cli =
+        Cli::try_parse_from(["token_exporter".to_owned()].into_iter().chain(arguments)).expect("arguments");
+    let share =
+        cli.serve.share(|name| (name == "POD_NAME").then(|| "token-exporter-2".to_owned())).expect("a share");
     assert_eq!((share.ordinal(), share.total()), (2, 3));
 
     let ports = container(&set)["ports"].as_sequence().expect("ports");
-    let port = |name: &str| ports.iter().find(|p| p["name"] == name).and_then(|p| p["containerPort"].as_u64()).expect("a port");
+    let port = |name: &str| {
+        ports.iter().find(|p| p["name"] == name).and_then(|p| p["containerPort"].as_u64()).expect("a port")
+    };
     assert_eq!(cli.serve.web.listen_address, [format!(":{}", port("http"))]);
     assert_eq!(cli.serve.health_listen_address, Some(format!(":{}", port("health"))));
     for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
         let request = &container(&set)[probe]["httpGet"];
-        assert!(request["port"] == "health" && (request["path"] == "/-/ready" || request["path"] == "/-/healthy"), "{probe}");
+        assert!(
+            request["port"] == "health" && (request["path"] == "/-/ready" || request["path"] == "/-/healthy"),
+            "{probe}"
+        );
     }
     let mounts = container(&set)["volumeMounts"].as_sequence().expect("mounts");
-    let mounted = |path: &Path| mounts.iter().any(|m| m["mountPath"].as_str().is_some_and(|at| path.starts_with(at)));
-    assert!(cli.serve.config.files.iter().all(|f| mounted(f)) && cli.serve.storage_path.0.is_some_and(|f| mounted(&f)));
+    let mounted =
+        |path: &Path| mounts.iter().any(|m| m["mountPath"].as_str().is_some_and(|at| path.starts_with(at)));
+    assert!(
+        cli.serve.config.files.iter().all(|f| mounted(f))
+            && cli.serve.storage_path.0.is_some_and(|f| mounted(&f))
+    );
 
     let configuration = folder("example").join("config.yaml");
-    token_exporter::config::load(std::slice::from_ref(&configuration)).unwrap_or_else(|problems| panic!("{problems}"));
+    token_exporter::config::load(std::slice::from_ref(&configuration))
+        .unwrap_or_else(|problems| panic!("{problems}"));
     let text = std::fs::read_to_string(configuration).expect("the configuration");
-    let secrets: Vec<&str> = text.lines().filter_map(|l| l.trim().split_once("_file: ")).map(|(_, path)| path).collect();
+    let secrets: Vec<&str> =
+        text.lines().filter_map(|l| l.trim().split_once("_file: ")).map(|(_, path)| path).collect();
     assert!(!secrets.is_empty() && secrets.iter().all(|path| mounted(Path::new(path))), "{secrets:?}");
 }
 
@@ -109,7 +136,10 @@ fn its_parts_find_each_other() {
     let set = base("statefulset.yaml");
     let labels = &set["spec"]["template"]["metadata"]["labels"];
     let service = base("service.yaml");
-    assert_eq!((&set["spec"]["serviceName"], &service["spec"]["clusterIP"]), (&service["metadata"]["name"], &Value::from("None")));
+    assert_eq!(
+        (&set["spec"]["serviceName"], &service["spec"]["clusterIP"]),
+        (&service["metadata"]["name"], &Value::from("None"))
+    );
     for selector in [
         &set["spec"]["selector"]["matchLabels"],
         &service["spec"]["selector"],
@@ -118,21 +148,42 @@ fn its_parts_find_each_other() {
     ] {
         assert_eq!(selector, labels);
     }
-    assert_eq!(set["spec"]["template"]["spec"]["serviceAccountName"], base("serviceaccount.yaml")["metadata"]["name"]);
+    assert_eq!(
+        set["spec"]["template"]["spec"]["serviceAccountName"],
+        base("serviceaccount.yaml")["metadata"]["name"]
+    );
     let monitor = base("servicemonitor.yaml");
     assert_eq!(monitor["spec"]["selector"]["matchLabels"], service["metadata"]["labels"]);
     assert_eq!(monitor["spec"]["endpoints"][0]["port"], service["spec"]["ports"][0]["name"]);
-    assert!(service["metadata"]["labels"].get(monitor["spec"]["jobLabel"].as_str().expect("a label")).is_some());
-    let claims = set["spec"]["volumeClaimTemplates"].as_sequence().expect("claims").iter().map(|c| &c["metadata"]["name"]);
-    let volumes: Vec<&Value> =
-        set["spec"]["template"]["spec"]["volumes"].as_sequence().expect("volumes").iter().map(|v| &v["name"]).chain(claims).collect();
+    assert!(
+        service["metadata"]["labels"].get(monitor["spec"]["jobLabel"].as_str().expect("a label")).is_some()
+    );
+    let claims = set["spec"]["volumeClaimTemplates"]
+        .as_sequence()
+        .expect("claims")
+        .iter()
+        .map(|c| &c["metadata"]["name"]);
+    let volumes: Vec<&Value> = set["spec"]["template"]["spec"]["volumes"]
+        .as_sequence()
+        .expect("volumes")
+        .iter()
+        .map(|v| &v["name"])
+        .chain(claims)
+        .collect();
     for mount in container(&set)["volumeMounts"].as_sequence().expect("mounts") {
         assert!(volumes.contains(&&mount["name"]), "{:?}", mount["name"]);
     }
     // The one in the overlay makes the ConfigMap that the StatefulSet mounts.
     let kustomization = read(&folder("example").join("kustomization.yaml"));
-    assert_eq!(kustomization["configMapGenerator"][0]["name"], set["spec"]["template"]["spec"]["volumes"][0]["configMap"]["name"]);
-    assert!(container(&set)["image"].as_str().is_some_and(|i| i == format!("token_exporter:{}", env!("CARGO_PKG_VERSION"))));
+    assert_eq!(
+        kustomization["configMapGenerator"][0]["name"],
+        set["spec"]["template"]["spec"]["volumes"][0]["configMap"]["name"]
+    );
+    assert!(
+        container(&set)["image"]
+            .as_str()
+            .is_some_and(|i| i == format!("token_exporter:{}", env!("CARGO_PKG_VERSION")))
+    );
 }
 
 #[test]
@@ -143,7 +194,10 @@ fn it_runs_under_the_restricted_standard() {
     assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
     assert_eq!(pod["automountServiceAccountToken"], false);
     let own = &container(&set)["securityContext"];
-    assert_eq!((&own["allowPrivilegeEscalation"], &own["readOnlyRootFilesystem"]), (&Value::from(false), &Value::from(true)));
+    assert_eq!(
+        (&own["allowPrivilegeEscalation"], &own["readOnlyRootFilesystem"]),
+        (&Value::from(false), &Value::from(true))
+    );
     assert_eq!(texts(&own["capabilities"]["drop"]), ["ALL"]);
     assert!(container(&set)["resources"]["limits"]["memory"].is_string());
     let enforced = &read(&folder("example").join("namespace.yaml"))["metadata"]["labels"]["pod-security.kubernetes.io/enforce"];
@@ -185,9 +239,13 @@ fn the_operators_resources_have_only_documented_fields() {
 }
 
 fn validate(files: &[PathBuf]) -> String {
-    let output =
-        Command::new("kubernetes-validate").arg("--strict").args(files).output().expect("kubernetes-validate (tests/run installs it)");
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let output = Command::new("kubernetes-validate")
+        .arg("--strict")
+        .args(files)
+        .output()
+        .expect("kubernetes-validate (tests/run installs it)");
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}");
     said
 }
@@ -195,20 +253,32 @@ fn validate(files: &[PathBuf]) -> String {
 #[test]
 fn the_resources_are_valid_by_the_published_schemas() {
     let kustomization = read(&folder("base").join("kustomization.yaml"));
-    let mut files: Vec<PathBuf> = texts(&kustomization["resources"]).into_iter().map(|f| folder("base").join(f)).collect();
+    let mut files: Vec<PathBuf> =
+        texts(&kustomization["resources"]).into_iter().map(|f| folder("base").join(f)).collect();
     files.push(folder("example").join("namespace.yaml"));
     let said = validate(&files);
-    assert_eq!(said.matches(" passed for resource ").count(), files.len() - 2, "all but the operator's two: {said}");
+    assert_eq!(
+        said.matches(" passed for resource ").count(),
+        files.len() - 2,
+        "all but the operator's two: {said}"
+    );
     // A check that cannot fail would be none.
     let folder = tempfile::tempdir().expect("a folder");
     let broken = folder.path().join("broken.yaml");
-    let text = std::fs::read_to_string(self::folder("base").join("statefulset.yaml")).expect("readable").replace("replicas:", "replica:");
+    let text = std::fs::read_to_string(self::folder("base").join("statefulset.yaml"))
+        .expect("readable")
+        .replace("replicas:", "replica:");
     std::fs::write(&broken, text).expect("written");
-    let output = Command::new("kubernetes-validate").arg("--strict").arg(&broken).output().expect("kubernetes-validate");
+    let output = Command::new("kubernetes-validate")
+        .arg("--strict")
+        .arg(&broken)
+        .output()
+        .expect("kubernetes-validate");
     assert!(!output.status.success());
 }
 
-/// kubectl is not in Debian's repositories in a version that knows today's kustomizations; where it is there, it is used.
+/// kubectl is not in Debian's repositories in a version that knows today's kustomizations; where it
+/// is there, it is used.
 #[test]
 fn kustomize_renders_the_example() {
     let Ok(output) = Command::new("kubectl").arg("kustomize").arg(folder("example")).output() else { return };

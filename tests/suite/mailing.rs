@@ -1,5 +1,6 @@
-//! The whole chain with the real programs, each killed and started anew once: simulated networks, exporter, Prometheus,
-//! Alertmanager, and a mail server that keeps what it gets. Days are seconds here; everything else is as shipped.
+//! The whole chain with the real programs, each killed and started anew once: simulated networks,
+//! exporter, Prometheus, Alertmanager, and a mail server that keeps what it gets. Days are seconds
+//! here; everything else is as shipped.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -9,9 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
+use token_exporter::model::Timestamp;
 use token_exporter::network::NetworkId;
-use token_exporter::simulator::token;
-use token_exporter::time::Timestamp;
+use token_exporter::simulator::fixture_token;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -59,7 +60,11 @@ async fn serve_mail(stream: TcpStream, mails: Mails) -> std::io::Result<()> {
                 raw.push_str(line.strip_prefix('.').unwrap_or(&line));
                 raw.push_str("\r\n");
             }
-            mails.lock().expect("mails").push(Received { at: Timestamp::now(), to: std::mem::take(&mut to), raw });
+            mails.lock().expect("mails").push(Received {
+                at: Timestamp::now(),
+                to: std::mem::take(&mut to),
+                raw,
+            });
         }
         let answer: &[u8] = if line == "QUIT" { b"221 bye\r\n" } else { b"250 ok\r\n" };
         write.write_all(answer).await?;
@@ -83,14 +88,13 @@ async fn mail_server() -> (String, Mails) {
 
 /// Reads mails as a mail client does: with the parser of a language that has one.
 fn read(mails: &[Received]) -> Vec<Mail> {
-    const READER: &str = "import sys, json, email, email.policy\n\
-        for raw in json.load(sys.stdin):\n\
-        \x20   m = email.message_from_bytes(raw.encode(), policy=email.policy.default)\n\
-        \x20   assert not m.defects, m.defects\n\
-        \x20   parts = {k: m.get_body((k,)) for k in ('plain', 'html')}\n\
-        \x20   kinds = sorted(p.get_content_type() for p in m.walk())\n\
-        \x20   assert kinds == ['multipart/alternative', 'text/html', 'text/plain'], kinds\n\
-        \x20   print(json.dumps([m['subject'], m['to'], parts['plain'].get_content(), parts['html'].get_content()]))\n";
+    const READER: &str = "import sys, json, email, email.policy\nfor raw in json.load(sys.stdin):\n\x20   m \
+                          = email.message_from_bytes(raw.encode(), policy=email.policy.default)\n\x20   \
+                          assert not m.defects, m.defects\n\x20   parts = {k: m.get_body((k,)) for k in \
+                          ('plain', 'html')}\n\x20   kinds = sorted(p.get_content_type() for p in \
+                          m.walk())\n\x20   assert kinds == ['multipart/alternative', 'text/html', \
+                          'text/plain'], kinds\n\x20   print(json.dumps([m['subject'], m['to'], \
+                          parts['plain'].get_content(), parts['html'].get_content()]))\n";
     let mut python = Command::new("python3")
         .args(["-c", READER])
         .stdin(Stdio::piped())
@@ -98,7 +102,12 @@ fn read(mails: &[Received]) -> Vec<Mail> {
         .spawn()
         .expect("python3 (tests/run installs it)");
     let raw: Vec<&str> = mails.iter().map(|m| m.raw.as_str()).collect();
-    python.stdin.take().expect("its input").write_all(Value::from(raw).to_string().as_bytes()).expect("written");
+    python
+        .stdin
+        .take()
+        .expect("its input")
+        .write_all(Value::from(raw).to_string().as_bytes())
+        .expect("written");
     let output = python.wait_with_output().expect("its output");
     assert!(output.status.success(), "a mail cannot be read");
     let lines = String::from_utf8(output.stdout).expect("text");
@@ -129,7 +138,11 @@ impl Program {
     /// Kills it without a warning, if it runs, and starts it.
     fn restart(&mut self) {
         drop(self.running.take());
-        let child = Command::new(&self.path).args(&self.arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child = Command::new(&self.path)
+            .args(&self.arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
         self.running = Some(Process(child.unwrap_or_else(|e| panic!("{}: {e}", self.path.display()))));
     }
 }
@@ -140,7 +153,11 @@ fn free_address() -> String {
 }
 
 fn generate(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_token_exporter")).arg("generate").args(arguments).output().expect("the program");
+    let output = Command::new(env!("CARGO_BIN_EXE_token_exporter"))
+        .arg("generate")
+        .args(arguments)
+        .output()
+        .expect("the program");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")
 }
@@ -164,7 +181,7 @@ impl Places {
     }
 
     fn token(network: &str, case: &str, id: &str) -> String {
-        token(NetworkId::from_name(network).expect("a network"), case, id)
+        fixture_token(NetworkId::from_name(network).expect("a network"), case, id)
     }
 
     /// A login at Mastodon with one account; `more` is put into both lines.
@@ -175,7 +192,8 @@ impl Places {
         (
             format!("  - {{id: {name}, network: mastodon, {base}{token}scopes: [read, write]{login}}}\n"),
             format!(
-                "  - {{id: {name}, name: The {name} account, network: mastodon, credential: {name}, external_id: \"{id}\"{account}}}\n"
+                "  - {{id: {name}, name: The {name} account, network: mastodon, credential: {name}, \
+                 external_id: \"{id}\"{account}}}\n"
             ),
         )
     }
@@ -192,27 +210,44 @@ impl Places {
         let ends = format!(", expires_at: \"{}\"", self.deadline);
         let closed = free_address();
         let logins = [
-            self.mastodon("soon", "2000001", &format!("{ends}, connected_by: Sue Sommer"), ", notify: [sue@example.com], needs: [publish]"),
+            self.mastodon(
+                "soon",
+                "2000001",
+                &format!("{ends}, connected_by: Sue Sommer"),
+                ", notify: [sue@example.com], needs: [publish]",
+            ),
             self.mastodon("also-soon", "2000002", &ends, ", notify: [sue@example.com]"),
             self.mastodon("unnamed", "2000003", &ends, ""),
-            self.mastodon("unwanted", "2000004", &ends, ", notify: [kim@example.com], notify_opt_out: [kim@example.com]"),
+            self.mastodon(
+                "unwanted",
+                "2000004",
+                &ends,
+                ", notify: [kim@example.com], notify_opt_out: [kim@example.com]",
+            ),
             self.mastodon("renewed", "2000005", ", token_file: token", ", notify: [rita@example.com]"),
             self.mastodon("troubled", "2000006", "", ", notify: [tom@example.com]"),
-            self.mastodon("unreachable", "2000007", &format!(", base_url: \"http://{closed}\""), ", notify: [tom@example.com]"),
+            self.mastodon(
+                "unreachable",
+                "2000007",
+                &format!(", base_url: \"http://{closed}\""),
+                ", notify: [tom@example.com]",
+            ),
         ];
         let mut yaml = format!(
-            "global: {{probe_interval: 2s, probe_timeout: 5s}}\nschedule: [{{notices: [60s, 30s, today]}}]\napps:\n  \
-             - {{id: facebook, network: facebook, client_id: \"1234567890\", client_secret: sim-s, base_url: \"{}\"}}\n  \
-             - {{id: x, network: x, client_id: key, client_secret: sim-s, base_url: \"{}\"}}\ncredentials:\n  \
-             - {{id: jane, network: facebook, token: {}, connected_by: Jane Doe}}\n  \
-             - {{id: flapping, network: x, token: {}, connected_by: Xavier}}\n",
+            "global: {{probe_interval: 2s, probe_timeout: 5s}}\nschedule: [{{notices: [60s, 30s, \
+             today]}}]\napps:\n  - {{id: facebook, network: facebook, client_id: \"1234567890\", \
+             client_secret: sim-s, base_url: \"{}\"}}\n  - {{id: x, network: x, client_id: key, \
+             client_secret: sim-s, base_url: \"{}\"}}\ncredentials:\n  - {{id: jane, network: facebook, \
+             token: {}, connected_by: Jane Doe}}\n  - {{id: flapping, network: x, token: {}, connected_by: \
+             Xavier}}\n",
             self.base("facebook"),
             self.base("x"),
             Self::token("facebook", "many-pages", "1000001"),
             Self::token("x", "valid", "3000001"),
         );
         yaml.extend(logins.iter().map(|(login, _)| login.as_str()));
-        yaml += "accounts:\n  - {id: flapping, network: x, credential: flapping, external_id: \"3000001\", notify: [xavier@example.com]}\n";
+        yaml += "accounts:\n  - {id: flapping, network: x, credential: flapping, external_id: \"3000001\", \
+                 notify: [xavier@example.com]}\n";
         yaml.extend(logins.iter().map(|(_, account)| account.as_str()));
         let page = |name: &str, number: usize, text: &str, more: &str| {
             format!(
@@ -226,7 +261,12 @@ impl Places {
             yaml += &page(&format!("page-{i}"), i, &name, ", notify: [jane@example.com, joe@example.com]");
         }
         yaml += &page("shared", 0, "Also of Ann", ", notify: [ann@example.com]");
-        yaml += &page("unwanted-page", 1, "Of nobody", ", notify: [kim@example.com], notify_opt_out: [kim@example.com]");
+        yaml += &page(
+            "unwanted-page",
+            1,
+            "Of nobody",
+            ", notify: [kim@example.com], notify_opt_out: [kim@example.com]",
+        );
         yaml
     }
 }
@@ -240,7 +280,8 @@ async fn alerts(address: &str, labels: &[(&str, &str)]) -> Option<usize> {
 
 async fn ready(address: &str) {
     let url = format!("http://{address}/-/ready");
-    eventually(&url, LONG, async || get(&url).await.filter(|t| t.contains("OK") || t.contains("Ready"))).await;
+    eventually(&url, LONG, async || get(&url).await.filter(|t| t.contains("OK") || t.contains("Ready")))
+        .await;
 }
 
 /// Runs the chain with the Prometheus and Alertmanager in a folder, or with the installed ones.
@@ -251,23 +292,30 @@ async fn chain(programs: Option<&Path>) {
     let kept = tempfile::tempdir().expect("a folder");
     let folder = kept.path();
     // Enough for all programs to be up before the first notice.
-    let places = Places { networks: address, folder: folder.to_owned(), deadline: Timestamp::now().plus(105) };
+    let places =
+        Places { networks: address, folder: folder.to_owned(), deadline: Timestamp::now().plus(105) };
     let path = |name: &str| folder.join(name).display().to_string();
     places.write_token("2000005", places.deadline);
     std::fs::write(path("config.yaml"), places.config()).expect("written");
-    std::fs::write(path("rules.yml"), generate(&["rules", "--config.file", &path("config.yaml")])).expect("written");
-    let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts/templates/*.tmpl").display().to_string();
-    let alertmanager = ["alertmanager", "--smtp-smarthost", &smarthost, "--config.file", &path("config.yaml")];
+    std::fs::write(path("rules.yml"), generate(&["rules", "--config.file", &path("config.yaml")]))
+        .expect("written");
+    let templates =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts/templates/*.tmpl").display().to_string();
+    let alertmanager =
+        ["alertmanager", "--smtp-smarthost", &smarthost, "--config.file", &path("config.yaml")];
     let alertmanager = generate(&alertmanager).replace("templates/*.tmpl", &templates);
     std::fs::write(path("alertmanager.yml"), alertmanager).expect("written");
     let [on_exporter, on_prometheus, on_alertmanager] = [free_address(), free_address(), free_address()];
     let prometheus = format!(
-        "global: {{scrape_interval: 1s}}\nrule_files: [rules.yml]\nalerting: {{alertmanagers: [{{static_configs: [{{targets: [\"{on_alertmanager}\"]}}]}}]}}\n\
-         scrape_configs: [{{job_name: token_exporter, static_configs: [{{targets: [\"{on_exporter}\"]}}]}}]\n"
+        "global: {{scrape_interval: 1s}}\nrule_files: [rules.yml]\nalerting: {{alertmanagers: \
+         [{{static_configs: [{{targets: [\"{on_alertmanager}\"]}}]}}]}}\nscrape_configs: [{{job_name: \
+         token_exporter, static_configs: [{{targets: [\"{on_exporter}\"]}}]}}]\n"
     );
     std::fs::write(path("prometheus.yml"), prometheus).expect("written");
 
-    let arguments = |list: &[(&str, &str)]| list.iter().map(|(flag, value)| format!("--{flag}={value}")).collect::<Vec<_>>();
+    let arguments = |list: &[(&str, &str)]| {
+        list.iter().map(|(flag, value)| format!("--{flag}={value}")).collect::<Vec<_>>()
+    };
     let mut exporter = Program::start(
         PathBuf::from(env!("CARGO_BIN_EXE_token_exporter")),
         arguments(&[
@@ -303,16 +351,22 @@ async fn chain(programs: Option<&Path>) {
     let shows = async |what: &str, count: usize, starts: &str, ends: &str| {
         let found = async || {
             let text = metrics().await?;
-            (text.lines().filter(|l| l.starts_with(starts) && l.ends_with(ends)).count() == count).then_some(())
+            (text.lines().filter(|l| l.starts_with(starts) && l.ends_with(ends)).count() == count)
+                .then_some(())
         };
         eventually(what, LONG, found).await;
     };
     let arrived = |to: &str| mails.lock().expect("mails").iter().filter(|m| m.to.join(",") == to).count();
-    let mailed = async |to: &str, count: usize| eventually(to, LONG, async || (arrived(to) >= count).then_some(())).await;
+    let mailed = async |to: &str, count: usize| {
+        eventually(to, LONG, async || (arrived(to) >= count).then_some(())).await
+    };
 
     shows("all that can work works", PAGES + 2 + 7, "connection_valid{", "reason=\"ok\"} 1").await;
     let known = format!("http://{on_prometheus}/api/v1/query?query=count(connection:valid)");
-    eventually("Prometheus knows them", LONG, async || get(&known).await.filter(|t| t.contains(&format!("\"{}\"", PAGES + 9)))).await;
+    eventually("Prometheus knows them", LONG, async || {
+        get(&known).await.filter(|t| t.contains(&format!("\"{}\"", PAGES + 9)))
+    })
+    .await;
 
     // The login with 40 pages is revoked: one mail to each list of recipients.
     let asked = || networks.requests().get("debug_token").copied().unwrap_or_default();
@@ -357,8 +411,12 @@ async fn chain(programs: Option<&Path>) {
     eventually("a probe", LONG, async || get(&probe).await).await;
     let lost = [("alertname", "ConnectionLost"), ("credential", "jane")];
     let back = [("alertname", "ConnectionReconnected"), ("credential", "jane")];
-    eventually("the alert ends", LONG, async || alerts(&on_alertmanager, &lost).await.filter(|n| *n == 0)).await;
-    eventually("recovery is told", LONG, async || alerts(&on_alertmanager, &back).await.filter(|n| *n == PAGES + 2)).await;
+    eventually("the alert ends", LONG, async || alerts(&on_alertmanager, &lost).await.filter(|n| *n == 0))
+        .await;
+    eventually("recovery is told", LONG, async || {
+        alerts(&on_alertmanager, &back).await.filter(|n| *n == PAGES + 2)
+    })
+    .await;
 
     // What was announced ends at its deadline: a page, no further mail.
     let passed = async || (Timestamp::now() > places.deadline).then_some(());
@@ -375,7 +433,11 @@ async fn chain(programs: Option<&Path>) {
     if let Some(folder) = std::env::var_os("KEEP_MAILS") {
         for (i, mail) in mails.iter().enumerate() {
             std::fs::write(Path::new(&folder).join(format!("{i}.html")), &mail.html).expect("written");
-            std::fs::write(Path::new(&folder).join(format!("{i}.txt")), format!("{}\n\n{}", mail.subject, mail.text)).expect("written");
+            std::fs::write(
+                Path::new(&folder).join(format!("{i}.txt")),
+                format!("{}\n\n{}", mail.subject, mail.text),
+            )
+            .expect("written");
         }
     }
     check(&mails, &places);
@@ -390,31 +452,54 @@ fn check(mails: &[Mail], places: &Places) {
     let date = places.deadline.utc().format("%A %-d %B %Y, %H:%M UTC");
     let mut expected: Vec<(String, String, usize)> = vec![
         ("ann@example.com".to_owned(), "Also of Ann (Facebook) disconnected: password changed".to_owned(), 1),
-        ("jane@example.com,joe@example.com".to_owned(), "40 accounts (Facebook) disconnected: password changed".to_owned(), 1),
+        (
+            "jane@example.com,joe@example.com".to_owned(),
+            "40 accounts (Facebook) disconnected: password changed".to_owned(),
+            1,
+        ),
         ("rita@example.com".to_owned(), format!("The renewed account (Mastodon): reconnect by {date}"), 1),
-        ("rita@example.com".to_owned(), format!("The renewed account (Mastodon): reconnect today, {date}"), 1),
+        (
+            "rita@example.com".to_owned(),
+            format!("The renewed account (Mastodon): reconnect today, {date}"),
+            1,
+        ),
     ];
-    for (to, name) in [("operator@localhost", "unnamed"), ("sue@example.com", "also-soon"), ("sue@example.com", "soon")] {
+    for (to, name) in
+        [("operator@localhost", "unnamed"), ("sue@example.com", "also-soon"), ("sue@example.com", "soon")]
+    {
         expected.push((to.to_owned(), format!("The {name} account (Mastodon): reconnect by {date}"), 2));
         expected.push((to.to_owned(), format!("The {name} account (Mastodon): reconnect today, {date}"), 1));
     }
     expected.sort();
-    let found: Vec<(String, String, usize)> = count.into_iter().map(|((to, subject), n)| (to.to_owned(), subject.to_owned(), n)).collect();
+    let found: Vec<(String, String, usize)> =
+        count.into_iter().map(|((to, subject), n)| (to.to_owned(), subject.to_owned(), n)).collect();
     assert_eq!(found, expected);
 
     // The notices come when they are due, and not before.
-    let mut by_time: Vec<Timestamp> =
-        mails.iter().filter(|m| m.subject.starts_with("The soon account (Mastodon): reconnect by")).map(|m| m.at).collect();
+    let mut by_time: Vec<Timestamp> = mails
+        .iter()
+        .filter(|m| m.subject.starts_with("The soon account (Mastodon): reconnect by"))
+        .map(|m| m.at)
+        .collect();
     by_time.sort_unstable();
-    assert!(by_time[0] >= places.deadline.plus(-60) && by_time[1] >= places.deadline.plus(-30), "{by_time:?}");
+    assert!(
+        by_time[0] >= places.deadline.plus(-60) && by_time[1] >= places.deadline.plus(-30),
+        "{by_time:?}"
+    );
 
     let find = |to: &str, subject: &str| {
-        mails.iter().find(|m| m.to == to && m.subject.contains(subject)).unwrap_or_else(|| panic!("a mail to {to}: {subject}"))
+        mails
+            .iter()
+            .find(|m| m.to == to && m.subject.contains(subject))
+            .unwrap_or_else(|| panic!("a mail to {to}: {subject}"))
     };
     let jane = find("jane@example.com,joe@example.com", "disconnected");
     for i in (0..PAGES).filter(|i| *i != 7) {
         let name = format!("Store {i:02} of ACME");
-        assert!(jane.text.matches(&name).count() == 1 && jane.html.matches(&name).count() == 1, "{name}: once in each part");
+        assert!(
+            jane.text.matches(&name).count() == 1 && jane.html.matches(&name).count() == 1,
+            "{name}: once in each part"
+        );
     }
     assert!(jane.text.contains(ODD) && !jane.html.contains(ODD));
     assert!(jane.html.contains("&lt;b&gt;&#34;Ünïcode&#34; &amp; Söhne&lt;/b&gt;"));
@@ -426,10 +511,14 @@ fn check(mails: &[Mail], places: &Places) {
             "</b> publishing (scheduled posts), inbox (messages and comments)<",
         ),
         (
-            "To be done by Jane Doe, who connected the account:\n1. Log in at facebook.com with the new password.",
+            "To be done by Jane Doe, who connected the account:\n1. Log in at facebook.com with the new \
+             password.",
             ">1. Log in at facebook.com with the new password.",
         ),
-        ("\n2. Reconnect the account; pages and Instagram accounts of the same login come back together.", ""),
+        (
+            "\n2. Reconnect the account; pages and Instagram accounts of the same login come back together.",
+            "",
+        ),
         (
             "Reconnect: https://app.example.com/reconnect?login=jane&from=mail\n",
             "href=\"https://app.example.com/reconnect?login=jane&amp;from=mail\"",
@@ -441,9 +530,11 @@ fn check(mails: &[Mail], places: &Places) {
         assert!(jane.html.contains(html), "{html}: {}", jane.html);
     }
     let sue = find("sue@example.com", "The soon account (Mastodon): reconnect by");
-    for part in
-        [format!("Deadline: {date} (a moment left)"), "What stops then: publishing (scheduled posts)\n".to_owned(), "Sue Sommer".to_owned()]
-    {
+    for part in [
+        format!("Deadline: {date} (a moment left)"),
+        "What stops then: publishing (scheduled posts)\n".to_owned(),
+        "Sue Sommer".to_owned(),
+    ] {
         assert!(sue.text.contains(&part), "{part}: {}", sue.text);
     }
     for mail in mails {
@@ -458,7 +549,8 @@ async fn each_event_is_one_mail_although_everything_is_killed_once() {
     chain(None).await;
 }
 
-/// Where newer programs are unpacked, if they are: `tests/run` does it, or says that they are skipped.
+/// Where newer programs are unpacked, if they are: `tests/run` does it, or says that they are
+/// skipped.
 pub(crate) fn newer() -> Option<PathBuf> {
     std::env::var_os("NEWER_PROMETHEUS").filter(|folder| !folder.is_empty()).map(PathBuf::from)
 }

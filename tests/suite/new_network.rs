@@ -1,16 +1,16 @@
 //! A whole network in one file: what `CONTRIBUTING.md` explains, compiled and asked.
 //!
-//! Fotogram is made up. Its API answers `GET /v1/me` with `{"id", "expires", "scopes"}`, and refuses with
-//! `{"code": "token_expired"}` or `{"code": "closed"}`. A real one would be `src/network/fotogram.rs`.
+//! Fotogram is made up. Its API answers `GET /v1/me` with `{"id", "expires", "scopes"}`, and
+//! refuses with `{"code": "token_expired"}` or `{"code": "closed"}`. A real one would be
+//! `src/network/fotogram.rs`.
 
 use serde_json::{Value, json};
+use token_exporter::model::{Capabilities, Capability, Cause, Expiry, Reason, Secret, Timestamp};
 use token_exporter::network::{
-    Account, Answer, App, AppNeed, Call, CallInfo, Clocks, Description, Finding, Grant, Known, Network, NetworkId, Notes, Reading, Refusal,
-    Requirement, Scopes, Seen, Style, Tokens, Verdict, conclude, parse, read_answer,
+    Account, Answer, App, AppNeed, Call, CallInfo, Clocks, Description, Finding, Grant, Known, Network,
+    NetworkId, Notes, Reading, Refusal, Requirement, Scopes, Seen, Style, Tokens, Verdict, conclude, parse,
+    read_answer,
 };
-use token_exporter::reason::{Capabilities, Capability, Cause, Reason};
-use token_exporter::secret::Secret;
-use token_exporter::time::{Expiry, Timestamp};
 
 struct Fotogram;
 
@@ -32,7 +32,10 @@ static DESCRIPTION: Description = Description {
         tells: "whether the token works, whose it is, when it ends and what it may do",
         cost: "one of 1,000 requests an hour",
     }],
-    steps: &[(Reason::AccountDeactivated, &["Open the Fotogram app and reactivate the account.", "Reconnect it."])],
+    steps: &[(
+        Reason::AccountDeactivated,
+        &["Open the Fotogram app and reactivate the account.", "Reconnect it."],
+    )],
     notes: Notes {
         lifetimes: &["30 days; the end is read from the answer."],
         tells: &["Expired logins from closed accounts."],
@@ -48,7 +51,12 @@ impl Network for Fotogram {
         &DESCRIPTION
     }
 
-    fn requirement(&self, _style: Style<'_>, _kind: &str, capability: Capability) -> Option<&'static Requirement> {
+    fn requirement(
+        &self,
+        _style: Style<'_>,
+        _kind: &str,
+        capability: Capability,
+    ) -> Option<&'static Requirement> {
         (capability == Capability::Publish).then_some(&PUBLISH)
     }
 
@@ -85,12 +93,15 @@ impl Network for Fotogram {
 
 /// A probe of one account at Fotogram, which gives these answers in turn.
 fn probe(answers: &[(u16, Value)]) -> (Finding, Vec<&'static str>, Clocks) {
-    // Its place in the list of networks is what a test cannot have: it borrows that of one which needs no scopes of its own.
+    // Its place in the list of networks is what a test cannot have: it borrows that of one which needs
+    // no scopes of its own.
     let network = NetworkId::from_name("oauth2").expect("a network");
-    let accounts = [Account { network, kind: "profile", external_id: Some("7"), needs: Capabilities::DEFAULT }];
+    let accounts =
+        [Account { network, kind: "profile", external_id: Some("7"), needs: Capabilities::DEFAULT }];
     let tokens = Tokens { access: Secret::new("sim-token"), secret: None, refresh: None, scopes: None };
     let app = App::default();
-    let grant = Grant { style: Style { api: "", oauth1: false }, app: &app, tokens: &tokens, accounts: &accounts };
+    let grant =
+        Grant { style: Style { api: "", oauth1: false }, app: &app, tokens: &tokens, accounts: &accounts };
     let mut seen: Vec<Seen> = Vec::new();
     let mut asked = Vec::new();
     let mut answers = answers.iter();
@@ -110,7 +121,8 @@ fn probe(answers: &[(u16, Value)]) -> (Finding, Vec<&'static str>, Clocks) {
 fn one_file_is_a_network() {
     use token_exporter::network::Certainty::Plain;
     let end = 4_000_000_000_i64;
-    let (finding, asked, clocks) = probe(&[(200, json!({"id": 7, "expires": end, "scopes": "photos.read photos.write"}))]);
+    let (finding, asked, clocks) =
+        probe(&[(200, json!({"id": 7, "expires": end, "scopes": "photos.read photos.write"}))]);
     assert_eq!((finding.verdict, asked), (Verdict::Valid, vec![ME]));
     assert_eq!(clocks.access, Timestamp::from_unix(end).map_or(Expiry::Unknown, Expiry::At));
 
@@ -121,9 +133,12 @@ fn one_file_is_a_network() {
     assert_eq!(finding.verdict, Verdict::Invalid(Reason::AccountDeactivated, Plain));
 
     // What the file does not recognise cannot become a verdict, and it has to do nothing for that.
-    for (status, cause) in
-        [(429, Cause::RateLimited), (503, Cause::ServerError), (401, Cause::UnexpectedAnswer), (200, Cause::UnexpectedAnswer)]
-    {
+    for (status, cause) in [
+        (429, Cause::RateLimited),
+        (503, Cause::ServerError),
+        (401, Cause::UnexpectedAnswer),
+        (200, Cause::UnexpectedAnswer),
+    ] {
         let (finding, ..) = probe(&[(status, json!({"code": "something new"}))]);
         assert_eq!(finding.verdict, Verdict::Undetermined(cause), "{status}");
     }

@@ -1,18 +1,17 @@
-//! The status page as it is served: what it shows, in which order, what it refuses, and that nothing gets through unescaped.
+//! The status page as it is served: what it shows, in which order, what it refuses, and that
+//! nothing gets through unescaped.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
-use token_exporter::connections::{Listing, Query, State};
-use token_exporter::metrics::Metrics;
+use token_exporter::api::{Listing, Query, State};
+use token_exporter::model::{Capability, Cause, Expiry, Reason, Timestamp};
 use token_exporter::network::{Certainty, Clocks, Finding, Verdict};
-use token_exporter::reason::{Capability, Cause, Reason};
 use token_exporter::server::{self, Context, Door};
-use token_exporter::service::Heart;
-use token_exporter::store::{Outcome, Snapshot, Store, View};
-use token_exporter::time::{Expiry, Timestamp};
+use token_exporter::state::{Outcome, Snapshot, Store, View};
+use token_exporter::telemetry::{Heart, Metrics};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -40,11 +39,19 @@ impl Site {
         };
         let (wish, reloads) = mpsc::channel(1);
         let (shown, view) = watch::channel(store.snapshot());
-        let context = Arc::new(Context::new(View::new(view), Metrics::new().expect("metrics"), settings, wish));
+        let context =
+            Arc::new(Context::new(View::new(view), Metrics::new().expect("metrics"), settings, wish));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let base = format!("http://{}{prefix}", listener.local_addr().expect("an address"));
         let (stop, stopped) = watch::channel(false);
-        tokio::spawn(server::serve(listener, Door::Main, context, stopped, Duration::from_secs(1), Heart::default().part("server")));
+        tokio::spawn(server::serve(
+            listener,
+            Door::Main,
+            context,
+            stopped,
+            Duration::from_secs(1),
+            Heart::default().part("server"),
+        ));
         Self { store, base, shown, _stop: stop, _reloads: reloads }
     }
 
@@ -68,14 +75,24 @@ impl Site {
         self.apply(credential, verdict, &[(Capability::Publish, capability)], deadline);
     }
 
-    pub(crate) fn apply(&self, credential: &str, verdict: Verdict, capabilities: &[(Capability, Reason)], deadline: Option<i64>) {
+    pub(crate) fn apply(
+        &self,
+        credential: &str,
+        verdict: Verdict,
+        capabilities: &[(Capability, Reason)],
+        deadline: Option<i64>,
+    ) {
         let roster = self.store.snapshot().roster;
         let index = roster.find_credential(credential).expect("a credential");
         let now = Timestamp::now();
         let accounts = roster.credential(index).expect("a credential").accounts().len();
         let finding = Finding { verdict, capabilities: capabilities.to_vec(), scopes: Vec::new() };
-        let clocks = Clocks { access: deadline.map_or(Expiry::Never, |s| Expiry::At(now.plus(s))), ..Clocks::default() };
-        let outcome = Outcome { at: now, findings: vec![finding; accounts], clocks: Some(clocks), limits: Vec::new() };
+        let clocks = Clocks {
+            access: deadline.map_or(Expiry::Never, |s| Expiry::At(now.plus(s))),
+            ..Clocks::default()
+        };
+        let outcome =
+            Outcome { at: now, findings: vec![finding; accounts], clocks: Some(clocks), limits: Vec::new() };
         self.store.apply(index, &outcome).expect("applied");
         self.shown.send_replace(self.store.snapshot());
     }
@@ -87,19 +104,28 @@ const PLAIN: Verdict = Verdict::Invalid(Reason::PasswordChanged, Certainty::Plai
 const YAML: &str = "
 apps: [{id: app, network: facebook, client_id: \"1\", client_secret: sim-client-secret}]
 credentials:
-  - {id: jane, network: facebook, token: sim-jane, connected_by: Jane Doe}
-  - {id: john, network: facebook, token: sim-john, connected_by: Jöhn Roe}
+  - \
+     {id: jane, network: facebook, token: sim-jane, connected_by: Jane Doe}
+  - {id: john, network: facebook, \
+     token: sim-john, connected_by: Jöhn Roe}
   - {id: soon, network: mastodon, token: sim-soon}
-  - {id: later, network: mastodon, token: sim-later}
+  - {id: later, \
+     network: mastodon, token: sim-later}
   - {id: part, network: facebook, token: sim-part}
-  - {id: quiet, network: facebook, token: sim-quiet}
+  - {id: quiet, network: \
+     facebook, token: sim-quiet}
   - {id: maybe, network: facebook, token: sim-maybe}
-  - {id: fresh, network: facebook, token: sim-fresh}
+  - {id: fresh, network: \
+     facebook, token: sim-fresh}
 accounts:
-  - {id: later, name: Later, network: mastodon, credential: later, labels: {team: web}}
-  - {id: soon, name: Soon, network: mastodon, credential: soon, use: paid, labels: {team: web, region: eu}, reconnect_url: 'https://app.example.com/soon'}
-  - {id: page-1, name: First page, network: facebook, credential: john, labels: {team: shop}}
-  - {id: page-2, name: Second page, network: facebook, credential: john, labels: {team: shop}, reconnect_url: 'https://app.example.com/john'}
+  - {id: later, name: Later, network: mastodon, credential: later, labels: \
+     {team: web}}
+  - {id: soon, name: Soon, network: mastodon, credential: soon, use: paid, labels: {team: web, \
+     region: eu}, reconnect_url: 'https://app.example.com/soon'}
+  - {id: page-1, name: First page, network: facebook, \
+     credential: john, labels: {team: shop}}
+  - {id: page-2, name: Second page, network: facebook, credential: \
+     john, labels: {team: shop}, reconnect_url: 'https://app.example.com/john'}
   - {id: jane, name: Jane's page, network: facebook, credential: jane, use: monitored}
   - {id: part, name: Half a page, network: facebook, credential: part, needs: [publish, inbox]}
   - {id: quiet, name: Quiet page, network: facebook, credential: quiet}
@@ -114,7 +140,12 @@ async fn everything(prefix: &str) -> Site {
     site.found("john", PLAIN, Some(40 * DAY + 60));
     site.found("soon", Verdict::Valid, Some(4 * DAY + 60));
     site.found("later", Verdict::Valid, Some(50 * DAY));
-    site.apply("part", Verdict::Valid, &[(Capability::Publish, Reason::Ok), (Capability::Inbox, Reason::MissingRole)], None);
+    site.apply(
+        "part",
+        Verdict::Valid,
+        &[(Capability::Publish, Reason::Ok), (Capability::Inbox, Reason::MissingRole)],
+        None,
+    );
     let roster = site.store.snapshot().roster;
     let quiet = roster.find_credential("quiet").expect("a credential");
     site.store.apply(quiet, &Outcome::undetermined(Cause::RateLimited, 1, Timestamp::now()));
@@ -129,12 +160,16 @@ pub(crate) fn header<'a>(answer: &'a reqwest::Response, name: &str) -> &'a str {
 
 /// The accounts of a page, in their order, by the ids in the links of their names.
 fn names(page: &str) -> Vec<&str> {
-    page.split("<a class=\"name\" href=\"account?id=").skip(1).filter_map(|rest| rest.split('"').next()).collect()
+    page.split("<a class=\"name\" href=\"account?id=")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect()
 }
 
 /// The page's text, without its markup.
 fn words(page: &str) -> String {
-    let text: String = page.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text).collect();
+    let text: String =
+        page.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text).collect();
     text.replace("&amp;", "&")
         .replace("&lt;", "<")
         .replace("&gt;", ">")
@@ -148,7 +183,10 @@ fn words(page: &str) -> String {
 async fn the_worst_comes_first_and_a_login_stays_together() {
     let site = everything("").await;
     let page = site.text("/").await;
-    assert_eq!(names(&page), ["page-1", "page-2", "part", "quiet", "soon", "later", "jane", "maybe", "fresh"]);
+    assert_eq!(
+        names(&page),
+        ["page-1", "page-2", "part", "quiet", "soon", "later", "jane", "maybe", "fresh"]
+    );
     let text = words(&page);
     for part in [
         "2 of 9 connections are disconnected",
@@ -201,10 +239,17 @@ async fn filters_find_what_they_say() {
     ] {
         let page = site.text(&format!("/?{query}")).await;
         assert_eq!(names(&page).join(" "), expected, "{query}");
-        assert_eq!(words(&page).contains("Nothing matches."), expected.is_empty() && !query.contains("page="), "{query}");
+        assert_eq!(
+            words(&page).contains("Nothing matches."),
+            expected.is_empty() && !query.contains("page="),
+            "{query}"
+        );
     }
     let page = site.text("/?q=second").await;
-    assert!(words(&page).contains("2 accounts reconnect together, 1 of them here"), "a part of a login says so");
+    assert!(
+        words(&page).contains("2 accounts reconnect together, 1 of them here"),
+        "a part of a login says so"
+    );
     assert!(words(&site.text("/?page=9").await).contains("There is no page 9."));
 }
 
@@ -218,11 +263,18 @@ async fn a_filter_agrees_with_what_is_shown_of_each() {
         listing.page(&query).total
     };
     for state in State::ALL {
-        let by_hand = (0..9).filter(|i| listing.connection(*i).is_some_and(|c| c.state(listing.at) == state)).count();
-        assert_eq!((count(&format!("state={}", state.label())), listing.overview.states[state as usize]), (by_hand, by_hand), "{state:?}");
+        let by_hand =
+            (0..9).filter(|i| listing.connection(*i).is_some_and(|c| c.state(listing.at) == state)).count();
+        assert_eq!(
+            (count(&format!("state={}", state.label())), listing.overview.states[state as usize]),
+            (by_hand, by_hand),
+            "{state:?}"
+        );
     }
     for reason in Reason::ALL.iter().filter(|r| **r != Reason::Ok) {
-        let by_hand = (0..9).filter(|i| listing.connection(*i).is_some_and(|c| c.reasons().any(|r| r == *reason))).count();
+        let by_hand = (0..9)
+            .filter(|i| listing.connection(*i).is_some_and(|c| c.reasons().any(|r| r == *reason)))
+            .count();
         assert_eq!(count(&format!("reason={}", reason.info().label)), by_hand, "{reason:?}");
         assert_eq!(listing.reasons().any(|r| r == *reason), by_hand > 0);
     }
@@ -234,10 +286,13 @@ async fn changes_show_and_removed_accounts_are_gone() {
     assert!(words(&site.text("/").await).contains("2 of 9 connections are disconnected"));
     site.found("john", Verdict::Valid, None);
     let shown = async |text: &str| {
-        crate::prometheus::eventually(text, Duration::from_secs(20), async || words(&site.text("/").await).contains(text).then_some(()))
-            .await;
+        crate::prometheus::eventually(text, Duration::from_secs(20), async || {
+            words(&site.text("/").await).contains(text).then_some(())
+        })
+        .await;
     };
-    shown("No connection is known to be disconnected; 1 partly working, 1 not verified and 1 not probed yet").await;
+    shown("No connection is known to be disconnected; 1 partly working, 1 not verified and 1 not probed yet")
+        .await;
     for credential in ["part", "quiet", "maybe", "fresh"] {
         site.found(credential, Verdict::Valid, None);
     }
@@ -270,7 +325,11 @@ async fn an_account_has_a_page_of_its_own() {
         assert!(text.contains(part), "{part:?} is not in: {text}");
     }
     let text = words(&site.text("/account?id=quiet").await);
-    assert!(text.contains("no conclusion: rate limited") && text.contains("Nothing yet: wait until a probe could tell."), "{text}");
+    assert!(
+        text.contains("no conclusion: rate limited")
+            && text.contains("Nothing yet: wait until a probe could tell."),
+        "{text}"
+    );
     let text = words(&site.text("/account?id=fresh").await);
     assert!(text.contains("It has not been probed yet: nothing is known of it."), "{text}");
     let text = words(&site.text("/account?id=jane").await);
@@ -309,11 +368,30 @@ async fn what_cannot_be_answered_says_why() {
     }
     let answer = site.answer("/account?id=%3Cscript%3E").await;
     assert_eq!(answer.status(), StatusCode::NOT_FOUND);
-    assert!(words(&answer.text().await.expect("a page")).contains("No account with the id <script> is configured here"));
-    for path in ["/", "/account", "/connections.csv", "/connections.ics", "/api/v1/connections", "/style.css", "/icon.svg"] {
+    assert!(
+        words(&answer.text().await.expect("a page"))
+            .contains("No account with the id <script> is configured here")
+    );
+    for path in [
+        "/",
+        "/account",
+        "/connections.csv",
+        "/connections.ics",
+        "/api/v1/connections",
+        "/style.css",
+        "/icon.svg",
+    ] {
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
-            let answer = http_client().request(method.clone(), format!("{}{path}", site.base)).send().await.expect("an answer");
-            assert_eq!((answer.status(), header(&answer, "allow")), (StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD"), "{method} {path}");
+            let answer = http_client()
+                .request(method.clone(), format!("{}{path}", site.base))
+                .send()
+                .await
+                .expect("an answer");
+            assert_eq!(
+                (answer.status(), header(&answer, "allow")),
+                (StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD"),
+                "{method} {path}"
+            );
         }
         let answer = http_client().head(format!("{}{path}?", site.base)).send().await.expect("an answer");
         assert_ne!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
@@ -359,8 +437,9 @@ async fn every_value_is_escaped() {
     let feed: String = site.text("/connections.ics").await.replace("\r\n ", "");
     assert_eq!(feed.matches("BEGIN:VEVENT").count(), 1, "{feed}");
     assert!(
-        feed.split("\r\n")
-            .all(|l| l.is_empty() || l.split_once(':').is_some_and(|(name, _)| name.bytes().all(|b| b.is_ascii_uppercase() || b == b'-'))),
+        feed.split("\r\n").all(|l| l.is_empty()
+            || l.split_once(':')
+                .is_some_and(|(name, _)| name.bytes().all(|b| b.is_ascii_uppercase() || b == b'-'))),
         "{feed}"
     );
 }
@@ -373,16 +452,24 @@ async fn the_policy_is_strict_and_nothing_comes_from_elsewhere() {
         let header = |name: &str| header(&answer, name).to_owned();
         let policy = header("content-security-policy");
         assert!(
-            policy.contains("default-src 'none'") && !policy.contains("unsafe") && !policy.contains('*') && !policy.contains("http"),
+            policy.contains("default-src 'none'")
+                && !policy.contains("unsafe")
+                && !policy.contains('*')
+                && !policy.contains("http"),
             "{policy}"
         );
-        assert_eq!((header("cache-control"), header("x-content-type-options")), ("private, no-cache".to_owned(), "nosniff".to_owned()));
+        assert_eq!(
+            (header("cache-control"), header("x-content-type-options")),
+            ("private, no-cache".to_owned(), "nosniff".to_owned())
+        );
         assert_eq!(header("content-type"), "text/html; charset=utf-8");
         let page = answer.text().await.expect("a page");
         assert!(page.starts_with("<!DOCTYPE html><html lang=\"en\">"));
         assert!(!page.contains("<script") && !page.contains("javascript:"));
-        for source in
-            page.split(" src=\"").skip(1).chain(page.split("<link ").skip(1).filter_map(|l| l.split_once("href=\"")).map(|(_, rest)| rest))
+        for source in page
+            .split(" src=\"")
+            .skip(1)
+            .chain(page.split("<link ").skip(1).filter_map(|l| l.split_once("href=\"")).map(|(_, rest)| rest))
         {
             let address = source.split('"').next().unwrap_or("");
             assert!(!address.contains(':') && !address.starts_with('/'), "{address}");
@@ -407,7 +494,12 @@ async fn every_link_leads_somewhere_behind_a_prefix() {
             continue;
         }
         let page = answer.text().await.expect("a page");
-        for link in page.split("href=\"").skip(1).chain(page.split("src=\"").skip(1)).filter_map(|rest| rest.split('"').next()) {
+        for link in page
+            .split("href=\"")
+            .skip(1)
+            .chain(page.split("src=\"").skip(1))
+            .filter_map(|rest| rest.split('"').next())
+        {
             let mut there = here.join(&link.replace("&amp;", "&")).unwrap_or_else(|e| panic!("{link}: {e}"));
             there.set_fragment(None);
             if there.host() == here.host() && there.port() == here.port() && seen.insert(there.to_string()) {
@@ -415,7 +507,14 @@ async fn every_link_leads_somewhere_behind_a_prefix() {
             }
         }
     }
-    for part in ["/account?id=page-1", "/?state=disconnected", "/connections.csv", "/metrics", "/icon.svg", "/?per_page=2&page=5"] {
+    for part in [
+        "/account?id=page-1",
+        "/?state=disconnected",
+        "/connections.csv",
+        "/metrics",
+        "/icon.svg",
+        "/?per_page=2&page=5",
+    ] {
         assert!(seen.iter().any(|a| a.ends_with(part)), "{part} was linked: {seen:?}");
     }
 }
@@ -430,7 +529,10 @@ async fn downloads_hold_everything_that_matches() {
     let lines: Vec<&str> = csv.trim_start_matches('\u{feff}').split("\r\n").collect();
     assert_eq!(lines.len(), 4, "{csv}");
     assert!(lines[0].starts_with("\"account\",\"name\",\"network\","), "{csv}");
-    assert!(lines[1].starts_with("\"soon\",\"Soon\",\"mastodon\",\"profile\",\"paid\",\"connected\","), "{csv}");
+    assert!(
+        lines[1].starts_with("\"soon\",\"Soon\",\"mastodon\",\"profile\",\"paid\",\"connected\","),
+        "{csv}"
+    );
     let columns: BTreeSet<usize> = lines[..3].iter().map(|l| l.matches("\",\"").count()).collect();
     assert_eq!(columns.len(), 1, "{csv}");
 
@@ -438,16 +540,28 @@ async fn downloads_hold_everything_that_matches() {
     let events: Vec<&str> = calendar.split("BEGIN:VEVENT").skip(1).collect();
     assert_eq!(events.len(), 3, "one for each login with a deadline: {calendar}");
     assert!(
-        events[0].contains("SUMMARY:Reconnect First page and 1 more") && events[0].contains("URL:https://app.example.com/john"),
+        events[0].contains("SUMMARY:Reconnect First page and 1 more")
+            && events[0].contains("URL:https://app.example.com/john"),
         "{calendar}"
     );
     assert!(calendar.starts_with("BEGIN:VCALENDAR\r\n") && calendar.ends_with("END:VCALENDAR\r\n"));
     let uid = |calendar: &str| calendar.lines().find(|l| l.starts_with("UID:")).map(str::to_owned);
-    assert_eq!(uid(&site.text("/connections.ics?state=disconnected").await), uid(&calendar), "whatever else is asked for");
-    assert!(site.text("/connections.ics?state=waiting").await.contains("BEGIN:VTIMEZONE"), "an empty calendar is one");
+    assert_eq!(
+        uid(&site.text("/connections.ics?state=disconnected").await),
+        uid(&calendar),
+        "whatever else is asked for"
+    );
+    assert!(
+        site.text("/connections.ics?state=waiting").await.contains("BEGIN:VTIMEZONE"),
+        "an empty calendar is one"
+    );
 
-    let packed =
-        http_client().get(format!("{}/connections.csv", site.base)).header("accept-encoding", "gzip").send().await.expect("an answer");
+    let packed = http_client()
+        .get(format!("{}/connections.csv", site.base))
+        .header("accept-encoding", "gzip")
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(packed.headers()["content-encoding"], "gzip");
 }
 

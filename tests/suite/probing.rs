@@ -1,18 +1,16 @@
-//! Every fixture case as a whole probe: YAML, token, network, HTTP client, simulator, and the finding at the end.
+//! Every fixture case as a whole probe: YAML, token, network, HTTP client, simulator, and the
+//! finding at the end.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use token_exporter::demo;
-use token_exporter::fixtures::{Case, Fixtures, load};
-use token_exporter::http::Client;
+use token_exporter::model::{Capability, Cause, Reason, Timestamp};
 use token_exporter::network::{Certainty, NetworkId, Style, Verdict};
 use token_exporter::probe::Prober;
-use token_exporter::reason::{Capability, Cause, Reason};
-use token_exporter::roster::Roster;
-use token_exporter::simulator::Simulator;
-use token_exporter::store::Outcome;
-use token_exporter::time::Timestamp;
+use token_exporter::simulator;
+use token_exporter::simulator::{Case, Fixtures, Simulator, load_fixtures};
+use token_exporter::state::Outcome;
+use token_exporter::transport::Client;
 use tokio::net::TcpListener;
 
 use crate::reading::differences;
@@ -21,7 +19,7 @@ use crate::reading::differences;
 pub(crate) async fn simulator() -> (Arc<Simulator>, std::net::SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let address = listener.local_addr().expect("an address");
-    let simulator = Arc::new(Simulator::new(load().expect("fixtures")));
+    let simulator = Arc::new(Simulator::new(load_fixtures().expect("fixtures")));
     tokio::spawn(simulator.clone().serve(listener));
     (simulator, address)
 }
@@ -32,23 +30,28 @@ pub(crate) fn client(milliseconds: u64) -> Client {
 
 /// One probe of one case, through everything but the schedule.
 async fn probe(fixtures: &Fixtures, case: &Case, address: std::net::SocketAddr, client: &Client) -> Outcome {
-    let yaml = demo::single(fixtures, case, address, Timestamp::now());
+    let yaml = simulator::single_case_config(fixtures, case, address, Timestamp::now());
     let file = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file");
     std::fs::write(file.path(), &yaml).expect("written");
     let config = token_exporter::config::load(&[file.path().to_owned()])
         .unwrap_or_else(|p| panic!("{}/{}: {p}\n{yaml}", fixtures.network, case.name));
-    let prober = Prober::new(client.clone(), Arc::new(Roster::new(config, |_| true)));
+    let prober = Prober::new(client.clone(), Arc::new(config.roster(|_| true)));
     prober.probe(&[0]).await.pop().expect("an outcome").1
 }
 
 /// The same, with everything on the way in its debug notation.
-pub(crate) async fn probe_and_show(fixtures: &Fixtures, case: &Case, address: std::net::SocketAddr, client: &Client) -> (Outcome, String) {
-    let yaml = demo::single(fixtures, case, address, Timestamp::now());
+pub(crate) async fn probe_and_show(
+    fixtures: &Fixtures,
+    case: &Case,
+    address: std::net::SocketAddr,
+    client: &Client,
+) -> (Outcome, String) {
+    let yaml = simulator::single_case_config(fixtures, case, address, Timestamp::now());
     let file = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file");
     std::fs::write(file.path(), &yaml).expect("written");
     let config = token_exporter::config::load(&[file.path().to_owned()]).expect("a configuration");
     let mut shown = format!("{config:?}");
-    let prober = Prober::new(client.clone(), Arc::new(Roster::new(config, |_| true)));
+    let prober = Prober::new(client.clone(), Arc::new(config.roster(|_| true)));
     shown.push_str(&format!("{prober:?}"));
     (prober.probe(&[0]).await.pop().expect("an outcome").1, shown)
 }
@@ -60,8 +63,11 @@ pub(crate) fn can_be_probed(network: NetworkId, case: &Case) -> bool {
     let api = context.api.as_deref().or(description.apis.first().copied()).unwrap_or("");
     let style = Style { api, oauth1: context.auth.as_deref() == Some("oauth1") };
     let kind = context.kind.as_deref().or(description.kinds.first().copied()).unwrap_or("");
-    let offered = |need: &String| Capability::from_label(need).is_some_and(|c| network.network().requirement(style, kind, c).is_some());
-    case.answers.keys().all(|call| description.calls.iter().any(|c| c.name == call)) && context.needs.iter().flatten().all(offered)
+    let offered = |need: &String| {
+        Capability::from_label(need).is_some_and(|c| network.network().requirement(style, kind, c).is_some())
+    };
+    case.answers.keys().all(|call| description.calls.iter().any(|c| c.name == call))
+        && context.needs.iter().flatten().all(offered)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,7 +76,7 @@ async fn every_case_is_probed_as_expected() {
     let mut failures = Vec::new();
     let mut probed = 0;
     let [impatient, patient] = [500, 10_000].map(client);
-    for fixtures in load().expect("fixtures") {
+    for fixtures in load_fixtures().expect("fixtures") {
         let network = fixtures.network;
         for case in &fixtures.cases {
             if !can_be_probed(network, case) {
@@ -81,7 +87,8 @@ async fn every_case_is_probed_as_expected() {
             let outcome = probe(&fixtures, case, address, if slow { &impatient } else { &patient }).await;
             let expect = case.probe.as_ref().unwrap_or(&case.expect);
             probed += 1;
-            // The probe's markers were filled a moment before or after: clocks are compared in readings alone.
+            // The probe's markers were filled a moment before or after: clocks are compared in readings
+            // alone.
             for finding in &outcome.findings {
                 for difference in differences(expect, finding, None, now) {
                     failures.push(format!("{network}/{}: {difference}", case.name));
@@ -95,8 +102,12 @@ async fn every_case_is_probed_as_expected() {
 
 #[test]
 fn the_demo_shows_only_what_can_be_probed() {
-    for shown in demo::shown(&load().expect("fixtures")) {
-        assert!(can_be_probed(shown.network, shown.case), "{}: its configuration would be refused", shown.account);
+    for shown in simulator::shown_cases(&load_fixtures().expect("fixtures")) {
+        assert!(
+            can_be_probed(shown.network, shown.case),
+            "{}: its configuration would be refused",
+            shown.account
+        );
     }
 }
 
@@ -105,17 +116,22 @@ async fn facebook_is_asked_in_batches() {
     let (simulator, address) = simulator().await;
     let facebook = NetworkId::from_name("facebook").expect("a network");
     let mut yaml = format!(
-        "apps:\n  - {{id: app, network: facebook, client_id: \"1234567890\", client_secret: sim-s, base_url: \"{}\"}}\naccounts:\n",
+        "apps:\n  - {{id: app, network: facebook, client_id: \"1234567890\", client_secret: sim-s, \
+         base_url: \"{}\"}}\naccounts:\n",
         Simulator::base_url(address, facebook)
     );
     for i in 0..100 {
         let id = (1_000_001 + i).to_string();
-        let token = token_exporter::simulator::token(facebook, "valid", &id);
-        yaml += &format!("  - {{id: page-{i}, network: facebook, token: \"{token}\", external_id: \"{id}\"}}\n");
+        let token = token_exporter::simulator::fixture_token(facebook, "valid", &id);
+        yaml +=
+            &format!("  - {{id: page-{i}, network: facebook, token: \"{token}\", external_id: \"{id}\"}}\n");
     }
     let prober = Prober::new(client(10_000), crate::exposition::roster(&yaml));
     let outcomes = prober.probe(&(0..100).collect::<Vec<_>>()).await;
-    assert_eq!(outcomes.iter().filter(|(_, o)| o.findings.iter().all(|f| f.verdict == Verdict::Valid)).count(), 100);
+    assert_eq!(
+        outcomes.iter().filter(|(_, o)| o.findings.iter().all(|f| f.verdict == Verdict::Valid)).count(),
+        100
+    );
     // debug_token, permissions, accounts and the page itself, for each of 100: in eight calls of fifty.
     assert_eq!(simulator.requests().values().sum::<u64>(), 400);
     assert_eq!(simulator.exchanges(), 8);
@@ -123,12 +139,12 @@ async fn facebook_is_asked_in_batches() {
 
 #[test]
 fn the_demo_shows_every_network_and_every_reason() {
-    let fixtures = load().expect("fixtures");
-    let shown = demo::shown(&fixtures);
+    let fixtures = load_fixtures().expect("fixtures");
+    let shown = simulator::shown_cases(&fixtures);
     for network in NetworkId::all() {
         assert!(shown.iter().any(|s| s.network == network), "{network} is not shown");
     }
-    let expected = |s: &demo::Shown<'_>| s.case.probe.as_ref().unwrap_or(&s.case.expect).clone();
+    let expected = |s: &simulator::Shown<'_>| s.case.probe.as_ref().unwrap_or(&s.case.expect).clone();
     for reason in Reason::ALL {
         let found = shown.iter().any(|s| {
             let expect = expected(s);
@@ -137,26 +153,36 @@ fn the_demo_shows_every_network_and_every_reason() {
         });
         assert!(found, "{reason} is not shown");
     }
-    let degraded = |s: &demo::Shown<'_>| {
+    let degraded = |s: &simulator::Shown<'_>| {
         let expect = expected(s);
         expect.verdict == "valid" && expect.capabilities.is_some_and(|c| c.values().any(|r| r != "ok"))
     };
     assert!(shown.iter().any(degraded), "no degraded connection is shown");
     assert!(shown.iter().any(|s| expected(s).verdict == "undetermined"), "no undetermined one is shown");
-    assert!(shown.iter().any(|s| s.case.demo.as_ref().is_some_and(|d| d.also.len() >= 39)), "no login with many pages is shown");
+    assert!(
+        shown.iter().any(|s| s.case.demo.as_ref().is_some_and(|d| d.also.len() >= 39)),
+        "no login with many pages is shown"
+    );
 }
 
-/// A federated instance is a host that somebody typed in: it must not lead into the exporter's own network.
+/// A federated instance is a host that somebody typed in: it must not lead into the exporter's own
+/// network.
 #[tokio::test(flavor = "multi_thread")]
 async fn private_addresses_are_not_connected_to() {
-    for (base_url, allowed) in
-        [("https://10.255.255.1", false), ("https://[fe80::1]", false), ("https://169.254.169.254", false), ("https://10.255.255.1", true)]
-    {
-        let yaml = format!("accounts: [{{id: a, network: mastodon, token: sim-a, base_url: \"{base_url}\"}}]\n");
+    for (base_url, allowed) in [
+        ("https://10.255.255.1", false),
+        ("https://[fe80::1]", false),
+        ("https://169.254.169.254", false),
+        ("https://10.255.255.1", true),
+    ] {
+        let yaml =
+            format!("accounts: [{{id: a, network: mastodon, token: sim-a, base_url: \"{base_url}\"}}]\n");
         let client = Client::new(Duration::from_millis(300), allowed).expect("a client");
         let prober = Prober::new(client, crate::exposition::roster(&yaml));
         let outcome = prober.probe(&[0]).await.pop().expect("an outcome").1;
-        let Verdict::Undetermined(cause) = outcome.findings[0].verdict else { panic!("a verdict without an answer") };
+        let Verdict::Undetermined(cause) = outcome.findings[0].verdict else {
+            panic!("a verdict without an answer")
+        };
         // Nobody answers there: an attempt ends by the time limit, or at once where there is no way.
         assert!(cause == Cause::Connect || allowed, "{base_url}: {cause}");
     }
@@ -173,12 +199,18 @@ async fn a_facebook_login_carries_instagram_accounts_and_groups() {
          accounts:\n\
          \x20 - {{id: ig, network: instagram, credential: jane, external_id: \"{ID}\", needs: [publish, inbox, analytics]}}\n\
          \x20 - {{id: group, network: facebook, kind: group, credential: jane, external_id: \"99\"}}\n",
-        ID = demo::ID
+        ID = simulator::DEMO_ID
     );
     let prober = Prober::new(client(10_000), crate::exposition::roster(&yaml));
     let outcome = prober.probe(&[0]).await.pop().expect("an outcome").1;
     assert_eq!(outcome.findings[0].verdict, Verdict::Valid);
-    assert!(outcome.findings[0].capabilities.iter().all(|(_, r)| *r == Reason::Ok) && outcome.findings[0].capabilities.len() == 3);
-    assert_eq!(outcome.findings[1].verdict, Verdict::Invalid(Reason::UnsupportedAccountType, Certainty::Plain));
+    assert!(
+        outcome.findings[0].capabilities.iter().all(|(_, r)| *r == Reason::Ok)
+            && outcome.findings[0].capabilities.len() == 3
+    );
+    assert_eq!(
+        outcome.findings[1].verdict,
+        Verdict::Invalid(Reason::UnsupportedAccountType, Certainty::Plain)
+    );
     assert_eq!(simulator.requests()["debug_token"], 1, "one probe serves both");
 }

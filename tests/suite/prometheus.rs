@@ -6,9 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use token_exporter::demo::shown;
 use token_exporter::exposition::{FAMILIES, SMALL_FAMILIES};
-use token_exporter::fixtures::load;
+use token_exporter::simulator::{load_fixtures, shown_cases};
 
 /// A process that ends with the test.
 pub(crate) struct Process(pub(crate) Child);
@@ -21,7 +20,8 @@ impl Drop for Process {
     }
 }
 
-/// The demo on a free port of loopback: the process, its address, and all it has written to standard error.
+/// The demo on a free port of loopback: the process, its address, and all it has written to
+/// standard error.
 pub(crate) fn start_demo(arguments: &[&str]) -> (Process, String, std::thread::JoinHandle<String>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_token_exporter"))
         .args(["demo", "--web.listen-address", "127.0.0.1:0"])
@@ -45,7 +45,11 @@ pub(crate) fn start_demo(arguments: &[&str]) -> (Process, String, std::thread::J
 }
 
 /// Waits until a condition holds.
-pub(crate) async fn eventually<T>(what: &str, within: Duration, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(
+    what: &str,
+    within: Duration,
+    mut condition: impl AsyncFnMut() -> Option<T>,
+) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = condition().await {
@@ -67,8 +71,8 @@ pub(crate) async fn get(url: &str) -> Option<String> {
     http_client().get(url).send().await.ok()?.text().await.ok()
 }
 
-/// A real Prometheus . A scrape that takes longer than the interval fails and leaves nothing to see:
-/// the interval is one that a busy machine keeps, too.
+/// A real Prometheus . A scrape that takes longer than the interval fails and leaves nothing to
+/// see: the interval is one that a busy machine keeps, too.
 pub(crate) struct Prometheus {
     pub(crate) address: String,
     _process: Process,
@@ -78,7 +82,8 @@ pub(crate) struct Prometheus {
 impl Prometheus {
     /// Starts it; it scrapes the target once for each of these jobs.
     pub(crate) async fn start(target: &str, jobs: &[&str]) -> Self {
-        let job = |job: &&str| format!("  - job_name: {job}\n    static_configs: [{{targets: [\"{target}\"]}}]\n");
+        let job =
+            |job: &&str| format!("  - job_name: {job}\n    static_configs: [{{targets: [\"{target}\"]}}]\n");
         Self::start_with(&jobs.iter().map(job).collect::<String>()).await
     }
 
@@ -89,7 +94,8 @@ impl Prometheus {
         let globals = "global: {scrape_interval: 5s, scrape_timeout: 5s}";
         std::fs::write(&config, format!("{globals}\nscrape_configs:\n{jobs}")).expect("written");
         // Prometheus does not tell which port it took for 0: take a free one.
-        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
+        let free =
+            std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
         let child = Command::new("prometheus")
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
@@ -100,13 +106,17 @@ impl Prometheus {
             .expect("prometheus, from the package prometheus (tests/run installs it)");
         let prometheus = Self { address: free.to_string(), _process: Process(child), _folder: folder };
         let ready = format!("http://{}/-/ready", prometheus.address);
-        eventually("Prometheus is ready", Duration::from_secs(60), async || get(&ready).await.filter(|t| t.contains("Ready"))).await;
+        eventually("Prometheus is ready", Duration::from_secs(60), async || {
+            get(&ready).await.filter(|t| t.contains("Ready"))
+        })
+        .await;
         prometheus
     }
 
     pub(crate) async fn query(&self, query: &str) -> Vec<Value> {
         let encoded: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
-        let text = get(&format!("http://{}/api/v1/query?query={encoded}", self.address)).await.unwrap_or_default();
+        let text =
+            get(&format!("http://{}/api/v1/query?query={encoded}", self.address)).await.unwrap_or_default();
         let answer: Value = serde_json::from_str(&text).unwrap_or_default();
         answer["data"]["result"].as_array().cloned().unwrap_or_default()
     }
@@ -114,9 +124,9 @@ impl Prometheus {
 
 /// Waits until Prometheus shows every account of the demo with its reason, and gives these.
 pub(crate) async fn every_verdict_of_the_demo(prometheus: &Prometheus) -> BTreeMap<String, String> {
-    let fixtures = load().expect("fixtures");
+    let fixtures = load_fixtures().expect("fixtures");
     let mut expected: BTreeMap<String, String> = BTreeMap::new();
-    for shown in shown(&fixtures) {
+    for shown in shown_cases(&fixtures) {
         let expect = shown.case.probe.as_ref().unwrap_or(&shown.case.expect);
         if expect.verdict != "undetermined" {
             expected.insert(shown.account, expect.reason.clone().unwrap_or_else(|| "ok".to_owned()));
@@ -130,14 +140,26 @@ pub(crate) async fn every_verdict_of_the_demo(prometheus: &Prometheus) -> BTreeM
             .query("connection_valid")
             .await
             .iter()
-            .filter_map(|s| Some((s["metric"]["account"].as_str()?.to_owned(), s["metric"]["reason"].as_str()?.to_owned())))
+            .filter_map(|s| {
+                Some((
+                    s["metric"]["account"].as_str()?.to_owned(),
+                    s["metric"]["reason"].as_str()?.to_owned(),
+                ))
+            })
             .collect();
-        let differing: Vec<_> = expected.iter().filter(|(a, r)| found.get(*a) != Some(r)).map(|(a, r)| (a, r, found.get(a))).collect();
+        let differing: Vec<_> = expected
+            .iter()
+            .filter(|(a, r)| found.get(*a) != Some(r))
+            .map(|(a, r)| (a, r, found.get(a)))
+            .collect();
         let strangers: Vec<_> = found.keys().filter(|a| !expected.contains_key(*a)).collect();
         if differing.is_empty() && strangers.is_empty() {
             return expected;
         }
-        assert!(start.elapsed() < Duration::from_secs(400), "expected, found: {differing:?}; not expected: {strangers:?}");
+        assert!(
+            start.elapsed() < Duration::from_secs(400),
+            "expected, found: {differing:?}; not expected: {strangers:?}"
+        );
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
@@ -157,14 +179,19 @@ async fn a_real_prometheus_reads_every_family_and_every_reason() {
     for name in FAMILIES.iter().map(|f| f.name).chain(SMALL_FAMILIES.iter().map(|f| f.name)) {
         assert!(names.contains(name), "Prometheus has no series of {name}");
     }
-    for name in
-        ["token_exporter_probes_total", "token_exporter_probe_failures_total", "token_exporter_build_info", "process_cpu_seconds_total"]
-    {
+    for name in [
+        "token_exporter_probes_total",
+        "token_exporter_probe_failures_total",
+        "token_exporter_build_info",
+        "process_cpu_seconds_total",
+    ] {
         assert!(names.contains(name), "Prometheus has no series of {name}");
     }
     assert!(names.contains("token_exporter_probe_duration_seconds_bucket"));
     // The join that dashboards and rules are made of.
-    let joined = prometheus.query("connection_valid * on (account, network) group_left (name, team) connection_info").await;
+    let joined = prometheus
+        .query("connection_valid * on (account, network) group_left (name, team) connection_info")
+        .await;
     assert_eq!(joined.len(), expected.len());
     assert_eq!(prometheus.query("up == 1").await.len(), 1);
 }

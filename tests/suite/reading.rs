@@ -1,10 +1,10 @@
 //! Every fixture case that holds a single answer, read alone as `classify` reads it.
 
 use serde_json::{Value, json};
-use token_exporter::classify::{Payload, classify, describe};
-use token_exporter::fixtures::{Case, Expect, fill, load};
+use token_exporter::cli::{Payload, classify, describe};
+use token_exporter::model::{Expiry, Timestamp};
 use token_exporter::network::{Certainty, Clocks, Finding, Verdict};
-use token_exporter::time::{Expiry, Timestamp};
+use token_exporter::simulator::{Case, Expect, fill, load_fixtures};
 
 pub(crate) const ID: &str = "1000001";
 const TOKEN: &str = "sim-reading";
@@ -41,21 +41,35 @@ pub(crate) fn payload(network: &str, case: &Case, call: &str, now: Timestamp) ->
 }
 
 /// What differs between a finding and what was expected of it.
-pub(crate) fn differences(expect: &Expect, finding: &Finding, clocks: Option<&Clocks>, now: Timestamp) -> Vec<String> {
+pub(crate) fn differences(
+    expect: &Expect,
+    finding: &Finding,
+    clocks: Option<&Clocks>,
+    now: Timestamp,
+) -> Vec<String> {
     let mut found = Vec::new();
     let (verdict, reason, cause, ambiguous) = match finding.verdict {
         Verdict::Valid => ("valid", None, None, false),
-        Verdict::Invalid(reason, certainty) => ("invalid", Some(reason.label()), None, certainty == Certainty::Ambiguous),
+        Verdict::Invalid(reason, certainty) => {
+            ("invalid", Some(reason.label()), None, certainty == Certainty::Ambiguous)
+        }
         Verdict::Undetermined(cause) => ("undetermined", None, Some(cause.label()), false),
     };
-    if verdict != expect.verdict || reason != expect.reason.as_deref().filter(|r| *r != "ok") || cause != expect.cause.as_deref() {
-        found.push(format!("expected {} {:?} {:?}, found {verdict} {reason:?} {cause:?}", expect.verdict, expect.reason, expect.cause));
+    if verdict != expect.verdict
+        || reason != expect.reason.as_deref().filter(|r| *r != "ok")
+        || cause != expect.cause.as_deref()
+    {
+        found.push(format!(
+            "expected {} {:?} {:?}, found {verdict} {reason:?} {cause:?}",
+            expect.verdict, expect.reason, expect.cause
+        ));
     }
     if expect.ambiguous.is_some_and(|a| a != ambiguous) {
         found.push(format!("ambiguous is {ambiguous}"));
     }
     if let Some(expected) = &expect.capabilities {
-        let capabilities = finding.capabilities.iter().map(|(c, r)| (c.label().to_owned(), r.label().to_owned())).collect();
+        let capabilities =
+            finding.capabilities.iter().map(|(c, r)| (c.label().to_owned(), r.label().to_owned())).collect();
         if *expected != capabilities {
             found.push(format!("expected capabilities {expected:?}, found {capabilities:?}"));
         }
@@ -87,13 +101,14 @@ fn every_single_answer_is_read_as_expected() {
     let now = Timestamp::now();
     let mut failures = Vec::new();
     let mut read = 0;
-    for fixtures in load().expect("fixtures") {
+    for fixtures in load_fixtures().expect("fixtures") {
         for case in fixtures.cases.iter().filter(|c| c.answers.len() == 1) {
             let (call, reply) = case.answers.iter().next().expect("one answer");
             if reply.fault.is_some() {
                 continue;
             }
-            let (finding, clocks, network) = classify(&payload(fixtures.network.name(), case, call, now), now).expect("a payload");
+            let (finding, clocks, network) =
+                classify(&payload(fixtures.network.name(), case, call, now), now).expect("a payload");
             read += 1;
             for difference in differences(&case.expect, &finding, Some(&clocks), now) {
                 failures.push(format!("{}/{}: {difference}", fixtures.network, case.name));
@@ -108,7 +123,7 @@ fn every_single_answer_is_read_as_expected() {
 
 #[test]
 fn cases_are_named_once_and_say_where_they_come_from() {
-    for fixtures in load().expect("fixtures") {
+    for fixtures in load_fixtures().expect("fixtures") {
         let mut names: Vec<&str> = fixtures.cases.iter().map(|c| c.name.as_str()).collect();
         let count = names.len();
         names.sort_unstable();

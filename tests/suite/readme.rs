@@ -13,8 +13,17 @@ fn blocks() -> Vec<&'static str> {
 }
 
 fn promtool(arguments: &[&str], file: &Path) {
-    let output = Command::new("promtool").args(arguments).arg(file).output().expect("promtool (tests/run installs it)");
-    assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let output = Command::new("promtool")
+        .args(arguments)
+        .arg(file)
+        .output()
+        .expect("promtool (tests/run installs it)");
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]
@@ -40,7 +49,8 @@ fn its_examples_are_right() {
 
 #[test]
 fn its_metrics_exist() {
-    let known = |name: &str| FAMILIES.iter().any(|f| f.name == name) || SMALL_FAMILIES.iter().any(|f| f.name == name);
+    let known =
+        |name: &str| FAMILIES.iter().any(|f| f.name == name) || SMALL_FAMILIES.iter().any(|f| f.name == name);
     let named = README.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|word| {
         (word.starts_with("connection_") || word.starts_with("token_")) && word.matches('_').count() > 1
             || matches!(*word, "connection_valid" | "connection_info")

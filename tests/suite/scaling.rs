@@ -1,4 +1,5 @@
-//! More than one process: shards, probes for whoever asks, and a real Prometheus that finds the accounts by itself.
+//! More than one process: shards, probes for whoever asks, and a real Prometheus that finds the
+//! accounts by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,17 +9,15 @@ use std::time::{Duration, Instant};
 
 use clap::Parser as _;
 use serde_json::Value;
+use token_exporter::api::{Filter, Targets};
 use token_exporter::cli::Cli;
-use token_exporter::demo::ID;
-use token_exporter::discovery::{Filter, Targets};
+use token_exporter::daemon::{Daemon, Settings};
 use token_exporter::exposition::CHUNK;
+use token_exporter::inventory::{Roster, Shard};
 use token_exporter::network::NetworkId;
-use token_exporter::once::once;
-use token_exporter::roster::Roster;
-use token_exporter::serve::{Daemon, Settings};
+use token_exporter::scheduler::once;
 use token_exporter::server::{self, Door};
-use token_exporter::shard::Shard;
-use token_exporter::simulator::{Simulator, token};
+use token_exporter::simulator::{DEMO_ID, Simulator, fixture_token};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -44,8 +43,15 @@ impl Exporter {
             enable_lifecycle: false,
             max_requests: 0,
         };
-        let settings =
-            Settings { config_files: vec![config.to_owned()], watch: None, storage: None, shard, on_demand, show_warnings: false, web };
+        let settings = Settings {
+            config_files: vec![config.to_owned()],
+            watch: None,
+            storage: None,
+            shard,
+            on_demand,
+            show_warnings: false,
+            web,
+        };
         let daemon = Daemon::new(settings).expect("a configuration");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let address = listener.local_addr().expect("an address").to_string();
@@ -83,25 +89,32 @@ fn network(name: &str) -> NetworkId {
 
 /// One Facebook login with so many pages.
 fn pages(count: usize, app: &str) -> String {
-    let token = token(network("facebook"), "many-pages", ID);
+    let token = fixture_token(network("facebook"), "many-pages", DEMO_ID);
     let mut yaml = format!(
-        "apps:\n  - {{id: app, network: facebook, client_id: \"1234567890\", client_secret: sim-s, base_url: BASE/facebook{app}}}\n\
-         credentials:\n  - {{id: jane, network: facebook, token: \"{token}\"}}\naccounts:\n"
+        "apps:\n  - {{id: app, network: facebook, client_id: \"1234567890\", client_secret: sim-s, \
+         base_url: BASE/facebook{app}}}\ncredentials:\n  - {{id: jane, network: facebook, token: \
+         \"{token}\"}}\naccounts:\n"
     );
     for i in 0..count {
-        yaml += &format!("  - {{id: page-{i}, network: facebook, credential: jane, external_id: \"{}\"}}\n", 1_000_001 + i);
+        yaml += &format!(
+            "  - {{id: page-{i}, network: facebook, credential: jane, external_id: \"{}\"}}\n",
+            1_000_001 + i
+        );
     }
     yaml
 }
 
 /// So many logins at X.
 fn logins(count: usize, app: &str) -> String {
-    let mut yaml = format!("apps:\n  - {{id: app, network: x, client_id: key, client_secret: sim-s, base_url: BASE/x{app}}}\naccounts:\n");
+    let mut yaml = format!(
+        "apps:\n  - {{id: app, network: x, client_id: key, client_secret: sim-s, base_url: \
+         BASE/x{app}}}\naccounts:\n"
+    );
     for i in 0..count {
         let id = 1_000_001 + i;
         yaml += &format!(
             "  - {{id: x-{i}, network: x, token: \"{}\", external_id: \"{id}\"}}\n",
-            token(network("x"), "valid", &id.to_string())
+            fixture_token(network("x"), "valid", &id.to_string())
         );
     }
     yaml
@@ -119,7 +132,8 @@ fn accounts_in(text: &str) -> BTreeSet<String> {
 #[test]
 fn the_pod_tells_its_shard() {
     let share = |arguments: &[&str], variables: &[(&str, &str)]| {
-        let cli = Cli::try_parse_from(["token_exporter"].iter().chain(arguments)).map_err(|e| e.to_string())?;
+        let cli =
+            Cli::try_parse_from(["token_exporter"].iter().chain(arguments)).map_err(|e| e.to_string())?;
         let variables: BTreeMap<&str, &str> = variables.iter().copied().collect();
         cli.serve.share(|name| variables.get(name).map(|v| (*v).to_owned()))
     };
@@ -131,23 +145,37 @@ fn the_pod_tells_its_shard() {
         Ok(Shard::new(2, 4).expect("a share")),
         "the pod's name first"
     );
-    assert_eq!(share(&auto, &[("HOSTNAME", "a-1"), ("POD_NAME", "")]), Ok(Shard::new(1, 4).expect("a share")));
+    assert_eq!(
+        share(&auto, &[("HOSTNAME", "a-1"), ("POD_NAME", "")]),
+        Ok(Shard::new(1, 4).expect("a share"))
+    );
     for (variables, said) in [
         (vec![], "neither POD_NAME nor HOSTNAME is set"),
-        (vec![("HOSTNAME", "mars")], "HOSTNAME \"mars\" does not end in -0, -1, … as the names of a StatefulSet's pods do"),
-        (vec![("POD_NAME", "a-4")], "POD_NAME \"a-4\" makes it shard 4, which must be less than --total-shards 4"),
+        (
+            vec![("HOSTNAME", "mars")],
+            "HOSTNAME \"mars\" does not end in -0, -1, … as the names of a StatefulSet's pods do",
+        ),
+        (
+            vec![("POD_NAME", "a-4")],
+            "POD_NAME \"a-4\" makes it shard 4, which must be less than --total-shards 4",
+        ),
     ] {
         assert_eq!(share(&auto, &variables), Err(format!("--shard auto: {said}")));
     }
     for bad in ["-1", "three", "1.5", ""] {
-        assert!(share(&[&format!("--shard={bad}")], &[]).is_err_and(|e| e.contains("must be a number from 0, or auto")), "{bad}");
+        assert!(
+            share(&[&format!("--shard={bad}")], &[])
+                .is_err_and(|e| e.contains("must be a number from 0, or auto")),
+            "{bad}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shards_share_everything_and_the_apps_limit() {
     let (simulator, networks) = simulator().await;
-    let (_folder, config) = configured(&(logins(60, ", rate_limit: 30/s") + "global: {probe_interval: 1s}\n"), networks);
+    let (_folder, config) =
+        configured(&(logins(60, ", rate_limit: 30/s") + "global: {probe_interval: 1s}\n"), networks);
     let mut shards = Vec::new();
     for ordinal in 0..3 {
         shards.push(Exporter::start(&config, Shard::new(ordinal, 3).expect("a share"), false).await);
@@ -156,7 +184,8 @@ async fn shards_share_everything_and_the_apps_limit() {
     for (ordinal, shard) in shards.iter().enumerate() {
         let text = shard.get("/metrics").await;
         assert!(
-            text.contains(&format!("\ntoken_exporter_shard_ordinal {ordinal}\n")) && text.contains("\ntoken_exporter_total_shards 3\n")
+            text.contains(&format!("\ntoken_exporter_shard_ordinal {ordinal}\n"))
+                && text.contains("\ntoken_exporter_total_shards 3\n")
         );
         let accounts = accounts_in(&text);
         assert!(accounts.len() >= 10, "shard {ordinal} has {}", accounts.len());
@@ -175,7 +204,8 @@ async fn shards_share_everything_and_the_apps_limit() {
     };
     eventually("everything is probed", SOON, all).await;
     let (start, before) = (Instant::now(), simulator.exchanges());
-    eventually("a hundred probes more", SOON, async || (simulator.exchanges() - before >= 100).then_some(())).await;
+    eventually("a hundred probes more", SOON, async || (simulator.exchanges() - before >= 100).then_some(()))
+        .await;
     let (took, asked) = (start.elapsed().as_secs_f64(), simulator.exchanges() - before);
     assert!(asked as f64 <= 30.0 * (took + 1.0), "{asked} in {took} s");
     for shard in shards {
@@ -196,7 +226,12 @@ async fn one_probe_serves_all_who_ask_for_its_login() {
     for scrape in scrapes.collect::<Vec<_>>() {
         let (i, text) = scrape.await.expect("no panic");
         assert_eq!(accounts_in(&text), BTreeSet::from([format!("page-{i}")]), "its own metrics alone");
-        assert!(text.contains(&format!("\nconnection_valid{{account=\"page-{i}\",network=\"facebook\",reason=\"ok\"}} 1\n")), "{text}");
+        assert!(
+            text.contains(&format!(
+                "\nconnection_valid{{account=\"page-{i}\",network=\"facebook\",reason=\"ok\"}} 1\n"
+            )),
+            "{text}"
+        );
         assert!(!text.contains("token_exporter_"), "nothing about the exporter");
     }
     assert_eq!(asked(&simulator, "debug_token"), 1);
@@ -209,7 +244,10 @@ async fn what_is_fresh_enough_is_not_asked_again() {
     let (_folder, config) = configured(&logins(2, ""), networks);
     let exporter = Exporter::start(&config, Shard::WHOLE, true).await;
     let valid = "\nconnection_valid{account=\"x-0\",network=\"x\",reason=\"ok\"} 1\n";
-    assert!(exporter.get("/probe?target=x-0&max_age=1h").await.contains(valid), "nothing is known yet: it is asked");
+    assert!(
+        exporter.get("/probe?target=x-0&max_age=1h").await.contains(valid),
+        "nothing is known yet: it is asked"
+    );
     assert_eq!(simulator.exchanges(), 1);
     for _ in 0..20 {
         assert!(exporter.get("/probe?account=x-0&max_age=1h").await.contains(valid));
@@ -218,11 +256,17 @@ async fn what_is_fresh_enough_is_not_asked_again() {
     assert!(exporter.get("/probe?account=x-0").await.contains(valid));
     assert_eq!(simulator.exchanges(), 2, "who does not name an age wants a probe now");
     // On demand means: nobody asked for the other one.
-    assert!(!exporter.get("/metrics").await.contains("connection_last_probe_timestamp_seconds{account=\"x-1\""));
+    assert!(
+        !exporter.get("/metrics").await.contains("connection_last_probe_timestamp_seconds{account=\"x-1\"")
+    );
 
-    let answer = http_client().get(exporter.url("/probe?account=x-0&max_age=soon")).send().await.expect("an answer");
+    let answer =
+        http_client().get(exporter.url("/probe?account=x-0&max_age=soon")).send().await.expect("an answer");
     assert_eq!(answer.status(), 400);
-    assert_eq!(answer.text().await.expect("text"), "max_age: \"soon\" is not a duration such as 30s, 5m or 1h\n");
+    assert_eq!(
+        answer.text().await.expect("text"),
+        "max_age: \"soon\" is not a duration such as 30s, 5m or 1h\n"
+    );
     exporter.end().await;
 }
 
@@ -231,9 +275,15 @@ async fn a_doubtful_refusal_is_confirmed_though_nobody_asks_again() {
     let (simulator, networks) = simulator().await;
     let (_folder, config) = configured(&logins(1, ""), networks);
     let exporter = Exporter::start(&config, Shard::WHOLE, true).await;
-    simulator.play(ID, Some("bare-unauthorized-end-unknown"));
-    assert!(exporter.get("/probe?account=x-0").await.contains("connection_probe_success{account=\"x-0\",network=\"x\"} 0"));
-    let confirmed = async || exporter.get("/metrics").await.contains("reason=\"token_invalid\"} 0").then_some(());
+    simulator.play(DEMO_ID, Some("bare-unauthorized-end-unknown"));
+    assert!(
+        exporter
+            .get("/probe?account=x-0")
+            .await
+            .contains("connection_probe_success{account=\"x-0\",network=\"x\"} 0")
+    );
+    let confirmed =
+        async || exporter.get("/metrics").await.contains("reason=\"token_invalid\"} 0").then_some(());
     eventually("the second look", Duration::from_secs(120), confirmed).await;
     assert_eq!(simulator.exchanges(), 2);
     exporter.end().await;
@@ -245,7 +295,9 @@ async fn a_scrape_is_answered_before_prometheus_gives_up() {
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let (_folder, config) = configured(&logins(1, ""), silent.local_addr().expect("an address"));
     let exporter = Exporter::start(&config, Shard::WHOLE, true).await;
-    let request = http_client().get(exporter.url("/probe?account=x-0")).header("X-Prometheus-Scrape-Timeout-Seconds", "0.5");
+    let request = http_client()
+        .get(exporter.url("/probe?account=x-0"))
+        .header("X-Prometheus-Scrape-Timeout-Seconds", "0.5");
     let answer = request.send().await.expect("an answer");
     assert_eq!(answer.status(), 504);
     exporter.end().await;
@@ -253,18 +305,25 @@ async fn a_scrape_is_answered_before_prometheus_gives_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn questions_about_many_logins_travel_together_where_the_network_takes_that() {
-    for (name, api) in [("facebook", ""), ("instagram", ", api: facebook_login"), ("instagram", ", api: instagram_login")] {
+    for (name, api) in
+        [("facebook", ""), ("instagram", ", api: facebook_login"), ("instagram", ", api: instagram_login")]
+    {
         let (simulator, networks) = simulator().await;
         let mut yaml = format!(
-            "apps:\n  - {{id: app, network: {name}, client_id: \"1234567890\", client_secret: sim-s, base_url: BASE/{name}{api}}}\naccounts:\n"
+            "apps:\n  - {{id: app, network: {name}, client_id: \"1234567890\", client_secret: sim-s, \
+             base_url: BASE/{name}{api}}}\naccounts:\n"
         );
         for i in 0..100 {
             let id = 1_000_001 + i;
-            let token = token(network(name), "valid", &id.to_string());
-            yaml += &format!("  - {{id: a-{i}, network: {name}, token: \"{token}\", external_id: \"{id}\"}}\n");
+            let token = fixture_token(network(name), "valid", &id.to_string());
+            yaml +=
+                &format!("  - {{id: a-{i}, network: {name}, token: \"{token}\", external_id: \"{id}\"}}\n");
         }
         let (_folder, config) = configured(&yaml, networks);
-        let probed = once(token_exporter::config::load(std::slice::from_ref(&config)).expect("a configuration")).await.expect("probes");
+        let probed =
+            once(token_exporter::config::load(std::slice::from_ref(&config)).expect("a configuration"))
+                .await
+                .expect("probes");
         assert_eq!(probed.outcomes().filter(|(_, o)| o.cause().is_none()).count(), 100, "{name}{api}");
         let (questions, exchanges) = (simulator.requests().values().sum::<u64>(), simulator.exchanges());
         if api.ends_with("instagram_login") {
@@ -288,15 +347,24 @@ fn listed(roster: &Arc<Roster>, query: &str) -> (Value, usize) {
 
 fn ids(list: &Value) -> Vec<&str> {
     let groups = list.as_array().expect("a list");
-    groups.iter().flat_map(|g| g["targets"].as_array().expect("targets")).map(|t| t.as_str().expect("text")).collect()
+    groups
+        .iter()
+        .flat_map(|g| g["targets"].as_array().expect("targets"))
+        .map(|t| t.as_str().expect("text"))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_list_of_targets_is_whole_filtered_and_written_in_chunks() {
-    let mut yaml = logins(3_000, "") + "  - {id: \"Größe \\\"42\\\"\", network: mastodon, base_url: BASE, token: sim-m}\n";
+    let mut yaml = logins(3_000, "")
+        + "  - {id: \"Größe \\\"42\\\"\", network: mastodon, base_url: BASE, token: sim-m}\n";
     yaml += "global: {probe_interval: 6h}\n";
     let (_folder, config) = configured(&yaml, std::net::SocketAddr::from(([127, 0, 0, 1], 1)));
-    let roster = Arc::new(Roster::new(token_exporter::config::load(std::slice::from_ref(&config)).expect("a configuration"), |_| true));
+    let roster = Arc::new(
+        token_exporter::config::load(std::slice::from_ref(&config))
+            .expect("a configuration")
+            .roster(|_| true),
+    );
     let (all, largest) = listed(&roster, "");
     assert_eq!(ids(&all).len(), 3_001);
     assert!(largest <= CHUNK + 4096, "{largest}");
@@ -311,7 +379,8 @@ async fn the_list_of_targets_is_whole_filtered_and_written_in_chunks() {
     assert_eq!(listed(&roster, "network=tiktok").0, serde_json::json!([]));
     let mut parts: Vec<String> = Vec::new();
     for ordinal in 0..4 {
-        parts.extend(ids(&listed(&roster, &format!("shard={ordinal}/4")).0).iter().map(|id| (*id).to_owned()));
+        parts
+            .extend(ids(&listed(&roster, &format!("shard={ordinal}/4")).0).iter().map(|id| (*id).to_owned()));
     }
     parts.sort_unstable();
     let mut whole: Vec<String> = ids(&all).iter().map(|id| (*id).to_owned()).collect();
@@ -321,15 +390,35 @@ async fn the_list_of_targets_is_whole_filtered_and_written_in_chunks() {
     let (_, networks) = simulator().await;
     let (_folder, config) = configured(&pages(3, ""), networks);
     let exporter = Exporter::start(&config, Shard::WHOLE, true).await;
-    let answer = http_client().get(exporter.url("/sd")).header("accept-encoding", "gzip").send().await.expect("an answer");
+    let answer = http_client()
+        .get(exporter.url("/sd"))
+        .header("accept-encoding", "gzip")
+        .send()
+        .await
+        .expect("an answer");
     let header = |name: &str| answer.headers()[name].to_str().expect("text");
-    assert_eq!((answer.status().as_u16(), header("content-type"), header("content-encoding")), (200, "application/json", "gzip"));
+    assert_eq!(
+        (answer.status().as_u16(), header("content-type"), header("content-encoding")),
+        (200, "application/json", "gzip")
+    );
     let list: Value = serde_json::from_str(&exporter.get("/sd").await).expect("JSON");
-    assert_eq!((list.as_array().map(Vec::len), ids(&list)), (Some(1), vec!["page-0", "page-1", "page-2"]), "a login is one group");
-    let answer = http_client().get(exporter.url("/sd?network=mastadon&shard=3/3&page=2")).send().await.expect("an answer");
+    assert_eq!(
+        (list.as_array().map(Vec::len), ids(&list)),
+        (Some(1), vec!["page-0", "page-1", "page-2"]),
+        "a login is one group"
+    );
+    let answer = http_client()
+        .get(exporter.url("/sd?network=mastadon&shard=3/3&page=2"))
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(answer.status(), 400);
     let problems = answer.text().await.expect("text");
-    for said in ["network: \"mastadon\" is none of facebook, ", "shard: \"3/3\" is not a share such as 0/3", "\"page\" is no parameter"] {
+    for said in [
+        "network: \"mastadon\" is none of facebook, ",
+        "shard: \"3/3\" is not a share such as 0/3",
+        "\"page\" is no parameter",
+    ] {
         assert!(problems.contains(said), "{problems}");
     }
     assert_eq!(http_client().post(exporter.url("/sd")).send().await.expect("an answer").status(), 405);
@@ -348,18 +437,26 @@ async fn prometheus_finds_the_accounts_and_asks_for_each() {
     let (simulator, networks) = simulator().await;
     let yaml = pages(5, "") + &logins(3, "").replace("apps:\n", "").replace("accounts:\n", "");
     // Two lists of apps make one.
-    let (app, accounts) = yaml.split_once("  - {id: app, network: x").map(|(a, b)| (a.to_owned(), b)).expect("an app of X");
+    let (app, accounts) =
+        yaml.split_once("  - {id: app, network: x").map(|(a, b)| (a.to_owned(), b)).expect("an app of X");
     let (line, accounts) = accounts.split_once('\n').expect("lines");
     let yaml = app.replacen("apps:\n", &format!("apps:\n  - {{id: app-x, network: x{line}\n"), 1) + accounts;
     let (folder, config) = configured(&yaml, networks);
     let exporter = Exporter::start(&config, Shard::WHOLE, true).await;
 
-    let documented = blocks("docs/scaling.md", "yaml").into_iter().find(|b| b.contains("http_sd_configs")).expect("the example");
+    let documented = blocks("docs/scaling.md", "yaml")
+        .into_iter()
+        .find(|b| b.contains("http_sd_configs"))
+        .expect("the example");
     let example = documented.replace("token-exporter.example:10219", &exporter.address);
     assert_ne!(example, documented, "the example names the exporter's address");
     let file = folder.path().join("prometheus.yml");
     std::fs::write(&file, format!("global: {{scrape_interval: 1s}}\n{example}")).expect("written");
-    let checked = Command::new("promtool").args(["check", "config"]).arg(&file).output().expect("promtool (tests/run installs it)");
+    let checked = Command::new("promtool")
+        .args(["check", "config"])
+        .arg(&file)
+        .output()
+        .expect("promtool (tests/run installs it)");
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
     let child = Command::new("prometheus")
@@ -374,7 +471,10 @@ async fn prometheus_finds_the_accounts_and_asks_for_each() {
     let query = async |expression: &str| -> Vec<Value> {
         let encoded: String = url::form_urlencoded::byte_serialize(expression.as_bytes()).collect();
         let text = get(&format!("http://{free}/api/v1/query?query={encoded}")).await.unwrap_or_default();
-        serde_json::from_str::<Value>(&text).unwrap_or_default()["data"]["result"].as_array().cloned().unwrap_or_default()
+        serde_json::from_str::<Value>(&text).unwrap_or_default()["data"]["result"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
     };
     let found = eventually("all accounts are discovered and probed", Duration::from_secs(120), async || {
         Some(query("connection_valid == 1").await).filter(|found| found.len() == 8)
@@ -382,14 +482,26 @@ async fn prometheus_finds_the_accounts_and_asks_for_each() {
     .await;
     for series in &found {
         let labels = &series["metric"];
-        assert_eq!((&labels["instance"], &labels["job"]), (&labels["account"], &Value::from("connections")), "one target for each account");
+        assert_eq!(
+            (&labels["instance"], &labels["job"]),
+            (&labels["account"], &Value::from("connections")),
+            "one target for each account"
+        );
     }
     // It goes on asking the exporter, and the exporter does not go on asking the networks.
     let scrapes = async || query("min(count_over_time(connection_valid[1h])) >= 3").await.pop();
     eventually("each was scraped several times", Duration::from_secs(120), scrapes).await;
-    assert_eq!((asked(&simulator, "debug_token"), asked(&simulator, "me")), (1, 3), "{:?}", simulator.requests());
+    assert_eq!(
+        (asked(&simulator, "debug_token"), asked(&simulator, "me")),
+        (1, 3),
+        "{:?}",
+        simulator.requests()
+    );
     let own = query("token_exporter_total_shards{job=\"token_exporter\"}").await;
     assert_eq!(own.len(), 1, "the exporter's own metrics come from a job of their own");
-    assert!(query("connection_info{job=\"token_exporter\"}").await.is_empty(), "and the accounts' do not come twice");
+    assert!(
+        query("connection_info{job=\"token_exporter\"}").await.is_empty(),
+        "and the accounts' do not come twice"
+    );
     exporter.end().await;
 }

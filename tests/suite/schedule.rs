@@ -1,9 +1,8 @@
 //! The mails to come: as they are printed, and as the program finds them out.
 
+use token_exporter::api::{Plan, Span, Standing, plan};
 use token_exporter::config;
-use token_exporter::roster::Roster;
-use token_exporter::schedule::{Plan, Span, Standing, plan};
-use token_exporter::time::{Expiry, Timestamp, parse_offset};
+use token_exporter::model::{Expiry, Timestamp, parse_offset};
 
 use crate::golden::assert_golden;
 
@@ -13,7 +12,7 @@ fn fixed() -> Plan {
     std::fs::write(file.path(), include_str!("../golden/schedule.yaml")).expect("written");
     let mut config = config::load(&[file.path().to_owned()]).unwrap_or_else(|p| panic!("{p}"));
     let rules = std::mem::take(&mut config.schedule);
-    let roster = Roster::new(config, |_| true);
+    let roster = config.roster(|_| true);
     let at = |text: &str| Timestamp::parse(text).expect("an instant");
     let standings: Vec<Standing> = roster
         .accounts()
@@ -28,7 +27,11 @@ fn fixed() -> Plan {
             Standing { deadline, issued, broken: account.id() == "broken" }
         })
         .collect();
-    let span = Span { now: at("2027-01-16T12:00:00Z"), days: 30, offset: parse_offset("+02:00").expect("an offset") };
+    let span = Span {
+        now: at("2027-01-16T12:00:00Z"),
+        days: 30,
+        offset: parse_offset("+02:00").expect("an offset"),
+    };
     plan(&rules, &roster, &standings, &span)
 }
 

@@ -1,24 +1,28 @@
-//! The hunt for secrets: every fixture is played, and all output is searched for tokens, secrets and proofs.
+//! The hunt for secrets: every fixture is played, and all output is searched for tokens, secrets
+//! and proofs.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use token_exporter::fixtures::load;
-use token_exporter::http::Client;
+use token_exporter::model::{Cause, Secret};
 use token_exporter::network::{Call, NetworkId};
-use token_exporter::reason::Cause;
-use token_exporter::secret::Secret;
+use token_exporter::simulator::load_fixtures;
+use token_exporter::transport::Client;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::prometheus::{eventually, get, start_demo};
 
-/// What must not show: tokens, client and token secrets (all fixtures' begin alike), and what is made of them.
+/// What must not show: tokens, client and token secrets (all fixtures' begin alike), and what is
+/// made of them.
 fn secrets_in(text: &str) -> Option<&str> {
     let proof = Secret::new("sim-client-secret");
     let signs = ["sim-", "sim%2D", "c2ltLW", "oauth_signature", "appsecret_proof="];
     let found = signs.iter().find_map(|sign| text.find(sign)).or_else(|| {
-        let known = NetworkId::all().map(|n| Secret::new(token_exporter::simulator::token(n, "valid", "1000001")).hmac_sha256_hex(&proof));
+        let known = NetworkId::all().map(|n| {
+            Secret::new(token_exporter::simulator::fixture_token(n, "valid", "1000001"))
+                .hmac_sha256_hex(&proof)
+        });
         known.into_iter().find_map(|p| text.find(p.reveal()))
     })?;
     let start = found.saturating_sub(60);
@@ -56,18 +60,22 @@ fn no_fixture_brings_a_secret_into_logs_findings_or_debug_output() {
     // One thread: the subscriber is this thread's.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     tracing::subscriber::with_default(subscriber, || {
-        // While there is one subscriber alone, tracing asks the thread that comes to a place first whether it wants to hear of
-        // it, for good; and other tests' threads do not. With a second one it asks all.
+        // While there is one subscriber alone, tracing asks the thread that comes to a place first whether
+        // it wants to hear of it, for good; and other tests' threads do not. With a second one it
+        // asks all.
         let _second = tracing::Dispatch::new(tracing_subscriber::registry());
         runtime.block_on(async {
             let client = crate::probing::client(10_000);
             let (simulator, address) = crate::probing::simulator().await;
-            for fixtures in load().expect("fixtures") {
+            for fixtures in load_fixtures().expect("fixtures") {
                 for case in &fixtures.cases {
-                    if case.answers.values().any(|a| a.fault.is_some()) || !crate::probing::can_be_probed(fixtures.network, case) {
+                    if case.answers.values().any(|a| a.fault.is_some())
+                        || !crate::probing::can_be_probed(fixtures.network, case)
+                    {
                         continue;
                     }
-                    let (outcome, debug) = crate::probing::probe_and_show(&fixtures, case, address, &client).await;
+                    let (outcome, debug) =
+                        crate::probing::probe_and_show(&fixtures, case, address, &client).await;
                     output.push_str(&format!("{outcome:?}\n{debug}\n"));
                 }
             }
@@ -87,7 +95,8 @@ async fn the_running_demo_shows_no_secret_anywhere() {
     let metrics = format!("http://{address}/metrics");
     let text = eventually("every account was probed", std::time::Duration::from_secs(150), async || {
         let text = get(&metrics).await?;
-        let probed = text.lines().filter(|l| l.starts_with("connection_last_probe_timestamp_seconds{")).count();
+        let probed =
+            text.lines().filter(|l| l.starts_with("connection_last_probe_timestamp_seconds{")).count();
         let accounts = text.lines().filter(|l| l.starts_with("connection_info{")).count();
         (accounts > 0 && probed == accounts).then_some(text)
     })
@@ -106,7 +115,9 @@ async fn the_running_demo_shows_no_secret_anywhere() {
         assert!(page.len() > 500, "{path} was answered: {page}");
         assert_eq!(secrets_in(&page), None, "{path}");
     }
-    for path in ["/", "/probe?account=facebook-valid", "/probe?account=sim", "/-/healthy", "/nowhere", "/metrics?x=1"] {
+    for path in
+        ["/", "/probe?account=facebook-valid", "/probe?account=sim", "/-/healthy", "/nowhere", "/metrics?x=1"]
+    {
         let page = get(&format!("http://{address}{path}")).await.unwrap_or_default();
         assert_eq!(secrets_in(&page), None, "{path}");
     }
@@ -118,7 +129,8 @@ async fn the_running_demo_shows_no_secret_anywhere() {
 
 /// A call with a token, to wherever `base_url` leads.
 async fn send_to(base_url: &str) -> Result<token_exporter::network::Answer, Cause> {
-    let call = Call::get("userinfo", "https://provider.example", "/userinfo").bearer(&Secret::new("sim-token"));
+    let call =
+        Call::get("userinfo", "https://provider.example", "/userinfo").bearer(&Secret::new("sim-token"));
     // Private networks are allowed: what is refused here is refused everywhere.
     let client = Client::new(std::time::Duration::from_secs(60), true).expect("a client");
     client.send(&call, Some(&base_url.parse().expect("a URL"))).await
@@ -173,7 +185,8 @@ fn secrets_are_revealed_where_requests_are_made_and_nowhere_else() {
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         code.contains(".reveal()") || code.contains("expose_secret")
     };
-    let mut found: Vec<_> = files.iter().filter(reveals).filter_map(|p| p.strip_prefix(&src).ok()?.to_str()).collect();
+    let mut found: Vec<_> =
+        files.iter().filter(reveals).filter_map(|p| p.strip_prefix(&src).ok()?.to_str()).collect();
     found.sort_unstable();
     assert_eq!(found, ["http.rs", "oauth1.rs", "secret.rs"]);
 }

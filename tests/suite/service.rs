@@ -51,8 +51,14 @@ async fn systemd_hears_of_every_step() {
         manager.heard.clear();
         let config = std::fs::read_to_string(world.path("config.yaml")).expect("readable");
         std::fs::write(world.path("config.yaml"), "nonsense: true\n").expect("written");
-        assert!(request(&address, "POST", "/-/reload").is_some_and(|a| a.starts_with("HTTP/1.0 500") && a.contains("nonsense")));
-        manager.waits_for(&exporter, &["READY=1", "STATUS=watching 2 accounts", "a newer configuration cannot be read"]);
+        assert!(
+            request(&address, "POST", "/-/reload")
+                .is_some_and(|a| a.starts_with("HTTP/1.0 500") && a.contains("nonsense"))
+        );
+        manager.waits_for(
+            &exporter,
+            &["READY=1", "STATUS=watching 2 accounts", "a newer configuration cannot be read"],
+        );
         std::fs::write(world.path("config.yaml"), config).expect("written");
 
         manager.heard.clear();
@@ -71,11 +77,18 @@ async fn a_full_disk_is_survived_and_caught_up_with() {
     tokio::task::spawn_blocking(move || {
         let mut world = World::new(networks, 1, 4, 0);
         // Without its signal, a file that is too large is an error like any other.
-        let exporter = Exporter::start_through(&["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"], world.folder.path(), |_| {});
-        exporter.wait_for("all are known", || exporter.ask("/metrics").filter(|scrape| world.check_scrape(scrape) == 4));
+        let exporter = Exporter::start_through(
+            &["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"],
+            world.folder.path(),
+            |_| {},
+        );
+        exporter.wait_for("all are known", || {
+            exporter.ask("/metrics").filter(|scrape| world.check_scrape(scrape) == 4)
+        });
         let limit = |size: &str| {
-            let set =
-                std::process::Command::new("prlimit").args(["--pid", &exporter.pid.to_string(), &format!("--fsize={size}:")]).status();
+            let set = std::process::Command::new("prlimit")
+                .args(["--pid", &exporter.pid.to_string(), &format!("--fsize={size}:")])
+                .status();
             assert!(set.expect("prlimit").success());
         };
         limit("3000");
@@ -86,12 +99,20 @@ async fn a_full_disk_is_survived_and_caught_up_with() {
         });
         for account in 0..4 {
             world.write_token(account);
-            let answer = exporter.wait_for("an answer", || exporter.ask(&format!("/probe?account=account-{account}")));
+            let answer =
+                exporter.wait_for("an answer", || exporter.ask(&format!("/probe?account=account-{account}")));
             world.check(&answer);
         }
-        assert_eq!(exporter.log().matches("state cannot be written").count(), 1, "told once\n{}", exporter.log());
+        assert_eq!(
+            exporter.log().matches("state cannot be written").count(),
+            1,
+            "told once\n{}",
+            exporter.log()
+        );
         limit("unlimited");
-        exporter.wait_for("it is caught up with", || exporter.log().contains("state is written again").then_some(()));
+        exporter.wait_for("it is caught up with", || {
+            exporter.log().contains("state is written again").then_some(())
+        });
         let scrape = exporter.wait_for("a scrape", || exporter.ask("/metrics"));
         world.check_scrape(&scrape);
         exporter.kill();

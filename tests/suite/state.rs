@@ -5,27 +5,21 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use token_exporter::keeper::Keeper;
-use token_exporter::metrics::Metrics;
+use token_exporter::inventory::Roster;
+use token_exporter::model::{Capability, Cause, Expiry, Reason, Timestamp};
 use token_exporter::network::{Budget, Certainty, Clocks, Finding, RateLimit, Reset, Verdict};
-use token_exporter::reason::{Capability, Cause, Reason};
-use token_exporter::roster::Roster;
-use token_exporter::service::Heart;
-use token_exporter::snapshot::{journal, lines, restore, write};
-use token_exporter::store::{Outcome, Snapshot, Store, View};
-use token_exporter::time::{Expiry, Timestamp};
+use token_exporter::state::{Keeper, Outcome, Snapshot, Store, View, journal, lines, restore, write};
+use token_exporter::telemetry::{Heart, Metrics};
 
 use crate::exposition::roster;
 use crate::prometheus::eventually;
 
-const YAML: &str = "apps: [{id: app, network: facebook, client_id: \"1\", client_secret: sim-client-secret}]\n\
-                    credentials:\n\
-                    \x20 - {id: jane, network: facebook, token: sim-jane}\n\
-                    \x20 - {id: john, network: facebook, token: sim-john}\n\
-                    accounts:\n\
-                    \x20 - {id: a, network: facebook, credential: jane, needs: [publish, inbox]}\n\
-                    \x20 - {id: b, network: facebook, credential: jane}\n\
-                    \x20 - {id: c, network: facebook, credential: john}\n";
+const YAML: &str = "apps: [{id: app, network: facebook, client_id: \"1\", client_secret: \
+                    sim-client-secret}]\ncredentials:\n\x20 - {id: jane, network: facebook, token: \
+                    sim-jane}\n\x20 - {id: john, network: facebook, token: sim-john}\naccounts:\n\x20 - \
+                    {id: a, network: facebook, credential: jane, needs: [publish, inbox]}\n\x20 - {id: b, \
+                    network: facebook, credential: jane}\n\x20 - {id: c, network: facebook, credential: \
+                    john}\n";
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_unix(1_800_000_000 + seconds).expect("in range")
@@ -40,12 +34,27 @@ fn store() -> Store {
         capabilities: capabilities.to_vec(),
         scopes: vec![("pages_manage_posts", true), ("pages_messaging", false)],
     };
-    let clocks = Clocks { access: Expiry::At(at(5000)), refresh: Expiry::Never, data_access: Expiry::Unknown, issued: Some(at(-9)) };
-    let valid = finding(Verdict::Valid, &[(Capability::Publish, Reason::Ok), (Capability::Inbox, Reason::MissingRole)]);
-    let gone = finding(Verdict::Invalid(Reason::NotAdmin, Certainty::Plain), &[(Capability::Publish, Reason::NotAdmin)]);
-    store.apply(0, &Outcome { at: at(0), findings: vec![valid, gone], clocks: Some(clocks), limits: vec![] }).expect("applied");
+    let clocks = Clocks {
+        access: Expiry::At(at(5000)),
+        refresh: Expiry::Never,
+        data_access: Expiry::Unknown,
+        issued: Some(at(-9)),
+    };
+    let valid = finding(
+        Verdict::Valid,
+        &[(Capability::Publish, Reason::Ok), (Capability::Inbox, Reason::MissingRole)],
+    );
+    let gone = finding(
+        Verdict::Invalid(Reason::NotAdmin, Certainty::Plain),
+        &[(Capability::Publish, Reason::NotAdmin)],
+    );
+    store
+        .apply(0, &Outcome { at: at(0), findings: vec![valid, gone], clocks: Some(clocks), limits: vec![] })
+        .expect("applied");
     let maybe = finding(Verdict::Invalid(Reason::TokenInvalid, Certainty::Ambiguous), &[]);
-    store.apply(1, &Outcome { at: at(1), findings: vec![maybe], clocks: None, limits: vec![] }).expect("applied");
+    store
+        .apply(1, &Outcome { at: at(1), findings: vec![maybe], clocks: None, limits: vec![] })
+        .expect("applied");
     let mut limited = Outcome::undetermined(Cause::RateLimited, 1, at(2));
     let reset = Some(Reset::After(600));
     for budget in [Budget::App, Budget::Grant] {
@@ -58,12 +67,17 @@ fn store() -> Store {
 fn shown(snapshot: &Snapshot) -> String {
     let credentials = snapshot.credentials.iter().map(|c| format!("{c:?}\n"));
     let accounts = snapshot.accounts.iter().map(|a| format!("{a:?}\n"));
-    let apps = snapshot.apps.iter().map(|a| format!("{:?} {:?} {:?} {}\n", a.health, a.suspicion, a.paused, a.patience));
+    let apps = snapshot
+        .apps
+        .iter()
+        .map(|a| format!("{:?} {:?} {:?} {}\n", a.health, a.suspicion, a.paused, a.patience));
     accounts.chain(credentials).chain(apps).collect()
 }
 
 fn files(folder: &Path) -> Vec<String> {
-    let names = std::fs::read_dir(folder).expect("a folder").map(|f| f.expect("a file").file_name().to_string_lossy().into_owned());
+    let names = std::fs::read_dir(folder)
+        .expect("a folder")
+        .map(|f| f.expect("a file").file_name().to_string_lossy().into_owned());
     let mut names: Vec<String> = names.collect();
     names.sort_unstable();
     names
@@ -137,22 +151,27 @@ fn a_journal_is_read_as_far_as_it_goes() {
         ends.push(std::fs::metadata(&path).expect("there").len());
     }
     let whole = std::fs::read(&path).expect("bytes");
-    // Torn at every byte: the app's line and the credential's are two, so that half a step may be there; no more than that, and
-    // none of the accounts without its credential.
+    // Torn at every byte: the app's line and the credential's are two, so that half a step may be
+    // there; no more than that, and none of the accounts without its credential.
     for length in 0..whole.len() {
         std::fs::write(&path, &whole[..length]).expect("written");
         let (now, _) = read(folder.path());
         let done = ends.iter().rposition(|end| *end <= length as u64).unwrap_or(0);
         let credential = |text: &str| text.lines().take(5).map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(credential(&now), credential(&steps[done]), "{length}");
-        assert_eq!(files(folder.path()), ["journal-1.jsonl", "state.jsonl"], "{length}: a torn end is no damage");
+        assert_eq!(
+            files(folder.path()),
+            ["journal-1.jsonl", "state.jsonl"],
+            "{length}: a torn end is no damage"
+        );
     }
     // Blocks that were never written, after the machine went down.
     let length = usize::try_from(ends[2]).expect("small");
     std::fs::write(&path, [&whole[..length], &[0; 4096]].concat()).expect("written");
     assert_eq!((read(folder.path()).0, files(folder.path()).len()), (steps[2].clone(), 2));
 
-    // Damage in the middle: what stands before it is good, and the file is kept for whoever wants to know.
+    // Damage in the middle: what stands before it is good, and the file is kept for whoever wants to
+    // know.
     let mut damaged = whole.clone();
     damaged[usize::try_from(ends[2]).expect("small") + 5] = 0;
     std::fs::write(&path, &damaged).expect("written");
@@ -161,7 +180,8 @@ fn a_journal_is_read_as_far_as_it_goes() {
     assert!(left.len() == 2 && left[0].starts_with("journal-1.jsonl.aside-"), "{left:?}");
 
     // Of a newer program.
-    std::fs::write(&path, String::from_utf8_lossy(&whole).replacen("\"version\":1", "\"version\":2", 1)).expect("written");
+    std::fs::write(&path, String::from_utf8_lossy(&whole).replacen("\"version\":1", "\"version\":2", 1))
+        .expect("written");
     assert_eq!(read(folder.path()).0, steps[0]);
     assert_eq!(files(folder.path()).len(), 3);
 }
@@ -174,7 +194,8 @@ fn a_file_that_cannot_be_read_is_set_aside_and_stops_nothing() {
         std::fs::read_to_string(folder.path().join("state.jsonl")).expect("text")
     };
     let cut = whole.lines().take(3).map(|l| format!("{l}\n")).collect::<String>();
-    let missing = whole.lines().enumerate().filter(|(i, _)| *i != 2).map(|(_, l)| format!("{l}\n")).collect::<String>();
+    let missing =
+        whole.lines().enumerate().filter(|(i, _)| *i != 2).map(|(_, l)| format!("{l}\n")).collect::<String>();
     for (name, text) in [
         ("empty", String::new()),
         ("cut off", cut),
@@ -193,7 +214,11 @@ fn a_file_that_cannot_be_read_is_set_aside_and_stops_nothing() {
         assert!(after.snapshot().accounts.iter().all(|a| a.verdict.is_none()), "{name}");
         let left = files(folder.path());
         assert!(left.len() == 1 && left[0].starts_with("state.jsonl.aside-"), "{name}: {left:?}");
-        assert_eq!(std::fs::read_to_string(folder.path().join(&left[0])).expect("text"), text, "{name}: nothing is lost");
+        assert_eq!(
+            std::fs::read_to_string(folder.path().join(&left[0])).expect("text"),
+            text,
+            "{name}: nothing is lost"
+        );
         // And it is written anew.
         write(folder.path(), 1, &after.snapshot()).expect("written");
     }
@@ -218,7 +243,8 @@ impl Kept {
         let store = Arc::new(Store::default());
         store.replace_roster(roster(yaml));
         let metrics = Metrics::new().expect("metrics");
-        let (mut keeper, view) = Keeper::new(store.clone(), Some(folder.to_owned()), metrics.clone()).expect("nobody else is there");
+        let (mut keeper, view) = Keeper::new(store.clone(), Some(folder.to_owned()), metrics.clone())
+            .expect("nobody else is there");
         keeper.restore();
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let mut heart = Heart::default();
@@ -228,14 +254,16 @@ impl Kept {
 
     /// Something changes, and readers see it.
     async fn change(&self, second: i64) {
-        let applied = self.store.apply(0, &Outcome::undetermined(Cause::Dns, 2, at(second))).expect("applied");
+        let applied =
+            self.store.apply(0, &Outcome::undetermined(Cause::Dns, 2, at(second))).expect("applied");
         let seen = tokio::time::timeout(Duration::from_secs(30), self.view.reaches(applied.version)).await;
         assert_eq!(seen, Ok(true), "whatever the storage does");
     }
 
     fn failures(&self) -> f64 {
         let families = self.metrics.gather();
-        let family = families.iter().find(|f| f.name() == "token_exporter_state_write_failures_total").expect("there");
+        let family =
+            families.iter().find(|f| f.name() == "token_exporter_state_write_failures_total").expect("there");
         family.get_metric()[0].get_counter().get_value()
     }
 
@@ -269,9 +297,14 @@ async fn nothing_is_shown_before_it_is_kept() {
 async fn one_folder_serves_one_process() {
     let folder = tempfile::tempdir().expect("a folder");
     let kept = Kept::start(folder.path());
-    let other = |folder: &Path| Keeper::new(Arc::default(), Some(folder.to_owned()), Metrics::new().expect("metrics"));
+    let other = |folder: &Path| {
+        Keeper::new(Arc::default(), Some(folder.to_owned()), Metrics::new().expect("metrics"))
+    };
     let error = other(folder.path()).expect_err("it is taken").to_string();
-    assert!(error.contains("another token_exporter") && error.contains(&folder.path().display().to_string()), "{error}");
+    assert!(
+        error.contains("another token_exporter") && error.contains(&folder.path().display().to_string()),
+        "{error}"
+    );
     kept.end().await;
     assert!(other(folder.path()).is_ok(), "free again");
 }
@@ -294,7 +327,8 @@ async fn storage_that_fails_is_counted_and_caught_up_with() {
     kept.end().await;
 }
 
-/// A pipe that nobody reads from stands for a disk that does not answer: opening it does not come back.
+/// A pipe that nobody reads from stands for a disk that does not answer: opening it does not come
+/// back.
 #[tokio::test(flavor = "multi_thread")]
 async fn storage_that_hangs_holds_up_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -303,9 +337,15 @@ async fn storage_that_hangs_holds_up_nothing() {
     let kept = Kept::start(folder.path());
     kept.change(1).await;
     kept.change(2).await;
-    assert_eq!(read(folder.path()).0, shown(&kept.store.snapshot()), "the journal does not wait for the base");
+    assert_eq!(
+        read(folder.path()).0,
+        shown(&kept.store.snapshot()),
+        "the journal does not wait for the base"
+    );
     // It answers again.
-    let reader = std::thread::spawn(move || std::io::copy(&mut std::fs::File::open(pipe).expect("a pipe"), &mut std::io::sink()));
+    let reader = std::thread::spawn(move || {
+        std::io::copy(&mut std::fs::File::open(pipe).expect("a pipe"), &mut std::io::sink())
+    });
     kept.change(3).await;
     kept.end().await;
     reader.join().expect("no panic").expect("read");
@@ -314,26 +354,44 @@ async fn storage_that_hangs_holds_up_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_journal_does_not_outgrow_its_base() {
     const CREDENTIALS: usize = 2000;
-    let yaml =
-        (0..CREDENTIALS).map(|i| format!("  - {{id: account-{i}, network: mastodon, token: sim-{i}, base_url: \"https://a.example\"}}\n"));
+    let yaml = (0..CREDENTIALS).map(|i| {
+        format!(
+            "  - {{id: account-{i}, network: mastodon, token: sim-{i}, base_url: \"https://a.example\"}}\n"
+        )
+    });
     let yaml = format!("accounts:\n{}", yaml.collect::<String>());
     let folder = tempfile::tempdir().expect("a folder");
     let kept = Kept::start_with(folder.path(), &yaml);
-    let size = || files(folder.path()).iter().filter_map(|f| folder.path().join(f).metadata().ok()).map(|m| m.len()).sum::<u64>();
+    let size = || {
+        files(folder.path())
+            .iter()
+            .filter_map(|f| folder.path().join(f).metadata().ok())
+            .map(|m| m.len())
+            .sum::<u64>()
+    };
     let mut appended = 0;
     for second in 0..12 {
         let mut version = 0;
         for credential in 0..CREDENTIALS {
-            version = kept.store.apply(credential, &Outcome::undetermined(Cause::Dns, 1, at(second))).expect("applied").version;
+            version = kept
+                .store
+                .apply(credential, &Outcome::undetermined(Cause::Dns, 1, at(second)))
+                .expect("applied")
+                .version;
         }
         assert!(kept.view.reaches(version).await);
         appended += CREDENTIALS as u64 * 200;
     }
-    // What there is at most: a base and a journal of its size or of a megabyte, and the same once more while they take turns.
+    // What there is at most: a base and a journal of its size or of a megabyte, and the same once more
+    // while they take turns.
     let base = || folder.path().join("state.jsonl").metadata().map_or(0, |m| m.len());
     let bounded = async || (base() > 0 && size() < 2 * (base() + base().max(1 << 20))).then_some(());
     eventually("it has been replaced", Duration::from_secs(60), bounded).await;
-    assert!(appended > 2 * (1 << 20) && base() < 1 << 20, "{appended} bytes at least were appended to {}", base());
+    assert!(
+        appended > 2 * (1 << 20) && base() < 1 << 20,
+        "{appended} bytes at least were appended to {}",
+        base()
+    );
     kept.end().await;
     let store = Store::default();
     store.replace_roster(roster(&yaml));

@@ -1,4 +1,5 @@
-//! Bad weather between the exporter and the networks, and what it must not do: no verdict changes, nothing grows.
+//! Bad weather between the exporter and the networks, and what it must not do: no verdict changes,
+//! nothing grows.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -8,14 +9,12 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use token_exporter::demo;
-use token_exporter::fixtures::{Fixtures, load};
-use token_exporter::http::{Client, MAX_BODY};
+use token_exporter::model::{Cause, Timestamp};
 use token_exporter::network::Verdict;
 use token_exporter::probe::Prober;
-use token_exporter::reason::Cause;
-use token_exporter::roster::Roster;
-use token_exporter::time::Timestamp;
+use token_exporter::simulator;
+use token_exporter::simulator::{Fixtures, load_fixtures};
+use token_exporter::transport::{Client, MAX_BODY};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -106,8 +105,12 @@ async fn meet(mut stream: TcpStream, sky: Sky, networks: SocketAddr, silent: &At
     // Whatever was asked: the head at least is waited for.
     let mut request = [0; 4096];
     let _ = stream.read(&mut request).await;
-    let head = |status: &str, more: &str| format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\n{more}\r\n").into_bytes();
-    let whole = |status: &str, body: &str| [head(status, &format!("content-length: {}\r\n", body.len())), body.into()].concat();
+    let head = |status: &str, more: &str| {
+        format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\n{more}\r\n").into_bytes()
+    };
+    let whole = |status: &str, body: &str| {
+        [head(status, &format!("content-length: {}\r\n", body.len())), body.into()].concat()
+    };
     let answer = match sky {
         Sky::Fair | Sky::Closed => Vec::new(),
         Sky::Silent => {
@@ -137,7 +140,11 @@ async fn meet(mut stream: TcpStream, sky: Sky, networks: SocketAddr, silent: &At
                 encoder.write_all(&vec![b' '; MAX_BODY / 2 * 3]).expect("into memory");
                 encoder.finish().expect("into memory")
             });
-            [head("200 OK", &format!("content-encoding: gzip\r\ncontent-length: {}\r\n", body.len())), body.clone()].concat()
+            [
+                head("200 OK", &format!("content-encoding: gzip\r\ncontent-length: {}\r\n", body.len())),
+                body.clone(),
+            ]
+            .concat()
         }
         Sky::Garbage => b"SSH-2.0-OpenSSH_9.2p1\r\n".to_vec(),
         Sky::Page => whole("200 OK", "<html><body>Sign in to the hotel's network</body></html>"),
@@ -147,7 +154,8 @@ async fn meet(mut stream: TcpStream, sky: Sky, networks: SocketAddr, silent: &At
     };
     let _ = stream.write_all(&answer).await;
     let _ = stream.shutdown().await;
-    // Until the other side closes, too: what is left unread here could throw away what it has not read yet.
+    // Until the other side closes, too: what is left unread here could throw away what it has not read
+    // yet.
     while stream.read(&mut request).await.is_ok_and(|read| read > 0) {}
 }
 
@@ -170,11 +178,13 @@ const EXPECTED: [(Sky, &[Cause]); 11] = [
 async fn probe(fixtures: &Fixtures, base: &str, client: Client) -> (String, Vec<Verdict>) {
     let valid = fixtures.cases.iter().find(|c| c.name == "valid").expect("a valid case");
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
-    let yaml = demo::single(fixtures, valid, nowhere, Timestamp::now()).replace("http://127.0.0.1:1", base);
+    let yaml = simulator::single_case_config(fixtures, valid, nowhere, Timestamp::now())
+        .replace("http://127.0.0.1:1", base);
     let file = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file");
     std::fs::write(file.path(), &yaml).expect("written");
-    let config = token_exporter::config::load(&[file.path().to_owned()]).unwrap_or_else(|p| panic!("{p}\n{yaml}"));
-    let prober = Prober::new(client, Arc::new(Roster::new(config, |_| true)));
+    let config =
+        token_exporter::config::load(&[file.path().to_owned()]).unwrap_or_else(|p| panic!("{p}\n{yaml}"));
+    let prober = Prober::new(client, Arc::new(config.roster(|_| true)));
     let outcome = prober.probe(&[0]).await.pop().expect("an outcome").1;
     (fixtures.network.name().to_owned(), outcome.findings.iter().map(|f| f.verdict).collect())
 }
@@ -187,12 +197,13 @@ fn check(network: &str, what: &str, verdicts: &[Verdict], causes: &[Cause]) {
     assert!(!verdicts.is_empty(), "{network}, {what}");
 }
 
-/// Whatever a network's answers are replaced with, it says nothing about the token, and is over in time.
+/// Whatever a network's answers are replaced with, it says nothing about the token, and is over in
+/// time.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_weather_is_a_verdict() {
     let (_simulator, networks) = simulator().await;
     let [patient, impatient] = [60_000, 2000].map(client);
-    let all = Arc::new(load().expect("fixtures"));
+    let all = Arc::new(load_fixtures().expect("fixtures"));
     for (sky, causes) in EXPECTED {
         let client = if causes.contains(&Cause::Timeout) { &impatient } else { &patient };
         let weather = Weather::over(networks).await;
@@ -216,8 +227,9 @@ async fn whoever_speaks_no_tls_is_told_from_whoever_is_not_there() {
     weather.turn(Sky::Garbage);
     let garbage = format!("https://{}", weather.address);
     let client = client(20_000);
-    let all = load().expect("fixtures");
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
+    let all = load_fixtures().expect("fixtures");
+    let nobody =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
     for (base, cause) in [(garbage, Cause::Tls), (format!("http://{nobody}"), Cause::Connect)] {
         for fixtures in &all {
             let (network, verdicts) = probe(fixtures, &base, client.clone()).await;
@@ -237,7 +249,10 @@ async fn a_storm_changes_no_verdict() {
     tokio::task::spawn_blocking(move || {
         let mut world = World::new(weather.address, 1, ACCOUNTS, 0);
         let yaml = std::fs::read_to_string(world.path("config.yaml")).expect("readable");
-        let yaml = yaml.replace("probe_interval: 1s, probe_timeout: 30s", "probe_interval: 5s, probe_timeout: 4s, probe_concurrency: 4");
+        let yaml = yaml.replace(
+            "probe_interval: 1s, probe_timeout: 30s",
+            "probe_interval: 5s, probe_timeout: 4s, probe_concurrency: 4",
+        );
         std::fs::write(world.path("config.yaml"), yaml).expect("written");
         // All of them work: dead ones are probed ever more rarely.
         for account in 0..ACCOUNTS {
@@ -245,21 +260,29 @@ async fn a_storm_changes_no_verdict() {
             world.write_token(account);
         }
         let exporter = Exporter::start(world.folder.path(), |_| {});
-        exporter.wait_for("all are known", || exporter.ask("/metrics").filter(|scrape| world.check_scrape(scrape) == ACCOUNTS));
+        exporter.wait_for("all are known", || {
+            exporter.ask("/metrics").filter(|scrape| world.check_scrape(scrape) == ACCOUNTS)
+        });
         for (place, sky) in
-            [Sky::Closed, Sky::Silent, Sky::Dripping, Sky::Endless, Sky::Bomb, Sky::Broken, Sky::Page].into_iter().enumerate()
+            [Sky::Closed, Sky::Silent, Sky::Dripping, Sky::Endless, Sky::Bomb, Sky::Broken, Sky::Page]
+                .into_iter()
+                .enumerate()
         {
             weather.turn(sky);
             // The first may have begun before the change; what comes then says nothing new.
             for account in [2 * place, 2 * place + 1] {
-                let answer = exporter.wait_for("an answer", || exporter.ask(&format!("/probe?account=account-{account}")));
+                let answer = exporter
+                    .wait_for("an answer", || exporter.ask(&format!("/probe?account=account-{account}")));
                 world.check(&answer);
             }
             let scrape = exporter.wait_for("a scrape", || exporter.ask("/metrics"));
             assert_eq!(world.check_scrape(&scrape), ACCOUNTS, "{sky:?}");
         }
         let memory = std::fs::read_to_string(format!("/proc/{}/status", exporter.pid)).expect("Linux");
-        let peak = memory.lines().find_map(|l| l.strip_prefix("VmHWM:")).and_then(|l| l.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        let peak = memory
+            .lines()
+            .find_map(|l| l.strip_prefix("VmHWM:"))
+            .and_then(|l| l.trim().trim_end_matches(" kB").parse::<u64>().ok());
         // Four at once, of at most 8 MiB each, and the program itself.
         assert!(peak.is_some_and(|kib| kib < 256 << 10), "{peak:?} KiB");
         let over = Timestamp::now().unix();
@@ -270,7 +293,8 @@ async fn a_storm_changes_no_verdict() {
             world.check_scrape(&scrape);
             let again = world.conclusive().iter().filter(|at| **at > over).count();
             if again < ACCOUNTS && Timestamp::now().unix() > over + 60 {
-                let told: String = scrape.lines().filter(|l| l.contains("_failures_total{") && !l.ends_with(" 0")).collect();
+                let told: String =
+                    scrape.lines().filter(|l| l.contains("_failures_total{") && !l.ends_with(" 0")).collect();
                 panic!("only {again} were probed again: {told}");
             }
             (again == ACCOUNTS).then_some(())

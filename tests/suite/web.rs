@@ -1,4 +1,5 @@
-//! The HTTP side's defences: the web configuration by what it says and by what it does, over real connections.
+//! The HTTP side's defences: the web configuration by what it says and by what it does, over real
+//! connections.
 //!
 //! Certificates are made here, for each test anew.
 
@@ -14,14 +15,13 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
-use rustls::{CipherSuite, ClientConfig, NamedGroup, ProtocolVersion, RootCertStore, SignatureScheme, SupportedProtocolVersion};
-use token_exporter::metrics::Metrics;
-use token_exporter::roster::Roster;
-use token_exporter::server::{self, Context, Door};
-use token_exporter::service::Heart;
-use token_exporter::store::{Store, View};
-use token_exporter::web::Gate;
-use token_exporter::wire::Limits;
+use rustls::{
+    CipherSuite, ClientConfig, NamedGroup, ProtocolVersion, RootCertStore, SignatureScheme,
+    SupportedProtocolVersion,
+};
+use token_exporter::server::{self, Context, Door, Gate, Limits};
+use token_exporter::state::{Store, View};
+use token_exporter::telemetry::{Heart, Metrics};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -54,7 +54,8 @@ impl Pki {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(rcgen::DnType::CommonName, "test authority");
         let ca = params.self_signed(&key).expect("a certificate");
-        let pki = Self { folder: tempfile::tempdir().expect("a folder"), ca, issuer: Issuer::new(params, key) };
+        let pki =
+            Self { folder: tempfile::tempdir().expect("a folder"), ca, issuer: Issuer::new(params, key) };
         pki.write("ca.crt", &pki.ca.pem());
         pki.serve_as("localhost");
         pki
@@ -118,12 +119,16 @@ impl Pki {
         versions: &[&'static SupportedProtocolVersion],
         identity: Option<&Identity>,
     ) -> ClientConfig {
-        let builder = ClientConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(versions).expect("versions");
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(versions)
+            .expect("versions");
         let builder = builder.with_root_certificates(self.roots());
         match identity {
             Some(Identity { certificate, key }) => {
                 let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).expect("PEM")];
-                builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM")).expect("a key")
+                builder
+                    .with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM"))
+                    .expect("a key")
             }
             None => builder.with_no_client_auth(),
         }
@@ -167,10 +172,12 @@ impl Site {
         let store = Arc::new(Store::default());
         if accounts > 0 {
             let file = tempfile::NamedTempFile::new().expect("a file");
-            let accounts: String = (0..accounts).map(|i| format!("  - {{id: account-{i}, network: mastodon, token: sim-{i}}}\n")).collect();
+            let accounts: String = (0..accounts)
+                .map(|i| format!("  - {{id: account-{i}, network: mastodon, token: sim-{i}}}\n"))
+                .collect();
             std::fs::write(file.path(), format!("accounts:\n{accounts}")).expect("written");
             let config = token_exporter::config::load(&[file.path().to_owned()]).expect("a configuration");
-            store.replace_roster(Arc::new(Roster::new(config, |_| true)));
+            store.replace_roster(Arc::new(config.roster(|_| true)));
         }
         let view = View::new(watch::channel(store.snapshot()).1);
         let mut context = Context::new(view, Metrics::new().expect("metrics"), settings, mpsc::channel(1).0);
@@ -192,7 +199,8 @@ impl Site {
             )));
             address
         };
-        let (address, health, second) = (listen(Door::Main).await, listen(Door::Health).await, listen(Door::Main).await);
+        let (address, health, second) =
+            (listen(Door::Main).await, listen(Door::Health).await, listen(Door::Main).await);
         Self { address, health, second, stop, tasks }
     }
 
@@ -265,7 +273,8 @@ async fn until_closed(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Strin
 
 const HASH: &str = "$2y$04$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
 
-/// Whether Prometheus' own tool accepts the file, too; none where the tool is older than a key of the file.
+/// Whether Prometheus' own tool accepts the file, too; none where the tool is older than a key of
+/// the file.
 fn promtool_accepts(pki: &Pki) -> Option<bool> {
     let output = Command::new("promtool").args(["check", "web-config"]).arg(pki.path("web.yml")).output();
     let output = output.expect("promtool, from the package prometheus (tests/run installs it)");
@@ -281,12 +290,29 @@ fn what_is_wrong_is_told_at_its_place() {
     pki.write("other.key", &KeyPair::generate().expect("a key").serialize_pem());
     pki.write("empty.pem", "");
     let tls = |more: &str| format!("{TLS}  {more}\n");
-    // Each with what is told, and whether promtool refuses it, too: we are stricter where a file would not do what it says.
+    // Each with what is told, and whether promtool refuses it, too: we are stricter where a file would
+    // not do what it says.
     let cases: Vec<(String, &str, bool)> = vec![
-        ("tls_server_confg: {}".into(), "web.yml:1:1: tls_server_confg: unknown key (did you mean \"tls_server_config\"?)", true),
-        (tls("cert_filse: x"), "web.yml:4:3: tls_server_config.cert_filse: unknown key (did you mean \"cert_file\"?)", true),
-        ("a: [".into(), "web.yml:2:1: is not YAML: while parsing a node, did not find expected node content", true),
-        ("tls_server_config: {key_file: server.key}".into(), "web.yml:1:20: tls_server_config: one of cert_file and cert is missing", true),
+        (
+            "tls_server_confg: {}".into(),
+            "web.yml:1:1: tls_server_confg: unknown key (did you mean \"tls_server_config\"?)",
+            true,
+        ),
+        (
+            tls("cert_filse: x"),
+            "web.yml:4:3: tls_server_config.cert_filse: unknown key (did you mean \"cert_file\"?)",
+            true,
+        ),
+        (
+            "a: [".into(),
+            "web.yml:2:1: is not YAML: while parsing a node, did not find expected node content",
+            true,
+        ),
+        (
+            "tls_server_config: {key_file: server.key}".into(),
+            "web.yml:1:20: tls_server_config: one of cert_file and cert is missing",
+            true,
+        ),
         (
             "tls_server_config: {cert_file: server.crt, key_file: \"\"}".into(),
             "web.yml:1:20: tls_server_config: one of key_file and key is missing",
@@ -294,18 +320,26 @@ fn what_is_wrong_is_told_at_its_place() {
         ),
         (
             "tls_server_config: {min_version: TLS12}".into(),
-            "web.yml:1:20: tls_server_config: one of cert_file and cert is missing\nweb.yml:1:20: tls_server_config: one of key_file and key is missing",
+            "web.yml:1:20: tls_server_config: one of cert_file and cert is missing\nweb.yml:1:20: \
+             tls_server_config: one of key_file and key is missing",
             false,
         ),
-        (tls("cert: x"), "web.yml:4:9: tls_server_config.cert: only one of cert_file and cert may be given", false),
+        (
+            tls("cert: x"),
+            "web.yml:4:9: tls_server_config.cert: only one of cert_file and cert may be given",
+            false,
+        ),
         (
             "tls_server_config: {cert_file: no.crt, key_file: no.key}".into(),
-            "web.yml:1:32: tls_server_config.cert_file: the file does not exist\nweb.yml:1:50: tls_server_config.key_file: the file does not exist",
+            "web.yml:1:32: tls_server_config.cert_file: the file does not exist\nweb.yml:1:50: \
+             tls_server_config.key_file: the file does not exist",
             true,
         ),
         (
             "tls_server_config: {cert_file: server.key, key_file: server.crt}".into(),
-            "web.yml:1:32: tls_server_config.cert_file: holds no certificate in PEM form\nweb.yml:1:54: tls_server_config.key_file: holds no private key in PEM form (PKCS#8, PKCS#1 or SEC1, not encrypted)",
+            "web.yml:1:32: tls_server_config.cert_file: holds no certificate in PEM form\nweb.yml:1:54: \
+             tls_server_config.key_file: holds no private key in PEM form (PKCS#8, PKCS#1 or SEC1, not \
+             encrypted)",
             true,
         ),
         (
@@ -315,27 +349,34 @@ fn what_is_wrong_is_told_at_its_place() {
         ),
         (
             tls("client_auth_type: Sometimes"),
-            "web.yml:4:21: tls_server_config.client_auth_type: \"Sometimes\" is not known; expected one of NoClientCert, RequestClientCert, RequireAnyClientCert, RequireClientCert, VerifyClientCertIfGiven, RequireAndVerifyClientCert",
+            "web.yml:4:21: tls_server_config.client_auth_type: \"Sometimes\" is not known; expected one of \
+             NoClientCert, RequestClientCert, RequireAnyClientCert, RequireClientCert, \
+             VerifyClientCertIfGiven, RequireAndVerifyClientCert",
             true,
         ),
         (
             tls("client_ca_file: ca.crt"),
-            "web.yml:4:19: tls_server_config.client_ca_file: has no effect: client_auth_type asks for no certificates (RequireAndVerifyClientCert does)",
+            "web.yml:4:19: tls_server_config.client_ca_file: has no effect: client_auth_type asks for no \
+             certificates (RequireAndVerifyClientCert does)",
             true,
         ),
         (
             tls("client_allowed_sans: [a]"),
-            "web.yml:4:24: tls_server_config.client_allowed_sans: has no effect: client_auth_type asks for no certificates (RequireAndVerifyClientCert does)",
+            "web.yml:4:24: tls_server_config.client_allowed_sans: has no effect: client_auth_type asks for \
+             no certificates (RequireAndVerifyClientCert does)",
             false,
         ),
         (
-            tls("client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n  client_allowed_sans: []"),
-            "web.yml:6:24: tls_server_config.client_allowed_sans: is empty, so that no certificate would do; leave it out to allow all",
+            tls("client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n  \
+                 client_allowed_sans: []"),
+            "web.yml:6:24: tls_server_config.client_allowed_sans: is empty, so that no certificate would \
+             do; leave it out to allow all",
             false,
         ),
         (
             tls("client_auth_type: RequireAndVerifyClientCert"),
-            "web.yml:2:3: tls_server_config: client_ca_file or client_ca is missing: it says whose certificates client_auth_type accepts",
+            "web.yml:2:3: tls_server_config: client_ca_file or client_ca is missing: it says whose \
+             certificates client_auth_type accepts",
             false,
         ),
         (
@@ -343,31 +384,49 @@ fn what_is_wrong_is_told_at_its_place() {
             "web.yml:5:19: tls_server_config.client_ca_file: holds no certificate in PEM form",
             false,
         ),
-        (tls("min_version: TLS111"), "web.yml:4:16: tls_server_config.min_version: \"TLS111\" is not known (did you mean TLS12?)", true),
+        (
+            tls("min_version: TLS111"),
+            "web.yml:4:16: tls_server_config.min_version: \"TLS111\" is not known (did you mean TLS12?)",
+            true,
+        ),
         (
             tls("min_version: TLS10"),
-            "web.yml:4:16: tls_server_config.min_version: TLS10 is not offered by this program's TLS library; offered are TLS12, TLS13",
+            "web.yml:4:16: tls_server_config.min_version: TLS10 is not offered by this program's TLS \
+             library; offered are TLS12, TLS13",
             false,
         ),
-        (tls("min_version: TLS13\n  max_version: TLS12"), "web.yml:2:3: tls_server_config: min_version is above max_version", false),
+        (
+            tls("min_version: TLS13\n  max_version: TLS12"),
+            "web.yml:2:3: tls_server_config: min_version is above max_version",
+            false,
+        ),
         (
             tls("cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA]"),
-            "web.yml:4:58: tls_server_config.cipher_suites[1]: TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA is not offered by this program's TLS library; offered are TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+            "web.yml:4:58: tls_server_config.cipher_suites[1]: TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA is not \
+             offered by this program's TLS library; offered are TLS_AES_128_GCM_SHA256, \
+             TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, \
+             TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, \
+             TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, \
+             TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
             false,
         ),
         (
             tls("cipher_suites: [TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384]"),
-            "web.yml:4:18: tls_server_config.cipher_suites: HTTP/2 needs TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 or TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: add one, set min_version to TLS13, or http_server_config.http2 to false",
+            "web.yml:4:18: tls_server_config.cipher_suites: HTTP/2 needs \
+             TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 or TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: add one, set \
+             min_version to TLS13, or http_server_config.http2 to false",
             false,
         ),
         (
             tls("cipher_suites: [TLS_AES_128_GCM_SHA256]"),
-            "web.yml:4:18: tls_server_config.cipher_suites: names no cipher suite of TLS 1.2 (those of TLS 1.3 are always on): add one, or set min_version to TLS13",
+            "web.yml:4:18: tls_server_config.cipher_suites: names no cipher suite of TLS 1.2 (those of TLS \
+             1.3 are always on): add one, or set min_version to TLS13",
             false,
         ),
         (
             tls("curve_preferences: [CurveP521]"),
-            "web.yml:4:23: tls_server_config.curve_preferences[0]: CurveP521 is not offered by this program's TLS library; offered are X25519, CurveP256, CurveP384",
+            "web.yml:4:23: tls_server_config.curve_preferences[0]: CurveP521 is not offered by this \
+             program's TLS library; offered are X25519, CurveP256, CurveP384",
             false,
         ),
         (
@@ -377,32 +436,39 @@ fn what_is_wrong_is_told_at_its_place() {
         ),
         (
             "http_server_config: {headers: {Content-Type: x}}".into(),
-            "web.yml:1:32: http_server_config.headers.Content-Type: unknown key; known are Content-Security-Policy, Strict-Transport-Security, X-Content-Type-Options, X-Frame-Options, X-XSS-Protection",
+            "web.yml:1:32: http_server_config.headers.Content-Type: unknown key; known are \
+             Content-Security-Policy, Strict-Transport-Security, X-Content-Type-Options, X-Frame-Options, \
+             X-XSS-Protection",
             true,
         ),
         (
             "http_server_config: {headers: {X-Frame-Options: foo}}".into(),
-            "web.yml:1:49: http_server_config.headers.X-Frame-Options: \"foo\" is not allowed; expected deny or sameorigin",
+            "web.yml:1:49: http_server_config.headers.X-Frame-Options: \"foo\" is not allowed; expected \
+             deny or sameorigin",
             true,
         ),
         (
             "http_server_config: {headers: {X-XSS-Protection: \"a\\nb: c\"}}".into(),
-            "web.yml:1:50: http_server_config.headers.X-XSS-Protection: holds characters that a header cannot",
+            "web.yml:1:50: http_server_config.headers.X-XSS-Protection: holds characters that a header \
+             cannot",
             false,
         ),
         (
             "basic_auth_users: {john: doe}".into(),
-            "web.yml:1:26: basic_auth_users.john: is not a bcrypt hash; this makes one: htpasswd -nBC 10 '' | tr -d ':'",
+            "web.yml:1:26: basic_auth_users.john: is not a bcrypt hash; this makes one: htpasswd -nBC 10 '' \
+             | tr -d ':'",
             true,
         ),
         (
             format!("basic_auth_users: {{\"jo:hn\": {HASH}}}"),
-            "web.yml:1:29: basic_auth_users.(not shown): the name holds a colon, with which HTTP's basic authentication ends names",
+            "web.yml:1:29: basic_auth_users.(not shown): the name holds a colon, with which HTTP's basic \
+             authentication ends names",
             false,
         ),
         (
             format!("basic_auth_users: {{john: {}}}", HASH.replace("$04$", "$31$")),
-            "web.yml:1:26: basic_auth_users.john: has a cost of 31; expected at most 18, above which a check takes minutes",
+            "web.yml:1:26: basic_auth_users.john: has a cost of 31; expected at most 18, above which a \
+             check takes minutes",
             false,
         ),
         (
@@ -410,10 +476,15 @@ fn what_is_wrong_is_told_at_its_place() {
             "web.yml:3:9: basic_auth_users.john: this name stands here for the second time",
             true,
         ),
-        ("basic_auth_users: [john]".into(), "web.yml:1:19: basic_auth_users: expected a mapping of names to bcrypt hashes", true),
+        (
+            "basic_auth_users: [john]".into(),
+            "web.yml:1:19: basic_auth_users: expected a mapping of names to bcrypt hashes",
+            true,
+        ),
         (
             "rate_limit: {interval: 1d, burst: 1}".into(),
-            "web.yml:1:24: rate_limit.interval: \"1d\" is not a duration; expected one like 100ms, 1s or 1m30s, or 0 for no limit",
+            "web.yml:1:24: rate_limit.interval: \"1d\" is not a duration; expected one like 100ms, 1s or \
+             1m30s, or 0 for no limit",
             true,
         ),
         (
@@ -430,9 +501,13 @@ fn what_is_wrong_is_told_at_its_place() {
         (
             format!(
                 "{}basic_auth_users: {{john: sim-password-of-john}}\nrate_limt: {{}}\n",
-                tls("min_version: TLS9\n  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: no.crt")
+                tls("min_version: TLS9\n  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: \
+                     no.crt")
             ),
-            "web.yml:4:16: tls_server_config.min_version: \"TLS9\" is not known; expected one of TLS12, TLS13\nweb.yml:6:19: tls_server_config.client_ca_file: the file does not exist\nweb.yml:7:26: basic_auth_users.john: is not a bcrypt hash; this makes one: htpasswd -nBC 10 '' | tr -d ':'\nweb.yml:8:1: rate_limt: unknown key (did you mean \"rate_limit\"?)",
+            "web.yml:4:16: tls_server_config.min_version: \"TLS9\" is not known; expected one of TLS12, \
+             TLS13\nweb.yml:6:19: tls_server_config.client_ca_file: the file does not exist\nweb.yml:7:26: \
+             basic_auth_users.john: is not a bcrypt hash; this makes one: htpasswd -nBC 10 '' | tr -d \
+             ':'\nweb.yml:8:1: rate_limt: unknown key (did you mean \"rate_limit\"?)",
             true,
         ),
     ];
@@ -443,7 +518,10 @@ fn what_is_wrong_is_told_at_its_place() {
             failures.push(format!("{web}\n--- expected\n{told}\n--- found\n{found}"));
         }
         if promtool_accepts(&pki) == Some(promtool) {
-            failures.push(format!("{web}\n--- promtool is said to {} this", if promtool { "refuse" } else { "accept" }));
+            failures.push(format!(
+                "{web}\n--- promtool is said to {} this",
+                if promtool { "refuse" } else { "accept" }
+            ));
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
@@ -456,22 +534,36 @@ fn what_is_wrong_is_told_at_its_place() {
 #[test]
 fn what_the_format_allows_is_accepted() {
     let pki = Pki::new();
-    let inline = |name: &str| std::fs::read_to_string(pki.path(name)).expect("readable").replace('\n', "\n    ");
+    let inline =
+        |name: &str| std::fs::read_to_string(pki.path(name)).expect("readable").replace('\n', "\n    ");
     for web in [
         String::new(),
         "# nothing yet\n".to_owned(),
         "tls_server_config:\nbasic_auth_users:\nhttp_server_config: {}\nrate_limit: {}\n".to_owned(),
         TLS.to_owned(),
-        format!("tls_server_config:\n  cert: |\n    {}\n  key: |\n    {}\n", inline("server.crt"), inline("server.key")),
-        format!("{TLS}  client_ca_file: \"\"\n  client_auth_type: \"\"\n  cipher_suites: []\n  curve_preferences: []\n"),
         format!(
-            "{TLS}  client_auth_type: RequireAndVerifyClientCert\n  client_ca: |\n    {}\n  client_allowed_sans: [a, b]\n",
+            "tls_server_config:\n  cert: |\n    {}\n  key: |\n    {}\n",
+            inline("server.crt"),
+            inline("server.key")
+        ),
+        format!(
+            "{TLS}  client_ca_file: \"\"\n  client_auth_type: \"\"\n  cipher_suites: []\n  \
+             curve_preferences: []\n"
+        ),
+        format!(
+            "{TLS}  client_auth_type: RequireAndVerifyClientCert\n  client_ca: |\n    {}\n  \
+             client_allowed_sans: [a, b]\n",
             inline("ca.crt")
         ),
-        format!("{TLS}  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384]\nhttp_server_config: {{http2: false}}\n"),
+        format!(
+            "{TLS}  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384]\nhttp_server_config: {{http2: \
+             false}}\n"
+        ),
         "rate_limit: {interval: 0, burst: 0}\n".to_owned(),
         "rate_limit: {interval: 1.5s, burst: 3}\n".to_owned(),
-        "http_server_config: {headers: {X-Frame-Options: sameorigin, X-XSS-Protection: 1, Content-Security-Policy: \"\"}}\n".to_owned(),
+        "http_server_config: {headers: {X-Frame-Options: sameorigin, X-XSS-Protection: 1, \
+         Content-Security-Policy: \"\"}}\n"
+            .to_owned(),
         // More users than a mapping of the configuration may have keys.
         (0..300).fold("basic_auth_users:\n".to_owned(), |text, i| text + &format!("  user-{i}: {HASH}\n")),
     ] {
@@ -484,14 +576,21 @@ fn what_the_format_allows_is_accepted() {
 fn secrets_that_lie_open_are_warned_of() {
     use std::os::unix::fs::PermissionsExt as _;
     let pki = Pki::new();
-    let warnings = |web: &str| -> Vec<String> { pki.gate(web).warnings().iter().map(|w| w.problem.message.clone()).collect() };
-    let mode = |mode: u32| std::fs::set_permissions(pki.path("server.key"), std::fs::Permissions::from_mode(mode)).expect("set");
+    let warnings = |web: &str| -> Vec<String> {
+        pki.gate(web).warnings().iter().map(|w| w.problem.message.clone()).collect()
+    };
+    let mode = |mode: u32| {
+        std::fs::set_permissions(pki.path("server.key"), std::fs::Permissions::from_mode(mode)).expect("set")
+    };
     mode(0o600);
     assert_eq!(warnings(TLS), Vec::<String>::new());
     mode(0o644);
     assert_eq!(warnings(TLS), ["everybody on this machine may read this file (chmod 600)"]);
     let key = std::fs::read_to_string(pki.path("server.key")).expect("readable").replace('\n', "\n    ");
-    let inline = format!("tls_server_config:\n  cert_file: server.crt\n  key: |\n    {key}\n  client_auth_type: RequireAnyClientCert\n");
+    let inline = format!(
+        "tls_server_config:\n  cert_file: server.crt\n  key: |\n    {key}\n  client_auth_type: \
+         RequireAnyClientCert\n"
+    );
     assert_eq!(
         warnings(&inline),
         [
@@ -506,7 +605,8 @@ fn the_guides_examples_are_right() {
     let pki = Pki::new();
     let guide = std::fs::read_to_string("docs/web-config.md").expect("the guide");
     // Each YAML block is a whole file.
-    let examples: Vec<&str> = guide.split("```yaml\n").skip(1).map(|rest| &rest[..rest.find("```").expect("an end")]).collect();
+    let examples: Vec<&str> =
+        guide.split("```yaml\n").skip(1).map(|rest| &rest[..rest.find("```").expect("an end")]).collect();
     let mut accepted = 0;
     for example in &examples {
         assert_eq!(pki.problems(example), "", "{example}");
@@ -516,9 +616,12 @@ fn the_guides_examples_are_right() {
     }
     assert!(accepted >= 2, "promtool of any age knows the first two");
     let source = std::fs::read_to_string("src/config/web.rs").expect("the source");
-    let keys =
-        source.split("_KEYS: &[&str] =").skip(1).flat_map(|list| list[..list.find("];").expect("an end")].split('"').skip(1).step_by(2));
-    let shown: Vec<&str> = examples.iter().flat_map(|e| e.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))).collect();
+    let keys = source
+        .split("_KEYS: &[&str] =")
+        .skip(1)
+        .flat_map(|list| list[..list.find("];").expect("an end")].split('"').skip(1).step_by(2));
+    let shown: Vec<&str> =
+        examples.iter().flat_map(|e| e.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))).collect();
     let mut checked = 0;
     for key in keys {
         checked += 1;
@@ -550,7 +653,8 @@ async fn versions_cipher_suites_and_curves_are_those_of_the_file() {
     let older = session(site.address, client(all, &[&TLS12])).await.expect("a session");
     assert_eq!(older.version, ProtocolVersion::TLSv1_2);
     // A ClientHello of TLS 1.1, as far as its version: an alert comes back, and no handshake.
-    let hello = [&[22, 3, 1, 0, 47, 1, 0, 0, 43, 3, 2][..], &[7; 32], &[0, 0, 2, 0xc0, 0x13, 1, 0, 0, 0]].concat();
+    let hello =
+        [&[22, 3, 1, 0, 47, 1, 0, 0, 43, 3, 2][..], &[7; 32], &[0, 0, 2, 0xc0, 0x13, 1, 0, 0, 0]].concat();
     let alert = raw(site.address, &hello).await;
     assert_eq!(alert.as_bytes().first(), Some(&21), "an alert: {alert:?}");
     site.end().await;
@@ -560,27 +664,43 @@ async fn versions_cipher_suites_and_curves_are_those_of_the_file() {
     assert!(session(site.address, client(all, &[&TLS13])).await.is_ok());
     site.end().await;
 
-    let two =
-        "  max_version: TLS12\n  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256]\n";
+    let two = "  max_version: TLS12\n  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, \
+               TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256]\n";
     let chacha_first = |provider: &mut CryptoProvider| {
-        provider.cipher_suites.sort_by_key(|s| s.suite() != CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256);
+        provider
+            .cipher_suites
+            .sort_by_key(|s| s.suite() != CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256);
     };
     let site = Site::start(pki.gate(&format!("{TLS}{two}"))).await;
     assert!(session(site.address, client(all, &[&TLS13])).await.is_err());
-    assert!(session(site.address, only_suite(CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384)).await.is_err(), "not listed");
+    assert!(
+        session(site.address, only_suite(CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384))
+            .await
+            .is_err(),
+        "not listed"
+    );
     let listed = CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256;
     assert_eq!(session(site.address, only_suite(listed)).await.expect("a session").suite, listed);
     let ours = session(site.address, client(chacha_first, &[&TLS12])).await.expect("a session");
-    assert_eq!(ours.suite, CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, "the list's order goes first");
+    assert_eq!(
+        ours.suite,
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        "the list's order goes first"
+    );
     site.end().await;
     let site = Site::start(pki.gate(&format!("{TLS}{two}  prefer_server_cipher_suites: false\n"))).await;
-    assert_eq!(session(site.address, client(chacha_first, &[&TLS12])).await.expect("a session").suite, listed, "the client's does");
+    assert_eq!(
+        session(site.address, client(chacha_first, &[&TLS12])).await.expect("a session").suite,
+        listed,
+        "the client's does"
+    );
     site.end().await;
 
     let site = Site::start(pki.gate(&format!("{TLS}  curve_preferences: [CurveP384, CurveP256]\n"))).await;
     let agreed = session(site.address, client(all, &[&TLS13])).await.expect("a session").group;
     assert!(matches!(agreed, Some(NamedGroup::secp256r1 | NamedGroup::secp384r1)), "{agreed:?}");
-    let x25519 = |provider: &mut CryptoProvider| provider.kx_groups.retain(|group| group.name() == NamedGroup::X25519);
+    let x25519 =
+        |provider: &mut CryptoProvider| provider.kx_groups.retain(|group| group.name() == NamedGroup::X25519);
     assert!(session(site.address, client(x25519, &[&TLS13])).await.is_err(), "not listed");
     site.end().await;
 }
@@ -594,22 +714,30 @@ async fn http2_is_offered_with_tls_unless_switched_off() {
         config
     };
     let get = async |site: &Site| {
-        let client =
-            reqwest::Client::builder().no_proxy().tls_backend_preconfigured(offering(&[b"h2", b"http/1.1"])).build().expect("a client");
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .tls_backend_preconfigured(offering(&[b"h2", b"http/1.1"]))
+            .build()
+            .expect("a client");
         client.get(format!("https://{}/-/healthy", site.address)).send().await.expect("an answer")
     };
     let site = Site::start(pki.gate(TLS)).await;
     let answer = get(&site).await;
     assert_eq!((answer.version(), answer.status().as_u16()), (reqwest::Version::HTTP_2, 200));
     assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
-    assert_eq!(session(site.address, offering(&[b"http/1.1"])).await.expect("a session").alpn.as_deref(), Some(&b"http/1.1"[..]));
+    assert_eq!(
+        session(site.address, offering(&[b"http/1.1"])).await.expect("a session").alpn.as_deref(),
+        Some(&b"http/1.1"[..])
+    );
     site.end().await;
     let site = Site::start(pki.gate(&format!("{TLS}http_server_config: {{http2: false}}\n"))).await;
     assert_eq!(get(&site).await.version(), reqwest::Version::HTTP_11);
     site.end().await;
     // Without TLS there is none, whatever a client begins with.
     let site = Site::start(pki.gate("")).await;
-    assert!(!raw(site.address, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.contains("200"));
+    assert!(
+        !raw(site.address, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.contains("200")
+    );
     site.end().await;
 }
 
@@ -634,9 +762,11 @@ async fn client_certificates_are_asked_for_as_the_file_says() {
     let chain = vec![CertificateDer::from_pem_slice(known.certificate.as_bytes()).expect("PEM")];
     let key = PrivateKeyDer::from_pem_slice(stranger.key.as_bytes()).expect("PEM");
     let signer = ring::sign::any_supported_type(&key).expect("a key");
-    let pretence: Arc<dyn ResolvesClientCert> = Arc::new(Impostor(Arc::new(CertifiedKey::new(chain, signer))));
+    let pretence: Arc<dyn ResolvesClientCert> =
+        Arc::new(Impostor(Arc::new(CertifiedKey::new(chain, signer))));
     let ca = "  client_ca_file: ca.crt\n";
-    // Who gets in: nobody's certificate, one of the authority, one of another authority, one without its key.
+    // Who gets in: nobody's certificate, one of the authority, one of another authority, one without
+    // its key.
     for (auth, ca, [none, good, other, without_key]) in [
         ("NoClientCert", "", [true, true, true, true]),
         ("RequestClientCert", "", [true, true, true, false]),
@@ -648,7 +778,8 @@ async fn client_certificates_are_asked_for_as_the_file_says() {
     ] {
         let site = Site::start(pki.gate(&format!("{TLS}  client_auth_type: {auth}\n{ca}"))).await;
         for versions in [[&rustls::version::TLS12], [&rustls::version::TLS13]] {
-            let tls = |identity: Option<&Identity>| pki.tls_with(ring::default_provider(), &versions, identity);
+            let tls =
+                |identity: Option<&Identity>| pki.tls_with(ring::default_provider(), &versions, identity);
             let found = [
                 session(site.address, tls(None)).await.is_ok_and(|s| s.answer.contains(" 200 ")),
                 session(site.address, tls(Some(&known))).await.is_ok_and(|s| s.answer.contains(" 200 ")),
@@ -669,8 +800,8 @@ async fn client_certificates_are_asked_for_as_the_file_says() {
 async fn client_certificates_must_hold_an_allowed_name() {
     let pki = Pki::new();
     let verify = "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n";
-    let sans =
-        "  client_allowed_sans: [prometheus.example.com, ops@example.com, 192.0.2.7, \"2001:db8::1\", spiffe://example.com/prometheus]\n";
+    let sans = "  client_allowed_sans: [prometheus.example.com, ops@example.com, 192.0.2.7, \
+                \"2001:db8::1\", spiffe://example.com/prometheus]\n";
     let site = Site::start(pki.gate(&format!("{TLS}{verify}{sans}"))).await;
     let mail = |name: &str| SanType::Rfc822Name(name.try_into().expect("a name"));
     let uri = |name: &str| SanType::URI(name.try_into().expect("a name"));
@@ -699,8 +830,12 @@ async fn client_certificates_must_hold_an_allowed_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn names_and_passwords_are_asked_for_everywhere_but_at_the_health_address() {
     let pki = Pki::new();
-    let site =
-        Site::start(pki.gate(&format!("basic_auth_users: {{alice: \"{}\", bob: \"{}\"}}\n", hash("wonder", 4), hash("büro:1", 5)))).await;
+    let site = Site::start(pki.gate(&format!(
+        "basic_auth_users: {{alice: \"{}\", bob: \"{}\"}}\n",
+        hash("wonder", 4),
+        hash("büro:1", 5)
+    )))
+    .await;
     for (login, status) in [
         (Some(("alice", "wonder")), 200),
         (Some(("alice", "wonder")), 200),
@@ -716,23 +851,36 @@ async fn names_and_passwords_are_asked_for_everywhere_but_at_the_health_address(
     ] {
         assert_eq!(site.get("/-/healthy", login).await.0, status, "{login:?}");
     }
-    for path in ["/", "/metrics", "/probe", "/-/ready", "/-/reload", "/nowhere", "/%2e%2e/metrics", "//metrics"] {
+    for path in
+        ["/", "/metrics", "/probe", "/-/ready", "/-/reload", "/nowhere", "/%2e%2e/metrics", "//metrics"]
+    {
         assert_eq!(site.get(path, None).await, (401, "Unauthorized.\n".to_owned()), "{path}");
     }
     let client = crate::prometheus::http_client();
     for header in ["Bearer x", "Basic", "Basic !!!", "Basic YWxpY2U=", "basic  ", "Basic /////w=="] {
-        let answer =
-            client.get(format!("http://{}/metrics", site.address)).header("authorization", header).send().await.expect("an answer");
+        let answer = client
+            .get(format!("http://{}/metrics", site.address))
+            .header("authorization", header)
+            .send()
+            .await
+            .expect("an answer");
         assert_eq!(answer.status(), 401, "{header}");
         assert_eq!(answer.headers()["www-authenticate"], "Basic realm=\"token_exporter\", charset=\"UTF-8\"");
         assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
     }
     // The scheme is the same in any letters.
-    let answer = client.get(format!("http://{}/metrics", site.address)).header("authorization", "bASIC YWxpY2U6d29uZGVy").send().await;
+    let answer = client
+        .get(format!("http://{}/metrics", site.address))
+        .header("authorization", "bASIC YWxpY2U6d29uZGVy")
+        .send()
+        .await;
     assert_eq!(answer.expect("an answer").status(), 200);
     let answer = client.get(format!("http://{}/-/healthy", site.health)).send().await.expect("an answer");
     assert_eq!(answer.status(), 200, "health on its own listener needs none");
-    assert_eq!(client.get(format!("http://{}/metrics", site.health)).send().await.expect("an answer").status(), 404);
+    assert_eq!(
+        client.get(format!("http://{}/metrics", site.health)).send().await.expect("an answer").status(),
+        404
+    );
     site.end().await;
 }
 
@@ -776,7 +924,8 @@ async fn a_wrong_password_costs_the_same_for_everybody() {
 async fn guessing_from_one_address_does_not_keep_others_out() {
     const GUESSES: usize = 60;
     let pki = Pki::new();
-    let site = Site::start(pki.gate(&format!("basic_auth_users: {{alice: \"{}\"}}\n", hash("wonder", 8)))).await;
+    let site =
+        Site::start(pki.gate(&format!("basic_auth_users: {{alice: \"{}\"}}\n", hash("wonder", 8)))).await;
     let url = format!("http://{}/-/healthy", site.address);
     let client = |from: &str| {
         let _ = ring::default_provider().install_default();
@@ -790,7 +939,8 @@ async fn guessing_from_one_address_does_not_keep_others_out() {
     let guesser = client("127.0.0.1");
     let guesses: Vec<_> = (0..GUESSES)
         .map(|i| {
-            let (request, done) = (guesser.get(&url).basic_auth("alice", Some(format!("guess-{i}"))), done.clone());
+            let (request, done) =
+                (guesser.get(&url).basic_auth("alice", Some(format!("guess-{i}"))), done.clone());
             tokio::spawn(async move {
                 let status = request.send().await.expect("an answer").status().as_u16();
                 *done.lock().expect("unpoisoned") += 1;
@@ -798,13 +948,26 @@ async fn guessing_from_one_address_does_not_keep_others_out() {
             })
         })
         .collect();
-    eventually("the guessing is under way", SOON, async || (*done.lock().expect("unpoisoned") > 0).then_some(())).await;
-    let answer = client("127.0.0.2").get(&url).basic_auth("alice", Some("wonder")).send().await.expect("an answer");
+    eventually("the guessing is under way", SOON, async || {
+        (*done.lock().expect("unpoisoned") > 0).then_some(())
+    })
+    .await;
+    let answer =
+        client("127.0.0.2").get(&url).basic_auth("alice", Some("wonder")).send().await.expect("an answer");
     let guessed = *done.lock().expect("unpoisoned");
     assert_eq!(answer.status(), 200);
     assert!(guessed < GUESSES - 10, "it waited for {guessed} of {GUESSES} guesses");
     // Once known, it does not wait at all, from whatever address.
-    assert_eq!(client("127.0.0.1").get(&url).basic_auth("alice", Some("wonder")).send().await.expect("an answer").status(), 200);
+    assert_eq!(
+        client("127.0.0.1")
+            .get(&url)
+            .basic_auth("alice", Some("wonder"))
+            .send()
+            .await
+            .expect("an answer")
+            .status(),
+        200
+    );
     for guess in guesses {
         let status = guess.await.expect("no panic");
         assert!(matches!(status, 401 | 503), "{status}");
@@ -815,11 +978,13 @@ async fn guessing_from_one_address_does_not_keep_others_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rate_limit_and_headers_of_the_file_hold() {
     let pki = Pki::new();
-    let headers = "http_server_config: {headers: {X-Frame-Options: deny, Strict-Transport-Security: max-age=60, Content-Security-Policy: \"default-src 'self'\"}}\n";
+    let headers = "http_server_config: {headers: {X-Frame-Options: deny, Strict-Transport-Security: \
+                   max-age=60, Content-Security-Policy: \"default-src 'self'\"}}\n";
     let site = Site::start(pki.gate(&format!("{headers}rate_limit: {{interval: 1h, burst: 2}}\n"))).await;
     let client = crate::prometheus::http_client();
     for status in [200, 200, 429, 429] {
-        let answer = client.get(format!("http://{}/-/healthy", site.address)).send().await.expect("an answer");
+        let answer =
+            client.get(format!("http://{}/-/healthy", site.address)).send().await.expect("an answer");
         assert_eq!(answer.status(), status);
         assert_eq!(answer.headers()["x-frame-options"], "deny");
         assert_eq!(answer.headers()["strict-transport-security"], "max-age=60");
@@ -827,16 +992,27 @@ async fn the_rate_limit_and_headers_of_the_file_hold() {
         assert_eq!(answer.headers()["referrer-policy"], "no-referrer", "ours stay where the file names none");
         assert_eq!(answer.headers().contains_key("retry-after"), status == 429);
     }
-    assert_eq!(client.get(format!("http://{}/-/healthy", site.health)).send().await.expect("an answer").status(), 200);
+    assert_eq!(
+        client.get(format!("http://{}/-/healthy", site.health)).send().await.expect("an answer").status(),
+        200
+    );
     // A change elsewhere does not give the limit anew; a change of the limit does.
-    pki.write("web.yml", "rate_limit: {interval: 1h, burst: 2}\n# touched\nhttp_server_config: {headers: {X-XSS-Protection: 1}}\n");
+    pki.write(
+        "web.yml",
+        "rate_limit: {interval: 1h, burst: 2}\n# touched\nhttp_server_config: {headers: {X-XSS-Protection: \
+         1}}\n",
+    );
     let reloaded = async || {
-        let answer = client.get(format!("http://{}/-/healthy", site.address)).send().await.expect("an answer");
+        let answer =
+            client.get(format!("http://{}/-/healthy", site.address)).send().await.expect("an answer");
         answer.headers().contains_key("x-xss-protection").then_some(answer.status().as_u16())
     };
     assert_eq!(eventually("the headers are the new ones", SOON, reloaded).await, 429);
     pki.write("web.yml", "rate_limit: {interval: 0, burst: 0}\n");
-    eventually("there is no limit", SOON, async || (site.get("/-/healthy", None).await.0 == 200).then_some(())).await;
+    eventually("there is no limit", SOON, async || {
+        (site.get("/-/healthy", None).await.0 == 200).then_some(())
+    })
+    .await;
     site.end().await;
 }
 
@@ -847,7 +1023,11 @@ async fn changed_files_hold_at_the_next_connection_and_broken_ones_do_not() {
     let site = Site::start(pki.gate(&web(&hash("first", 4)))).await;
     let shown = async || session(site.address, pki.tls(None)).await.expect("a session").certificate;
     let status = async |password: &str| {
-        let client = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(pki.tls(None)).build().expect("a client");
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .tls_backend_preconfigured(pki.tls(None))
+            .build()
+            .expect("a client");
         let url = format!("https://{}/", site.address);
         client.get(url).basic_auth("alice", Some(password)).send().await.expect("an answer").status().as_u16()
     };
@@ -855,25 +1035,42 @@ async fn changed_files_hold_at_the_next_connection_and_broken_ones_do_not() {
     assert_eq!((shown().await == first, status("first").await), (true, 200));
 
     pki.serve_as("renewed");
-    let second = eventually("the new certificate is shown", SOON, async || Some(shown().await).filter(|c| *c != first)).await;
+    let second = eventually("the new certificate is shown", SOON, async || {
+        Some(shown().await).filter(|c| *c != first)
+    })
+    .await;
     assert_eq!(status("first").await, 200);
     pki.write("web.yml", &web(&hash("second", 4)));
     eventually("the new password holds", SOON, async || (status("second").await == 200).then_some(())).await;
     assert_eq!(status("first").await, 401, "and the old one no longer");
 
-    // What is broken, or would open what was closed, changes nothing. A sound file afterwards shows that it was looked at.
+    // What is broken, or would open what was closed, changes nothing. A sound file afterwards shows
+    // that it was looked at.
     let mut password = "second".to_owned();
-    for (i, broken) in
-        ["tls_server_config: [", "", TLS, &web("no hash"), "basic_auth_users: {}", &web(&hash("x", 4)).replace(TLS, "")].iter().enumerate()
+    for (i, broken) in [
+        "tls_server_config: [",
+        "",
+        TLS,
+        &web("no hash"),
+        "basic_auth_users: {}",
+        &web(&hash("x", 4)).replace(TLS, ""),
+    ]
+    .iter()
+    .enumerate()
     {
         pki.write("web.yml", broken);
         // Longer than a look is fresh: nothing is to happen, and there is nothing to wait for.
         tokio::time::sleep(Duration::from_millis(1200)).await;
-        assert_eq!((status(&password).await, status("x").await, status("").await), (200, 401, 401), "{broken:?}");
+        assert_eq!(
+            (status(&password).await, status("x").await, status("").await),
+            (200, 401, 401),
+            "{broken:?}"
+        );
         assert_eq!(shown().await, second, "{broken:?}");
         password = format!("after-{i}");
         pki.write("web.yml", &web(&hash(&password, 4)));
-        eventually("the sound file holds", SOON, async || (status(&password).await == 200).then_some(())).await;
+        eventually("the sound file holds", SOON, async || (status(&password).await == 200).then_some(()))
+            .await;
     }
     // A key that does not fit yet, as between the two steps of a renewal.
     let fitting = std::fs::read_to_string(pki.path("server.key")).expect("readable");
@@ -892,7 +1089,8 @@ async fn plain_http_at_a_tls_address_is_told_so() {
     let site = Site::start(pki.gate(TLS)).await;
     let answer = raw(site.address, b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await;
     assert!(
-        answer.starts_with("HTTP/1.0 400 Bad Request\r\n") && answer.ends_with("Client sent an HTTP request to an HTTPS server.\n"),
+        answer.starts_with("HTTP/1.0 400 Bad Request\r\n")
+            && answer.ends_with("Client sent an HTTP request to an HTTPS server.\n"),
         "{answer}"
     );
     site.end().await;
@@ -909,8 +1107,10 @@ async fn who_dawdles_is_cut_off() {
     let pki = Pki::new();
     let plain = Site::start_with(pki.gate(""), short(), 0).await;
     let tls = Site::start_with(pki.gate(TLS), short(), 0).await;
-    let hurried = Site::start_with(pki.gate(TLS), Limits { handshake: short().head, ..Limits::default() }, 0).await;
-    // Says nothing; says half of a head; says nothing of TLS, or half of a handshake; half of a head where health is asked for.
+    let hurried =
+        Site::start_with(pki.gate(TLS), Limits { handshake: short().head, ..Limits::default() }, 0).await;
+    // Says nothing; says half of a head; says nothing of TLS, or half of a handshake; half of a head
+    // where health is asked for.
     let cut = tokio::join!(
         raw(plain.address, b""),
         raw(plain.address, b"GET / HTTP/1.1\r\nhost:"),
@@ -921,7 +1121,8 @@ async fn who_dawdles_is_cut_off() {
     let nothing = String::new;
     assert_eq!(cut, (nothing(), nothing(), nothing(), nothing(), nothing()));
     // Says it byte by byte.
-    let (mut reading, mut writing) = TcpStream::connect(plain.address).await.expect("a connection").into_split();
+    let (mut reading, mut writing) =
+        TcpStream::connect(plain.address).await.expect("a connection").into_split();
     let drops = tokio::spawn(async move {
         let request = b"GET / HTTP/1.1\r\nx: ".iter().chain(std::iter::repeat(&b'a'));
         for byte in request {
@@ -950,11 +1151,17 @@ async fn one_answer(stream: &mut TcpStream) -> String {
     let mut text = String::new();
     let mut buffer = [0; 4096];
     loop {
-        let count = tokio::time::timeout(SOON, stream.read(&mut buffer)).await.expect("an answer").expect("readable");
+        let count =
+            tokio::time::timeout(SOON, stream.read(&mut buffer)).await.expect("an answer").expect("readable");
         assert!(count > 0, "closed after {text:?}");
         text += &String::from_utf8_lossy(&buffer[..count]);
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")).expect("a length").parse().expect("a number");
+        let length = head
+            .lines()
+            .find_map(|l| l.strip_prefix("content-length: "))
+            .expect("a length")
+            .parse()
+            .expect("a number");
         if body.len() >= length {
             return text;
         }
@@ -977,7 +1184,8 @@ async fn a_connection_outlives_the_time_between_scrapes_but_not_for_ever() {
     }
     assert_eq!(until_closed(&mut stream).await, "", "closed when it was idle for too long");
     // A second head that stays unfinished has no more time than the first.
-    let endless = Site::start_with(pki.gate(""), Limits { idle: Duration::from_secs(3600), ..short() }, 0).await;
+    let endless =
+        Site::start_with(pki.gate(""), Limits { idle: Duration::from_secs(3600), ..short() }, 0).await;
     let mut stream = TcpStream::connect(endless.address).await.expect("a connection");
     stream.write_all(HEALTHY).await.expect("sent");
     one_answer(&mut stream).await;
@@ -1014,7 +1222,8 @@ async fn connections_are_limited_for_each_listener_and_in_total() {
         assert!(early.is_err(), "answered beyond the limit");
     }
     drop(first);
-    // One place is free: the third's listener has it now, or the other one's does, as their tasks happen to run.
+    // One place is free: the third's listener has it now, or the other one's does, as their tasks
+    // happen to run.
     tokio::select! {
         answer = one_answer(&mut third) => assert!(answer.contains(" 200 ")),
         answer = one_answer(&mut beyond) => assert!(answer.contains(" 200 ")),
@@ -1030,7 +1239,10 @@ async fn slow_readers_hold_no_scrape_for_ever() {
     let pki = Pki::new();
     let scrape = b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n";
     let free = async |site: &Site| {
-        eventually("the scrape's place is free again", SOON, async || (site.get("/metrics", None).await.0 == 200).then_some(())).await
+        eventually("the scrape's place is free again", SOON, async || {
+            (site.get("/metrics", None).await.0 == 200).then_some(())
+        })
+        .await
     };
     // Small buffers on the way: what is not read is not sent.
     let begun = async |address: SocketAddr| {
@@ -1049,7 +1261,8 @@ async fn slow_readers_hold_no_scrape_for_ever() {
     site.end().await;
 
     // Reads, but ever so slowly.
-    let limits = Limits { answer: Duration::from_secs(6), stall: Duration::from_secs(3600), ..Limits::default() };
+    let limits =
+        Limits { answer: Duration::from_secs(6), stall: Duration::from_secs(3600), ..Limits::default() };
     let site = Site::start_with(pki.gate(""), limits, ACCOUNTS).await;
     let mut stream = begun(site.address).await;
     assert_eq!(site.get("/metrics", None).await.0, 503);
@@ -1068,7 +1281,10 @@ async fn slow_readers_hold_no_scrape_for_ever() {
     let mut config = pki.tls(None);
     config.alpn_protocols = vec![b"h2".to_vec()];
     let mut stream = connect(site.address, config).await.expect("TLS");
-    stream.write_all(&[PREFACE, &headers_frame(1, b"\x82\x87\x44\x08/metrics\x41\x01x")].concat()).await.expect("sent");
+    stream
+        .write_all(&[PREFACE, &headers_frame(1, b"\x82\x87\x44\x08/metrics\x41\x01x")].concat())
+        .await
+        .expect("sent");
     until_closed(&mut stream).await;
     site.end().await;
 }
@@ -1140,7 +1356,10 @@ async fn odd_requests_get_plain_answers() {
         ("nonsense", 400),
     ] {
         let answer = raw(site.address, format!("{line}\r\n{close}").as_bytes()).await;
-        assert!(answer.starts_with("HTTP/1.") && answer[9..].starts_with(&status.to_string()), "{line}: {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.") && answer[9..].starts_with(&status.to_string()),
+            "{line}: {answer}"
+        );
         if line.starts_with("HEAD") {
             assert!(answer.ends_with("\r\n\r\n"), "no body: {answer}");
         }
@@ -1150,12 +1369,17 @@ async fn odd_requests_get_plain_answers() {
     let many = format!("GET / HTTP/1.1\r\n{}{close}", "a: b\r\n".repeat(2000));
     let path = format!("GET /{} HTTP/1.1\r\n{close}", "a".repeat(100_000));
     for (what, request) in [("large", large), ("many", many), ("path", path)] {
-        let (mut reading, mut writing) = TcpStream::connect(site.address).await.expect("a connection").into_split();
+        let (mut reading, mut writing) =
+            TcpStream::connect(site.address).await.expect("a connection").into_split();
         // The server may close before it has read all.
         let sent = tokio::spawn(async move { writing.write_all(request.as_bytes()).await.map(|()| writing) });
         let mut head = [0; 12];
         reading.read_exact(&mut head).await.expect("an answer");
-        assert!(matches!(&head, b"HTTP/1.1 431" | b"HTTP/1.1 414"), "{what}: {}", String::from_utf8_lossy(&head));
+        assert!(
+            matches!(&head, b"HTTP/1.1 431" | b"HTTP/1.1 414"),
+            "{what}: {}",
+            String::from_utf8_lossy(&head)
+        );
         let _ = sent.await.expect("no panic");
     }
     site.end().await;
@@ -1167,8 +1391,12 @@ async fn no_body_is_read_and_nothing_can_be_written() {
     let pki = Pki::new();
     let site = Site::start(pki.gate("")).await;
     for head in ["content-length: 10000000000", "transfer-encoding: chunked"] {
-        let (mut reading, mut writing) = TcpStream::connect(site.address).await.expect("a connection").into_split();
-        writing.write_all(format!("POST /metrics HTTP/1.1\r\nhost: x\r\n{head}\r\n\r\n").as_bytes()).await.expect("sent");
+        let (mut reading, mut writing) =
+            TcpStream::connect(site.address).await.expect("a connection").into_split();
+        writing
+            .write_all(format!("POST /metrics HTTP/1.1\r\nhost: x\r\n{head}\r\n\r\n").as_bytes())
+            .await
+            .expect("sent");
         let pump = tokio::spawn(async move {
             let chunk = [&b"10000\r\n"[..], &[b'a'; 0x10000], b"\r\n"].concat();
             let mut sent = 0;
@@ -1185,8 +1413,22 @@ async fn no_body_is_read_and_nothing_can_be_written() {
     let client = crate::prometheus::http_client();
     for method in ["POST", "PUT", "PATCH", "DELETE"] {
         let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
-        for path in ["/", "/metrics", "/probe?account=a", "/-/healthy", "/-/ready", "/-/reload", "/-/quit", "/api/v1/connections", "/x"] {
-            let answer = client.request(method.clone(), format!("http://{}{path}", site.address)).send().await.expect("an answer");
+        for path in [
+            "/",
+            "/metrics",
+            "/probe?account=a",
+            "/-/healthy",
+            "/-/ready",
+            "/-/reload",
+            "/-/quit",
+            "/api/v1/connections",
+            "/x",
+        ] {
+            let answer = client
+                .request(method.clone(), format!("http://{}{path}", site.address))
+                .send()
+                .await
+                .expect("an answer");
             assert!(answer.status().is_client_error(), "{method} {path}: {}", answer.status());
         }
     }
@@ -1206,7 +1448,11 @@ async fn a_shutdown_waits_for_nobody_who_waits() {
     one_answer(&mut streams[2]).await;
     let start = std::time::Instant::now();
     site.end().await;
-    assert!(start.elapsed() < Limits::default().head, "it ended before their time was up: {:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Limits::default().head,
+        "it ended before their time was up: {:?}",
+        start.elapsed()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -1215,20 +1461,31 @@ async fn a_real_prometheus_scrapes_with_tls_certificate_and_password() {
     let client = pki.client(vec![dns("prometheus")]);
     pki.write("client.crt", &client.certificate);
     pki.write("client.key", &client.key);
-    let auth = "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n  client_allowed_sans: [prometheus]\n";
-    pki.write("web.yml", &format!("{TLS}{auth}basic_auth_users: {{prometheus: \"{}\"}}\n", hash("sim-password", 4)));
+    let auth = "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n  \
+                client_allowed_sans: [prometheus]\n";
+    pki.write(
+        "web.yml",
+        &format!("{TLS}{auth}basic_auth_users: {{prometheus: \"{}\"}}\n", hash("sim-password", 4)),
+    );
     let web = pki.path("web.yml").display().to_string();
     let (_demo, address, _log) = start_demo(&["--accounts", "3", "--web.config.file", &web]);
     let folder = pki.folder.path().display().to_string();
     let job = |name: &str, password: &str| {
-        let tls = format!("ca_file: {folder}/ca.crt, cert_file: {folder}/client.crt, key_file: {folder}/client.key");
+        let tls = format!(
+            "ca_file: {folder}/ca.crt, cert_file: {folder}/client.crt, key_file: {folder}/client.key"
+        );
         format!(
-            "  - job_name: {name}\n    scheme: https\n    tls_config: {{{tls}}}\n    basic_auth: {{username: prometheus, password: {password}}}\n    static_configs: [{{targets: [\"{address}\"]}}]\n"
+            "  - job_name: {name}\n    scheme: https\n    tls_config: {{{tls}}}\n    basic_auth: \
+             {{username: prometheus, password: {password}}}\n    static_configs: [{{targets: \
+             [\"{address}\"]}}]\n"
         )
     };
-    let prometheus = Prometheus::start_with(&(job("right", "sim-password") + &job("wrong", "sim-other"))).await;
+    let prometheus =
+        Prometheus::start_with(&(job("right", "sim-password") + &job("wrong", "sim-other"))).await;
     eventually("it is scraped", SOON, async || {
-        let up = async |job: &str| prometheus.query(&format!("up{{job=\"{job}\"}}")).await.first().map(|s| s["value"][1].clone());
+        let up = async |job: &str| {
+            prometheus.query(&format!("up{{job=\"{job}\"}}")).await.first().map(|s| s["value"][1].clone())
+        };
         let (right, wrong) = (up("right").await?, up("wrong").await?);
         (right == "1" && wrong == "0").then_some(())
     })
@@ -1252,11 +1509,14 @@ fn addresses_that_others_can_reach_are_warned_of() {
         (Some(format!("{TLS}{verify}")), None),
     ] {
         let gate = web.as_ref().map_or_else(Arc::default, |web| pki.gate(web));
-        for (address, local) in [("127.0.0.1", true), ("::1", true), ("0.0.0.0", false), ("::", false), ("192.0.2.1", false)] {
+        for (address, local) in
+            [("127.0.0.1", true), ("::1", true), ("0.0.0.0", false), ("::", false), ("192.0.2.1", false)]
+        {
             let found = gate.risk(address.parse().expect("an address"));
             let expected = risk.filter(|_| !local);
             assert!(
-                found.is_some() == expected.is_some() && found.unwrap_or_default().contains(expected.unwrap_or_default()),
+                found.is_some() == expected.is_some()
+                    && found.unwrap_or_default().contains(expected.unwrap_or_default()),
                 "{web:?} {address}: {found:?}"
             );
         }
@@ -1271,11 +1531,17 @@ fn a_wrong_web_configuration_ends_the_start_and_the_check() {
         let config = pki.path("config.yaml").display().to_string();
         let web = pki.path("web.yml").display().to_string();
         let mut command = Command::new(env!("CARGO_BIN_EXE_token_exporter"));
-        let output = command.args(arguments).args(["--config.file", &config, "--web.config.file", &web]).output().expect("the program");
+        let output = command
+            .args(arguments)
+            .args(["--config.file", &config, "--web.config.file", &web])
+            .output()
+            .expect("the program");
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     pki.write("web.yml", "rate_limt: {}\nbasic_auth_users: {jane: sim-password-of-jane}\n");
-    for arguments in [&["--config.check"][..], &["--web.listen-address", "127.0.0.1:0", "--storage.path", "none"]] {
+    for arguments in
+        [&["--config.check"][..], &["--web.listen-address", "127.0.0.1:0", "--storage.path", "none"]]
+    {
         let (code, said) = run(arguments);
         assert_eq!(code, Some(2), "{said}");
         assert!(
@@ -1302,25 +1568,49 @@ async fn the_log_shows_no_password_no_hash_and_no_key() {
     let hash = hash(right, 4);
     let web = format!("{TLS}basic_auth_users: {{alice: \"{hash}\"}}\n");
     pki.write("web.yml", &web);
-    let (demo, address, log) =
-        start_demo(&["--accounts", "1", "--log.level", "trace", "--web.config.file", &pki.path("web.yml").display().to_string()]);
-    let client = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(pki.tls(None)).build().expect("a client");
+    let (demo, address, log) = start_demo(&[
+        "--accounts",
+        "1",
+        "--log.level",
+        "trace",
+        "--web.config.file",
+        &pki.path("web.yml").display().to_string(),
+    ]);
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_backend_preconfigured(pki.tls(None))
+        .build()
+        .expect("a client");
     let status = async |name: &str, password: &str| {
-        let answer = client.get(format!("https://{address}/metrics")).basic_auth(name, Some(password)).send().await;
+        let answer =
+            client.get(format!("https://{address}/metrics")).basic_auth(name, Some(password)).send().await;
         answer.expect("an answer").status().as_u16()
     };
-    assert_eq!((status("alice", right).await, status("alice", wrong).await, status(wrong, right).await), (200, 401, 401));
+    assert_eq!(
+        (status("alice", right).await, status("alice", wrong).await, status(wrong, right).await),
+        (200, 401, 401)
+    );
     // A file that is wrong in every place where a secret can stand.
     let key = std::fs::read_to_string(pki.path("server.key")).expect("readable");
     let inline = key.replace('\n', "\\n");
-    pki.write("web.yml", &format!("tls_server_config: {{cert: \"{inline}\", key: \"x{inline}\", client_auth_type: {wrong}}}\nbasic_auth_users: {{alice: {wrong}, bob: {{{wrong}: x}}}}\n{right}: x\n"));
+    pki.write(
+        "web.yml",
+        &format!(
+            "tls_server_config: {{cert: \"{inline}\", key: \"x{inline}\", client_auth_type: \
+             {wrong}}}\nbasic_auth_users: {{alice: {wrong}, bob: {{{wrong}: x}}}}\n{right}: x\n"
+        ),
+    );
     tokio::time::sleep(Duration::from_millis(1200)).await;
     assert_eq!(status("alice", right).await, 200);
     pki.write("web.yml", &web.replace("alice", "bob"));
-    eventually("the sound file holds", SOON, async || (status("bob", right).await == 200).then_some(())).await;
+    eventually("the sound file holds", SOON, async || (status("bob", right).await == 200).then_some(()))
+        .await;
     drop(demo);
     let log = log.join().expect("the log");
-    assert!(log.contains("web configuration not reloaded") && log.contains("web configuration reloaded"), "{log}");
+    assert!(
+        log.contains("web configuration not reloaded") && log.contains("web configuration reloaded"),
+        "{log}"
+    );
     let middle = key.lines().nth(1).expect("a line of the key");
     for secret in [right, wrong, &hash[7..], "c2ltL", middle] {
         assert!(!log.contains(secret), "{secret}: {log}");

@@ -1,0 +1,170 @@
+//! Writes calendars (RFC 5545): events at an instant, lines folded, texts escaped. Knows nothing of
+//! what the events mean.
+
+use std::fmt::Write as _;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::model::Timestamp;
+
+/// A calendar being written.
+#[derive(Debug)]
+pub(super) struct Calendar {
+    out: String,
+    empty: bool,
+}
+
+/// Something that is due at an instant; nobody is busy because of it.
+#[derive(Clone, Debug)]
+pub(super) struct Event<'a> {
+    /// The same whenever the calendar is made: see [`uid`].
+    pub uid: &'a str,
+    /// When the calendar was made.
+    pub stamp: Timestamp,
+    /// When it is due.
+    pub at: Timestamp,
+    /// In a few words.
+    pub summary: &'a str,
+    /// In full.
+    pub description: &'a str,
+    /// Where to go for it.
+    pub url: Option<&'a str>,
+}
+
+impl Calendar {
+    /// A calendar without events yet, by the part of this program that makes it and with its name
+    /// for people.
+    pub(super) fn new(product: &str, name: &str) -> Self {
+        let mut calendar = Self { out: String::new(), empty: true };
+        calendar.put("BEGIN", "VCALENDAR");
+        calendar.put("VERSION", "2.0");
+        calendar.put("PRODID", &format!("-//token_exporter//{product}//EN"));
+        calendar.put("CALSCALE", "GREGORIAN");
+        calendar.put("METHOD", "PUBLISH");
+        calendar.put("X-WR-CALNAME", &escaped(name));
+        calendar
+    }
+
+    /// Adds an event.
+    pub(super) fn event(&mut self, event: &Event<'_>) {
+        self.empty = false;
+        self.put("BEGIN", "VEVENT");
+        self.put("UID", event.uid);
+        self.put("DTSTAMP", &instant(event.stamp));
+        self.put("DTSTART", &instant(event.at));
+        self.put("SUMMARY", &escaped(event.summary));
+        self.put("DESCRIPTION", &escaped(event.description));
+        if let Some(url) = event.url {
+            self.put("URL", url);
+        }
+        self.put("TRANSP", "TRANSPARENT");
+        self.put("END", "VEVENT");
+    }
+
+    /// Adds the end. What was not taken yet is then in [`Calendar::take`].
+    pub(super) fn end(&mut self) {
+        if self.empty {
+            // A calendar without any component is none.
+            for (name, value) in [
+                ("BEGIN", "VTIMEZONE"),
+                ("TZID", "UTC"),
+                ("BEGIN", "STANDARD"),
+                ("DTSTART", "19700101T000000"),
+                ("TZOFFSETFROM", "+0000"),
+                ("TZOFFSETTO", "+0000"),
+                ("END", "STANDARD"),
+                ("END", "VTIMEZONE"),
+            ] {
+                self.put(name, value);
+            }
+        }
+        self.put("END", "VCALENDAR");
+    }
+
+    /// How much has been written and not yet taken, in bytes.
+    pub(super) fn pending(&self) -> usize {
+        self.out.len()
+    }
+
+    /// What has been written since the last time.
+    pub(super) fn take(&mut self) -> String {
+        std::mem::take(&mut self.out)
+    }
+
+    fn put(&mut self, name: &str, value: &str) {
+        fold(&mut self.out, &format!("{name}:{value}"));
+    }
+}
+
+/// An event's identity, from what makes it this event and no other.
+pub(super) fn uid(identity: &[&str]) -> String {
+    let hash = Sha256::digest(identity.join("\n").as_bytes()).iter().take(16).fold(
+        String::new(),
+        |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        },
+    );
+    format!("{hash}@token-exporter")
+}
+
+/// A date and time of UTC as calendars write it.
+fn instant(at: Timestamp) -> String {
+    at.utc().format("%Y%m%dT%H%M%SZ").to_string()
+}
+
+/// A text value (RFC 5545, section 3.3.11).
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' | ';' | ',' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            c if c.is_control() && c != '\t' => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Appends a content line (RFC 5545, section 3.1): at most 75 octets, then it goes on behind a
+/// space; no character is torn.
+fn fold(out: &mut String, line: &str) {
+    const OCTETS: usize = 75;
+    let mut used = 0;
+    for c in line.chars() {
+        if used + c.len_utf8() > OCTETS {
+            out.push_str("\r\n ");
+            used = 1;
+        }
+        out.push(c);
+        used += c.len_utf8();
+    }
+    out.push_str("\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_folded_and_escaped() {
+        assert_eq!(escaped("a\\b;c,d\ne\r\u{7}:\"f\""), "a\\\\b\\;c\\,d\\ne:\"f\"");
+        for line in [
+            "x".repeat(75),
+            "x".repeat(76),
+            "ü".repeat(200),
+            format!("SUMMARY:{}", "日本".repeat(60)),
+            String::new(),
+        ] {
+            let mut out = String::new();
+            fold(&mut out, &line);
+            assert!(out.ends_with("\r\n"));
+            assert!(out.split("\r\n").all(|l| l.len() <= 75), "{out}");
+            assert_eq!(out.replace("\r\n ", ""), format!("{line}\r\n"));
+        }
+        let mut out = String::new();
+        fold(&mut out, &"x".repeat(76));
+        assert_eq!(out, format!("{}\r\n x\r\n", "x".repeat(75)));
+    }
+}

@@ -1,0 +1,102 @@
+//! Connections as CSV (RFC 4180) for spreadsheets: every text is quoted, and none can be taken for
+//! a formula.
+
+use bytes::Bytes;
+
+use super::{Connection, Matches};
+use crate::model::Timestamp;
+
+/// About so many bytes are written at a time.
+const CHUNK: usize = 64 << 10;
+
+/// Takes a value from a connection.
+type Field = fn(&mut Line, &Connection<'_>, Timestamp);
+
+/// The columns.
+pub static COLUMNS: &[(&str, Field)] = &[
+    ("account", |out, c, _| out.text(c.account.id())),
+    ("name", |out, c, _| out.text(c.account.name())),
+    ("network", |out, c, _| out.text(c.account.network().name())),
+    ("kind", |out, c, _| out.text(c.account.kind())),
+    ("use", |out, c, _| out.text(c.account.purpose().label())),
+    ("state", |out, c, now| out.text(c.state(now).label())),
+    ("reasons", |out, c, _| out.list(c.reasons().map(|r| r.info().label))),
+    ("meaning", |out, c, _| out.text(c.reasons().next().map_or("", |r| r.info().meaning))),
+    ("fixed_by", |out, c, _| out.text(c.reasons().next().map_or("", |r| r.info().fixed_by.text()))),
+    ("since", |out, c, _| out.instant(c.known.since)),
+    ("stops", |out, c, _| out.list(c.stops().map(|s| s.label()))),
+    ("deadline", |out, c, _| out.instant(c.deadline().at())),
+    ("connected_by", |out, c, _| out.text(c.login.connected_by().unwrap_or(""))),
+    ("reconnect_url", |out, c, _| out.text(&c.reconnect_url().unwrap_or_default())),
+    ("credential", |out, c, _| out.text(c.login.id())),
+    ("app", |out, c, _| out.text(c.account.app_id())),
+    ("external_id", |out, c, _| out.text(c.account.external_id())),
+    ("labels", |out, c, _| out.list(c.labels().map(|(name, value)| format!("{name}={value}")))),
+    ("notify", |out, c, _| out.list(c.notify())),
+    ("last_probe", |out, c, _| out.instant(c.grant.last_probe)),
+    ("last_conclusive_probe", |out, c, _| out.instant(c.known.last_conclusive)),
+    ("cause", |out, c, _| out.text(c.trouble().map_or("", |t| t.label()))),
+];
+
+/// The connections that match, in parts; the first begins with the names of the columns.
+pub fn write(mut matches: Matches) -> impl Iterator<Item = Bytes> + Send {
+    let mut head = Some(());
+    std::iter::from_fn(move || {
+        let mut out = Line(String::with_capacity(CHUNK + 4096));
+        if head.take().is_some() {
+            // Without this mark the best-known spreadsheet takes UTF-8 for something else.
+            out.0.push('\u{feff}');
+            for (name, _) in COLUMNS {
+                out.text(name);
+            }
+            out.end();
+        }
+        while out.0.len() < CHUNK
+            && let Some(account) = matches.next()
+        {
+            let now = matches.listing.at;
+            if let Some(connection) = matches.listing.connection(account) {
+                for (_, field) in COLUMNS {
+                    field(&mut out, &connection, now);
+                }
+                out.end();
+            }
+        }
+        (!out.0.is_empty()).then(|| out.0.into())
+    })
+}
+
+/// Lines being written.
+pub struct Line(String);
+
+impl Line {
+    fn text(&mut self, text: &str) {
+        self.0.push('"');
+        // Spreadsheets run what begins like this; a quotation mark in front makes it a text.
+        if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+            self.0.push('\'');
+        }
+        for (place, part) in text.split('"').enumerate() {
+            if place > 0 {
+                self.0.push_str("\"\"");
+            }
+            self.0.push_str(part);
+        }
+        self.0.push_str("\",");
+    }
+
+    fn list(&mut self, values: impl Iterator<Item = impl AsRef<str>>) {
+        let values: Vec<_> = values.collect();
+        self.text(&values.iter().map(AsRef::as_ref).collect::<Vec<_>>().join("; "));
+    }
+
+    fn instant(&mut self, at: Option<Timestamp>) {
+        self.text(&at.map_or_else(String::new, |t| t.to_string()));
+    }
+
+    /// The last comma becomes the line's end.
+    fn end(&mut self) {
+        self.0.pop();
+        self.0.push_str("\r\n");
+    }
+}

@@ -1,0 +1,206 @@
+//! Connections as JSON: the body of `/api/v1/connections`. What is unknown is absent, never null.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
+
+use super::{Connection, Listing, Page, Problem, Query, State};
+use crate::model::{Expiry, Reason, Timestamp};
+use crate::network::advice;
+
+#[derive(Serialize)]
+struct Body<'a> {
+    overview: Overview,
+    total: usize,
+    page: usize,
+    per_page: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+    connections: Vec<Item<'a>>,
+}
+
+#[derive(Serialize)]
+struct Overview {
+    accounts: usize,
+    logins: usize,
+    states: BTreeMap<&'static str, usize>,
+    expiring_within_30d: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_probe: Option<Instant>,
+}
+
+/// An instant as RFC 3339.
+struct Instant(Timestamp);
+
+impl Serialize for Instant {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+#[derive(Serialize)]
+struct Item<'a> {
+    account: &'a str,
+    name: &'a str,
+    network: &'static str,
+    kind: &'a str,
+    #[serde(rename = "use")]
+    purpose: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    external_id: &'a str,
+    credential: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    app: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connected_by: Option<&'a str>,
+    labels: BTreeMap<&'a str, Cow<'a, str>>,
+    notify: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reconnect_url: Option<String>,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<Instant>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unconfirmed_reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'static str>,
+    needs: Vec<&'static str>,
+    capabilities: BTreeMap<&'static str, &'static str>,
+    stops: Vec<&'static str>,
+    scopes: BTreeMap<&'static str, bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline: Option<Instant>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    has_deadline: Option<bool>,
+    clocks: Clocks,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_probe: Option<Instant>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_conclusive_probe: Option<Instant>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<Advice>,
+}
+
+#[derive(Serialize)]
+struct Clocks {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access: Option<Instant>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh: Option<Instant>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_access: Option<Instant>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued: Option<Instant>,
+}
+
+#[derive(Serialize)]
+struct Advice {
+    meaning: &'static str,
+    fixed_by: &'static str,
+    reconnecting: &'static str,
+    steps: &'static [&'static str],
+}
+
+/// A page of connections.
+///
+/// # Errors
+/// None in practice: every value has a JSON form.
+pub fn page(listing: &Listing, query: &Query, page: &Page) -> serde_json::Result<String> {
+    let overview = &listing.overview;
+    let there = |number: usize| format!("?{}", query.address(number));
+    let body = Body {
+        overview: Overview {
+            accounts: overview.accounts,
+            logins: overview.logins,
+            states: State::ALL.iter().map(|s| (s.label(), overview.states[*s as usize])).collect(),
+            expiring_within_30d: overview.expiring,
+            last_probe: overview.last_probe.map(Instant),
+        },
+        total: page.total,
+        page: query.page,
+        per_page: query.per_page,
+        previous: (query.page > 1).then(|| there(query.page - 1)),
+        next: (page.before + page.accounts.len() < page.total && !page.accounts.is_empty())
+            .then(|| there(query.page + 1)),
+        connections: page
+            .accounts
+            .iter()
+            .filter_map(|i| listing.connection(*i))
+            .map(|c| item(&c, listing.at))
+            .collect(),
+    };
+    serde_json::to_string(&body)
+}
+
+fn item<'a>(connection: &Connection<'a>, now: Timestamp) -> Item<'a> {
+    let Connection { account, known, grant, .. } = connection;
+    let login = connection.login;
+    let clocks = &grant.clocks;
+    let instant = |expiry: Expiry| expiry.at().map(Instant);
+    Item {
+        account: account.id(),
+        name: account.name(),
+        network: account.network().name(),
+        kind: account.kind(),
+        purpose: account.purpose().label(),
+        external_id: account.external_id(),
+        credential: login.id(),
+        app: account.app_id(),
+        connected_by: login.connected_by(),
+        labels: connection.labels().collect(),
+        notify: connection.notify().collect(),
+        reconnect_url: connection.reconnect_url(),
+        state: connection.state(now).label(),
+        reason: known.verdict.map(|r| r.info().label),
+        since: known.since.map(Instant),
+        unconfirmed_reason: known.pending.map(|(r, _)| r.info().label),
+        cause: connection.trouble().map(|c| c.label()),
+        needs: account.needs().iter().map(|c| c.label()).collect(),
+        capabilities: connection.capabilities().map(|(c, r)| (c.label(), r.info().label)).collect(),
+        stops: connection.stops().map(|c| c.label()).collect(),
+        scopes: connection.scopes().collect(),
+        deadline: instant(connection.deadline()),
+        has_deadline: match connection.deadline() {
+            Expiry::Unknown => None,
+            Expiry::Never => Some(false),
+            Expiry::At(_) => Some(true),
+        },
+        clocks: Clocks {
+            access: instant(clocks.access),
+            refresh: instant(clocks.refresh),
+            data_access: instant(clocks.data_access),
+            issued: clocks.issued.map(Instant),
+        },
+        last_probe: grant.last_probe.map(Instant),
+        last_conclusive_probe: known.last_conclusive.map(Instant),
+        advice: connection.reasons().next().map(|reason| told(reason, connection)),
+    }
+}
+
+fn told(reason: Reason, connection: &Connection<'_>) -> Advice {
+    let info = reason.info();
+    Advice {
+        meaning: info.meaning,
+        fixed_by: info.fixed_by.text(),
+        reconnecting: info.reconnecting.text(),
+        steps: advice(reason, connection.account.network()),
+    }
+}
+
+/// What is wrong with a request, as `application/problem+json` (RFC 9457).
+pub fn problems(status: u16, title: &str, problems: &[Problem]) -> String {
+    let errors: Vec<_> = problems
+        .iter()
+        .map(|p| serde_json::json!({"parameter": p.parameter, "found": p.found, "expected": p.expected}))
+        .collect();
+    let mut body = serde_json::json!({"type": "about:blank", "title": title, "status": status});
+    if !errors.is_empty() {
+        body["errors"] = errors.into();
+    }
+    body.to_string()
+}

@@ -1,0 +1,332 @@
+//! What somebody asks for: the parameters of a web address, read once, with every problem in one
+//! go.
+
+use std::time::Duration;
+
+use url::form_urlencoded::{Serializer, parse};
+
+use super::State;
+use crate::model::{Reason, Use, format_duration, parse_duration};
+use crate::network::NetworkId;
+
+/// So many connections a page, unless asked otherwise.
+const PER_PAGE: usize = 100;
+/// So many connections a page at most.
+pub const MAX_PER_PAGE: usize = 1000;
+/// So many characters may be searched for.
+const MAX_SEARCH: usize = 200;
+/// So many values may be asked for in all: each is compared with every connection.
+const MAX_VALUES: usize = 100;
+
+/// A parameter that every query may have. Any other name is one of accounts' own labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parameter {
+    /// Words in names, ids and the person who connected.
+    Q,
+    /// The network.
+    Network,
+    /// The reason.
+    Reason,
+    /// The state.
+    State,
+    /// Why it is watched.
+    Use,
+    /// The deadline comes within this time.
+    ExpiresWithin,
+    /// Which page, from 1.
+    Page,
+    /// So many a page.
+    PerPage,
+}
+
+impl Parameter {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Q,
+        Self::Network,
+        Self::Reason,
+        Self::State,
+        Self::Use,
+        Self::ExpiresWithin,
+        Self::Page,
+        Self::PerPage,
+    ];
+
+    /// Its name in addresses.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Q => "q",
+            Self::Network => "network",
+            Self::Reason => "reason",
+            Self::State => "state",
+            Self::Use => "use",
+            Self::ExpiresWithin => "expires_within",
+            Self::Page => "page",
+            Self::PerPage => "per_page",
+        }
+    }
+}
+
+/// What is asked for. Several values of one parameter: any of them; several parameters: all of
+/// them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// All of these words occur, each somewhere in names, ids or the person who connected.
+    pub search: String,
+    /// The networks; empty: all.
+    pub networks: Vec<NetworkId>,
+    /// The reasons; empty: all.
+    pub reasons: Vec<Reason>,
+    /// The states; empty: all.
+    pub states: Vec<State>,
+    /// The uses; empty: all.
+    pub uses: Vec<Use>,
+    /// Names and values of own labels.
+    pub labels: Vec<(String, String)>,
+    /// It works, and its deadline comes within this time.
+    pub expires_within: Option<Duration>,
+    /// Which page, from 1.
+    pub page: usize,
+    /// So many a page.
+    pub per_page: usize,
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        Self {
+            search: String::new(),
+            networks: Vec::new(),
+            reasons: Vec::new(),
+            states: Vec::new(),
+            uses: Vec::new(),
+            labels: Vec::new(),
+            expires_within: None,
+            page: 1,
+            per_page: PER_PAGE,
+        }
+    }
+}
+
+/// What is wrong with a parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Its name, as it was found.
+    pub parameter: String,
+    /// Its value.
+    pub found: String,
+    /// What would be right.
+    pub expected: String,
+}
+
+impl Query {
+    /// Reads the part of an address behind its question mark. `labels`: the names of labels that
+    /// accounts have.
+    ///
+    /// # Errors
+    /// Every problem.
+    pub fn parse<'l>(raw: &str, labels: impl Iterator<Item = &'l str> + Clone) -> Result<Self, Vec<Problem>> {
+        let mut query = Self::default();
+        let mut problems = Vec::new();
+        let mut values = 0_usize;
+        for (name, value) in parse(raw.as_bytes()) {
+            // A form sends its empty fields, too.
+            if value.is_empty() {
+                continue;
+            }
+            values += 1;
+            if values > MAX_VALUES {
+                problems.push(Problem {
+                    parameter: name.into_owned(),
+                    found: "one value too many".to_owned(),
+                    expected: format!("at most {MAX_VALUES} values"),
+                });
+                break;
+            }
+            let read = match Parameter::ALL.into_iter().find(|p| p.name() == name) {
+                Some(parameter) => query.read(parameter, &value),
+                None if labels.clone().any(|label| label == name) => {
+                    query.labels.push((name.to_string(), value.to_string()));
+                    Ok(())
+                }
+                None => Err(format!(
+                    "one of the parameters {}{}",
+                    listed(Parameter::ALL.into_iter().map(Parameter::name)),
+                    match listed(labels.clone().take(20)) {
+                        none if none.is_empty() => String::new(),
+                        names => format!(", or a label: {names}"),
+                    }
+                )),
+            };
+            if let Err(expected) = read {
+                problems.push(Problem {
+                    parameter: name.into_owned(),
+                    found: value.chars().take(MAX_SEARCH).collect(),
+                    expected,
+                });
+            }
+        }
+        if problems.is_empty() { Ok(query) } else { Err(problems) }
+    }
+
+    /// Takes a value of a parameter, or says what would be right.
+    fn read(&mut self, parameter: Parameter, value: &str) -> Result<(), String> {
+        match parameter {
+            Parameter::Q if value.chars().count() > MAX_SEARCH => {
+                return Err(format!("at most {MAX_SEARCH} characters"));
+            }
+            Parameter::Q if self.search.is_empty() => value.trim().clone_into(&mut self.search),
+            Parameter::Q => return Err("one search; write all words into it".to_owned()),
+            Parameter::Network => {
+                let all = NetworkId::all().map(NetworkId::name);
+                put(&mut self.networks, NetworkId::from_name(value), all)?;
+            }
+            Parameter::Reason => {
+                put(&mut self.reasons, Reason::from_label(value), broken().map(|r| r.info().label))?
+            }
+            Parameter::State => {
+                let state = State::ALL.into_iter().find(|s| s.label() == value);
+                put(&mut self.states, state, State::ALL.into_iter().map(State::label))?;
+            }
+            Parameter::Use => {
+                put(&mut self.uses, Use::from_label(value), Use::ALL.iter().map(|u| u.label()))?
+            }
+            Parameter::ExpiresWithin => {
+                let given = parse_duration(value).filter(|_| self.expires_within.is_none());
+                self.expires_within = Some(given.ok_or("one duration like 10d, 12h or 30m")?);
+            }
+            Parameter::Page => self.page = number(value, usize::MAX).ok_or("a number from 1 on")?,
+            Parameter::PerPage => {
+                self.per_page = number(value, MAX_PER_PAGE)
+                    .ok_or_else(|| format!("a number from 1 to {MAX_PER_PAGE}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every connection is asked for.
+    pub fn is_everything(&self) -> bool {
+        self.filters().next().is_none()
+    }
+
+    /// Its filters as names and values, in a fixed order.
+    pub fn filters(&self) -> impl Iterator<Item = (&str, String)> {
+        let search = Some(self.search.clone()).filter(|s| !s.is_empty()).map(|s| (Parameter::Q.name(), s));
+        let networks = self.networks.iter().map(|n| (Parameter::Network.name(), n.name().to_owned()));
+        let reasons = self.reasons.iter().map(|r| (Parameter::Reason.name(), r.info().label.to_owned()));
+        let states = self.states.iter().map(|s| (Parameter::State.name(), s.label().to_owned()));
+        let uses = self.uses.iter().map(|u| (Parameter::Use.name(), u.label().to_owned()));
+        let labels = self.labels.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        let within = self.expires_within.map(|d| (Parameter::ExpiresWithin.name(), format_duration(d)));
+        search
+            .into_iter()
+            .chain(networks)
+            .chain(reasons)
+            .chain(states)
+            .chain(uses)
+            .chain(labels)
+            .chain(within)
+    }
+
+    /// The address of a page of it: what stands behind the question mark.
+    pub fn address(&self, page: usize) -> String {
+        self.address_where(page, |_| true)
+    }
+
+    /// The address of its first page without one of its filters, by its place among
+    /// [`Query::filters`].
+    pub fn address_without(&self, filter: usize) -> String {
+        self.address_where(1, |place| place != filter)
+    }
+
+    fn address_where(&self, page: usize, keep: impl Fn(usize) -> bool) -> String {
+        let mut out = Serializer::new(String::new());
+        for (_, (name, value)) in self.filters().enumerate().filter(|(place, _)| keep(*place)) {
+            out.append_pair(name, &value);
+        }
+        for (parameter, value, default) in
+            [(Parameter::PerPage, self.per_page, PER_PAGE), (Parameter::Page, page, 1)]
+        {
+            if value != default {
+                out.append_pair(parameter.name(), &value.to_string());
+            }
+        }
+        out.finish()
+    }
+}
+
+/// The reasons for which a connection does not work, or not fully.
+pub(super) fn broken() -> impl Iterator<Item = Reason> {
+    Reason::ALL.iter().copied().filter(|r| *r != Reason::Ok)
+}
+
+/// Adds a value that was understood, once; says what there is otherwise.
+fn put<T: PartialEq>(
+    values: &mut Vec<T>,
+    value: Option<T>,
+    all: impl Iterator<Item = &'static str>,
+) -> Result<(), String> {
+    let value = value.ok_or_else(|| format!("one of {}", listed(all)))?;
+    if !values.contains(&value) {
+        values.push(value);
+    }
+    Ok(())
+}
+
+fn number(text: &str, most: usize) -> Option<usize> {
+    text.parse().ok().filter(|n| (1..=most).contains(n))
+}
+
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(raw: &str) -> Result<Query, Vec<Problem>> {
+        Query::parse(raw, ["team", "region"].into_iter())
+    }
+
+    #[test]
+    fn an_address_and_its_query_are_the_same() {
+        for raw in [
+            "",
+            "q=acme+%26+sons",
+            "network=facebook&network=x&reason=password_changed&state=disconnected&state=degraded&use=paid",
+            "team=mark+eting&team=web&region=%C3%BC&expires_within=10d&per_page=50&page=3",
+        ] {
+            let query = parsed(raw).unwrap_or_else(|p| unreachable!("{p:?}"));
+            assert_eq!(query.address(query.page), raw);
+        }
+        let query = parsed("network=twitter&network=x&q=&team=").unwrap_or_default();
+        assert_eq!(query.address(1), "network=x", "aliases, repetitions and empty fields");
+        let query = parsed("q=a&network=x&team=b&page=4").unwrap_or_default();
+        assert_eq!(query.address_without(1), "q=a&team=b", "and it begins anew");
+    }
+
+    #[test]
+    fn every_problem_is_told() {
+        let raw = "network=myspace&reason=tired&reason=ok2&state=bad&use=x&expires_within=soon&page=0&\
+                   per_page=1001&colour=red&q=a&q=b";
+        let problems = parsed(raw).err().unwrap_or_default();
+        let found: Vec<String> = problems.iter().map(|p| format!("{}={}", p.parameter, p.found)).collect();
+        let expected: Vec<&str> = raw.split('&').filter(|p| *p != "q=a").collect();
+        assert_eq!(found, expected);
+        for (problem, words) in problems.iter().zip([
+            "facebook",
+            "password_changed",
+            "password_changed",
+            "degraded",
+            "owned",
+            "10d",
+            "from 1",
+            "to 1000",
+            "team",
+        ]) {
+            assert!(problem.expected.contains(words), "{problem:?}");
+        }
+        assert!(parsed(&"team=a&".repeat(MAX_VALUES + 1)).is_err(), "bounded");
+        assert!(parsed(&format!("q={}", "a".repeat(MAX_SEARCH + 1))).is_err());
+    }
+}

@@ -1,0 +1,257 @@
+//! `classify`: what would this answer mean? Reads one answer exactly as a probe would.
+//!
+//! Lenient in what it takes (payloads come from logs and tickets); it judges with the same
+//! [`read`](crate::network::Network::read) and [`conclude`] as a probe, and knows no HTTP client.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::model::{Capabilities, Capability, Expiry, Secret, Timestamp};
+use crate::network::{
+    Account, Answer, App, Clocks, Finding, Grant, Known, NetworkId, Seen, Style, Tokens, Verdict, advice,
+    conclude, parse, read_answer,
+};
+
+/// One answer and what is known around it. All but `network` is optional, and may be null; what
+/// else is there (a note, a trace id) is passed over.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Payload {
+    /// Name or alias of the network.
+    pub network: String,
+    /// The call that was answered: a name, a path or a request line.
+    #[serde(default)]
+    pub call: Option<String>,
+    /// The HTTP status.
+    #[serde(default)]
+    pub http_status: Value,
+    /// The response headers: an object, or a list of pairs.
+    #[serde(default)]
+    pub headers: Value,
+    /// The body, as JSON or as text.
+    #[serde(default)]
+    pub body: Value,
+    /// What is known besides.
+    #[serde(default)]
+    pub context: Option<Context>,
+}
+
+/// What is known besides the answer.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Context {
+    /// When the access token ends: RFC 3339 or Unix seconds.
+    pub expires_at: Value,
+    /// When the refresh token ends.
+    pub refresh_expires_at: Value,
+    /// Which of the network's APIs.
+    pub api: Option<String>,
+    /// `oauth1` or `oauth2`.
+    pub auth: Option<String>,
+    /// The granted scopes, where the network does not tell them.
+    pub scopes: Value,
+    /// What the account is used for; `[publish]` if absent.
+    pub needs: Option<Vec<String>>,
+    /// Page, profile, organization…
+    pub kind: Option<String>,
+    /// The network's id of the account.
+    pub external_id: Value,
+}
+
+/// What an answer means, in the words of the output.
+#[derive(Clone, Debug, Serialize)]
+pub struct Classification {
+    /// `valid`, `invalid` or `undetermined`.
+    pub verdict: &'static str,
+    /// For valid (`ok`) and invalid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// For undetermined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<&'static str>,
+    /// Each needed capability: `ok` or a reason.
+    pub capabilities: Map<String, Value>,
+    /// What to do.
+    pub advice: String,
+}
+
+/// A payload that cannot be classified: which field, what was found, what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct BadPayload {
+    /// The field.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+fn bad(field: &'static str, problem: impl Into<String>) -> BadPayload {
+    BadPayload { field, problem: problem.into() }
+}
+
+/// What one answer means, at the time `now`.
+///
+/// # Errors
+/// When the payload itself makes no sense: an unknown network or capability, a status that is no
+/// number.
+pub fn classify(payload: &Payload, now: Timestamp) -> Result<(Finding, Clocks, NetworkId), BadPayload> {
+    let network = NetworkId::from_name(&payload.network).ok_or_else(|| {
+        bad("network", format!("\"{}\" is not known; known are {}", payload.network, names()))
+    })?;
+    let description = network.description();
+    let context = payload.context.clone().unwrap_or_default();
+    let needs = match &context.needs {
+        None => Capabilities::DEFAULT,
+        Some(names) => names
+            .iter()
+            .map(|n| {
+                Capability::from_label(n).ok_or_else(|| {
+                    bad("context.needs", format!("\"{n}\" is not one of publish, inbox, analytics, ads"))
+                })
+            })
+            .collect::<Result<_, _>>()?,
+    };
+    let answer = answer(payload)?;
+    let call = payload.call.as_deref().and_then(|text| description.call(text)).map(|c| c.name);
+    let external_id = parse::text(&context.external_id);
+    let guess = network.network().guess(call, external_id.as_deref(), &answer);
+    let api = match context.api.as_deref() {
+        None => guess.api.or(description.apis.first().copied()).unwrap_or(""),
+        Some(api) if description.apis.contains(&api) || description.apis.is_empty() => api,
+        Some(api) => {
+            return Err(bad(
+                "context.api",
+                format!("\"{api}\" is not one of {}", description.apis.join(", ")),
+            ));
+        }
+    };
+    let access = context_expiry("context.expires_at", &context.expires_at)?;
+    let oauth1 = match context.auth.as_deref() {
+        // Tokens of OAuth 1.0a do not end.
+        None => access.at().is_none() && guess.oauth1,
+        Some("oauth2") => false,
+        Some("oauth1") => true,
+        Some(other) => return Err(bad("context.auth", format!("\"{other}\" is neither oauth1 nor oauth2"))),
+    };
+    let accounts = [Account {
+        network,
+        kind: context.kind.as_deref().or(guess.kind).or(description.kinds.first().copied()).unwrap_or(""),
+        external_id: external_id.as_deref(),
+        needs,
+    }];
+    let app = App { api_version: description.api_version.unwrap_or_default().to_owned(), ..App::default() };
+    let tokens = Tokens {
+        access: Secret::new(""),
+        secret: None,
+        refresh: None,
+        scopes: parse::scopes(&context.scopes),
+    };
+    let grant = Grant { style: Style { api, oauth1 }, app: &app, tokens: &tokens, accounts: &accounts };
+
+    let reading = read_answer(network.network(), &grant, &[], call, Some(0), &answer);
+    let seen = [Seen { call: call.unwrap_or("other"), about: Some(0), reading }];
+    let known = Known {
+        now,
+        clocks: Clocks {
+            access,
+            refresh: context_expiry("context.refresh_expires_at", &context.refresh_expires_at)?,
+            ..Clocks::default()
+        },
+        auto_refresh: false,
+        grace: 0,
+    };
+    let finding = conclude(&grant, &seen, &known).into_iter().next();
+    let finding = finding.ok_or_else(|| bad("network", "gave no finding"))?;
+    Ok((finding, crate::network::clocks(known.clocks, &seen), network))
+}
+
+/// A finding in the words of the output.
+pub fn describe(finding: &Finding, network: NetworkId) -> Classification {
+    let (verdict, reason, cause, advice_text) = match finding.verdict {
+        Verdict::Valid => ("valid", Some("ok"), None, degraded(finding, network)),
+        Verdict::Invalid(reason, _) => {
+            ("invalid", Some(reason.label()), None, advice(reason, network).join(" "))
+        }
+        Verdict::Undetermined(cause) => {
+            ("undetermined", None, Some(cause.label()), cause.meaning().to_owned())
+        }
+    };
+    let capabilities =
+        finding.capabilities.iter().map(|(c, r)| (c.label().to_owned(), Value::from(r.label()))).collect();
+    Classification { verdict, reason, cause, capabilities, advice: advice_text }
+}
+
+/// Advice for a valid connection: about the capabilities that it lacks, if any.
+fn degraded(finding: &Finding, network: NetworkId) -> String {
+    let mut reasons: Vec<_> =
+        finding.capabilities.iter().map(|(_, r)| *r).filter(|r| *r != crate::model::Reason::Ok).collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    reasons.into_iter().flat_map(|r| advice(r, network)).copied().collect::<Vec<_>>().join(" ")
+}
+
+fn names() -> String {
+    NetworkId::all().map(NetworkId::name).collect::<Vec<_>>().join(", ")
+}
+
+fn context_expiry(field: &'static str, value: &Value) -> Result<Expiry, BadPayload> {
+    match value {
+        Value::Null => Ok(Expiry::Unknown),
+        // A token response says 0 for "no end".
+        value if parse::integer(value) == Some(0) => Ok(Expiry::Never),
+        value => match parse::instant(value) {
+            Some(instant) => Ok(Expiry::At(instant)),
+            None => Err(bad(field, "is neither RFC 3339 nor Unix seconds")),
+        },
+    }
+}
+
+fn answer(payload: &Payload) -> Result<Answer, BadPayload> {
+    let status = match &payload.http_status {
+        Value::Null => None,
+        value => Some(
+            parse::integer(value)
+                .and_then(|n| u16::try_from(n).ok())
+                .filter(|n| (100..1000).contains(n))
+                .ok_or_else(|| bad("http_status", "is not an HTTP status"))?,
+        ),
+    };
+    let headers = headers(&payload.headers);
+    Ok(match &payload.body {
+        Value::Null => Answer::new(status, headers, b""),
+        Value::String(text) => Answer::new(status, headers, text.as_bytes()),
+        json => Answer { status, headers, json: json.clone(), text: String::new() },
+    })
+}
+
+/// Headers from an object of texts or lists, or from a list of pairs or of `{name, value}`.
+fn headers(given: &Value) -> HeaderMap {
+    let mut pairs: Vec<(String, &Value)> = Vec::new();
+    match given {
+        Value::Object(fields) => pairs.extend(fields.iter().map(|(name, value)| (name.clone(), value))),
+        Value::Array(items) => {
+            for item in items {
+                let (name, value) =
+                    if item.is_array() { (&item[0], &item[1]) } else { (&item["name"], &item["value"]) };
+                pairs.extend(parse::text(name).map(|name| (name, value)));
+            }
+        }
+        _ => {}
+    }
+    let mut headers = HeaderMap::new();
+    for (name, value) in pairs {
+        let values = match value {
+            Value::Array(items) => items.iter().filter_map(parse::text).collect(),
+            other => parse::text(other).into_iter().collect::<Vec<_>>(),
+        };
+        for value in values {
+            // A header that HTTP would not carry says nothing: logs mangle them.
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::from_bytes(name.trim().as_bytes()), HeaderValue::from_str(value.trim()))
+            {
+                headers.append(name, value);
+            }
+        }
+    }
+    headers
+}

@@ -1,0 +1,146 @@
+//! Sharding: which share of the credentials falls to whom. Knows ids and numbers, nothing else.
+//!
+//! A credential and all its accounts are always in one shard. When there is a shard more, only its
+//! own share moves, and moves to it; when there is one less, only the share of the one that went
+//! moves.
+
+use std::str::FromStr;
+
+use crate::inventory::stable_hash;
+
+/// One of several equal shares, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    ordinal: u32,
+    total: u32,
+}
+
+impl Shard {
+    /// The only one, which holds everything.
+    pub const WHOLE: Self = Self { ordinal: 0, total: 1 };
+
+    /// The share with this number of so many; none if there is no such share.
+    pub fn new(ordinal: u32, total: u32) -> Option<Self> {
+        (ordinal < total).then_some(Self { ordinal, total })
+    }
+
+    /// Its number, from 0.
+    pub fn ordinal(self) -> u32 {
+        self.ordinal
+    }
+
+    /// How many there are.
+    pub fn total(self) -> u32 {
+        self.total
+    }
+
+    /// Whether the credential with this id is in it.
+    pub fn holds(self, credential: &str) -> bool {
+        self.total == 1 || place(stable_hash(credential), self.total) == self.ordinal
+    }
+}
+
+/// `I/N`: share I of N.
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text
+            .split_once('/')
+            .and_then(|(ordinal, total)| Some((ordinal.parse().ok()?, total.parse().ok()?)));
+        parts
+            .and_then(|(ordinal, total)| Self::new(ordinal, total))
+            .ok_or_else(|| format!("{text:?} is not a share such as 0/3, 1/3 or 2/3"))
+    }
+}
+
+/// The number at the end of a pod's name, as a StatefulSet gives it: 3 for `token-exporter-3`.
+///
+/// # Errors
+/// When the name does not end in one.
+pub fn ordinal_of(pod: &str) -> Result<u32, String> {
+    let number =
+        pod.rsplit_once('-').map(|(_, number)| number).filter(|n| n.bytes().all(|b| b.is_ascii_digit()));
+    number
+        .and_then(|n| n.parse().ok())
+        .ok_or_else(|| format!("{pod:?} does not end in -0, -1, … as the names of a StatefulSet's pods do"))
+}
+
+/// Jump consistent hash (Lamping and Veach, 2014): equal shares, and no move between shares that
+/// stay.
+fn place(hash: u64, total: u32) -> u32 {
+    let (mut key, mut here, mut next) = (hash, 0, 0_u64);
+    while next < u64::from(total) {
+        here = next;
+        key = key.wrapping_mul(2_862_933_555_777_941_757).wrapping_add(1);
+        let fraction = ((key >> 33) + 1) as f64 / (1_u64 << 31) as f64;
+        // At most 2^32 * 2^31, which a float holds well enough and 64 bits hold at all.
+        next = ((here + 1) as f64 / fraction) as u64;
+    }
+    u32::try_from(here).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holder(id: &str, total: u32) -> u32 {
+        let holders: Vec<u32> =
+            (0..total).filter(|o| Shard::new(*o, total).is_some_and(|s| s.holds(id))).collect();
+        assert_eq!(holders.len(), 1, "{id} of {total}: {holders:?}");
+        holders[0]
+    }
+
+    #[test]
+    fn everything_is_in_exactly_one_share_and_the_shares_are_equal() {
+        for total in [1, 2, 3, 10] {
+            let mut counts = vec![0_u32; total as usize];
+            for i in 0..10_000 {
+                counts[holder(&format!("credential-{i}"), total) as usize] += 1;
+            }
+            let fair = 10_000 / total;
+            assert!(counts.iter().all(|c| c.abs_diff(fair) < fair / 5), "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn a_share_more_takes_its_own_and_nothing_else_moves() {
+        let mut moved = 0;
+        for i in 0..10_000 {
+            let id = format!("credential-{i}");
+            let (before, after) = (holder(&id, 4), holder(&id, 5));
+            if before != after {
+                assert_eq!(after, 4, "{id} moved between shares that stay");
+                moved += 1;
+            }
+        }
+        assert!((1_700..2_300).contains(&moved), "{moved}");
+    }
+
+    #[test]
+    fn shares_do_not_depend_on_the_version() {
+        let holders: Vec<u32> =
+            ["jane-facebook", "acme-x", "a", "b", "c"].iter().map(|id| holder(id, 7)).collect();
+        assert_eq!(holders, [1, 2, 1, 5, 5]);
+    }
+
+    #[test]
+    fn what_is_no_share_or_no_pod_is_refused() {
+        assert_eq!("2/3".parse(), Ok(Shard { ordinal: 2, total: 3 }));
+        for bad in ["", "3/3", "1", "1/", "/3", "-1/3", "0/0", "a/b", "0/3/1"] {
+            assert!(bad.parse::<Shard>().is_err(), "{bad}");
+        }
+        assert_eq!((ordinal_of("token-exporter-12"), ordinal_of("a-0")), (Ok(12), Ok(0)));
+        for bad in [
+            "",
+            "token-exporter",
+            "3",
+            "token-exporter-",
+            "token-exporter-x1",
+            "token-exporter-7d9f-abcde",
+            "a-99999999999",
+        ] {
+            assert!(ordinal_of(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,483 @@
+//! The words of a verdict: reasons, causes and capabilities, each list exactly once.
+//!
+//! Labels are public: dashboards, rules and tests rely on them. Texts are for a social-media
+//! manager, not for an engineer. A network may put its own steps in place of the general ones
+//! ([`crate::network::Description::steps`]); [`advice`] picks.
+
+use std::fmt;
+
+/// Who can put it right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FixedBy {
+    /// The person whose login the connection uses.
+    Connector,
+    /// Somebody who administers the page, organization or business at the network.
+    PageAdmin,
+    /// Whoever runs the product and its developer app.
+    Operator,
+}
+
+impl FixedBy {
+    /// As a person would say it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Connector => "the person who connected the account",
+            Self::PageAdmin => "an admin of the page or organization",
+            Self::Operator => "the operator of this product",
+        }
+    }
+}
+
+/// Whether connecting the account anew is the cure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reconnecting {
+    /// It is all that is needed.
+    Helps,
+    /// It is needed, but only after a step at the network.
+    HelpsAfterSteps,
+    /// It changes nothing.
+    DoesNotHelp,
+}
+
+impl Reconnecting {
+    /// What it does, after the word "reconnecting".
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Helps => "helps",
+            Self::HelpsAfterSteps => "helps only after the steps before it",
+            Self::DoesNotHelp => "changes nothing",
+        }
+    }
+}
+
+/// What the table says of one reason.
+#[derive(Debug)]
+pub struct ReasonInfo {
+    /// The label value.
+    pub label: &'static str,
+    /// One line: what has happened.
+    pub meaning: &'static str,
+    /// Who can put it right.
+    pub fixed_by: FixedBy,
+    /// Whether connecting the account anew is the cure.
+    pub reconnecting: Reconnecting,
+    /// Whether the old token can never work again, so that only a new one ends this state.
+    pub needs_new_token: bool,
+    /// What to do, in order; a waiting time stands among the network's own steps.
+    pub steps: &'static [&'static str],
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $label:literal { $($field:ident: $value:expr),* $(,)? })*) => {
+        /// Why a connection does not work, or [`Reason::Ok`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Reason { $($(#[$doc])* $name),* }
+
+        impl Reason {
+            /// All of them, `ok` first.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// Its line in the table.
+            pub fn info(self) -> &'static ReasonInfo {
+                match self { $(Self::$name => {
+                    const INFO: ReasonInfo = ReasonInfo { label: $label, $($field: $value),* };
+                    &INFO
+                })* }
+            }
+        }
+    };
+}
+
+use FixedBy::{Connector, Operator, PageAdmin};
+use Reconnecting::{DoesNotHelp, Helps, HelpsAfterSteps};
+
+reasons! {
+    /// The connection works.
+    Ok = "ok" {
+        meaning: "The connection works.",
+        fixed_by: Connector, reconnecting: DoesNotHelp, needs_new_token: false,
+        steps: &[
+            "Nothing is broken. If a deadline is near, reconnect now: there is no need to wait for it, and reconnecting ahead of time refreshes the permissions, too.",
+            "If the person who connected the account is about to leave, let another admin connect it beforehand.",
+        ],
+    }
+    /// The token's time is over.
+    TokenExpired = "token_expired" {
+        meaning: "The permission to use the account has run out: networks grant it for a limited time.",
+        fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
+        steps: &[
+            "Reconnect the account. Do not delete it: planned posts would go with it.",
+            "If something is meant to renew this login by itself, it is stuck: tell the operator of this product.",
+        ],
+    }
+    /// The network no longer accepts the token and does not say why.
+    TokenInvalid = "token_invalid" {
+        meaning: "The network no longer accepts the login and does not say why.",
+        fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
+        steps: &[
+            "Log in at the network itself and deal with any notice that it shows.",
+            "Reconnect the account. Do not delete it: planned posts would go with it.",
+            "If this comes back again and again, remove this product from the list of connected apps at the network, then connect from scratch.",
+        ],
+    }
+    /// The person's password was changed or the network ended all sessions.
+    PasswordChanged = "password_changed" {
+        meaning: "The password of the person who connected was changed, or the network ended the session for security.",
+        fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
+        steps: &[
+            "Log in at the network with the new password.",
+            "Reconnect the account; everything behind the same login comes back together.",
+        ],
+    }
+    /// The person removed the app's access.
+    AccessRevoked = "access_revoked" {
+        meaning: "The access of this product was removed at the network.",
+        fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
+        steps: &[
+            "Ask the person who connected whether the removal was meant. Everything behind the same login stops with it.",
+            "If it was not, reconnect the account and accept every permission.",
+        ],
+    }
+    /// The network wants to see the person first.
+    SecurityCheckpoint = "security_checkpoint" {
+        meaning: "The network holds the login back until the person has completed a security check (after an unfamiliar login or reported content, say).",
+        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
+        steps: &[
+            "Log in at the network itself, in a browser, and complete the security check.",
+            "Reconnect the account if it does not recover by itself.",
+        ],
+    }
+    /// The person must set up a second factor.
+    TwoFactorRequired = "two_factor_required" {
+        meaning: "The page or business demands two-factor authentication and the person who connected has none.",
+        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
+        steps: &["Switch on two-factor authentication at the network.", "Then reconnect the account."],
+    }
+    /// An organization's session rule wants a fresh login.
+    ReauthRequired = "reauth_required" {
+        meaning: "The rules of the person's organization demand a fresh login.",
+        fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
+        steps: &[
+            "Reconnect the account.",
+            "If this returns regularly, ask the organization's administrator to exempt the app from session control.",
+        ],
+    }
+    /// The network's data-access period is over though the token lives.
+    DataAccessExpired = "data_access_expired" {
+        meaning: "The access to data has run out: the person has not confirmed it for 90 days. The login itself lives on.",
+        fixed_by: Connector, reconnecting: Helps, needs_new_token: false,
+        steps: &[
+            "Reconnect the account: the person's fresh consent starts a new period.",
+            "Next time, reconnect ahead of the deadline: nothing stops then.",
+        ],
+    }
+    /// The person's own account is not confirmed.
+    AccountUnconfirmed = "account_unconfirmed" {
+        meaning: "The account is not confirmed at the network (e-mail, phone or business verification is open).",
+        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
+        steps: &["Log in at the network and complete the confirmation.", "Reconnect the account if it does not recover by itself."],
+    }
+    /// The account is locked until its owner acts.
+    AccountLocked = "account_locked" {
+        meaning: "The network has locked the account until its owner unlocks it, or while it reviews it.",
+        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
+        steps: &["Log in at the network and unlock the account.", "Reconnect the account if it does not recover by itself."],
+    }
+    /// The network suspended the account.
+    AccountSuspended = "account_suspended" {
+        meaning: "The network has suspended the account.",
+        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
+        steps: &[
+            "Appeal at the network first: reconnecting does not help before the suspension ends.",
+            "Reconnect the account afterwards. Do not delete it meanwhile: planned posts would go with it.",
+        ],
+    }
+    /// The network limits what the account may do.
+    AccountRestricted = "account_restricted" {
+        meaning: "The network has restricted what the account may do.",
+        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
+        steps: &[
+            "Log in at the network and look for the restriction and its end.",
+            "Reconnect the account afterwards if it does not recover by itself.",
+        ],
+    }
+    /// The account was closed.
+    AccountDeactivated = "account_deactivated" {
+        meaning: "The account was deactivated or deleted at the network.",
+        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
+        steps: &["Reactivate the account at the network if it is still wanted.", "Reconnect it, or remove it from this product."],
+    }
+    /// The admin of the person's organization forbids it.
+    AdminPolicyBlocked = "admin_policy_blocked" {
+        meaning: "An administrator of the person's organization does not allow this product.",
+        fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: true,
+        steps: &["Ask the organization's administrator to allow the app.", "Then reconnect the account."],
+    }
+    /// The connecting person does not administer the page any more.
+    NotAdmin = "not_admin" {
+        meaning: "The person who connected is no longer an admin of the page, or lacks the two-factor authentication that it demands.",
+        fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false,
+        steps: &[
+            "Ask an admin of the page to give the person who connected access again. If that person has left, another admin of the page connects the account.",
+            "Check that the person has two-factor authentication switched on: the network answers both cases alike.",
+            "Then reconnect the account.",
+        ],
+    }
+    /// The role at the page is too weak.
+    MissingRole = "missing_role" {
+        meaning: "The role of the person who connected does not cover what this product does with the account.",
+        fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false,
+        steps: &[
+            "First ask an admin of the page for the missing role.",
+            "Then refresh the connection; reconnecting before the role is given changes nothing.",
+        ],
+    }
+    /// The person did not grant, or took back, a permission.
+    MissingPermission = "missing_permission" {
+        meaning: "A permission that this product needs was not granted, was taken back, or is new.",
+        fixed_by: Connector, reconnecting: Helps, needs_new_token: false,
+        steps: &["Reconnect the account. Tick every permission and every page."],
+    }
+    /// Both of the above.
+    MissingRoleAndPermission = "missing_role_and_permission" {
+        meaning: "Both the role at the page and a permission for this product are missing.",
+        fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false,
+        steps: &[
+            "First ask an admin of the page for the missing role.",
+            "Then reconnect the account. Tick every permission and every page.",
+        ],
+    }
+    /// The page is hidden from the app or its user.
+    PageRestricted = "page_restricted" {
+        meaning: "The page is unpublished, or restricted by country or age.",
+        fixed_by: PageAdmin, reconnecting: DoesNotHelp, needs_new_token: false,
+        steps: &[
+            "Publish the page, or lift its country and age restrictions, in its settings.",
+            "Nothing needs to be reconnected: the connection recovers by itself.",
+        ],
+    }
+    /// The page is gone.
+    PageUnavailable = "page_unavailable" {
+        meaning: "The page, channel or location does not exist any more, or cannot be reached through this login.",
+        fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false,
+        steps: &[
+            "Check at the network whether the page still exists and who owns it.",
+            "Connect the right page, or remove the account from this product.",
+        ],
+    }
+    /// The network's API does not serve this kind of account.
+    UnsupportedAccountType = "unsupported_account_type" {
+        meaning: "The network does not open this type of account to products like this one.",
+        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
+        steps: &[
+            "Switch the account to a business or professional type if the network offers that, and reconnect it.",
+            "Otherwise remove it from this product.",
+        ],
+    }
+    /// A token of another kind sits in this place.
+    WrongTokenType = "wrong_token_type" {
+        meaning: "The stored login is of another kind than this account needs.",
+        fixed_by: Operator, reconnecting: HelpsAfterSteps, needs_new_token: true,
+        steps: &["Ask the operator of this product to check which token is stored for this account.", "Reconnect the account."],
+    }
+    /// The token belongs to somebody else.
+    WrongAccount = "wrong_account" {
+        meaning: "The login works, but belongs to another account than the configured one.",
+        fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: true,
+        steps: &["Log in at the network with the right account.", "Reconnect, and check the account's name while doing so."],
+    }
+}
+
+impl Reason {
+    /// The label value.
+    pub fn label(self) -> &'static str {
+        self.info().label
+    }
+
+    /// The reason with this label.
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|r| r.label() == label)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+/// What stops meanwhile: of the capabilities that an account needs, those that are gone.
+pub fn stops(capabilities: &[(Capability, Reason)]) -> Vec<&'static str> {
+    capabilities
+        .iter()
+        .filter(|(_, reason)| *reason != Reason::Ok)
+        .map(|(capability, _)| capability.stops())
+        .collect()
+}
+
+macro_rules! labels {
+    ($(#[$doc:meta])* $type:ident { $($(#[$vdoc:meta])* $name:ident = $label:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum $type { $($(#[$vdoc])* $name),* }
+
+        impl $type {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The label value.
+            pub fn label(self) -> &'static str {
+                match self { $(Self::$name => $label),* }
+            }
+
+            /// The one with this label.
+            pub fn from_label(label: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|v| v.label() == label)
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.label())
+            }
+        }
+    };
+}
+
+labels! {
+    /// Why a probe could not tell.
+    Cause {
+        /// The network asks for patience.
+        RateLimited = "rate_limited",
+        /// No answer in time.
+        Timeout = "timeout",
+        /// No connection to the network.
+        Connect = "connect",
+        /// The network's name could not be resolved.
+        Dns = "dns",
+        /// No secure connection.
+        Tls = "tls",
+        /// The network itself is in trouble.
+        ServerError = "server_error",
+        /// An answer that nobody has taught this program.
+        UnexpectedAnswer = "unexpected_answer",
+        /// The developer app, not the account, is refused.
+        AppMisconfigured = "app_misconfigured",
+        /// The token could not be read.
+        CredentialUnreadable = "credential_unreadable",
+        /// The clocks here and at the network differ too much.
+        ClockSkew = "clock_skew",
+    }
+}
+
+impl Cause {
+    /// What it means and what to do about it.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::RateLimited => {
+                "The network asks for patience. The last verdict stands; nothing needs to be done."
+            }
+            Self::Timeout => "The network did not answer in time. The last verdict stands.",
+            Self::Connect => {
+                "No connection to the network. The last verdict stands; check the way out if it lasts."
+            }
+            Self::Dns => {
+                "The network's name could not be resolved. The last verdict stands; check DNS if it lasts."
+            }
+            Self::Tls => {
+                "No secure connection to the network. The last verdict stands; check certificates, proxy and \
+                 clock."
+            }
+            Self::ServerError => {
+                "The network itself is in trouble. The last verdict stands; nothing needs to be done."
+            }
+            Self::UnexpectedAnswer => {
+                "The network's answer says nothing about the connection. The last verdict stands."
+            }
+            Self::AppMisconfigured => {
+                "The network refuses the developer app, not the account. The operator has to check the app's \
+                 id, secret, status and quota."
+            }
+            Self::CredentialUnreadable => {
+                "The token could not be read, or its refresher is late with a fresh one. The operator has to \
+                 check the token's source."
+            }
+            Self::ClockSkew => {
+                "The clocks here and at the network differ too much. The operator has to set this machine's \
+                 clock."
+            }
+        }
+    }
+}
+
+labels! {
+    /// What a product does with an account.
+    Capability {
+        /// Publishing posts.
+        Publish = "publish",
+        /// Messages and comments.
+        Inbox = "inbox",
+        /// Statistics.
+        Analytics = "analytics",
+        /// Advertising.
+        Ads = "ads",
+    }
+}
+
+impl Capability {
+    /// What stops while it is gone.
+    pub fn stops(self) -> &'static str {
+        match self {
+            Self::Publish => "publishing (scheduled posts)",
+            Self::Inbox => "inbox (messages and comments)",
+            Self::Analytics => "analytics",
+            Self::Ads => "ads",
+        }
+    }
+}
+
+labels! {
+    /// Why an account is watched; decides its notification schedule.
+    Use {
+        /// The team's own account.
+        Owned = "owned",
+        /// An account used for advertising.
+        Paid = "paid",
+        /// An account that is only observed.
+        Monitored = "monitored",
+    }
+}
+
+/// A set of capabilities.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Capabilities(u8);
+
+impl Capabilities {
+    /// The empty set.
+    pub const NONE: Self = Self(0);
+    /// What an account needs if nothing is said.
+    pub const DEFAULT: Self = Self(1 << Capability::Publish as u8);
+
+    /// Whether it is in the set.
+    pub fn contains(self, capability: Capability) -> bool {
+        self.0 & (1 << capability as u8) != 0
+    }
+
+    /// Its members, in the order of [`Capability::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Capability> {
+        Capability::ALL.iter().copied().filter(move |c| self.contains(*c))
+    }
+
+    /// Whether nothing is needed.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl FromIterator<Capability> for Capabilities {
+    fn from_iter<I: IntoIterator<Item = Capability>>(members: I) -> Self {
+        Self(members.into_iter().fold(0, |set, c| set | (1 << c as u8)))
+    }
+}

@@ -1,0 +1,202 @@
+//! Texts that must never be seen: tokens, client secrets, proofs.
+//!
+//! A [`Secret`] prints as `[REDACTED]`, is wiped when dropped, and can be combined into other
+//! secrets without leaving this type. Its text comes out through [`Secret::reveal`] alone, which
+//! only the HTTP client and the signing of its requests call (a test reads the sources for other
+//! callers).
+
+use std::fmt;
+
+use base64::Engine;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use hmac::{Hmac, KeyInit, Mac};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use sha1::Sha1;
+use sha2::Sha256;
+
+/// JWTs have no padding, but some issuers add it.
+const BASE64URL: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Everything but the unreserved characters of RFC 3986: for path segments and OAuth 1.0a alike.
+pub const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Percent-encodes a foreign text for use as one path segment or parameter.
+pub fn percent_encode(text: &str) -> String {
+    utf8_percent_encode(text, STRICT).to_string()
+}
+
+/// A text that is never logged, shown or stored.
+#[derive(Clone)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    /// Takes a text into custody.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(SecretString::from(text.into()))
+    }
+
+    /// The text itself, to be sent to the network that issued it and to nobody else.
+    pub fn reveal(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// `{text}{separator}{self}` as a secret of its own, as in Facebook's app token `id|secret`.
+    #[must_use]
+    pub fn prefixed(&self, text: &str) -> Self {
+        Self::new(format!("{text}{}", self.reveal()))
+    }
+
+    /// Texts and secrets in a row, as one secret: a request that carries tokens inside its body.
+    #[must_use]
+    pub fn concat<'a>(parts: impl IntoIterator<Item = &'a Self> + Clone) -> Self {
+        // All the room at once: a text that grows leaves copies behind.
+        let room = parts.clone().into_iter().map(|part| part.reveal().len()).sum();
+        Self::new(parts.into_iter().fold(String::with_capacity(room), |text, part| text + part.reveal()))
+    }
+
+    /// Percent-encoded for use as a parameter inside another text.
+    #[must_use]
+    pub fn percent_encoded(&self) -> Self {
+        Self::new(percent_encode(self.reveal()))
+    }
+
+    /// Hexadecimal HMAC-SHA256 of this secret under `key`: Meta's `appsecret_proof`.
+    #[must_use]
+    pub fn hmac_sha256_hex(&self, key: &Secret) -> Self {
+        let mut hex = String::with_capacity(64);
+        if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key.reveal().as_bytes()) {
+            mac.update(self.reveal().as_bytes());
+            for byte in mac.finalize().into_bytes() {
+                hex.push_str(&format!("{byte:02x}"));
+            }
+        }
+        Self::new(hex)
+    }
+
+    /// HMAC-SHA1 of a text under this secret, as OAuth 1.0a signs with it.
+    pub fn hmac_sha1(&self, text: &str) -> Vec<u8> {
+        // HMAC takes keys of any length: the error cannot occur.
+        Hmac::<Sha1>::new_from_slice(self.reveal().as_bytes()).map_or_else(
+            |_| Vec::new(),
+            |mut mac| {
+                mac.update(text.as_bytes());
+                mac.finalize().into_bytes().to_vec()
+            },
+        )
+    }
+
+    /// The claims of a JWT (RFC 7519). None for an opaque token, and for an encrypted one with its
+    /// five segments.
+    ///
+    /// The signature is not checked: what a claim says is a hint, never a proof.
+    pub fn jwt_claims(&self) -> Option<Value> {
+        let mut segments = self.reveal().trim().split('.');
+        let (header, claims, _signature) = (segments.next()?, segments.next()?, segments.next()?);
+        if segments.next().is_some() {
+            return None;
+        }
+        let json = |segment: &str| {
+            BASE64URL.decode(segment).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
+        };
+        // Opaque tokens hold dots, too: Google's "ya29.", Discord's for bots.
+        json(header)?.get("alg")?;
+        json(claims).filter(Value::is_object)
+    }
+
+    /// The cost of a password's bcrypt hash; none for anything else.
+    pub fn bcrypt_cost(&self) -> Option<u32> {
+        self.reveal()
+            .parse::<bcrypt::HashParts>()
+            .ok()
+            .map(|hash| hash.get_cost())
+            .filter(|cost| (4..=31).contains(cost))
+    }
+
+    /// Whether this is the password of a bcrypt hash.
+    pub fn has_bcrypt(&self, hash: &Secret) -> bool {
+        bcrypt::verify(self.reveal(), hash.reveal()).unwrap_or(false)
+    }
+
+    /// Takes as long as [`has_bcrypt`](Self::has_bcrypt) does with a hash of this cost.
+    pub fn spend_bcrypt(&self, cost: u32) {
+        std::hint::black_box(bcrypt::hash_with_salt(self.reveal(), cost, [0; 16]).is_ok());
+    }
+
+    /// The private key that a text in PEM form holds.
+    pub fn private_key(&self) -> Option<PrivateKeyDer<'static>> {
+        PrivateKeyDer::from_pem_slice(self.reveal().as_bytes()).ok()
+    }
+
+    /// The certificates that a text in PEM form holds; none where one is damaged.
+    pub fn certificates(&self) -> Option<Vec<CertificateDer<'static>>> {
+        CertificateDer::pem_slice_iter(self.reveal().as_bytes()).collect::<Result<_, _>>().ok()
+    }
+
+    /// Whether there is no text at all.
+    pub fn is_empty(&self) -> bool {
+        self.reveal().is_empty()
+    }
+}
+
+/// Whether two are the same is for configurations to compare; who may guess at them never gets
+/// here.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.reveal() == other.reveal()
+    }
+}
+
+impl Eq for Secret {}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[REDACTED]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_shows() {
+        let secret = Secret::new("sim-very-secret");
+        assert_eq!(format!("{secret:?} {:?}", Some(&secret)), "[REDACTED] Some([REDACTED])");
+    }
+
+    #[test]
+    fn only_a_signed_jwt_has_claims() {
+        let segment = |json: &str| BASE64URL.encode(json);
+        let jwt = format!(
+            "{}.{}.c2ln",
+            segment(r#"{"alg":"ES256K","typ":"at+jwt"}"#),
+            segment(r#"{"exp":1795000000.5,"sub":"did:plc:sim"}"#)
+        );
+        let claims = Secret::new(jwt.as_str()).jwt_claims();
+        assert_eq!(claims.and_then(|c| c.get("sub").cloned()), Some(Value::from("did:plc:sim")));
+        for other in [
+            String::new(),
+            "ya29.a0.sim".into(),
+            "sim-opaque".into(),
+            format!("{jwt}.a.b"),
+            "e30.e30.sim".into(),
+        ] {
+            assert_eq!(Secret::new(other.as_str()).jwt_claims(), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn proof_is_hmac_sha256() {
+        // RFC 4231, test case 2.
+        let proof = Secret::new("what do ya want for nothing?").hmac_sha256_hex(&Secret::new("Jefe"));
+        assert_eq!(proof.reveal(), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    }
+}

@@ -1,0 +1,321 @@
+//! Google Business Profile: is the access token alive, can it see the location, and may the
+//! location speak?
+//!
+//! It asks tokeninfo, then for each location the location itself and its VoiceOfMerchantState
+//! (verified, suspended, under review, claimed by somebody else). A location that the login may not
+//! see is answered like one that is gone: then the list of accounts is asked, too, to hear whether
+//! the API serves this project and login at all. `locations/{id}/admins` is not asked: it names
+//! people, and does not tell which of them this token belongs to.
+//!
+//! Sources: Business Profile APIs "My Business Account Management", "Business Information" and
+//! "Verifications" references (VoiceOfMerchantState), "Limits"; spotonlive/php-google-my-business
+//! #19 (404 comes and goes); googleapis/google-api-php-client #2215 (API not enabled); for tokens
+//! and errors see the module on Google.
+
+use serde_json::Value;
+
+use super::{Fault, scopes};
+use crate::model::{Capability, Reason};
+use crate::network::{
+    Answer, AppNeed, Call, CallInfo, Certainty, Description, Grant, Network, Reading, Refusal, Requirement,
+    Says, Seen, Style, google, parse,
+};
+
+/// The network.
+pub(in crate::network) struct GoogleBusiness;
+
+const LOCATION: &str = "location";
+const VOICE: &str = "voice_of_merchant_state";
+const ACCOUNTS: &str = "accounts";
+
+static DESCRIPTION: Description = Description {
+    name: "google_business",
+    aliases: &[],
+    title: "Google Business Profile",
+    apis: &[],
+    app: AppNeed::Optional,
+    kinds: &["location"],
+    carries: &[],
+    api_version: None,
+    calls: &[
+        google::TOKENINFO,
+        CallInfo {
+            name: LOCATION,
+            method: "GET",
+            url: "https://mybusinessbusinessinformation.googleapis.com/v1/locations/{id}",
+            tells: "whether the login still sees the location",
+            cost: "1 of 300 requests a minute and project",
+        },
+        CallInfo {
+            name: VOICE,
+            method: "GET",
+            url: "https://mybusinessverifications.googleapis.com/v1/locations/{id}/VoiceOfMerchantState",
+            tells: "whether the location is verified, suspended, under review or claimed by somebody else",
+            cost: "1 of 300 requests a minute and project",
+        },
+        CallInfo {
+            name: ACCOUNTS,
+            method: "GET",
+            url: "https://mybusinessaccountmanagement.googleapis.com/v1/accounts",
+            tells: "after a 404, or without a location: whether the login manages anything",
+            cost: "1 of 300 requests a minute and project",
+        },
+    ],
+    steps: &[
+        (
+            Reason::MissingRole,
+            &[
+                "Check on Google that the business profile still exists.",
+                "Ask an owner to add the person who connected as owner or manager: Business Profile → \
+                 three-dot menu → Business Profile settings → People and access.",
+                "If somebody else claims the business, request ownership at business.google.com.",
+                "Then refresh the connection; reconnecting before the role is given changes nothing.",
+            ],
+        ),
+        (
+            Reason::AccountSuspended,
+            &[
+                "Open the business profile with an owner's login: the notice there names the guideline.",
+                "Bring the profile in line with it, then ask for reinstatement with the Business Profile \
+                 appeals tool.",
+            ],
+        ),
+        (
+            Reason::AccountLocked,
+            &["Google is reviewing the business profile. Wait; it usually takes a few days. Do not edit \
+               the profile meanwhile."],
+        ),
+        (
+            Reason::AccountUnconfirmed,
+            &["Open the business profile with an owner's login and choose \"Get verified\"; finish a \
+               verification that is already under way."],
+        ),
+        (
+            Reason::AccessRevoked,
+            &[
+                "Ask the person who connected whether the removal was meant: Google Account → Security → \
+                 Your connections to third-party apps & services lists the apps with access.",
+                "If it was not, reconnect the location and accept every permission.",
+            ],
+        ),
+        (
+            Reason::MissingPermission,
+            &["Reconnect the location and tick \"See, edit, create, and delete your Google business \
+               listings\" on Google's page."],
+        ),
+        (
+            Reason::ReauthRequired,
+            &[
+                "Reconnect the location.",
+                "If this returns regularly, ask the Google Workspace administrator to exempt the app from \
+                 session control (Admin console → Security → Google Cloud session control).",
+            ],
+        ),
+    ],
+    notes: crate::network::Notes {
+        lifetimes: &["As at YouTube: access lives one hour and `tokeninfo` tells its end; no answer tells \
+                      the end of the grant. Set `auto_refresh` where something else renews the token."],
+        tells: &[
+            "Verified, unverified, suspended, under review, and claimed by somebody else: from \
+             VoiceOfMerchantState.",
+            "A location that is not served to this login from an API that is not served to this project.",
+        ],
+        cannot_tell: &[
+            "A location that is gone from one that the login may not see: both are 404, and it comes and \
+             goes. It is read as `missing_role` after a second probe.",
+            "Whether the role is strong enough: no answer ties a role to the login. All capabilities need \
+             one permission, and the role is not claimed.",
+            "Expired and revoked, `password_changed`: as at YouTube.",
+        ],
+        interval: "1h. Each API serves 300 questions a minute and project (Business Profile APIs, \
+                   \"Limits\"); a probe asks two of them once for each location.",
+    },
+};
+
+/// The one scope, under its present and its former name.
+const MANAGE: &[&str] = &["business.manage", "plus.business.manage"];
+
+/// What may be done is up to the role, and no answer ties a role to this login.
+static MANAGED: Requirement =
+    Requirement { scopes: &[scopes!["business.manage", "plus.business.manage"]], roles: &[] };
+
+impl Network for GoogleBusiness {
+    fn description(&self) -> &'static Description {
+        &DESCRIPTION
+    }
+
+    fn requirement(
+        &self,
+        _style: Style<'_>,
+        _kind: &str,
+        capability: Capability,
+    ) -> Option<&'static Requirement> {
+        match capability {
+            Capability::Publish | Capability::Inbox | Capability::Analytics => Some(&MANAGED),
+            Capability::Ads => None,
+        }
+    }
+
+    fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
+        let asked = |call| seen.iter().any(|s| s.call == call);
+        let Some(token) = seen.first() else { return vec![google::ask_tokeninfo(grant)] };
+        let manages = token.reading.scopes.as_ref().is_none_or(|s| google::grants_any(s, MANAGE));
+        if token.reading.says != Says::Accepted || !manages {
+            return Vec::new();
+        }
+        let accounts = || {
+            Call::get(ACCOUNTS, "https://mybusinessaccountmanagement.googleapis.com", "/v1/accounts")
+                .query("pageSize", "20")
+                .bearer(&grant.tokens.access)
+        };
+        if seen.len() == 1 {
+            let mut calls: Vec<Call> = grant
+                .accounts
+                .iter()
+                .enumerate()
+                .flat_map(|(i, a)| ask_location(grant, i, a.external_id))
+                .collect();
+            if calls.is_empty() {
+                calls.push(accounts());
+            }
+            return calls;
+        }
+        let unseen = |s: &Seen| {
+            s.reading.refusal().is_some_and(|r| r.certainty == Certainty::Ambiguous && r.reason.is_some())
+        };
+        if seen.iter().any(unseen) && !asked(ACCOUNTS) { vec![accounts()] } else { Vec::new() }
+    }
+
+    fn read(
+        &self,
+        grant: &Grant<'_>,
+        _seen: &[Seen],
+        call: Option<&'static str>,
+        _about: Option<usize>,
+        answer: &Answer,
+    ) -> Option<Reading> {
+        if let Some(fault) = Fault::of(answer) {
+            if parse::contains(fault.message, "method not found") {
+                // A wrong address, not a location.
+                return None;
+            }
+            return fault.says(answer, own).or_else(|| by_status(&fault)).map(Reading::says);
+        }
+        google::read_oauth_error(answer)
+            .map(Reading::says)
+            .or_else(|| google::read_token(grant, answer))
+            .or_else(|| read_voice(call, answer).map(Reading::says))
+            .or_else(|| read_resource(answer).map(Reading::says))
+            .or_else(|| google::read_person(answer))
+            .or_else(|| google::read_challenge(answer).map(Reading::says))
+    }
+}
+
+fn ask_location(grant: &Grant<'_>, account: usize, external_id: Option<&str>) -> Vec<Call> {
+    // "accounts/1/locations/2", "locations/2" and "2" all name the same location.
+    let Some(id) = external_id
+        .and_then(|id| id.rsplit('/').next())
+        .filter(|id| !id.is_empty())
+        .map(crate::model::percent_encode)
+    else {
+        return Vec::new();
+    };
+    let location = Call::get(
+        LOCATION,
+        "https://mybusinessbusinessinformation.googleapis.com",
+        format!("/v1/locations/{id}"),
+    )
+    .query("readMask", "name,title,metadata,openInfo");
+    let voice = Call::get(
+        VOICE,
+        "https://mybusinessverifications.googleapis.com",
+        format!("/v1/locations/{id}/VoiceOfMerchantState"),
+    );
+    [location, voice].map(|call| call.about(account).bearer(&grant.tokens.access)).into()
+}
+
+/// The older APIs of Business Profile name their reasons.
+fn own(reason: &str) -> Option<Says> {
+    match google::folded(reason).as_str() {
+        "forbidden" | "permissiondenied" => Some(no_role()),
+        "notfound" => Some(not_seen()),
+        _ => None,
+    }
+}
+
+/// Without a reason, the status has to do.
+fn by_status(fault: &Fault<'_>) -> Option<Says> {
+    match (fault.status, fault.code) {
+        ("NOT_FOUND", _) | ("", Some(404)) => Some(not_seen()),
+        // A reason that is not known may be about the app: no verdict.
+        ("PERMISSION_DENIED", _) | ("", Some(403)) if fault.reasons.is_empty() => Some(no_role()),
+        _ => None,
+    }
+}
+
+fn no_role() -> Says {
+    Says::Refused(Refusal::plain(Reason::MissingRole).of_account())
+}
+
+/// 404: the login may not see the location, or it is gone. It also passes by itself at times.
+fn not_seen() -> Says {
+    Says::Refused(Refusal::ambiguous(Reason::MissingRole).of_account())
+}
+
+/// Whether the location may speak for the business. Fields that are false are left out, down to an
+/// empty object.
+fn read_voice(call: Option<&'static str>, answer: &Answer) -> Option<Says> {
+    let json = answer.json.as_object().filter(|_| answer.maybe_success())?;
+    let there = |name: &str| json.get(name).is_some_and(|v| !v.is_null());
+    let yes = |name: &str| json.get(name).and_then(parse::boolean) == Some(true);
+    let reason = if yes("hasVoiceOfMerchant") {
+        return Some(Says::Accepted);
+    } else if there("complyWithGuidelines") {
+        Reason::AccountSuspended
+    } else if there("resolveOwnershipConflict") {
+        Reason::MissingRole
+    } else if there("waitForVoiceOfMerchant") {
+        Reason::AccountLocked
+    } else if there("verify") {
+        Reason::AccountUnconfirmed
+    } else if yes("hasBusinessAuthority") {
+        Reason::AccountLocked
+    } else if there("hasVoiceOfMerchant")
+        || there("hasBusinessAuthority")
+        || (call == Some(VOICE) && json.is_empty())
+    {
+        Reason::AccountUnconfirmed
+    } else {
+        return None;
+    };
+    Some(Says::Refused(Refusal::plain(reason).of_account()))
+}
+
+/// What only a living token is shown: a resource by its name, or a list that is not empty.
+fn read_resource(answer: &Answer) -> Option<Says> {
+    let json = answer.json.as_object().filter(|_| answer.maybe_success())?;
+    let named =
+        |prefix: &str| json.get("name").and_then(Value::as_str).is_some_and(|n| n.starts_with(prefix));
+    if parse::boolean(&answer.json["metadata"]["hasVoiceOfMerchant"]) == Some(false) {
+        // Why it may not speak, only VoiceOfMerchantState tells.
+        return Some(Says::Nothing);
+    }
+    if named("accounts/") || named("locations/") {
+        return Some(Says::Accepted);
+    }
+    if json.get("timeSeries").is_some_and(Value::is_object) {
+        return Some(Says::Accepted);
+    }
+    let lists = [
+        "accounts",
+        "locations",
+        "admins",
+        "accountAdmins",
+        "reviews",
+        "localPosts",
+        "multiDailyMetricTimeSeries",
+        "invitations",
+    ];
+    let list = lists.iter().find_map(|name| json.get(*name)?.as_array())?;
+    Some(if list.is_empty() { Says::Nothing } else { Says::Accepted })
+}

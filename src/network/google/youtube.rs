@@ -1,0 +1,299 @@
+//! YouTube: is the access token alive, until when, for what, and which channel does it open?
+//!
+//! It asks tokeninfo, which needs none of the project's quota, and then `channels.list?mine=true`
+//! (1 unit) for the channel, unless the granted scopes do not open that call: a token for uploads
+//! alone is healthy and gets 403 there. A Google access token lives one hour; nobody but the token
+//! response tells when the grant itself ends.
+//!
+//! Sources: YouTube Data API "Errors", "Channels: list", "Quota calculator"; YouTube Analytics
+//! "Reports: Query" (which wants `youtube.readonly` besides its own scope); tokland/youtube-upload
+//! #333 (401 without a channel); googleapis/googleapis.dart #255 (no channel: no `items`); for
+//! tokens see the module on Google.
+
+use super::{Fault, scopes};
+use crate::model::{Capability, Reason};
+use crate::network::{
+    Answer, AppNeed, Call, CallInfo, Description, Facts, Grant, Listed, Network, Reading, Refusal,
+    Requirement, Says, Seen, Style, google, parse,
+};
+
+/// The network.
+pub(in crate::network) struct YouTube;
+
+static DESCRIPTION: Description = Description {
+    name: "youtube",
+    aliases: &[],
+    title: "YouTube",
+    apis: &[],
+    app: AppNeed::Optional,
+    kinds: &["channel"],
+    carries: &[],
+    api_version: None,
+    calls: &[
+        google::TOKENINFO,
+        CallInfo {
+            name: "channels",
+            method: "GET",
+            url: "https://www.googleapis.com/youtube/v3/channels",
+            tells: "which channel the token opens, and whether it or its owner is suspended or closed",
+            cost: "1 of 10,000 units that the project has each day",
+        },
+    ],
+    steps: &[
+        (
+            Reason::AccessRevoked,
+            &[
+                "Ask the person who connected whether the removal was meant: Google Account → Security → \
+                 Your connections to third-party apps & services lists the apps with access.",
+                "If it was not, reconnect the channel and tick every permission on Google's page.",
+            ],
+        ),
+        (
+            Reason::TokenInvalid,
+            &[
+                "Log in at youtube.com with the Google account that was connected and deal with any notice.",
+                "Reconnect the channel. Do not delete it: planned posts would go with it.",
+                "If all channels fail within 7 days of connecting, the operator's Google project is still \
+                 in testing and must be published.",
+            ],
+        ),
+        (
+            Reason::MissingPermission,
+            &["Reconnect the channel and tick every box on Google's consent page: each permission can be \
+               left out there."],
+        ),
+        (
+            Reason::PageUnavailable,
+            &[
+                "Open youtube.com with the connected Google account and check that it has a channel; create \
+                 one if it has not.",
+                "Reconnect, and choose the channel (not the person) when Google asks which account to use.",
+            ],
+        ),
+        (
+            Reason::WrongAccount,
+            &["Reconnect, and choose the right channel when Google asks which account or brand account to \
+               use: one login opens one channel."],
+        ),
+        (
+            Reason::MissingRole,
+            &["Let the owner or a manager of the brand account connect the channel: roles given in YouTube \
+               Studio do not count for other products."],
+        ),
+        (
+            Reason::AccountSuspended,
+            &[
+                "Open youtube.com or studio.youtube.com with the connected account: the notice there leads \
+                 to the appeal.",
+                "Reconnect the channel once it is restored.",
+            ],
+        ),
+        (
+            Reason::AccountRestricted,
+            &["Log in at youtube.com, complete the set-up of the channel that YouTube asks for, and lift \
+               any restriction shown in YouTube Studio."],
+        ),
+        (
+            Reason::ReauthRequired,
+            &[
+                "Reconnect the channel.",
+                "If this returns regularly, ask the Google Workspace administrator to exempt the app from \
+                 session control (Admin console → Security → Google Cloud session control).",
+            ],
+        ),
+        (
+            Reason::AdminPolicyBlocked,
+            &[
+                "Ask the Google Workspace administrator to trust the app (Admin console → Security → API \
+                 controls) and to switch YouTube on for this person.",
+                "Reconnect the channel.",
+            ],
+        ),
+    ],
+    notes: crate::network::Notes {
+        lifetimes: &[
+            "Access lives one hour; `tokeninfo` tells its end. A token without a refresher is dead within \
+             the hour: set `auto_refresh` where something else renews it.",
+            "No answer tells the end of the grant. Most have none; it ends after 7 days while the Google \
+             project is in testing, after 6 months without use, and on a date where the person granted \
+             access for a time only: that one stands in the token response (`refresh_token_expires_in`; \
+             Google, \"Using OAuth 2.0 to Access Google APIs\").",
+        ],
+        tells: &[
+            "Suspended and closed channels, and logins without a channel, from dead tokens.",
+            "Which permissions the person left out: `tokeninfo` lists those that were granted.",
+            "A spent quota or a switched-off API from a fault of the channel.",
+        ],
+        cannot_tell: &[
+            "Expired and revoked: Google has one sentence for both (\"Token has been expired or \
+             revoked.\"); the known expiry decides.",
+            "`password_changed`: ends a grant only where it reads mail, and then in that same sentence.",
+            "Roles given in YouTube Studio: in no answer of the API.",
+            "The refresh token itself: looking at it means using it, which a probe never does. A removed \
+             refresh token shows once the access token has ended.",
+            "That a project which Google has not audited can upload privately only: told to those who \
+             upload.",
+        ],
+        interval: "1h. A probe costs one of the 10,000 units that the project has each day for everything \
+                   (YouTube Data API, \"Quota calculator\"): a hundred channels hourly take a quarter of \
+                   it, so use 6h for more than that.",
+    },
+};
+
+static PUBLISH: Requirement = Requirement {
+    scopes: &[scopes!["youtube.upload", "youtube", "youtube.force-ssl", "youtubepartner"]],
+    roles: &[],
+};
+static INBOX: Requirement = Requirement { scopes: &[scopes!["youtube.force-ssl"]], roles: &[] };
+static ANALYTICS: Requirement = Requirement {
+    scopes: &[
+        scopes!["yt-analytics.readonly", "yt-analytics-monetary.readonly"],
+        scopes!["youtube.readonly", "youtube", "youtube.force-ssl", "youtubepartner"],
+    ],
+    roles: &[],
+};
+static ADS: Requirement = Requirement { scopes: &[scopes!["adwords"]], roles: &[] };
+
+/// Scopes that open `channels.list`; `youtube.upload` does not.
+const OPEN_CHANNELS: &[&str] =
+    &["youtube", "youtube.force-ssl", "youtube.readonly", "youtubepartner", "youtubepartner-channel-audit"];
+
+impl Network for YouTube {
+    fn description(&self) -> &'static Description {
+        &DESCRIPTION
+    }
+
+    fn requirement(
+        &self,
+        _style: Style<'_>,
+        _kind: &str,
+        capability: Capability,
+    ) -> Option<&'static Requirement> {
+        Some(match capability {
+            Capability::Publish => &PUBLISH,
+            Capability::Inbox => &INBOX,
+            Capability::Analytics => &ANALYTICS,
+            Capability::Ads => &ADS,
+        })
+    }
+
+    fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
+        match seen {
+            [] => vec![google::ask_tokeninfo(grant)],
+            [Seen { reading, .. }] if reading.says == Says::Accepted => {
+                let open = reading.scopes.as_ref().is_none_or(|s| google::grants_any(s, OPEN_CHANNELS));
+                let channels = Call::get("channels", "https://www.googleapis.com", "/youtube/v3/channels")
+                    .query("part", "id,snippet,status")
+                    .query("mine", "true")
+                    .bearer(&grant.tokens.access);
+                if open { vec![channels] } else { Vec::new() }
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn read(
+        &self,
+        grant: &Grant<'_>,
+        _seen: &[Seen],
+        call: Option<&'static str>,
+        about: Option<usize>,
+        answer: &Answer,
+    ) -> Option<Reading> {
+        if let Some(fault) = Fault::of(answer) {
+            if fault.reasons.contains(&"ineligibleAccount") {
+                return Some(barred_from_comments(grant, about));
+            }
+            return fault.says(answer, own).map(Reading::says);
+        }
+        google::read_oauth_error(answer)
+            .map(Reading::says)
+            .or_else(|| google::read_token(grant, answer))
+            .or_else(|| read_resource(grant, call, answer))
+            .or_else(|| google::read_person(answer))
+            .or_else(|| google::read_challenge(answer).map(Reading::says))
+    }
+}
+
+/// YouTube's own reasons.
+fn own(reason: &str) -> Option<Says> {
+    let refusal = match reason {
+        // The token is fine: its owner has no channel.
+        "youtubeSignupRequired" | "authenticatedUserNotChannel" | "channelNotFound" => {
+            Refusal::plain(Reason::PageUnavailable).of_account()
+        }
+        "authenticatedUserAccountSuspended" | "channelSuspended" | "accountSuspended" => {
+            Refusal::plain(Reason::AccountSuspended)
+        }
+        "authenticatedUserAccountClosed" | "channelClosed" | "accountClosed" => {
+            Refusal::plain(Reason::AccountDeactivated)
+        }
+        "insufficientCapabilities" | "cmsUserAccountNotFound" | "contentOwnerAccountNotFound" => {
+            Refusal::plain(Reason::MissingRole)
+        }
+        // The first comes and goes, the second does not say what is forbidden.
+        "accountDelegationForbidden" | "forbidden" => Refusal::ambiguous(Reason::MissingRole),
+        _ => return None,
+    };
+    Some(Says::Refused(refusal))
+}
+
+/// `ineligibleAccount` bars an account from comments: where the inbox is a need, that alone is
+/// lost.
+fn barred_from_comments(grant: &Grant<'_>, about: Option<usize>) -> Reading {
+    if grant.account(about).is_some_and(|a| a.needs.contains(Capability::Inbox)) {
+        Reading { lost: vec![(Capability::Inbox, Reason::AccountRestricted)], ..Reading::accepted() }
+    } else {
+        Reading::refused(Refusal::plain(Reason::AccountRestricted))
+    }
+}
+
+/// A resource or a list of them: `kind` says which.
+fn read_resource(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Option<Reading> {
+    let json = &answer.json;
+    let kind = json["kind"].as_str().unwrap_or_default();
+    if !answer.maybe_success() {
+        return None;
+    }
+    let channels =
+        kind == "youtube#channelListResponse" || (call == Some("channels") && json["pageInfo"].is_object());
+    let items = json["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if channels {
+        return Some(read_channels(grant, items));
+    }
+    if kind.starts_with("youtube") && kind.ends_with("Response") {
+        // An empty list proves nothing.
+        return Some(Reading::says(if items.is_empty() { Says::Nothing } else { Says::Accepted }));
+    }
+    // One resource (an uploaded video), a report, or the customers of Google Ads: nobody gets these
+    // without a living token.
+    let customer = json["resourceNames"][0].as_str().is_some_and(|name| name.starts_with("customers/"));
+    (kind.starts_with("youtube") || customer).then(Reading::accepted)
+}
+
+fn read_channels(grant: &Grant<'_>, items: &[serde_json::Value]) -> Reading {
+    let told: Vec<String> = items
+        .iter()
+        .flat_map(|item| [&item["id"], &item["snippet"]["customUrl"]])
+        .filter_map(parse::text)
+        .collect();
+    if told.is_empty() {
+        return Reading::refused(Refusal::plain(Reason::PageUnavailable).of_account());
+    }
+    let listed = grant
+        .accounts
+        .iter()
+        .filter_map(|a| a.external_id)
+        .filter(|id| parse::other_identity(id, &told, is_channel_id));
+    let wrong =
+        || Facts { refused: Some(Refusal::plain(Reason::WrongAccount).of_account()), ..Facts::default() };
+    let listed = listed.map(|id| Listed { external_id: id.to_owned(), facts: wrong() }).collect();
+    Reading { listed, ..Reading::accepted() }
+}
+
+/// `UC` and 22 more characters. Handles and names change; these ids do not.
+fn is_channel_id(id: &str) -> bool {
+    id.len() == 24
+        && id.starts_with("UC")
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}

@@ -1,0 +1,529 @@
+//! Facebook: a person's login (or one page's token) and the pages and Instagram accounts that hang
+//! on it.
+//!
+//! Asks `debug_token` with the app's token, then `/me/permissions` and `/me/accounts`, then reads
+//! each account itself: a page that is gone, or a lost role, can hide behind a healthy
+//! `debug_token`. What only a write would be told (identity checks, Page Publishing Authorization)
+//! is not asked and not claimed.
+//!
+//! Sources: Meta, "Debug Token", "User Accounts", "User Permissions", "Page" (reference), "Pages
+//! API: Overview" (tasks), "Permissions Reference", "Securing Graph API Requests"
+//! (appsecret_proof), "Batch Requests"; for the groups' end the Graph API changelog of 2024-01-23;
+//! for the tasks facebook/facebook-python-business-sdk `page.py`.
+
+use crate::model::{Capability, Cause, Reason, Secret};
+use crate::network::{
+    Account, Answer, AppNeed, Batch, Call, CallInfo, Certainty, Description, Facts, Grant, Network,
+    RateLimit, Reach, Reading, Refusal, Requirement, Says, Seen, Style, meta, parse,
+};
+
+const HOST: &str = "https://graph.facebook.com";
+
+/// Pages of 100 that are read of `/me/accounts` at most.
+const LISTS: usize = 20;
+
+/// Facebook.
+pub(in crate::network) struct Facebook;
+
+impl Network for Facebook {
+    fn description(&self) -> &'static Description {
+        &DESCRIPTION
+    }
+
+    fn requirement(
+        &self,
+        _style: Style<'_>,
+        kind: &str,
+        capability: Capability,
+    ) -> Option<&'static Requirement> {
+        match (kind, capability) {
+            // Posting to profiles ended in 2018, and groups have no API.
+            ("profile" | "group", Capability::Publish | Capability::Inbox | Capability::Analytics) => None,
+            ("profile" | "group", Capability::Ads) => Some(&PROFILE_ADS),
+            (_, Capability::Publish) => Some(&PUBLISH),
+            (_, Capability::Inbox) => Some(&INBOX),
+            (_, Capability::Analytics) => Some(&ANALYTICS),
+            (_, Capability::Ads) => Some(&ADS),
+        }
+    }
+
+    fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
+        next(grant, seen)
+    }
+
+    fn read(
+        &self,
+        grant: &Grant<'_>,
+        seen: &[Seen],
+        call: Option<&'static str>,
+        about: Option<usize>,
+        answer: &Answer,
+    ) -> Option<Reading> {
+        read(grant, seen, call, about, answer)
+    }
+
+    fn limits(&self, answer: &Answer) -> Vec<RateLimit> {
+        meta::limits(answer)
+    }
+
+    /// The Groups API ended for all versions on 22 April 2024.
+    fn foregone(&self, kind: &str) -> Option<Reason> {
+        (kind == "group").then_some(Reason::UnsupportedAccountType)
+    }
+
+    fn batch(&self, _style: Style<'_>) -> Option<&'static Batch> {
+        Some(&meta::BATCH)
+    }
+}
+
+/// Tasks of a page, classic and new, that let a person publish. Full control contains every task.
+pub(super) const PUBLISH_ROLES: &[&str] = &[
+    "CREATE_CONTENT",
+    "PROFILE_PLUS_CREATE_CONTENT",
+    "PROFILE_PLUS_FACEBOOK_ACCESS",
+    "MANAGE",
+    "PROFILE_PLUS_MANAGE",
+    "PROFILE_PLUS_FULL_CONTROL",
+];
+
+/// Tasks that let a person answer messages and comments.
+pub(super) const INBOX_ROLES: &[&str] = &[
+    "MESSAGING",
+    "MODERATE",
+    "MODERATE_COMMUNITY",
+    "PAGES_MESSAGING",
+    "PROFILE_PLUS_MESSAGING",
+    "PROFILE_PLUS_MODERATE",
+    "PROFILE_PLUS_MODERATE_DELEGATE_COMMUNITY",
+    "MANAGE",
+    "PROFILE_PLUS_MANAGE",
+    "PROFILE_PLUS_FULL_CONTROL",
+];
+
+/// Tasks that let a person see statistics.
+pub(super) const ANALYTICS_ROLES: &[&str] =
+    &["ANALYZE", "PROFILE_PLUS_ANALYZE", "MANAGE", "PROFILE_PLUS_MANAGE", "PROFILE_PLUS_FULL_CONTROL"];
+
+/// Tasks that let a person advertise.
+pub(super) const ADS_ROLES: &[&str] =
+    &["ADVERTISE", "PROFILE_PLUS_ADVERTISE", "MANAGE", "PROFILE_PLUS_MANAGE", "PROFILE_PLUS_FULL_CONTROL"];
+
+// What lets a login read its pages. No capability demands it: where it lacks, the real call says
+// so.
+const READ: &[&str] = &["pages_read_engagement", "manage_pages"];
+
+// Of scopes that stand side by side one suffices: a product may use only a part of the capability.
+// The old names manage_pages and publish_pages are still told of old logins.
+static PUBLISH: Requirement =
+    Requirement { scopes: &[&["pages_manage_posts", "publish_pages"]], roles: PUBLISH_ROLES };
+static INBOX: Requirement = Requirement {
+    scopes: &[&["pages_messaging", "pages_manage_engagement", "manage_pages"]],
+    roles: INBOX_ROLES,
+};
+static ANALYTICS: Requirement = Requirement { scopes: &[&["read_insights"]], roles: ANALYTICS_ROLES };
+static ADS: Requirement =
+    Requirement { scopes: &[&["ads_management", "ads_read", "pages_manage_ads"]], roles: ADS_ROLES };
+static PROFILE_ADS: Requirement = Requirement { scopes: &[&["ads_management", "ads_read"]], roles: &[] };
+
+static DESCRIPTION: Description = Description {
+    name: "facebook",
+    aliases: &[],
+    title: "Facebook",
+    apis: &[],
+    app: AppNeed::Required,
+    kinds: &["page", "group", "profile"],
+    carries: &["facebook", "instagram"],
+    api_version: Some("v25.0"),
+    calls: &[
+        CallInfo {
+            name: meta::DEBUG_TOKEN,
+            method: "GET",
+            url: "https://graph.facebook.com/{version}/debug_token",
+            tells: "whether the token is valid and why not, both clocks, permissions, and which accounts \
+                    they hold for",
+            cost: "one call of the app's hourly limit",
+        },
+        CallInfo {
+            name: meta::PERMISSIONS,
+            method: "GET",
+            url: "https://graph.facebook.com/{version}/me/permissions",
+            tells: "permissions that the person declined, took back or let lapse",
+            cost: "one call of the app's hourly limit",
+        },
+        CallInfo {
+            name: meta::ACCOUNTS,
+            method: "GET",
+            url: "https://graph.facebook.com/{version}/me/accounts",
+            tells: "the pages of the login, the person's tasks there, their tokens, linked Instagram \
+                    accounts; 100 at a time",
+            cost: "one call of the app's hourly limit for each 100 pages",
+        },
+        CallInfo {
+            name: meta::ME,
+            method: "GET",
+            url: "https://graph.facebook.com/{version}/me",
+            tells: "the cause where debug_token names none; whether the token works, for accounts without \
+                    an id",
+            cost: "one call of the app's hourly limit",
+        },
+        CallInfo {
+            name: meta::ACCOUNT,
+            method: "GET",
+            url: "https://graph.facebook.com/{version}/{account}",
+            tells: "whether this page or Instagram account still answers to this login, and whether the \
+                    page is published",
+            cost: "one call of the page's own daily limit",
+        },
+    ],
+    steps: STEPS,
+    notes: crate::network::Notes {
+        lifetimes: &[
+            "A person's login lives 60 days; only a new login starts a new period. The end is read from \
+             `debug_token` (Meta, \"Access Tokens\").",
+            "A page's token made from such a login has no end of its own, nor have most tokens of system \
+             users: `debug_token` then says 0.",
+            "Access to data is a clock of its own, about 90 days from the person's last consent, read from \
+             `data_access_expires_at`. Facebook goes on calling a token valid after it.",
+        ],
+        tells: &[
+            "Password changed, app removed, security check, expiry, unconfirmed person: by subcode, or by \
+             the text where there is none (Meta, \"Handle Errors\").",
+            "Missing role, missing permission, or both: the person's tasks come from `me/accounts`, \
+             permissions and the pages they hold for from `debug_token` and `me/permissions`.",
+            "A page that was not ticked, a lost role and a page that is gone, though Facebook answers all \
+             three with one sentence: the lists decide.",
+            "A fault of the app (\"API access blocked.\") from a fault of the login.",
+        ],
+        cannot_tell: &[
+            "`two_factor_required`: no known answer names it alone. Facebook's one sentence for it and for \
+             a lost role is read as `not_admin`, and the advice names both.",
+            "`page_restricted` by country or age: no field shows it; only `is_published` can be read (Meta, \
+             \"Page\" reference).",
+            "Identity checks and Page Publishing Authorization (code 368) are told to those who post, never \
+             to those who read. A page that is waiting for one shows `publish` as available.",
+            "Limits on posting too much or against the rules: told to those who post only.",
+        ],
+        interval: "1h. Every question counts against the app's hourly budget, which the product itself \
+                   uses, too (Meta, \"Rate Limits\"); batches save connections, not budget. With thousands \
+                   of logins on one app, 6h or a `rate_limit` is better.",
+    },
+};
+
+/// What people see in Facebook's menus; Instagram accounts that hang on a Facebook login share most
+/// of it.
+pub(super) const STEPS: &[(Reason, &[&str])] = &[
+    (
+        Reason::AccessRevoked,
+        &[
+            "Ask the person who connected whether the removal was meant: Facebook → Settings & privacy → \
+             Settings → Business Integrations lists the apps with access. All pages and Instagram accounts \
+             behind the same login stop with it.",
+            "If it was not, reconnect the account. Tick every page and accept every permission.",
+        ],
+    ),
+    (
+        Reason::PasswordChanged,
+        &[
+            "Log in at facebook.com with the new password. If Facebook ended the session by itself, look \
+             for a security notice there.",
+            "Reconnect the account; pages and Instagram accounts of the same login come back together.",
+        ],
+    ),
+    (
+        Reason::SecurityCheckpoint,
+        &[
+            "Clear the browser's cookies for Facebook.",
+            "Log in at www.facebook.com in that browser and complete every security check that is shown \
+             (identity, two-factor authentication, reported content).",
+            "Wait 24 hours: connecting earlier can start the check anew.",
+            "Then reconnect the account if it has not recovered by itself.",
+        ],
+    ),
+    (
+        Reason::DataAccessExpired,
+        &["Reconnect the account: Facebook withholds data when the person has not confirmed the app for 90 \
+           days, even though the login itself lives on."],
+    ),
+    (
+        Reason::AccountUnconfirmed,
+        &[
+            "Log in at facebook.com and confirm the e-mail address or phone number (Settings & privacy → \
+             Settings → Accounts Centre → Personal details).",
+            "Reconnect the account if it does not recover by itself.",
+        ],
+    ),
+    (
+        Reason::AccountLocked,
+        &[
+            "Log in at facebook.com and open Support Inbox (Help & support) and Account Status: they show \
+             the restriction and its end.",
+            "Complete what is asked there. Reconnect the account if it does not recover by itself.",
+        ],
+    ),
+    (
+        Reason::NotAdmin,
+        &[
+            "Ask an admin of the page to give the person who connected Facebook access or task access \
+             again: Page → Settings → Page setup → Page access, or Meta Business Suite → Settings → People. \
+             If that person has left, another admin connects the page.",
+            "Check that the person has two-factor authentication switched on (Accounts Centre → Password \
+             and security): some pages demand it, and Facebook answers both cases alike.",
+            "Then reconnect the account.",
+        ],
+    ),
+    (
+        Reason::MissingRole,
+        &[
+            "First ask an admin of the page for the missing task: Content to publish, Messages and \
+             Community activity for the inbox, Insights for analytics, Ads for advertising (Page → Settings \
+             → Page setup → Page access, or Meta Business Suite → Settings → People).",
+            "Then refresh the connection; reconnecting before the task is given changes nothing.",
+        ],
+    ),
+    (
+        Reason::MissingPermission,
+        &[
+            "Reconnect the account. In Facebook's dialog choose \"Edit settings\", tick every page and \
+             leave every permission on.",
+            "If the same person connected other pages lately: the last dialog decides for all of them, so \
+             tick those pages, too.",
+            "If this comes back, remove this product under Settings & privacy → Settings → Business \
+             Integrations and connect from scratch.",
+        ],
+    ),
+    (
+        Reason::MissingRoleAndPermission,
+        &[
+            "First ask an admin of the page for the missing task (Page → Settings → Page setup → Page \
+             access, or Meta Business Suite → Settings → People).",
+            "Then reconnect the account, tick every page and leave every permission on.",
+        ],
+    ),
+    (
+        Reason::PageRestricted,
+        &[
+            "Publish the page, or lift its restrictions by country and age: Page → Settings → Privacy → \
+             Page and tagging / Followers and public content.",
+            "Nothing needs to be reconnected: the connection recovers by itself.",
+        ],
+    ),
+    (
+        Reason::PageUnavailable,
+        &[
+            "Check at facebook.com whether the page still exists, was merged, or was moved to another \
+             business portfolio.",
+            "Connect the right page, or remove the account from this product.",
+        ],
+    ),
+    (
+        Reason::UnsupportedAccountType,
+        &[
+            "Facebook has closed its API for groups (April 2024) and for posting to profiles: no \
+             reconnecting helps.",
+            "Remove the account from this product and post there by hand, or use a page instead.",
+        ],
+    ),
+    (
+        Reason::WrongTokenType,
+        &[
+            "Ask the operator of this product which token is stored: a person's or a page's token is \
+             needed, not the app's, and a page's token serves that page only.",
+            "Reconnect the account.",
+        ],
+    ),
+];
+
+/// The next questions of a login through Facebook, whichever network the credential is configured
+/// for.
+pub(super) fn next(grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
+    let token = &grant.tokens.access;
+    let Some(inspection) = seen.iter().find(|s| s.call == meta::DEBUG_TOKEN) else {
+        return vec![meta::debug_token(grant.app, HOST, token, meta::app_token(grant.app))];
+    };
+    let asked = |call: &str| seen.iter().any(|s| s.call == call);
+    match inspection.reading.says {
+        Says::Accepted => {}
+        // No cause named: a real call often names it.
+        Says::Refused(refusal) if refusal.certainty == Certainty::Ambiguous && !asked(meta::ME) => {
+            return vec![me(grant)];
+        }
+        _ => return Vec::new(),
+    }
+    // A dead login or a throttled app: more calls would tell nothing, and lengthen the throttling.
+    let over = |s: &Seen| match s.reading.says {
+        Says::Refused(refusal) => refusal.reach == Reach::Grant,
+        Says::Undetermined(_) => true,
+        Says::Accepted | Says::Nothing => false,
+    };
+    if seen.iter().any(|s| s.about.is_none() && over(s)) {
+        return Vec::new();
+    }
+    let alive = |a: &Account<'_>| a.network.network().foregone(a.kind).is_none();
+    let has_page = |a: &Account<'_>| alive(a) && (a.kind != "profile" || a.network.name() == "instagram");
+    let pages: Vec<&str> =
+        grant.accounts.iter().filter(|a| has_page(a)).filter_map(|a| a.external_id).collect();
+    if !is_page_token(seen) {
+        let lists = seen.iter().filter(|s| s.call == meta::ACCOUNTS).count();
+        if !asked(meta::PERMISSIONS) {
+            let permissions = proven(grant, meta::PERMISSIONS, "me/permissions", token);
+            return if pages.is_empty() {
+                vec![permissions]
+            } else {
+                vec![permissions, accounts(grant, None)]
+            };
+        }
+        let more =
+            seen.iter().rev().find(|s| s.call == meta::ACCOUNTS).and_then(|s| s.reading.more.as_deref());
+        if let Some(after) =
+            more.filter(|_| lists < LISTS && pages.iter().any(|id| listed(seen, id).is_none()))
+        {
+            return vec![accounts(grant, Some(after))];
+        }
+    }
+    let unread = |i: usize| !seen.iter().any(|s| s.about == Some(i));
+    grant
+        .accounts
+        .iter()
+        .enumerate()
+        .filter(|(i, a)| alive(a) && unread(*i))
+        .map(|(i, a)| account(grant, seen, a).about(i))
+        .collect()
+}
+
+/// A call with the proof that the app's secret is known, where it is.
+fn proven(grant: &Grant<'_>, name: &'static str, path: &str, token: &Secret) -> Call {
+    let call = meta::get(grant.app, name, HOST, path, token);
+    match grant.app.client_secret.as_ref().filter(|s| !s.is_empty()) {
+        Some(secret) => call.query("appsecret_proof", token.hmac_sha256_hex(secret)),
+        None => call,
+    }
+}
+
+fn me(grant: &Grant<'_>) -> Call {
+    proven(grant, meta::ME, "me", &grant.tokens.access).query("fields", "id,name")
+}
+
+fn accounts(grant: &Grant<'_>, after: Option<&str>) -> Call {
+    let call = proven(grant, meta::ACCOUNTS, "me/accounts", &grant.tokens.access)
+        .query("fields", "id,name,tasks,access_token,is_published,instagram_business_account{id,username}")
+        .query("limit", "100");
+    match after {
+        Some(after) => call.query("after", after.to_owned()),
+        None => call,
+    }
+}
+
+/// Reads one account: with the page's own token where the list told one, otherwise with the
+/// person's, and then asking for the page's token, which Facebook tells to those who have a role
+/// there.
+fn account(grant: &Grant<'_>, seen: &[Seen], account: &Account<'_>) -> Call {
+    let profile = account.kind == "profile" && account.network.name() == "facebook";
+    let Some(id) = account.external_id.filter(|_| !profile) else { return me(grant) };
+    let own = listed(seen, id).and_then(|facts| facts.token.as_ref());
+    let fields = match (account.network.name(), own) {
+        ("instagram", _) => "id,username",
+        (_, None) if !is_page_token(seen) => "id,name,is_published,access_token",
+        _ => "id,name,is_published",
+    };
+    proven(grant, meta::ACCOUNT, &crate::model::percent_encode(id), own.unwrap_or(&grant.tokens.access))
+        .query("fields", fields)
+}
+
+/// What the lists say of an account.
+fn listed<'a>(seen: &'a [Seen], id: &str) -> Option<&'a Facts> {
+    let lists = seen.iter().filter(|s| s.call == meta::ACCOUNTS);
+    lists.flat_map(|s| &s.reading.listed).find(|l| l.external_id == id).map(|l| &l.facts)
+}
+
+/// Whether all pages of the login are known.
+fn list_is_complete(seen: &[Seen]) -> bool {
+    let last = seen.iter().rev().find(|s| s.call == meta::ACCOUNTS);
+    last.is_some_and(|s| s.reading.more.is_none() && matches!(s.reading.says, Says::Accepted | Says::Nothing))
+        && !list_was_refused(seen)
+}
+
+/// A list that was refused is read as saying nothing, and marked by what it says of the account
+/// itself.
+fn list_was_refused(seen: &[Seen]) -> bool {
+    seen.iter().any(|s| s.call == meta::ACCOUNTS && s.reading.facts.refused.is_some())
+}
+
+/// The page that the token is for, if it is a page's: an inspection lists it.
+fn page_of_token(seen: &[Seen]) -> Option<&str> {
+    let inspection = seen.iter().find(|s| s.call == meta::DEBUG_TOKEN)?;
+    inspection.reading.listed.first().map(|l| l.external_id.as_str())
+}
+
+fn is_page_token(seen: &[Seen]) -> bool {
+    page_of_token(seen).is_some()
+}
+
+/// Reads an answer of a login through Facebook; in a probe, in the light of those before it.
+pub(super) fn read(
+    grant: &Grant<'_>,
+    seen: &[Seen],
+    call: Option<&'static str>,
+    about: Option<usize>,
+    answer: &Answer,
+) -> Option<Reading> {
+    let reading = meta::read(grant, seen, call, about, answer)?;
+    if seen.is_empty() {
+        return Some(reading);
+    }
+    Some(match (call, about.and_then(|i| grant.accounts.get(i))) {
+        (Some(meta::PERMISSIONS | meta::ACCOUNTS), _) => optional(reading),
+        (Some(meta::ACCOUNT), Some(account)) => in_the_light(seen, account, reading),
+        _ => reading,
+    })
+}
+
+/// The lists need permissions of their own: without them the token can still do its work.
+fn optional(reading: Reading) -> Reading {
+    match reading.refusal() {
+        Some(refusal)
+            if refusal.reach == Reach::Account && refusal.reason != Some(Reason::WrongTokenType) =>
+        {
+            Reading {
+                says: Says::Nothing,
+                facts: Facts { refused: Some(refusal), ..Facts::default() },
+                ..reading
+            }
+        }
+        _ => reading,
+    }
+}
+
+/// What an account's answer means once the login and its pages are known: "does not exist, or no
+/// permission" is one sentence for a page that is gone, a role that is lost, and a page that was
+/// not ticked.
+fn in_the_light(seen: &[Seen], account: &Account<'_>, reading: Reading) -> Reading {
+    let Some(id) = account.external_id else { return reading };
+    let instagram = account.network.name() == "instagram";
+    let refusal = reading.refusal().filter(|r| r.reach == Reach::Account);
+    let says = |refusal: Refusal| Reading { says: Says::Refused(refusal.of_account()), ..reading.clone() };
+    if let Some(page) = page_of_token(seen) {
+        let other = !instagram && parse::same_identity(Some(id), &[page.to_owned()]) == Some(false);
+        return if other && refusal.is_some() { says(Refusal::plain(Reason::WrongAccount)) } else { reading };
+    }
+    if listed(seen, id).is_some() || !list_is_complete(seen) {
+        return reading;
+    }
+    let scopes = seen.iter().rev().find_map(|s| s.reading.scopes.as_ref());
+    let Some(refusal) = refusal else {
+        // Anybody's token can read a public page; only those with a role are told its token.
+        let named = scopes.is_some_and(|s| s.only_for.iter().any(|(_, ids)| ids.iter().any(|i| i == id)));
+        let public = reading.says == Says::Accepted && !instagram && !named && reading.facts.token.is_none();
+        return if public { Reading::undetermined(Cause::UnexpectedAnswer) } else { reading };
+    };
+    let base: &[&str] = if instagram { &["instagram_basic"] } else { READ };
+    let any_page = seen.iter().any(|s| s.call == meta::ACCOUNTS && !s.reading.listed.is_empty());
+    match refusal.reason {
+        Some(Reason::NotAdmin | Reason::UnsupportedAccountType) => reading,
+        _ if scopes.is_some_and(|s| !base.iter().any(|scope| s.grants(scope, Some(id)))) => {
+            says(Refusal::plain(Reason::MissingPermission))
+        }
+        // The pages are there, the account is linked to none of them: unlinked, or switched to personal.
+        _ if instagram && any_page => says(Refusal::ambiguous(Reason::UnsupportedAccountType)),
+        _ => says(Refusal::ambiguous(Reason::NotAdmin)),
+    }
+}

@@ -1,0 +1,317 @@
+//! Instagram's two APIs: through the Facebook login of somebody who manages the linked page (the
+//! default), and through Instagram's own login.
+//!
+//! The first is asked as Facebook is (`facebook.rs`); the role is the person's at the linked page.
+//! The second has no documented introspection: `/me` tells that the token works and what kind of
+//! account it is, and the end must come from the token's source. The call that refreshes a token is
+//! never made: it would change the token's life.
+//!
+//! Sources: Meta, "Instagram API with Instagram Login", "Instagram API with Facebook Login", "IG
+//! User" (reference), "Instagram Platform: Content Publishing" and "Error Codes"; dc-bowl
+//! instafeed.js issue 654 for the end of personal accounts.
+
+use super::facebook;
+use crate::model::{Capability, Reason};
+use crate::network::{
+    Answer, AppNeed, Batch, Call, CallInfo, Description, Grant, Network, RateLimit, Reading, Requirement,
+    Seen, Style, meta,
+};
+
+const HOST: &str = "https://graph.instagram.com";
+
+/// Instagram's own login.
+const OWN: &str = "instagram_login";
+
+/// Instagram.
+pub(in crate::network) struct Instagram;
+
+impl Network for Instagram {
+    fn description(&self) -> &'static Description {
+        &DESCRIPTION
+    }
+
+    /// An account that hangs on a Facebook credential has no API of its own: that is the login
+    /// through Facebook.
+    fn requirement(
+        &self,
+        style: Style<'_>,
+        _kind: &str,
+        capability: Capability,
+    ) -> Option<&'static Requirement> {
+        match (style.api == OWN, capability) {
+            (false, Capability::Publish) => Some(&PUBLISH),
+            (false, Capability::Inbox) => Some(&INBOX),
+            (false, Capability::Analytics) => Some(&ANALYTICS),
+            (false, Capability::Ads) => Some(&ADS),
+            (true, Capability::Publish) => Some(&OWN_PUBLISH),
+            (true, Capability::Inbox) => Some(&OWN_INBOX),
+            (true, Capability::Analytics) => Some(&OWN_ANALYTICS),
+            (true, Capability::Ads) => None,
+        }
+    }
+
+    fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
+        if grant.style.api != OWN {
+            return facebook::next(grant, seen);
+        }
+        if !seen.is_empty() {
+            return Vec::new();
+        }
+        let me = meta::get(grant.app, meta::ME, HOST, "me", &grant.tokens.access);
+        vec![me.query("fields", "user_id,username,account_type")]
+    }
+
+    fn read(
+        &self,
+        grant: &Grant<'_>,
+        seen: &[Seen],
+        call: Option<&'static str>,
+        about: Option<usize>,
+        answer: &Answer,
+    ) -> Option<Reading> {
+        facebook::read(grant, seen, call, about, answer)
+    }
+
+    fn limits(&self, answer: &Answer) -> Vec<RateLimit> {
+        meta::limits(answer)
+    }
+
+    /// Batches are documented for graph.facebook.com alone.
+    fn batch(&self, style: Style<'_>) -> Option<&'static Batch> {
+        (style.api != OWN).then_some(&meta::BATCH)
+    }
+}
+
+// Of scopes that stand side by side one suffices: a product may answer messages only, or comments
+// only. What lets a login read (instagram_basic, instagram_business_basic) is not demanded: where
+// it lacks, the real call says so.
+static PUBLISH: Requirement =
+    Requirement { scopes: &[&["instagram_content_publish"]], roles: facebook::PUBLISH_ROLES };
+static INBOX: Requirement = Requirement {
+    scopes: &[&["instagram_manage_messages", "instagram_manage_comments"]],
+    roles: facebook::INBOX_ROLES,
+};
+static ANALYTICS: Requirement =
+    Requirement { scopes: &[&["instagram_manage_insights"]], roles: facebook::ANALYTICS_ROLES };
+static ADS: Requirement =
+    Requirement { scopes: &[&["ads_management", "ads_read"]], roles: facebook::ADS_ROLES };
+
+// The names without "instagram" ended on 27 January 2025; old token responses still tell them.
+static OWN_PUBLISH: Requirement = Requirement {
+    scopes: &[&["instagram_business_content_publish", "business_content_publish"]],
+    roles: &[],
+};
+static OWN_INBOX: Requirement = Requirement {
+    scopes: &[&[
+        "instagram_business_manage_messages",
+        "instagram_business_manage_comments",
+        "business_manage_messages",
+        "business_manage_comments",
+    ]],
+    roles: &[],
+};
+static OWN_ANALYTICS: Requirement =
+    Requirement { scopes: &[&["instagram_business_manage_insights"]], roles: &[] };
+
+static DESCRIPTION: Description = Description {
+    name: "instagram",
+    aliases: &[],
+    title: "Instagram",
+    apis: &["facebook_login", OWN],
+    app: AppNeed::Optional,
+    kinds: &["profile", "business", "creator"],
+    carries: &["instagram"],
+    api_version: Some("v25.0"),
+    calls: &[
+        CallInfo {
+            name: meta::DEBUG_TOKEN,
+            method: "GET",
+            url: "https://graph.facebook.com/{version}/debug_token",
+            tells: "Facebook login: whether the token is valid and why not, both clocks, permissions, and \
+                    which accounts they hold for",
+            cost: "one call of the app's hourly limit",
+        },
+        CallInfo {
+            name: meta::PERMISSIONS,
+            method: "GET",
+            url: "https://graph.facebook.com/{version}/me/permissions",
+            tells: "Facebook login: permissions that the person declined, took back or let lapse",
+            cost: "one call of the app's hourly limit",
+        },
+        CallInfo {
+            name: meta::ACCOUNTS,
+            method: "GET",
+            url: "https://graph.facebook.com/{version}/me/accounts",
+            tells: "Facebook login: the linked page and the person's tasks there; 100 pages at a time",
+            cost: "one call of the app's hourly limit for each 100 pages",
+        },
+        CallInfo {
+            name: meta::ME,
+            method: "GET",
+            url: "https://graph.instagram.com/{version}/me",
+            tells: "Instagram login: whether the token works, whose it is, and the type of account. \
+                    Facebook login, at graph.facebook.com: the cause where debug_token names none",
+            cost: "one call of the account's daily limit",
+        },
+        CallInfo {
+            name: meta::ACCOUNT,
+            method: "GET",
+            url: "https://graph.facebook.com/{version}/{account}",
+            tells: "Facebook login: whether this account still answers, and is a professional one",
+            cost: "one call of the account's daily limit",
+        },
+    ],
+    steps: STEPS,
+    notes: crate::network::Notes {
+        lifetimes: &[
+            "Through Facebook's login: as at Facebook, 60 days, and 90 days for the access to data, both \
+             read from `debug_token`.",
+            "Through Instagram's own login: 60 days, and a product can renew it from the second day on. \
+             There is no documented introspection, so the end comes from the token's source or the \
+             configuration (Meta, \"Instagram API with Instagram Login\").",
+        ],
+        tells: &[
+            "What Facebook's answers tell of the login, the linked page and the person's tasks there.",
+            "Personal accounts from professional ones: by `account_type`, or by the missing link to a page. \
+             Creator accounts count as professional; they can publish.",
+        ],
+        cannot_tell: &[
+            "`two_factor_required` and `not_admin` share one sentence, as at Facebook.",
+            "Restrictions and blocked actions (codes 25 and 4 with subcodes 2207050 and 2207051): told to \
+             those who post only (Meta, \"Instagram Platform: Error Codes\").",
+            "What the linked page still demands of the person (two-factor authentication, Page Publishing \
+             Authorization): Meta documents that publishing then fails without a warning.",
+            "The switch for connected tools in the Instagram app, without which there are no messages: it \
+             stands in no answer that a probe reads.",
+            "Instagram often sends no subcode. A text that nobody has seen yet is undetermined, not invalid.",
+        ],
+        interval: "1h. The budget is per account and day and grows with the account's reach (Meta, \"Rate \
+                   Limits\"); through Facebook's login the first questions count against the app's hourly \
+                   budget.",
+    },
+};
+
+static STEPS: &[(Reason, &[&str])] = &[
+    (
+        Reason::AccessRevoked,
+        &[
+            "Ask the person who connected whether the removal was meant. Apps are listed in Facebook → \
+             Settings & privacy → Settings → Business Integrations, and in Instagram → Settings → Website \
+             permissions → Apps and websites.",
+            "If it was not, reconnect the account. Tick the account and its page, and accept every \
+             permission.",
+        ],
+    ),
+    (
+        Reason::PasswordChanged,
+        &[
+            "Log in with the new password at Facebook, or at Instagram if the account is connected with \
+             Instagram's own login.",
+            "Reconnect the account; everything that hangs on the same login comes back together.",
+        ],
+    ),
+    (
+        Reason::SecurityCheckpoint,
+        &[
+            "Clear the browser's cookies for Facebook and Instagram.",
+            "Log in at www.instagram.com and at www.facebook.com in that browser and complete every \
+             security check that is shown.",
+            "Wait 24 hours: connecting earlier can start the check anew.",
+            "Then reconnect the account if it has not recovered by itself.",
+        ],
+    ),
+    (
+        Reason::DataAccessExpired,
+        &["Reconnect the account: Meta withholds data when the person has not confirmed the app for 90 \
+           days, even though the login itself lives on."],
+    ),
+    (
+        Reason::AccountUnconfirmed,
+        &[
+            "Log in in the Instagram app and at facebook.com, and confirm the e-mail address or phone \
+             number that is asked for.",
+            "Reconnect the account if it does not recover by itself.",
+        ],
+    ),
+    (
+        Reason::AccountLocked,
+        &[
+            "Open the Instagram app, log in, and follow what it shows; Settings → Account status names the \
+             restriction and its end.",
+            "Reconnect the account afterwards if it does not recover by itself.",
+        ],
+    ),
+    (
+        Reason::NotAdmin,
+        &[
+            "Ask an admin of the linked Facebook page to give the person who connected access again: Page → \
+             Settings → Page setup → Page access, or Meta Business Suite → Settings → People. If that \
+             person has left, another admin connects the account.",
+            "Check that the person has two-factor authentication switched on (Accounts Centre → Password \
+             and security): Meta answers both cases alike.",
+            "Then reconnect the account.",
+        ],
+    ),
+    (
+        Reason::MissingRole,
+        &[
+            "First ask an admin of the linked Facebook page for the missing task: Content to publish, \
+             Messages and Community activity for the inbox, Insights for analytics, Ads for advertising \
+             (Meta Business Suite → Settings → People).",
+            "Then refresh the connection; reconnecting before the task is given changes nothing.",
+        ],
+    ),
+    (
+        Reason::MissingPermission,
+        &[
+            "Reconnect the account. Tick the Instagram account and its Facebook page, and leave every \
+             permission on.",
+            "For the inbox also switch on Instagram app → Settings → Messages and story replies → Message \
+             controls → Connected tools → Allow access to messages.",
+            "If the product is still being tested: accept the tester's invitation in Instagram → Settings → \
+             Website permissions → Apps and websites → Tester invites.",
+        ],
+    ),
+    (
+        Reason::MissingRoleAndPermission,
+        &[
+            "First ask an admin of the linked Facebook page for the missing task (Meta Business Suite → \
+             Settings → People).",
+            "Then reconnect the account, tick it and its page, and leave every permission on.",
+        ],
+    ),
+    (
+        Reason::PageUnavailable,
+        &[
+            "Check in the Instagram app whether the account still exists, and in Meta Business Suite \
+             whether it is still linked to its Facebook page.",
+            "Link it again, or remove the account from this product; then reconnect.",
+        ],
+    ),
+    (
+        Reason::UnsupportedAccountType,
+        &[
+            "In the Instagram app: Settings → Account type and tools → Switch to professional account. \
+             Business and creator accounts both work.",
+            "Unless the product uses Instagram's own login, link the account to a Facebook page: Meta \
+             Business Suite → Settings → Business assets → Instagram accounts.",
+            "Reconnect the account.",
+        ],
+    ),
+    (
+        Reason::WrongTokenType,
+        &[
+            "Ask the operator of this product which token is stored, and which API is configured: tokens of \
+             Facebook (EAA…) and of Instagram's own login (IG…) do not work in each other's place.",
+            "Reconnect the account.",
+        ],
+    ),
+    (
+        Reason::WrongAccount,
+        &[
+            "Log in at Instagram with the right account; switching accounts in the app is not enough for \
+             the browser.",
+            "Reconnect, and check the name that Instagram shows while doing so.",
+        ],
+    ),
+];

@@ -1,0 +1,180 @@
+//! Threads: a login of its own, with an app id and secret of its own.
+//!
+//! Asks `/me` first, which decides, then lets the token inspect itself for its end and its
+//! permissions. Meta documents that inspection for testers of the app only, so a refusal to inspect
+//! is no verdict. The call that refreshes a token is never made: it would change the token's life.
+//!
+//! Sources: Meta, "Threads API: Get Started", "Access Tokens and Permissions", "Long-Lived Access
+//! Tokens", "Debug Access Tokens", "Retrieve a Threads User's Profile Information"; payloads in
+//! gitroomhq/postiz-app `threads.provider.ts` and issue threads of public clients.
+
+use crate::model::{Capability, Reason};
+use crate::network::{
+    Answer, AppNeed, Call, CallInfo, Description, Grant, Network, RateLimit, Reading, Requirement, Says,
+    Seen, Style, meta,
+};
+
+const HOST: &str = "https://graph.threads.net";
+
+/// Threads.
+pub(in crate::network) struct Threads;
+
+impl Network for Threads {
+    fn description(&self) -> &'static Description {
+        &DESCRIPTION
+    }
+
+    fn requirement(
+        &self,
+        _style: Style<'_>,
+        _kind: &str,
+        capability: Capability,
+    ) -> Option<&'static Requirement> {
+        match capability {
+            Capability::Publish => Some(&PUBLISH),
+            Capability::Inbox => Some(&INBOX),
+            Capability::Analytics => Some(&ANALYTICS),
+            Capability::Ads => None,
+        }
+    }
+
+    fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
+        let token = &grant.tokens.access;
+        match seen {
+            [] => vec![meta::get(grant.app, meta::ME, HOST, "me", token).query("fields", "id,username")],
+            [me] if me.reading.says == Says::Accepted => {
+                vec![meta::debug_token(grant.app, HOST, token, None)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn read(
+        &self,
+        grant: &Grant<'_>,
+        seen: &[Seen],
+        call: Option<&'static str>,
+        about: Option<usize>,
+        answer: &Answer,
+    ) -> Option<Reading> {
+        let reading = meta::read(grant, seen, call, about, answer);
+        let known_to_work = seen.iter().any(|s| s.call == meta::ME && s.reading.says == Says::Accepted);
+        if call == Some(meta::DEBUG_TOKEN) && known_to_work {
+            let inspected = answer.json["data"].is_object();
+            return Some(reading.filter(|_| inspected).unwrap_or_default());
+        }
+        reading
+    }
+
+    fn limits(&self, answer: &Answer) -> Vec<RateLimit> {
+        meta::limits(answer)
+    }
+}
+
+// threads_basic is not demanded: without it every call is refused, in plain words.
+static PUBLISH: Requirement = Requirement { scopes: &[&["threads_content_publish"]], roles: &[] };
+static INBOX: Requirement = Requirement {
+    scopes: &[&["threads_manage_replies", "threads_read_replies", "threads_manage_mentions"]],
+    roles: &[],
+};
+static ANALYTICS: Requirement = Requirement { scopes: &[&["threads_manage_insights"]], roles: &[] };
+
+static DESCRIPTION: Description = Description {
+    name: "threads",
+    aliases: &[],
+    title: "Threads",
+    apis: &[],
+    app: AppNeed::Optional,
+    kinds: &["profile"],
+    carries: &["threads"],
+    api_version: Some("v1.0"),
+    calls: &[
+        CallInfo {
+            name: meta::ME,
+            method: "GET",
+            url: "https://graph.threads.net/{version}/me",
+            tells: "whether the token works, and whose it is",
+            cost: "one call of the profile's daily limit",
+        },
+        CallInfo {
+            name: meta::DEBUG_TOKEN,
+            method: "GET",
+            url: "https://graph.threads.net/{version}/debug_token",
+            tells: "both clocks and the permissions, where Threads lets the token inspect itself",
+            cost: "one call of the profile's daily limit",
+        },
+    ],
+    steps: STEPS,
+    notes: crate::network::Notes {
+        lifetimes: &[
+            "A login lives 60 days, and a product can renew it from the second day on. For private profiles \
+             the permissions end after 90 days whatever is renewed (Meta, \"Long-Lived Access Tokens\").",
+            "The end is read from `debug_token` where Threads lets the token inspect itself, which Meta \
+             documents for testers of the app only. Elsewhere it comes from the token's source or the \
+             configuration.",
+        ],
+        tells: &[
+            "Expiry, removed app, changed password and security checks, with the codes that Facebook uses.",
+            "A missing permission from a dead login, though Threads can send the first with status 500.",
+        ],
+        cannot_tell: &[
+            "Where the token may not inspect itself: its end and its permissions, unless the token's source \
+             tells them.",
+            "Limits on posting: told to those who post only.",
+        ],
+        interval: "1h. The budget is per profile and day and grows with its reach, with a floor (Meta, \
+                   \"Rate Limits\").",
+    },
+};
+
+static STEPS: &[(Reason, &[&str])] = &[
+    (
+        Reason::AccessRevoked,
+        &[
+            "Ask the person who connected whether the removal was meant: Threads → Settings → Account → \
+             Website permissions lists the apps with access.",
+            "If it was not, reconnect the account and accept every permission.",
+        ],
+    ),
+    (
+        Reason::TokenExpired,
+        &[
+            "Reconnect the account. Do not delete it: planned posts would go with it.",
+            "Threads grants access for 60 days at a time; if something is meant to renew it, it is stuck: \
+             tell the operator of this product.",
+            "For private profiles permissions end after 90 days whatever renews the token.",
+        ],
+    ),
+    (
+        Reason::SecurityCheckpoint,
+        &[
+            "Clear the browser's cookies for Threads and Instagram.",
+            "Log in at www.threads.com and www.instagram.com in that browser and complete every security \
+             check that is shown.",
+            "Wait 24 hours: connecting earlier can start the check anew.",
+            "Then reconnect the account if it has not recovered by itself.",
+        ],
+    ),
+    (
+        Reason::AccountUnconfirmed,
+        &[
+            "Log in in the Instagram app and confirm the e-mail address or phone number that is asked for.",
+            "Reconnect the account if it does not recover by itself.",
+        ],
+    ),
+    (
+        Reason::MissingPermission,
+        &[
+            "Reconnect the account and leave every permission on.",
+            "If the product is still being tested: accept the invitation in Threads → Settings → Account → \
+             Website permissions → Invites.",
+        ],
+    ),
+    (
+        Reason::WrongAccount,
+        &[
+            "Log in at www.threads.com with the right profile.",
+            "Reconnect, and check the name that Threads shows while doing so.",
+        ],
+    ),
+];

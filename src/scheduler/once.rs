@@ -1,0 +1,133 @@
+//! One probe of everything, now: what [`check`](crate::cli) and [`schedule`](crate::api) begin
+//! with.
+//!
+//! The probes are those of the exporter, without its schedule of probes, its rules and its store.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use tokio::task::JoinSet;
+
+use crate::config::Config;
+use crate::inventory::Roster;
+use crate::model::{Cause, Timestamp};
+use crate::network::{Clocks, NetworkId};
+use crate::probe::Prober;
+use crate::source;
+use crate::state::Outcome;
+use crate::transport::Client;
+
+/// What one probe of everything brought.
+#[derive(Debug)]
+pub struct Probed {
+    /// Who was probed.
+    pub roster: Arc<Roster>,
+    /// When the last probe had ended.
+    pub at: Timestamp,
+    /// By credential of the roster; none where a fault in this program cost the probe.
+    outcomes: Vec<Option<Outcome>>,
+}
+
+/// Probes every credential of a configuration once.
+///
+/// # Errors
+/// When no HTTP client can be made.
+pub async fn once(config: Config) -> anyhow::Result<Probed> {
+    let concurrency = config.global.probe_concurrency;
+    let client = Client::new(config.global.probe_timeout, config.global.allow_private_networks)?;
+    let roster = Arc::new(config.roster(|_| true));
+    let prober = Prober::new(client, roster.clone());
+    let mut outcomes: Vec<Option<Outcome>> = roster.credentials().map(|_| None).collect();
+    for (credential, outcome) in probe_all(&prober, concurrency).await {
+        if let Some(place) = outcomes.get_mut(credential) {
+            *place = Some(outcome);
+        }
+    }
+    Ok(Probed { roster, at: Timestamp::now(), outcomes })
+}
+
+impl Probed {
+    /// What was found, with the place of its credential in the roster.
+    pub fn outcomes(&self) -> impl Iterator<Item = (usize, &Outcome)> {
+        self.outcomes
+            .iter()
+            .enumerate()
+            .filter_map(|(credential, outcome)| outcome.as_ref().map(|o| (credential, o)))
+    }
+
+    /// What was found about one credential.
+    pub fn outcome(&self, credential: usize) -> Option<&Outcome> {
+        self.outcomes.get(credential).and_then(Option::as_ref)
+    }
+
+    /// The clocks of a credential: as its probe found them; where it came to nothing, as its token
+    /// source tells them; where that cannot be read, as they are configured.
+    pub async fn clocks(&self, credential: usize) -> Clocks {
+        let outcome = self.outcome(credential);
+        if let Some(clocks) = outcome.and_then(|o| o.clocks) {
+            return clocks;
+        }
+        let Some(watched) = self.roster.credential(credential) else { return Clocks::default() };
+        // A source that was found unreadable a moment ago is not asked again: it may be a slow command.
+        if outcome.and_then(Outcome::cause) != Some(Cause::CredentialUnreadable)
+            && let Ok(token) = source::read_tokens(watched).await
+        {
+            return token.clocks;
+        }
+        source::configured_clocks(watched)
+    }
+}
+
+/// One probe of each credential, so many at once, with a progress bar where somebody watches.
+async fn probe_all(prober: &Prober, concurrency: usize) -> Vec<(usize, Outcome)> {
+    let roster = prober.roster();
+    let bar = progress(roster.credentials().len());
+    let mut groups: BTreeMap<(NetworkId, Option<usize>), Vec<usize>> = BTreeMap::new();
+    for (index, watched) in roster.credentials().enumerate() {
+        groups.entry((watched.network(), watched.app())).or_default().push(index);
+    }
+    // The apps take turns, so that one with a tight rate limit is begun early and holds up nobody.
+    let mut queues: Vec<Vec<Vec<usize>>> = groups
+        .into_values()
+        .map(|group| {
+            let first = group.first().and_then(|c| roster.credential(*c));
+            let together = first.map_or(1, |watched| prober.together(watched));
+            group.chunks(together).rev().map(<[usize]>::to_vec).collect()
+        })
+        .collect();
+    let mut outcomes = Vec::new();
+    let mut tasks: JoinSet<Vec<(usize, Outcome)>> = JoinSet::new();
+    loop {
+        while tasks.len() < concurrency && !queues.is_empty() {
+            queues.retain(|queue| !queue.is_empty());
+            let turn = usize::from(queues.len() > 1);
+            queues.rotate_left(turn);
+            let Some(credentials) = queues.first_mut().and_then(Vec::pop) else { break };
+            let prober = prober.clone();
+            tasks.spawn(async move { prober.probe(&credentials).await });
+        }
+        match tasks.join_next().await {
+            None => break,
+            Some(Ok(done)) => {
+                bar.inc(u64::try_from(done.len()).unwrap_or(0));
+                outcomes.extend(done);
+            }
+            Some(Err(error)) => tracing::error!(%error, "a fault in this program cost a probe"),
+        }
+    }
+    bar.finish_and_clear();
+    outcomes
+}
+
+/// On a terminal a bar with the estimated end, elsewhere nothing (indicatif draws to terminals
+/// only).
+fn progress(credentials: usize) -> ProgressBar {
+    let bar = ProgressBar::new(u64::try_from(credentials).unwrap_or(0));
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} logins probed, {rate}/s, {eta} left");
+    let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        // It draws to a terminal: there is nobody to tell of trouble with it.
+        let _ = write!(out, "{:.0}", state.per_sec());
+    };
+    style.map_or(bar.clone(), |style| bar.with_style(style.with_key("rate", rate)))
+}

@@ -1,0 +1,5 @@
+//! Where accounts and tokens come from.
+
+mod token;
+
+pub use token::*;

@@ -1,0 +1,386 @@
+//! Where tokens come from: files, environment variables, commands, the configuration itself.
+//!
+//! Sources are read anew on every probe, so that whatever refreshes tokens need not tell this
+//! program. What they hold is never quoted: an [`Unreadable`] says what was wrong, not with what.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use secrecy::zeroize::{Zeroize as _, Zeroizing};
+use serde_json::{Map, Value};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::Command;
+
+use crate::inventory::{SecretSource, Watched};
+use crate::model::{Expiry, Secret, Timestamp};
+use crate::network::{Clocks, Tokens, parse};
+
+/// No token is longer; a file that is has been mistaken for one.
+const MAX_BYTES: usize = 64 * 1024;
+
+/// How long a command may take.
+const COMMAND_TIME: Duration = Duration::from_secs(10);
+
+/// Why a secret could not be read; never with what was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// No such file.
+    #[error("the file does not exist")]
+    Missing,
+    /// No permission.
+    #[error("the file may not be read (permission denied)")]
+    Denied,
+    /// A directory, a pipe, a device.
+    #[error("not a regular file")]
+    NotAFile,
+    /// Any other trouble with the file.
+    #[error("the file cannot be read ({0})")]
+    Io(std::io::ErrorKind),
+    /// Too long.
+    #[error("longer than 64 KiB: not a token")]
+    TooLong,
+    /// Not a text.
+    #[error("not UTF-8 text")]
+    NotText,
+    /// Nothing but blanks.
+    #[error("empty")]
+    Empty,
+    /// Blanks or control characters inside.
+    #[error("blanks or control characters inside the token")]
+    NotAToken,
+    /// JSON, but no token response.
+    #[error("JSON without an access_token")]
+    NoAccessToken,
+    /// The environment variable is not set.
+    #[error("the environment variable is not set")]
+    NotSet,
+    /// The command does not start.
+    #[error("the command cannot be started ({0})")]
+    NotStarted(std::io::ErrorKind),
+    /// The command takes too long.
+    #[error("the command was stopped after 10 s")]
+    TooSlow,
+    /// The command failed; none: it was killed.
+    #[error("the command failed with {}", .0.map_or_else(|| "a signal".to_owned(), |code| format!("exit code {code}")))]
+    Failed(Option<i32>),
+}
+
+/// A cheap sign that a file is still the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fingerprint {
+    modified: Option<SystemTime>,
+    size: u64,
+    inode: u64,
+}
+
+/// What a credential's sources hold.
+#[derive(Clone, Debug)]
+pub struct TokenSet {
+    /// The tokens themselves.
+    pub tokens: Tokens,
+    /// When they end, as far as the sources and the configuration tell.
+    pub clocks: Clocks,
+}
+
+impl Fingerprint {
+    /// Of the file that a path leads to, through all links; none if there is none.
+    pub fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Self { modified: metadata.modified().ok(), size: metadata.len(), inode: inode(&metadata) })
+    }
+
+    /// When the file was written.
+    pub fn written(&self) -> Option<Timestamp> {
+        timestamp(self.modified?)
+    }
+}
+
+impl SecretSource {
+    /// The secret, without blanks around it, and when its file was last written.
+    ///
+    /// # Errors
+    /// When there is none, or what is there cannot be one.
+    pub async fn read(&self) -> Result<(Secret, Option<Timestamp>), Unreadable> {
+        match self.content().await? {
+            Content::Ready(secret) => Ok((secret, None)),
+            Content::Text(text, written) => Ok((bare(&text)?, written)),
+        }
+    }
+
+    /// What changes when a file changes; none for other sources and for a file that is not there.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        let Self::File(path) = self else { return None };
+        Fingerprint::of(path)
+    }
+
+    async fn content(&self) -> Result<Content, Unreadable> {
+        let (text, written) = match self {
+            Self::Inline(secret) => return Ok(Content::Ready(secret.clone())),
+            Self::File(path) => read_file(path).await?,
+            Self::Env(name) => match std::env::var(name) {
+                Ok(text) => (Zeroizing::new(text), None),
+                Err(std::env::VarError::NotPresent) => return Err(Unreadable::NotSet),
+                Err(std::env::VarError::NotUnicode(_)) => return Err(Unreadable::NotText),
+            },
+            Self::Command(words) => (run(words, COMMAND_TIME).await?, None),
+        };
+        let trimmed = text.trim_start_matches('\u{feff}').trim();
+        if trimmed.is_empty() {
+            Err(Unreadable::Empty)
+        } else {
+            Ok(Content::Text(Zeroizing::new(trimmed.to_owned()), written))
+        }
+    }
+}
+
+/// What a source gave. Texts that may hold a secret are wiped when they are dropped.
+enum Content {
+    Ready(Secret),
+    Text(Zeroizing<String>, Option<Timestamp>),
+}
+
+/// Reads a file on a thread that may wait: the disk may be slow. One hand-over for all of it, as
+/// each costs more than the reading.
+async fn read_file(path: &Path) -> Result<(Zeroizing<String>, Option<Timestamp>), Unreadable> {
+    let path = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || read_file_now(&path)).await;
+    read.unwrap_or(Err(Unreadable::Io(std::io::ErrorKind::Other)))
+}
+
+fn read_file_now(path: &Path) -> Result<(Zeroizing<String>, Option<Timestamp>), Unreadable> {
+    let trouble = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::NotFound => Unreadable::Missing,
+        std::io::ErrorKind::PermissionDenied => Unreadable::Denied,
+        kind => Unreadable::Io(kind),
+    };
+    // A pipe would be waited for without end: looked at before it is opened.
+    let metadata = std::fs::metadata(path).map_err(trouble)?;
+    if !metadata.is_file() {
+        return Err(Unreadable::NotAFile);
+    }
+    let written = metadata.modified().ok().and_then(timestamp);
+    // As much as is allowed at once: a buffer that grows would leave copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(
+        usize::try_from(metadata.len()).unwrap_or(MAX_BYTES).min(MAX_BYTES) + 1,
+    ));
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes))
+        .map_err(trouble)?;
+    if bytes.len() > MAX_BYTES {
+        return Err(Unreadable::TooLong);
+    }
+    Ok((text(bytes)?, written))
+}
+
+fn timestamp(time: SystemTime) -> Option<Timestamp> {
+    let seconds = time.duration_since(UNIX_EPOCH).ok()?.as_secs();
+    i64::try_from(seconds).ok().and_then(Timestamp::from_unix)
+}
+
+/// All that comes, unless it is too much.
+async fn bounded(from: impl AsyncRead + Unpin) -> std::io::Result<Result<Zeroizing<Vec<u8>>, Unreadable>> {
+    // Room for all of it: a buffer that grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 64));
+    from.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).await?;
+    Ok(if bytes.len() > MAX_BYTES { Err(Unreadable::TooLong) } else { Ok(bytes) })
+}
+
+fn text(mut bytes: Zeroizing<Vec<u8>>) -> Result<Zeroizing<String>, Unreadable> {
+    String::from_utf8(std::mem::take(&mut bytes)).map(Zeroizing::new).map_err(|error| {
+        error.into_bytes().zeroize();
+        Unreadable::NotText
+    })
+}
+
+/// What a program prints. It sees little of this process, and is killed, with all that it started,
+/// when it takes too long or too much, or when the probe that waits for it ends.
+async fn run(words: &[String], limit: Duration) -> Result<Zeroizing<String>, Unreadable> {
+    let (program, arguments) =
+        words.split_first().ok_or(Unreadable::NotStarted(std::io::ErrorKind::NotFound))?;
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    // A group of its own, to be killed as one; a killed leader is reaped by the runtime.
+    command.process_group(0);
+    for name in ["PATH", "HOME"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    let mut child = command.spawn().map_err(|e| Unreadable::NotStarted(e.kind()))?;
+    let mut group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
+    let output = child.stdout.take().ok_or(Unreadable::Empty)?;
+    let work = async {
+        let bytes = bounded(output).await.map_err(|e| Unreadable::Io(e.kind()))??;
+        let status = child.wait().await.map_err(|e| Unreadable::Io(e.kind()))?;
+        // It has ended by itself: an agent that it left behind may live on.
+        group.0 = None;
+        if status.success() { text(bytes) } else { Err(Unreadable::Failed(status.code())) }
+    };
+    tokio::time::timeout(limit, work).await.unwrap_or(Err(Unreadable::TooSlow))
+}
+
+/// Processes that end with this value.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            // Fails only if nobody is left.
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
+    }
+}
+
+/// A secret that stands alone.
+fn bare(text: &str) -> Result<Secret, Unreadable> {
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        Err(Unreadable::NotAToken)
+    } else {
+        Ok(Secret::new(text))
+    }
+}
+
+/// The tokens of a credential, as they are now.
+///
+/// # Errors
+/// When the token, or the second half of an OAuth 1.0a token, cannot be read.
+pub async fn read_tokens(credential: Watched<'_>) -> Result<TokenSet, Unreadable> {
+    let mut set = match credential.token().content().await? {
+        Content::Ready(access) => TokenSet { tokens: only(access), clocks: Clocks::default() },
+        Content::Text(text, written) if text.starts_with('{') => response(&text, written)?,
+        Content::Text(text, _) => TokenSet { tokens: only(bare(&text)?), clocks: Clocks::default() },
+    };
+    if let Some(source) = credential.token_secret() {
+        set.tokens.secret = Some(source.read().await?.0);
+    }
+    set.clocks = set.clocks.or(configured_clocks(credential));
+    if set.tokens.scopes.is_none() {
+        set.tokens.scopes = credential.scopes().map(<[String]>::to_vec);
+    }
+    Ok(set)
+}
+
+/// The clocks as they are configured.
+pub fn configured_clocks(credential: Watched<'_>) -> Clocks {
+    let told = |instant: Option<Timestamp>| instant.map_or(Expiry::Unknown, Expiry::At);
+    Clocks {
+        access: told(credential.expires_at()),
+        refresh: told(credential.refresh_expires_at()),
+        ..Clocks::default()
+    }
+}
+
+fn only(access: Secret) -> Tokens {
+    Tokens { access, secret: None, refresh: None, scopes: None }
+}
+
+/// A token response (RFC 6749, section 5.1) as it was stored, with what the networks add to it.
+fn response(text: &str, written: Option<Timestamp>) -> Result<TokenSet, Unreadable> {
+    let json = Wiped(serde_json::from_str(text).unwrap_or_default());
+    let Value::Object(object) = &json.0 else { return Err(Unreadable::NoAccessToken) };
+    // TikTok's business API wraps the response.
+    let object = match object.get("data") {
+        Some(Value::Object(inner)) if !object.contains_key("access_token") => inner,
+        _ => object,
+    };
+    let secret = |name: &str| {
+        object.get(name).and_then(Value::as_str).map(str::trim).filter(|t| !t.is_empty()).map(bare)
+    };
+    let access = secret("access_token").ok_or(Unreadable::NoAccessToken)??;
+    let said = first(object, &["issued_at", "created_at"]).and_then(parse::instant);
+    let issued = said.or(written);
+    let end = |at: &[&str], lasts: &[&str]| {
+        let instant = first(object, at).and_then(parse::instant);
+        let seconds = || first(object, lasts).and_then(parse::integer).filter(|s| *s > 0);
+        instant.or_else(|| Some(issued?.plus(seconds()?))).map_or(Expiry::Unknown, Expiry::At)
+    };
+    let clocks = Clocks {
+        access: end(&["expires_at"], &["expires_in"]),
+        refresh: end(
+            &["refresh_token_expires_at", "refresh_expires_at"],
+            &["refresh_token_expires_in", "refresh_expires_in"],
+        ),
+        data_access: Expiry::Unknown,
+        // The file's time is the token's only where the response counts from it.
+        issued: said.or_else(|| first(object, &["expires_in"]).and(written)),
+    };
+    let scopes = first(object, &["scope", "scopes"]).and_then(parse::scopes).filter(|s| !s.is_empty());
+    Ok(TokenSet {
+        tokens: Tokens { access, secret: None, refresh: secret("refresh_token").transpose()?, scopes },
+        clocks,
+    })
+}
+
+/// JSON whose texts are wiped when it is dropped.
+struct Wiped(Value);
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        fn wipe(value: &mut Value) {
+            match value {
+                Value::String(text) => text.zeroize(),
+                Value::Array(items) => items.iter_mut().for_each(wipe),
+                Value::Object(fields) => fields.values_mut().for_each(wipe),
+                Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            }
+        }
+        wipe(&mut self.0);
+    }
+}
+
+fn first<'v>(object: &'v Map<String, Value>, names: &[&str]) -> Option<&'v Value> {
+    names.iter().find_map(|name| object.get(*name)).filter(|v| !v.is_null())
+}
+
+#[cfg(unix)]
+fn inode(metadata: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+#[cfg(not(unix))]
+fn inode(_metadata: &std::fs::Metadata) -> u64 {
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_that_hangs_is_stopped() {
+        let words = ["sleep".to_owned(), "60".to_owned()];
+        assert_eq!(run(&words, Duration::from_millis(50)).await, Err(Unreadable::TooSlow));
+    }
+
+    /// Asks again and again until there is an answer.
+    async fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
+        loop {
+            if let Some(answer) = ask() {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_a_command_has_started_ends_with_it() {
+        let Ok(note) = tempfile::NamedTempFile::new() else { return };
+        let script = format!("sleep 600 & echo $! >{}; wait", note.path().display());
+        let words = ["sh".to_owned(), "-c".to_owned(), script];
+        let started =
+            until(|| std::fs::read_to_string(note.path()).ok()?.strip_suffix('\n').map(str::to_owned));
+        let child = tokio::select! {
+            _ = run(&words, Duration::from_secs(600)) => String::new(),
+            child = started => child,
+        };
+        assert!(!child.is_empty(), "the command ended early");
+        // Ended, though perhaps nobody has asked for its exit code yet.
+        let dead = |stat: String| stat.rsplit(") ").next().is_some_and(|state| state.starts_with('Z'));
+        until(|| std::fs::read_to_string(format!("/proc/{child}/stat")).map_or(true, dead).then_some(()))
+            .await;
+    }
+}

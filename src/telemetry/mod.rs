@@ -1,0 +1,7 @@
+//! The exporter's own metrics, heartbeat for systemd, logging.
+
+mod heartbeat;
+mod metrics;
+
+pub use heartbeat::{Heart, Pulse, ready, reloading, stopping};
+pub use metrics::Metrics;

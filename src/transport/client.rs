@@ -1,0 +1,234 @@
+//! The one HTTP client: time limits, size limits, redaction, and what trouble on the way means.
+//!
+//! It sends [`Call`]s and brings [`Answer`]s; it knows no network and draws no conclusion about a
+//! token. No URL with its query and no body ever reaches a log: both carry tokens.
+
+use std::borrow::Cow;
+use std::error::Error as _;
+use std::time::Duration;
+
+use http::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use url::Url;
+
+use super::guard::{self, PublicOnly};
+use super::oauth1;
+use crate::model::{Cause, Secret, Timestamp};
+use crate::network::{Answer, Auth, Body, Call, Method, Param};
+
+/// The largest body that is read, after decompression. Lists of pages stay well below a megabyte.
+pub const MAX_BODY: usize = 8 << 20;
+
+/// Sends calls. Cheap to clone; connections are kept and shared.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Honours the proxy settings of the environment.
+    outward: reqwest::Client,
+    /// For hosts that somebody configured or that an answer named: public addresses only. Connects
+    /// directly, as a proxy would resolve the name once more.
+    foreign: reqwest::Client,
+    /// For this machine's own addresses, which no proxy can reach.
+    local: reqwest::Client,
+    allow_private_networks: bool,
+}
+
+impl Client {
+    /// A client that gives each call so much time. `allow_private_networks`: configured hosts may
+    /// lead into them.
+    ///
+    /// # Errors
+    /// When the system's certificates cannot be used.
+    pub fn new(timeout: Duration, allow_private_networks: bool) -> anyhow::Result<Self> {
+        // Fails only if a provider is installed already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(concat!("token_exporter/", env!("CARGO_PKG_VERSION")))
+                .timeout(timeout)
+                .connect_timeout(timeout)
+                .redirect(reqwest::redirect::Policy::none())
+                .pool_idle_timeout(Duration::from_secs(60))
+                .pool_max_idle_per_host(64)
+                .referer(false)
+        };
+        let outward = builder().build()?;
+        let foreign = if allow_private_networks {
+            outward.clone()
+        } else {
+            builder().no_proxy().dns_resolver(PublicOnly).build()?
+        };
+        Ok(Self { outward, foreign, local: builder().no_proxy().build()?, allow_private_networks })
+    }
+
+    /// Asks and waits for the answer. `base_url` takes the place of the call's own host.
+    ///
+    /// # Errors
+    /// The cause when there is no answer: nothing is known about the token then.
+    pub async fn send(&self, call: &Call, base_url: Option<&Url>) -> Result<Answer, Cause> {
+        let result = match self.request(call, base_url) {
+            Ok(request) => self.exchange(request).await,
+            Err(cause) => Err(cause),
+        };
+        match &result {
+            Ok(answer) => tracing::trace!(call = call.name, status = answer.status, "answered"),
+            Err(cause) => tracing::debug!(call = call.name, %cause, "no answer"),
+        }
+        result
+    }
+
+    async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Answer, Cause> {
+        let mut response = request.send().await.map_err(|e| cause(&e))?;
+        let status = response.status().as_u16();
+        let headers = std::mem::take(response.headers_mut());
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| cause(&e))? {
+            if body.len() + chunk.len() > MAX_BODY {
+                return Err(Cause::UnexpectedAnswer);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer::new(Some(status), headers, &body))
+    }
+
+    fn request(&self, call: &Call, base_url: Option<&Url>) -> Result<reqwest::RequestBuilder, Cause> {
+        let base = base_url.map_or(call.host.as_ref(), Url::as_str).trim_end_matches('/');
+        let address = format!("{base}{}", call.path);
+        let mut url = Url::parse(&address).map_err(|_| Cause::UnexpectedAnswer)?;
+        let query: Vec<(String, String)> =
+            call.query.iter().map(|(n, v)| ((*n).to_owned(), text(v).to_owned())).collect();
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&query);
+        }
+        let (method, name) = match call.method {
+            Method::Get => (reqwest::Method::GET, "GET"),
+            Method::Post => (reqwest::Method::POST, "POST"),
+        };
+        // A network's own host is a constant of its file; any other was configured, or told by an answer.
+        let foreign = base_url.is_some() || matches!(call.host, Cow::Owned(_));
+        let client = match (is_loopback(&url), foreign) {
+            (true, _) => &self.local,
+            (false, false) => &self.outward,
+            (false, true) => {
+                if !self.allow_private_networks
+                    && let Err(error) = guard::check(&url)
+                {
+                    tracing::warn!(%error, "call not made");
+                    return Err(Cause::Connect);
+                }
+                if url.scheme() != "https" {
+                    tracing::warn!(host = url.host_str(), "call not made: only https leaves this machine");
+                    return Err(Cause::Connect);
+                }
+                &self.foreign
+            }
+        };
+        let mut request = client.request(method, url).header(ACCEPT, "application/json");
+        for (name, value) in &call.headers {
+            request = request.header(*name, value);
+        }
+        request = match &call.auth {
+            Auth::None => request,
+            Auth::Bearer(token) => request.header(AUTHORIZATION, sensitive(&token.prefixed("Bearer "))?),
+            Auth::Basic(id, secret) => request.basic_auth(id, Some(secret.reveal())),
+            Auth::Header(name, secret) => request.header(*name, sensitive(secret)?),
+            Auth::OAuth1(keys) => {
+                let nonce = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+                let signed =
+                    oauth1::authorization(keys, name, &address, &query, Timestamp::now().unix(), &nonce);
+                request.header(AUTHORIZATION, sensitive(&signed)?)
+            }
+        };
+        Ok(match &call.body {
+            Body::Empty => request,
+            Body::Form(fields) => {
+                request.form(&fields.iter().map(|(n, v)| (*n, text(v))).collect::<Vec<_>>())
+            }
+            Body::Json(fields) => {
+                let object = fields.iter().map(|(n, v)| ((*n).to_owned(), text(v).into()));
+                request.json(&object.collect::<serde_json::Map<String, serde_json::Value>>())
+            }
+        })
+    }
+}
+
+/// Whether a URL leads to this machine itself.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
+fn text(param: &Param) -> &str {
+    match param {
+        Param::Text(text) => text,
+        Param::Secret(secret) => secret.reveal(),
+    }
+}
+
+/// A header that HTTP libraries know not to show. A secret that no header can carry cannot be used.
+fn sensitive(secret: &Secret) -> Result<HeaderValue, Cause> {
+    let mut value = HeaderValue::from_str(secret.reveal()).map_err(|_| Cause::CredentialUnreadable)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Whether TLS is the trouble. Errors of input and output hold others, and do not name them as
+/// their source.
+fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let within = || error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>() || within().is_some_and(|inner| is_tls(inner))
+}
+
+/// What trouble on the way means. The error itself is not kept: it shows the URL with its query.
+fn cause(error: &reqwest::Error) -> Cause {
+    if error.is_timeout() {
+        return Cause::Timeout;
+    }
+    let mut chain: Vec<&(dyn std::error::Error + 'static)> = Vec::new();
+    let mut next = error.source();
+    while let Some(inner) = next {
+        chain.push(inner);
+        next = inner.source();
+    }
+    let sources = || chain.iter().copied();
+    if let Some(refused) = sources().find_map(|inner| inner.downcast_ref::<guard::Refused>()) {
+        tracing::warn!(error = %refused, "call not made");
+        return Cause::Connect;
+    }
+    if sources().any(is_tls) {
+        return Cause::Tls;
+    }
+    // The connector's error types are private; its words for a failed look-up are not.
+    if sources().any(|inner| inner.to_string().contains("dns error")) {
+        return Cause::Dns;
+    }
+    if error.is_decode() || error.is_body() { Cause::UnexpectedAnswer } else { Cause::Connect }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct NoSuchName;
+
+    impl reqwest::dns::Resolve for NoSuchName {
+        fn resolve(&self, _: reqwest::dns::Name) -> reqwest::dns::Resolving {
+            Box::pin(async { Err(std::io::Error::other("Name or service not known").into()) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_nobody_knows_is_told_from_a_host_that_is_not_there() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        for (url, expected) in
+            [("https://nowhere.example/", Cause::Dns), ("http://127.0.0.1:1/", Cause::Connect)]
+        {
+            let Ok(client) = reqwest::Client::builder().no_proxy().dns_resolver(NoSuchName).build() else {
+                return;
+            };
+            assert_eq!(client.get(url).send().await.map_err(|e| cause(&e)).err(), Some(expected), "{url}");
+        }
+    }
+}
