@@ -21,12 +21,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use prometheus::{Encoder as _, IntGaugeVec, Opts, Registry, TextEncoder};
-use token_exporter::exposition::{Cursor, Extent, FAMILIES, Format};
+use token_exporter::exposition::{Extent, FAMILIES, Format, Renderer};
 use token_exporter::model::{Capability, Expiry, Reason, Timestamp};
 use token_exporter::network::{Clocks, Finding, Verdict};
-use token_exporter::server::{self, Context, Door, Settings};
+use token_exporter::server::{self, Endpoint, ServerContext, WebSettings};
 use token_exporter::state::{Outcome, Snapshot, Store, View};
-use token_exporter::telemetry::{Heart, Metrics};
+use token_exporter::telemetry::{Metrics, Watchdog};
 use tokio::net::TcpListener;
 
 mod common;
@@ -37,11 +37,11 @@ fn probed(accounts: usize) -> Arc<Store> {
     let folder = tempfile::tempdir().expect("a folder");
     configuration(folder.path(), accounts, Shape::Shared);
     let config = token_exporter::config::load(&[folder.path().join("config.yaml")]).expect("a configuration");
-    let roster = Arc::new(config.roster(|_| true));
+    let inventory = Arc::new(config.inventory(|_| true));
     let store = Arc::new(Store::default());
-    store.replace_roster(roster.clone());
+    store.replace_roster(inventory.clone());
     let now = Timestamp::now();
-    for (place, credential) in roster.credentials().enumerate() {
+    for (place, credential) in inventory.credentials().enumerate() {
         let clocks = Clocks {
             access: Expiry::At(now.plus(86_400)),
             issued: Some(now.plus(-86_400)),
@@ -58,8 +58,8 @@ fn probed(accounts: usize) -> Arc<Store> {
     store
 }
 
-fn cursor(snapshot: &Snapshot, metrics: &Metrics) -> Cursor {
-    Cursor::new(snapshot.clone(), metrics, Timestamp::now(), Format::Text, Extent::Everything)
+fn cursor(snapshot: &Snapshot, metrics: &Metrics) -> Renderer {
+    Renderer::new(snapshot.clone(), metrics, Timestamp::now(), Format::Text, Extent::Everything)
 }
 
 fn chunks(snapshot: &Snapshot, metrics: &Metrics) -> Vec<Bytes> {
@@ -197,7 +197,7 @@ fn servers(
         let bind = || TcpListener::bind("127.0.0.1:0");
         let (ours, ready) = (bind().await.expect("loopback"), bind().await.expect("loopback"));
         let addresses = (ours.local_addr().expect("an address"), ready.local_addr().expect("an address"));
-        let settings = Settings {
+        let settings = WebSettings {
             telemetry_path: "/metrics".to_owned(),
             route_prefix: String::new(),
             enable_lifecycle: false,
@@ -205,17 +205,17 @@ fn servers(
         };
         let (reload, _) = tokio::sync::mpsc::channel(1);
         let (_, shown) = tokio::sync::watch::channel(store.snapshot());
-        let context = Arc::new(Context::new(View::new(shown), metrics, settings, reload));
+        let context = Arc::new(ServerContext::new(View::new(shown), metrics, settings, reload));
         tokio::spawn(async move {
             // Kept, or the server would stop.
             let (_stop, stopped) = tokio::sync::watch::channel(false);
             server::serve(
                 ours,
-                Door::Main,
+                Endpoint::Main,
                 context,
                 stopped,
                 Duration::ZERO,
-                Heart::default().part("server"),
+                Watchdog::default().part("server"),
             )
             .await;
         });

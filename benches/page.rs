@@ -37,7 +37,7 @@ fn snapshot(accounts: usize) -> Snapshot {
     std::fs::write(file.path(), yaml).expect("written");
     let config = token_exporter::config::load(&[file.path().to_owned()]).expect("a configuration");
     let store = Store::default();
-    store.replace_roster(Arc::new(config.roster(|_| true)));
+    store.replace_roster(Arc::new(config.inventory(|_| true)));
     let now = Timestamp::now();
     for credential in 0..accounts / 2 {
         let days = i64::try_from(credential % 90).unwrap_or(0);
@@ -99,7 +99,7 @@ fn main() {
     let query = Query::default();
     row("as JSON", &|listing| time(|| drop(black_box(json::page(listing, &query, &listing.page(&query))))));
     row("one account", &|listing| {
-        let id = format!("account-{}", listing.snapshot.roster.len() - 1);
+        let id = format!("account-{}", listing.snapshot.inventory.len() - 1);
         time(|| {
             let place = listing.find(&id).expect("an account");
             black_box(page::account(&site, listing, place, listing.at));

@@ -16,15 +16,15 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use token_exporter::api::{self, Span};
 use token_exporter::cli::{
-    Check, Classify, Cli, Command, Demo, Generate, Healthcheck, Level, Log, LogFormat, Output, Payload,
-    Schedule, ScheduleOutput, Serve, Web,
+    CheckArgs, ClassifyArgs, Cli, Command, DemoArgs, Generate, HealthcheckArgs, Level, LogArgs, LogFormat,
+    Output, Payload, ScheduleArgs, ScheduleOutput, ServeArgs, WebArgs,
 };
 use token_exporter::config::Config;
-use token_exporter::daemon::{Daemon, Settings, signals};
+use token_exporter::daemon::{Daemon, DaemonSettings, signals};
 use token_exporter::inventory::Shard;
 use token_exporter::model::Timestamp;
 use token_exporter::scheduler::once;
-use token_exporter::server::{Door, Gate};
+use token_exporter::server::{Endpoint, Gate};
 use token_exporter::simulator::Simulator;
 use token_exporter::{alerting, cli, config, daemon, server, simulator};
 
@@ -65,7 +65,7 @@ fn say(text: &str) -> anyhow::Result<()> {
 
 /// Logs of this program alone: libraries would show requests in theirs. A panic goes there, too,
 /// with its place and not with what it says: that can hold what a network sent.
-fn start_logging(log: &Log) {
+fn start_logging(log: &LogArgs) {
     let level = match log.level {
         Level::Error => "error",
         Level::Warn => "warn",
@@ -104,7 +104,7 @@ fn load(files: &[std::path::PathBuf]) -> anyhow::Result<config::Config> {
     config::load(files).map_err(|problems| anyhow::anyhow!("{problems}"))
 }
 
-fn run_serve(serve: Serve) -> anyhow::Result<u8> {
+fn run_serve(serve: ServeArgs) -> anyhow::Result<u8> {
     if serve.config_check {
         return check_config(&serve);
     }
@@ -113,7 +113,7 @@ fn run_serve(serve: Serve) -> anyhow::Result<u8> {
     block_on(async {
         // First of all: a wish to reload must not end a process that still starts.
         let (stop, hangup) = signals().context("cannot watch signals")?;
-        let settings = Settings {
+        let settings = DaemonSettings {
             config_files: serve.config.files,
             watch: serve.auto_reload.then_some(serve.auto_reload_interval),
             storage: serve.storage_path.0,
@@ -124,12 +124,12 @@ fn run_serve(serve: Serve) -> anyhow::Result<u8> {
         };
         let gate = gate(&serve.web)?;
         let daemon = Daemon::new(settings)?.behind(gate.clone());
-        let mut doors: Vec<(TcpListener, Door)> = Vec::new();
+        let mut doors: Vec<(TcpListener, Endpoint)> = Vec::new();
         for address in &serve.web.listen_address {
-            doors.push((open(address, &gate).await?, Door::Main));
+            doors.push((open(address, &gate).await?, Endpoint::Main));
         }
         if let Some(address) = &serve.health_listen_address {
-            doors.push((bind(address, "--health.listen-address").await?, Door::Health));
+            doors.push((bind(address, "--health.listen-address").await?, Endpoint::Health));
         }
         daemon.run(doors, stop, hangup).await?;
         Ok(0)
@@ -137,7 +137,7 @@ fn run_serve(serve: Serve) -> anyhow::Result<u8> {
 }
 
 /// Docker knows 0 and 1, and shows what was printed.
-fn run_healthcheck(healthcheck: &Healthcheck) -> u8 {
+fn run_healthcheck(healthcheck: &HealthcheckArgs) -> u8 {
     match daemon::ask(&healthcheck.url) {
         Ok(()) => 0,
         Err(error) => {
@@ -148,7 +148,7 @@ fn run_healthcheck(healthcheck: &Healthcheck) -> u8 {
 }
 
 /// Prints what is wrong with the configuration and that of the HTTP side, or that nothing is.
-fn check_config(serve: &Serve) -> anyhow::Result<u8> {
+fn check_config(serve: &ServeArgs) -> anyhow::Result<u8> {
     let web = Gate::new(serve.web.config_file.as_deref());
     if let Err(problems) = &web {
         eprintln!("{problems}");
@@ -178,8 +178,8 @@ fn check_config(serve: &Serve) -> anyhow::Result<u8> {
     }
 }
 
-fn web_settings(web: &Web) -> server::Settings {
-    server::Settings {
+fn web_settings(web: &WebArgs) -> server::WebSettings {
+    server::WebSettings {
         telemetry_path: web.telemetry_path.clone(),
         route_prefix: web.prefix(),
         enable_lifecycle: web.enable_lifecycle,
@@ -215,7 +215,7 @@ async fn open(address: &str, gate: &Gate) -> anyhow::Result<TcpListener> {
     Ok(listener)
 }
 
-fn gate(web: &Web) -> anyhow::Result<Arc<Gate>> {
+fn gate(web: &WebArgs) -> anyhow::Result<Arc<Gate>> {
     let gate = Gate::new(web.config_file.as_deref()).map_err(|problems| anyhow::anyhow!("{problems}"))?;
     for warning in gate.warnings() {
         tracing::warn!(%warning, "the web configuration deserves a look");
@@ -223,7 +223,7 @@ fn gate(web: &Web) -> anyhow::Result<Arc<Gate>> {
     Ok(Arc::new(gate))
 }
 
-fn run_demo(options: Demo) -> anyhow::Result<u8> {
+fn run_demo(options: DemoArgs) -> anyhow::Result<u8> {
     start_logging(&options.log);
     block_on(async {
         let simulator = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))
@@ -245,7 +245,7 @@ fn run_demo(options: Demo) -> anyhow::Result<u8> {
         // The configuration takes the same road as any other: through a file.
         let mut file = tempfile::Builder::new().prefix("token_exporter-demo-").suffix(".yaml").tempfile()?;
         file.write_all(yaml.as_bytes())?;
-        let settings = Settings {
+        let settings = DaemonSettings {
             config_files: vec![file.path().to_owned()],
             watch: None,
             storage: None,
@@ -258,9 +258,9 @@ fn run_demo(options: Demo) -> anyhow::Result<u8> {
         let gate = gate(&options.web)?;
         let scheme = if gate.known().tls().is_some() { "https" } else { "http" };
         let daemon = Daemon::new(settings)?.behind(gate.clone());
-        let mut doors: Vec<(TcpListener, Door)> = Vec::new();
+        let mut doors: Vec<(TcpListener, Endpoint)> = Vec::new();
         for address in demo_addresses(&options.web.listen_address) {
-            doors.push((open(&address, &gate).await?, Door::Main));
+            doors.push((open(&address, &gate).await?, Endpoint::Main));
         }
         let addresses: Vec<SocketAddr> = doors.iter().filter_map(|(l, _)| l.local_addr().ok()).collect();
         let playing = tokio::spawn(Arc::new(Simulator::new(fixtures)).serve(simulator));
@@ -290,7 +290,7 @@ fn demo_addresses(addresses: &[String]) -> Vec<String> {
         .collect()
 }
 
-fn run_check(options: Check) -> anyhow::Result<u8> {
+fn run_check(options: CheckArgs) -> anyhow::Result<u8> {
     start_logging(&options.log);
     let config = load(&options.config.files)?;
     let checked = block_on(cli::check(config, &options.accounts))?;
@@ -307,7 +307,7 @@ fn width() -> u16 {
     terminal.unwrap_or(160)
 }
 
-fn run_schedule(options: Schedule) -> anyhow::Result<u8> {
+fn run_schedule(options: ScheduleArgs) -> anyhow::Result<u8> {
     start_logging(&options.log);
     let mut config = load(&options.config.files)?;
     let rules = std::mem::take(&mut config.schedule);
@@ -315,7 +315,7 @@ fn run_schedule(options: Schedule) -> anyhow::Result<u8> {
         let probed = once(config).await?;
         let standings = api::standings(&probed).await;
         let span = Span { now: probed.at, days: options.days, offset: options.utc_offset };
-        anyhow::Ok(api::plan(&rules, &probed.roster, &standings, &span))
+        anyhow::Ok(api::plan(&rules, &probed.inventory, &standings, &span))
     })?;
     match options.output {
         ScheduleOutput::Json => say(&format!("{}\n", plan.json()?))?,
@@ -345,7 +345,7 @@ fn run_generate(what: Generate) -> anyhow::Result<u8> {
         }
         Generate::Alertmanager(options) => {
             let (schedule, operators, _) = read(&options.files)?;
-            let settings = alerting::Mail {
+            let settings = alerting::MailSettings {
                 smarthost: options.smtp_smarthost,
                 from: options.smtp_from,
                 operators,
@@ -358,7 +358,7 @@ fn run_generate(what: Generate) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-fn run_classify(options: &Classify) -> anyhow::Result<u8> {
+fn run_classify(options: &ClassifyArgs) -> anyhow::Result<u8> {
     let now = Timestamp::now();
     if options.jsonl {
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());

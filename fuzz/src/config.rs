@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use token_exporter::config::{self, Config};
-use token_exporter::exposition::{Cursor, Extent, Format};
+use token_exporter::exposition::{Extent, Format, Renderer};
 use token_exporter::inventory::SecretSource;
 use token_exporter::model::Timestamp;
 use token_exporter::state::Store;
@@ -58,14 +58,15 @@ fn accepted(config: Config) {
     }
     let count = config.table.len();
     let store = Store::default();
-    store.replace_roster(config.roster(|_| true).into());
+    store.replace_roster(config.inventory(|_| true).into());
     let snapshot = store.snapshot();
-    assert_eq!(snapshot.roster.len(), count);
+    assert_eq!(snapshot.inventory.len(), count);
     static METRICS: OnceLock<Metrics> = OnceLock::new();
     let metrics = METRICS.get_or_init(|| Metrics::new().expect("metrics"));
     let now = Timestamp::from_unix(network::NOW).expect("in range");
     for account in 0..count.min(8) {
-        let mut cursor = Cursor::new(snapshot.clone(), metrics, now, Format::Text, Extent::Account(account));
+        let mut cursor =
+            Renderer::new(snapshot.clone(), metrics, now, Format::Text, Extent::Account(account));
         let mut text = Vec::new();
         while let Some(chunk) = cursor.next_chunk() {
             text.extend_from_slice(&chunk);

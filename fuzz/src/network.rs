@@ -18,8 +18,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use token_exporter::cli::describe;
 use token_exporter::model::{Capabilities, Capability, Cause, Reason, Secret, Timestamp};
 use token_exporter::network::{
-    Account, Answer, App, Body, Call, Clocks, Description, Finding, Grant, Known, Method, NetworkId, Param,
-    RateLimit, Reading, Says, Seen, Style, Tokens, Verdict, clocks, conclude, read_answer,
+    Account, Answer, Body, Call, Clocks, Description, Finding, Grant, Known, Method, NetworkId, Param,
+    RateLimitStatus, Reading, ResolvedApp, Says, Seen, Style, Tokens, Verdict, clocks, conclude, read_answer,
 };
 use url::{Position, Url};
 
@@ -122,7 +122,7 @@ fn answer(lines: &[&[u8]]) -> Answer {
 pub struct Holder {
     id: NetworkId,
     style: Style<'static>,
-    app: App,
+    app: ResolvedApp,
     tokens: Tokens,
     accounts: Vec<Account<'static>>,
     auto_refresh: bool,
@@ -153,7 +153,7 @@ impl Holder {
         Self {
             id,
             style,
-            app: App {
+            app: ResolvedApp {
                 client_id: "planner".into(),
                 client_secret: (!has(8)).then(|| Secret::new(format!("app-{CANARY}"))),
                 api_version: description.api_version.unwrap_or_default().to_owned(),
@@ -375,7 +375,7 @@ fn check_reading(reading: &Reading, answer: &Answer) {
 }
 
 /// What is exported must be a number.
-fn check_limit(limit: &RateLimit) {
+fn check_limit(limit: &RateLimitStatus) {
     assert!(limit.used.is_none_or(|used| used.is_finite() && used >= 0.0), "{limit:?}");
 }
 

@@ -9,7 +9,7 @@ use crate::model::format_duration;
 
 /// What differs from one place to another.
 #[derive(Clone, Debug)]
-pub struct Mail {
+pub struct MailSettings {
     /// The mail server, as host and port.
     pub smarthost: String,
     /// The sender.
@@ -61,7 +61,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// The whole Alertmanager configuration.
-pub fn alertmanager(schedule: &[ScheduleRule], mail: &Mail) -> String {
+pub fn alertmanager(schedule: &[ScheduleRule], mail: &MailSettings) -> String {
     let operators =
         if mail.operators.is_empty() { "operator@localhost".to_owned() } else { mail.operators.join(", ") };
     TEMPLATE

@@ -15,7 +15,7 @@ use crate::network::NetworkId;
 mod alertmanager;
 mod rules;
 
-pub use alertmanager::{Mail, alertmanager};
+pub use alertmanager::{MailSettings, alertmanager};
 pub use rules::{Options, longest_gap, rules};
 
 const DAY: u64 = 86_400;

@@ -8,14 +8,14 @@
 
 use std::borrow::Cow;
 
-use crate::inventory::{AccountView, Watched};
+use crate::inventory::{AccountView, CredentialView};
 use crate::model::{Capability, Cause, Expiry, Reason, Timestamp};
 use crate::state::{AccountState, CredentialState, Snapshot};
 
 /// How a connection is, in one word. The order is that of their urgency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub enum State {
+pub enum ConnectionState {
     /// It does not work.
     Disconnected,
     /// It works, but something that it is needed for is gone.
@@ -28,7 +28,7 @@ pub enum State {
     Waiting,
 }
 
-impl State {
+impl ConnectionState {
     /// All of them, the most urgent first.
     pub const ALL: [Self; 5] =
         [Self::Disconnected, Self::Degraded, Self::Unverified, Self::Connected, Self::Waiting];
@@ -68,15 +68,15 @@ pub struct Connection<'a> {
     /// What is known of it.
     pub known: &'a AccountState,
     /// Its login and all that hangs on it.
-    pub login: Watched<'a>,
+    pub login: CredentialView<'a>,
     /// What is known of its login.
     pub grant: &'a CredentialState,
 }
 
 impl<'a> Connection<'a> {
-    /// The account at a place of the roster.
+    /// The account at a place of the inventory.
     pub fn at(snapshot: &'a Snapshot, index: usize) -> Option<Self> {
-        let account = snapshot.roster.account(index)?;
+        let account = snapshot.inventory.account(index)?;
         Some(Self {
             account,
             known: snapshot.accounts.get(index)?,
@@ -86,14 +86,14 @@ impl<'a> Connection<'a> {
     }
 
     /// How it is, in one word.
-    pub fn state(&self, now: Timestamp) -> State {
+    pub fn state(&self, now: Timestamp) -> ConnectionState {
         match self.known.verdict {
-            None if self.known.conclusive().is_none() => State::Waiting,
-            None => State::Unverified,
-            Some(reason) if reason != Reason::Ok => State::Disconnected,
-            Some(_) if self.is_stale(now) => State::Unverified,
-            Some(_) if self.lost().next().is_some() => State::Degraded,
-            Some(_) => State::Connected,
+            None if self.known.conclusive().is_none() => ConnectionState::Waiting,
+            None => ConnectionState::Unverified,
+            Some(reason) if reason != Reason::Ok => ConnectionState::Disconnected,
+            Some(_) if self.is_stale(now) => ConnectionState::Unverified,
+            Some(_) if self.lost().next().is_some() => ConnectionState::Degraded,
+            Some(_) => ConnectionState::Connected,
         }
     }
 

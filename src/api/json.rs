@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
-use super::{Connection, Listing, Page, Problem, Query, State};
+use super::{Connection, ConnectionState, Listing, Page, Query, QueryProblem};
 use crate::model::{Expiry, Reason, Timestamp};
 use crate::network::advice;
 
@@ -117,7 +117,7 @@ pub fn page(listing: &Listing, query: &Query, page: &Page) -> serde_json::Result
         overview: Overview {
             accounts: overview.accounts,
             logins: overview.logins,
-            states: State::ALL.iter().map(|s| (s.label(), overview.states[*s as usize])).collect(),
+            states: ConnectionState::ALL.iter().map(|s| (s.label(), overview.states[*s as usize])).collect(),
             expiring_within_30d: overview.expiring,
             last_probe: overview.last_probe.map(Instant),
         },
@@ -193,7 +193,7 @@ fn told(reason: Reason, connection: &Connection<'_>) -> Advice {
 }
 
 /// What is wrong with a request, as `application/problem+json` (RFC 9457).
-pub fn problems(status: u16, title: &str, problems: &[Problem]) -> String {
+pub fn problems(status: u16, title: &str, problems: &[QueryProblem]) -> String {
     let errors: Vec<_> = problems
         .iter()
         .map(|p| serde_json::json!({"parameter": p.parameter, "found": p.found, "expected": p.expected}))

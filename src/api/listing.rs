@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::query::Query;
-use super::{Connection, State};
+use super::{Connection, ConnectionState};
 use crate::model::{Reason, Timestamp, Use};
 use crate::network::NetworkId;
 use crate::state::Snapshot;
@@ -32,7 +32,7 @@ struct Tag {
     /// The deadline of a connection that works.
     ends: Option<Timestamp>,
     network: NetworkId,
-    state: State,
+    state: ConnectionState,
     purpose: Use,
 }
 
@@ -43,8 +43,8 @@ pub struct Overview {
     pub accounts: usize,
     /// Logins.
     pub logins: usize,
-    /// Accounts by [`State`].
-    pub states: [usize; State::ALL.len()],
+    /// Accounts by [`ConnectionState`].
+    pub states: [usize; ConnectionState::ALL.len()],
     /// Accounts that work and whose deadline comes within 30 days.
     pub expiring: usize,
     /// When anything was probed last.
@@ -60,7 +60,7 @@ pub struct Listing {
     /// In numbers.
     pub overview: Overview,
     tags: Vec<Tag>,
-    /// A hash of each account's id above its place in the roster, in order.
+    /// A hash of each account's id above its place in the inventory, in order.
     ids: Vec<u64>,
     /// Names of own labels, and their values if they are few.
     labels: BTreeMap<String, BTreeSet<String>>,
@@ -78,7 +78,7 @@ pub struct Page {
     pub total: usize,
     /// How many come before these.
     pub before: usize,
-    /// The accounts of this page, as places in the roster.
+    /// The accounts of this page, as places in the inventory.
     pub accounts: Vec<usize>,
 }
 
@@ -86,21 +86,24 @@ impl Listing {
     /// Puts a moment in order.
     pub fn new(snapshot: Snapshot, at: Timestamp) -> Self {
         let made = Instant::now();
-        let roster = &snapshot.roster;
-        let mut overview =
-            Overview { accounts: roster.len(), logins: roster.credentials().len(), ..Overview::default() };
-        let mut logins = Vec::with_capacity(roster.credentials().len());
-        for (place, watched) in roster.credentials().enumerate() {
+        let inventory = &snapshot.inventory;
+        let mut overview = Overview {
+            accounts: inventory.len(),
+            logins: inventory.credentials().len(),
+            ..Overview::default()
+        };
+        let mut logins = Vec::with_capacity(inventory.credentials().len());
+        for (place, watched) in inventory.credentials().enumerate() {
             let accounts = watched.accounts().filter_map(|i| Connection::at(&snapshot, i));
             logins.push((accounts.map(|c| urgency(&c, at)).min(), place));
             overview.last_probe =
                 overview.last_probe.max(snapshot.credentials.get(place).and_then(|c| c.last_probe));
         }
         logins.sort_unstable();
-        let mut tags = Vec::with_capacity(roster.len());
+        let mut tags = Vec::with_capacity(inventory.len());
         let mut together = Vec::new();
         let mut reasons = 0;
-        for watched in logins.iter().filter_map(|(_, place)| roster.credential(*place)) {
+        for watched in logins.iter().filter_map(|(_, place)| inventory.credential(*place)) {
             together.extend(
                 watched.accounts().filter_map(|i| Connection::at(&snapshot, i).map(|c| (urgency(&c, at), i))),
             );
@@ -116,12 +119,12 @@ impl Listing {
             }
         }
         let mut ids: Vec<u64> = (0..)
-            .zip(roster.accounts())
+            .zip(inventory.accounts())
             .map(|(place, account)| u64::from(hash(account.id())) << 32 | place)
             .collect();
         ids.sort_unstable();
         let mut labels: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (name, value) in roster.label_sets().flatten() {
+        for (name, value) in inventory.label_sets().flatten() {
             let values = match labels.get_mut(name) {
                 Some(values) => values,
                 None => labels.entry(name.to_owned()).or_default(),
@@ -163,7 +166,7 @@ impl Listing {
         let from = self.ids.partition_point(|entry| entry >> 32 < u64::from(hash));
         let alike = self.ids[from..].iter().take_while(|entry| **entry >> 32 == u64::from(hash));
         let mut places = alike.filter_map(|entry| usize::try_from(entry & u64::from(u32::MAX)).ok());
-        places.find(|place| self.snapshot.roster.account(*place).is_some_and(|account| account.id() == id))
+        places.find(|place| self.snapshot.inventory.account(*place).is_some_and(|account| account.id() == id))
     }
 
     /// The page that is asked for.
@@ -177,7 +180,7 @@ impl Listing {
                 accounts: tags.map(|t| t.account as usize).collect(),
             };
         }
-        let filter = Filter::new(self, query);
+        let filter = TargetFilter::new(self, query);
         let mut page = Page { total: 0, before, accounts: Vec::new() };
         for tag in self.tags.iter().filter(|tag| filter.matches(self, tag)) {
             if page.total >= before && page.accounts.len() < query.per_page {
@@ -188,9 +191,9 @@ impl Listing {
         page
     }
 
-    /// All that match, one after the other, however many: their places in the roster.
+    /// All that match, one after the other, however many: their places in the inventory.
     pub fn matches(self: Arc<Self>, query: &Query) -> Matches {
-        Matches { filter: Filter::new(&self, query), listing: self, next: 0 }
+        Matches { filter: TargetFilter::new(&self, query), listing: self, next: 0 }
     }
 }
 
@@ -198,7 +201,7 @@ impl Listing {
 pub struct Matches {
     /// What they are taken from.
     pub listing: Arc<Listing>,
-    filter: Filter,
+    filter: TargetFilter,
     next: usize,
 }
 
@@ -226,11 +229,11 @@ fn hash(id: &str) -> u32 {
 
 /// What comes first: the state; then the newest loss, or the nearest deadline; then the order of
 /// the configuration.
-fn urgency(connection: &Connection<'_>, at: Timestamp) -> (State, u32) {
+fn urgency(connection: &Connection<'_>, at: Timestamp) -> (ConnectionState, u32) {
     let state = connection.state(at);
     let seconds = |t: Option<Timestamp>| t.and_then(|t| u32::try_from(t.unix()).ok());
     let rank = match state {
-        State::Disconnected => seconds(connection.known.since).map_or(u32::MAX, |s| u32::MAX - s),
+        ConnectionState::Disconnected => seconds(connection.known.since).map_or(u32::MAX, |s| u32::MAX - s),
         _ => seconds(connection.deadline().at()).unwrap_or(u32::MAX),
     };
     (state, rank)
@@ -243,7 +246,7 @@ fn tag((index, connection): (usize, Connection<'_>), at: Timestamp) -> Tag {
         account: u32::try_from(index).unwrap_or(u32::MAX),
         label_set: u32::try_from(account.label_set()).unwrap_or(u32::MAX),
         reasons: connection.reasons().fold(0, |bits, r| bits | 1 << r as u32),
-        ends: connection.deadline().at().filter(|_| state != State::Disconnected),
+        ends: connection.deadline().at().filter(|_| state != ConnectionState::Disconnected),
         network: account.network(),
         state,
         purpose: account.purpose(),
@@ -251,7 +254,7 @@ fn tag((index, connection): (usize, Connection<'_>), at: Timestamp) -> Tag {
 }
 
 /// A query as quick comparisons.
-struct Filter {
+struct TargetFilter {
     networks: u32,
     reasons: u32,
     states: u32,
@@ -262,9 +265,9 @@ struct Filter {
     words: Vec<Word>,
 }
 
-impl Filter {
+impl TargetFilter {
     fn new(listing: &Listing, query: &Query) -> Self {
-        let label_sets = listing.snapshot.roster.label_sets().map(|set| {
+        let label_sets = listing.snapshot.inventory.label_sets().map(|set| {
             let set: Vec<_> = set.collect();
             // Several values of one name: any of them; several names: all of them.
             query.labels.iter().all(|(wanted, _)| {
@@ -301,7 +304,7 @@ impl Filter {
     }
 
     fn is_found(&self, listing: &Listing, tag: &Tag) -> bool {
-        let Some(account) = listing.snapshot.roster.account(tag.account as usize) else { return false };
+        let Some(account) = listing.snapshot.inventory.account(tag.account as usize) else { return false };
         let login = account.credential();
         let [id, person] =
             [login.map(|l| l.id()), login.and_then(|l| l.connected_by())].map(Option::unwrap_or_default);

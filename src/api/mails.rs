@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 
 use super::calendar::{self, Calendar, Event};
 use crate::config::{Notice, ScheduleRule};
-use crate::inventory::Roster;
+use crate::inventory::Inventory;
 use crate::model::{Expiry, Reason, Timestamp};
 use crate::network::{Clocks, Verdict};
 use crate::scheduler::Probed;
@@ -22,7 +22,7 @@ const DAY: i64 = 86_400;
 
 /// Where one connection stands, as far as its notices are concerned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct NoticeStatus {
     /// When a person must reconnect.
     pub deadline: Expiry,
     /// When the token that the deadline ends was issued.
@@ -123,23 +123,23 @@ fn as_text<S: Serializer>(value: &impl std::fmt::Display, serializer: S) -> Resu
     serializer.collect_str(value)
 }
 
-/// Where every account of the roster stands after one probe of everything, in the roster's order.
-pub async fn standings(probed: &Probed) -> Vec<Standing> {
-    let mut standings = vec![Standing::default(); probed.roster.len()];
-    for (credential, watched) in probed.roster.credentials().enumerate() {
+/// Where every account of the inventory stands after one probe of everything, in the roster's order.
+pub async fn standings(probed: &Probed) -> Vec<NoticeStatus> {
+    let mut standings = vec![NoticeStatus::default(); probed.inventory.len()];
+    for (credential, watched) in probed.inventory.credentials().enumerate() {
         let clocks = probed.clocks(credential).await;
         let findings = probed.outcome(credential).map_or(&[][..], |o| &o.findings);
         for (place, index) in watched.accounts().enumerate() {
             let verdict = findings.get(place).map(|f| f.verdict);
             if let Some(standing) = standings.get_mut(index) {
-                *standing = Standing::new(clocks, watched.auto_refresh(), verdict, probed.at);
+                *standing = NoticeStatus::new(clocks, watched.auto_refresh(), verdict, probed.at);
             }
         }
     }
     standings
 }
 
-impl Standing {
+impl NoticeStatus {
     /// From what is known of a credential's clocks and what a probe said about one of its accounts,
     /// if there was one.
     fn new(clocks: Clocks, auto_refresh: bool, verdict: Option<Verdict>, now: Timestamp) -> Self {
@@ -161,10 +161,10 @@ type Group<'a> = (Timestamp, usize, String, &'a str);
 
 /// The mails to come: one for each credential, notice and list of recipients. `standings` are in
 /// the roster's order.
-pub fn plan(rules: &[ScheduleRule], roster: &Roster, standings: &[Standing], span: &Span) -> Plan {
+pub fn plan(rules: &[ScheduleRule], inventory: &Inventory, standings: &[NoticeStatus], span: &Span) -> Plan {
     let mut silent = Silent::default();
     let mut groups: BTreeMap<Group<'_>, (Timestamp, Vec<Announced>)> = BTreeMap::new();
-    for (view, standing) in roster.accounts().zip(standings) {
+    for (view, standing) in inventory.accounts().zip(standings) {
         if standing.broken {
             silent.invalid += 1;
             continue;
@@ -200,7 +200,7 @@ pub fn plan(rules: &[ScheduleRule], roster: &Roster, standings: &[Standing], spa
         }
     }
     let mails = groups.into_iter().map(|((at, credential, notice, notify), (deadline, accounts))| {
-        let login = roster.credential(credential);
+        let login = inventory.credential(credential);
         Mail {
             at,
             now: at <= span.now,
@@ -452,7 +452,7 @@ mod tests {
     }
 
     /// One login with a Facebook page; what else is in the configuration follows.
-    fn load(more: &str) -> (Vec<ScheduleRule>, Roster) {
+    fn load(more: &str) -> (Vec<ScheduleRule>, Inventory) {
         let yaml = format!(
             "global: {{notify: [ops@example.com]}}\napps:\n  - {{id: app, network: facebook, client_id: \
              \"1\", client_secret: sim-s}}\ncredentials:\n  - {{id: jane, network: facebook, token: \
@@ -464,18 +464,18 @@ mod tests {
         let mut config =
             config::load(&[file.path().to_owned()]).unwrap_or_else(|p| unreachable!("{p}\n{yaml}"));
         let rules = std::mem::take(&mut config.schedule);
-        (rules, config.roster(|_| true))
+        (rules, config.inventory(|_| true))
     }
 
-    fn ending(deadline: &str) -> Standing {
-        Standing { deadline: Expiry::At(at(deadline)), ..Standing::default() }
+    fn ending(deadline: &str) -> NoticeStatus {
+        NoticeStatus { deadline: Expiry::At(at(deadline)), ..NoticeStatus::default() }
     }
 
     /// The mails in short: instant (or now), notice, recipients, accounts.
-    fn told(more: &str, standing: Standing, span: &Span) -> Vec<String> {
-        let (rules, roster) = load(more);
-        let standings = vec![standing; roster.len()];
-        let plan = plan(&rules, &roster, &standings, span);
+    fn told(more: &str, standing: NoticeStatus, span: &Span) -> Vec<String> {
+        let (rules, inventory) = load(more);
+        let standings = vec![standing; inventory.len()];
+        let plan = plan(&rules, &inventory, &standings, span);
         let short = |m: &Mail| {
             let accounts: Vec<&str> = m.accounts.iter().map(|a| a.account.as_str()).collect();
             let when = if m.now { "now".to_owned() } else { m.at.to_string() };
@@ -485,7 +485,7 @@ mod tests {
     }
 
     /// The instants and notices alone.
-    fn notices(more: &str, standing: Standing, span: &Span) -> Vec<String> {
+    fn notices(more: &str, standing: NoticeStatus, span: &Span) -> Vec<String> {
         let words = |line: String| line.split(' ').take(2).collect::<Vec<_>>().join(" ");
         told(more, standing, span).into_iter().map(words).collect()
     }
@@ -590,7 +590,8 @@ mod tests {
 
     #[test]
     fn no_notice_is_wider_than_the_life_of_the_token() {
-        let lived = |issued: &str| Standing { issued: Some(at(issued)), ..ending("2027-01-31T12:00:00Z") };
+        let lived =
+            |issued: &str| NoticeStatus { issued: Some(at(issued)), ..ending("2027-01-31T12:00:00Z") };
         let found = |issued: &str, now: &str| notices("", lived(issued), &span(now, 1, "+00:00"));
         // Of eight days' life: the 10d notice would be open, but its instant lies before the token's birth.
         assert!(found("2027-01-23T12:00:00Z", "2027-01-23T12:00:00Z").is_empty());
@@ -612,10 +613,10 @@ mod tests {
             issued: Some(early),
             ..Clocks::default()
         };
-        let refreshed = Standing::new(clocks(early), true, Some(Verdict::Valid), now);
-        assert_eq!(refreshed, Standing { deadline: Expiry::At(late), issued: None, broken: false });
-        let fixed = Standing::new(clocks(early), false, None, now);
-        assert_eq!(fixed, Standing { deadline: Expiry::At(early), issued: Some(early), broken: false });
+        let refreshed = NoticeStatus::new(clocks(early), true, Some(Verdict::Valid), now);
+        assert_eq!(refreshed, NoticeStatus { deadline: Expiry::At(late), issued: None, broken: false });
+        let fixed = NoticeStatus::new(clocks(early), false, None, now);
+        assert_eq!(fixed, NoticeStatus { deadline: Expiry::At(early), issued: Some(early), broken: false });
         for (access, verdict, broken) in [
             (early, Verdict::Invalid(Reason::TokenExpired, Plain), false),
             (early, Verdict::Invalid(Reason::PasswordChanged, Plain), true),
@@ -624,7 +625,7 @@ mod tests {
             (late, Verdict::Undetermined(Cause::Timeout), false),
         ] {
             assert_eq!(
-                Standing::new(clocks(access), false, Some(verdict), now).broken,
+                NoticeStatus::new(clocks(access), false, Some(verdict), now).broken,
                 broken,
                 "{verdict:?}"
             );
@@ -675,11 +676,11 @@ mod tests {
                     token: sim-3}\n\x20 - {id: four, network: facebook, token: sim-4}\n  - {id: five, \
                     network: facebook, token: sim-5, use: paid}\nschedule:\n  - match: {use: [owned]}\n    \
                     notices: [1d]\n";
-        let (rules, roster) = load(more);
+        let (rules, inventory) = load(more);
         let ends = ending("2027-01-31T12:00:00Z");
-        let never = Standing { deadline: Expiry::Never, ..Standing::default() };
-        let standings = [ends, Standing { broken: true, ..ends }, never, Standing::default(), ends];
-        let plan = plan(&rules, &roster, &standings, &span("2027-01-20T12:00:00Z", 30, "+00:00"));
+        let never = NoticeStatus { deadline: Expiry::Never, ..NoticeStatus::default() };
+        let standings = [ends, NoticeStatus { broken: true, ..ends }, never, NoticeStatus::default(), ends];
+        let plan = plan(&rules, &inventory, &standings, &span("2027-01-20T12:00:00Z", 30, "+00:00"));
         assert_eq!(
             plan.without_mails,
             Silent { invalid: 1, no_deadline: 1, unknown_deadline: 1, no_rule: 1, opted_out: 0 }
@@ -691,9 +692,9 @@ mod tests {
 
     #[test]
     fn an_event_keeps_its_identity() {
-        let (rules, roster) = load("");
+        let (rules, inventory) = load("");
         let uid = |deadline: &str, now: &str| {
-            let plan = plan(&rules, &roster, &[ending(deadline)], &span(now, 30, "+00:00"));
+            let plan = plan(&rules, &inventory, &[ending(deadline)], &span(now, 30, "+00:00"));
             plan.mails.first().map(Mail::uid)
         };
         let first = uid("2027-01-31T12:00:00Z", "2027-01-20T00:00:00Z");

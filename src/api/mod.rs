@@ -16,4 +16,4 @@ pub use connection::*;
 pub use listing::*;
 pub use mails::*;
 pub use query::*;
-pub use targets::{Filter, Targets};
+pub use targets::{TargetFilter, Targets};

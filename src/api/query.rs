@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::form_urlencoded::{Serializer, parse};
 
-use super::State;
+use super::ConnectionState;
 use crate::model::{Reason, Use, format_duration, parse_duration};
 use crate::network::NetworkId;
 
@@ -28,7 +28,7 @@ pub enum Parameter {
     /// The reason.
     Reason,
     /// The state.
-    State,
+    ConnectionState,
     /// Why it is watched.
     Use,
     /// The deadline comes within this time.
@@ -45,7 +45,7 @@ impl Parameter {
         Self::Q,
         Self::Network,
         Self::Reason,
-        Self::State,
+        Self::ConnectionState,
         Self::Use,
         Self::ExpiresWithin,
         Self::Page,
@@ -58,7 +58,7 @@ impl Parameter {
             Self::Q => "q",
             Self::Network => "network",
             Self::Reason => "reason",
-            Self::State => "state",
+            Self::ConnectionState => "state",
             Self::Use => "use",
             Self::ExpiresWithin => "expires_within",
             Self::Page => "page",
@@ -78,7 +78,7 @@ pub struct Query {
     /// The reasons; empty: all.
     pub reasons: Vec<Reason>,
     /// The states; empty: all.
-    pub states: Vec<State>,
+    pub states: Vec<ConnectionState>,
     /// The uses; empty: all.
     pub uses: Vec<Use>,
     /// Names and values of own labels.
@@ -109,7 +109,7 @@ impl Default for Query {
 
 /// What is wrong with a parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct QueryProblem {
     /// Its name, as it was found.
     pub parameter: String,
     /// Its value.
@@ -124,7 +124,10 @@ impl Query {
     ///
     /// # Errors
     /// Every problem.
-    pub fn parse<'l>(raw: &str, labels: impl Iterator<Item = &'l str> + Clone) -> Result<Self, Vec<Problem>> {
+    pub fn parse<'l>(
+        raw: &str,
+        labels: impl Iterator<Item = &'l str> + Clone,
+    ) -> Result<Self, Vec<QueryProblem>> {
         let mut query = Self::default();
         let mut problems = Vec::new();
         let mut values = 0_usize;
@@ -135,7 +138,7 @@ impl Query {
             }
             values += 1;
             if values > MAX_VALUES {
-                problems.push(Problem {
+                problems.push(QueryProblem {
                     parameter: name.into_owned(),
                     found: "one value too many".to_owned(),
                     expected: format!("at most {MAX_VALUES} values"),
@@ -158,7 +161,7 @@ impl Query {
                 )),
             };
             if let Err(expected) = read {
-                problems.push(Problem {
+                problems.push(QueryProblem {
                     parameter: name.into_owned(),
                     found: value.chars().take(MAX_SEARCH).collect(),
                     expected,
@@ -183,9 +186,9 @@ impl Query {
             Parameter::Reason => {
                 put(&mut self.reasons, Reason::from_label(value), broken().map(|r| r.info().label))?
             }
-            Parameter::State => {
-                let state = State::ALL.into_iter().find(|s| s.label() == value);
-                put(&mut self.states, state, State::ALL.into_iter().map(State::label))?;
+            Parameter::ConnectionState => {
+                let state = ConnectionState::ALL.into_iter().find(|s| s.label() == value);
+                put(&mut self.states, state, ConnectionState::ALL.into_iter().map(ConnectionState::label))?;
             }
             Parameter::Use => {
                 put(&mut self.uses, Use::from_label(value), Use::ALL.iter().map(|u| u.label()))?
@@ -213,7 +216,7 @@ impl Query {
         let search = Some(self.search.clone()).filter(|s| !s.is_empty()).map(|s| (Parameter::Q.name(), s));
         let networks = self.networks.iter().map(|n| (Parameter::Network.name(), n.name().to_owned()));
         let reasons = self.reasons.iter().map(|r| (Parameter::Reason.name(), r.info().label.to_owned()));
-        let states = self.states.iter().map(|s| (Parameter::State.name(), s.label().to_owned()));
+        let states = self.states.iter().map(|s| (Parameter::ConnectionState.name(), s.label().to_owned()));
         let uses = self.uses.iter().map(|u| (Parameter::Use.name(), u.label().to_owned()));
         let labels = self.labels.iter().map(|(name, value)| (name.as_str(), value.clone()));
         let within = self.expires_within.map(|d| (Parameter::ExpiresWithin.name(), format_duration(d)));
@@ -284,7 +287,7 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
 mod tests {
     use super::*;
 
-    fn parsed(raw: &str) -> Result<Query, Vec<Problem>> {
+    fn parsed(raw: &str) -> Result<Query, Vec<QueryProblem>> {
         Query::parse(raw, ["team", "region"].into_iter())
     }
 

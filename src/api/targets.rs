@@ -12,7 +12,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::exposition::{CHUNK, SLACK};
-use crate::inventory::{AccountView, Roster, Shard};
+use crate::inventory::{AccountView, Inventory, Shard};
 use crate::network::NetworkId;
 
 /// A group has no more accounts than this; a login with more makes several.
@@ -20,14 +20,14 @@ const LARGEST: usize = 500;
 
 /// Which accounts are wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Filter {
+pub struct TargetFilter {
     /// Of these networks; of all if none is named.
     networks: Vec<NetworkId>,
     /// Of the credentials in this share.
     shard: Shard,
 }
 
-impl Filter {
+impl TargetFilter {
     /// From the parameters of a request: `network`, which may come several times, and `shard` as
     /// `I/N`.
     ///
@@ -83,17 +83,17 @@ struct Labels<'a> {
 
 /// The list being written.
 pub struct Targets {
-    roster: Arc<Roster>,
-    filter: Filter,
+    inventory: Arc<Inventory>,
+    filter: TargetFilter,
     account: usize,
     begun: bool,
     ended: bool,
 }
 
 impl Targets {
-    /// The accounts of a roster that are wanted.
-    pub fn new(roster: Arc<Roster>, filter: Filter) -> Self {
-        Self { roster, filter, account: 0, begun: false, ended: false }
+    /// The accounts of a inventory that are wanted.
+    pub fn new(inventory: Arc<Inventory>, filter: TargetFilter) -> Self {
+        Self { inventory, filter, account: 0, begun: false, ended: false }
     }
 
     /// The next part of the text; none at its end.
@@ -102,8 +102,8 @@ impl Targets {
             return None;
         }
         let mut out = Vec::with_capacity(CHUNK + SLACK);
-        let roster = self.roster.clone();
-        while let Some(group) = self.next_group(&roster) {
+        let inventory = self.inventory.clone();
+        while let Some(group) = self.next_group(&inventory) {
             out.extend_from_slice(if self.begun { b",\n" } else { b"[" });
             self.begun = true;
             // Writing texts to a vector does not fail.
@@ -118,9 +118,9 @@ impl Targets {
     }
 
     /// The next accounts, side by side, that share all labels.
-    fn next_group<'a>(&mut self, roster: &'a Roster) -> Option<Group<'a>> {
+    fn next_group<'a>(&mut self, inventory: &'a Inventory) -> Option<Group<'a>> {
         let mut group: Option<(AccountView<'a>, Vec<&'a str>)> = None;
-        while let Some(account) = roster.account(self.account) {
+        while let Some(account) = inventory.account(self.account) {
             if self.filter.wants(account) {
                 match &mut group {
                     None => group = Some((account, vec![account.id()])),

@@ -23,28 +23,28 @@ pub struct Cli {
     pub command: Option<Command>,
     /// The flags of serve.
     #[command(flatten)]
-    pub serve: Serve,
+    pub serve: ServeArgs,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Probe all accounts regularly and serve metrics
-    Serve(Serve),
+    Serve(ServeArgs),
     /// Run the exporter against an embedded simulator of the networks; nothing to set up
-    Demo(Demo),
+    Demo(DemoArgs),
     /// Probe accounts once, the worst first; exit code 0 all valid, 1 some invalid, 2 could not
     /// run, 3 some undetermined
-    Check(Check),
+    Check(CheckArgs),
     /// Tell which mails are to come: when, to whom, about which accounts; probes every account once
-    Schedule(Schedule),
+    Schedule(ScheduleArgs),
     /// Tell what an answer of a network would mean; the body comes on standard input
-    Classify(Classify),
+    Classify(ClassifyArgs),
     /// Print the Prometheus rules or the Alertmanager configuration that the schedule asks for
     #[command(subcommand)]
     Generate(Generate),
     /// Ask a running exporter whether it is healthy; exit code 0 if so, 1 if not
-    Healthcheck(Healthcheck),
+    Healthcheck(HealthcheckArgs),
 }
 
 /// What can be generated.
@@ -89,7 +89,7 @@ pub struct GenerateAlertmanager {
 
 /// Flags of serve.
 #[derive(Clone, Debug, Args)]
-pub struct Serve {
+pub struct ServeArgs {
     /// Which configuration.
     #[command(flatten)]
     pub config: ConfigFiles,
@@ -104,7 +104,7 @@ pub struct Serve {
     pub auto_reload_interval: Duration,
     /// The HTTP side.
     #[command(flatten)]
-    pub web: Web,
+    pub web: WebArgs,
     /// Address where health and readiness answer, too, and nothing else
     #[arg(long = "health.listen-address", value_name = "ADDRESS")]
     pub health_listen_address: Option<String>,
@@ -123,7 +123,7 @@ pub struct Serve {
     pub on_demand: bool,
     /// What is logged.
     #[command(flatten)]
-    pub log: Log,
+    pub log: LogArgs,
 }
 
 /// The number of a shard.
@@ -135,7 +135,7 @@ pub enum Ordinal {
     OfPod,
 }
 
-impl Serve {
+impl ServeArgs {
     /// The share of the credentials to probe. `variable` reads the environment.
     ///
     /// # Errors
@@ -173,7 +173,7 @@ pub struct ConfigFiles {
 
 /// The HTTP side.
 #[derive(Clone, Debug, Args)]
-pub struct Web {
+pub struct WebArgs {
     /// Address to listen on; may be given several times
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = ":10219")]
     pub listen_address: Vec<String>,
@@ -198,7 +198,7 @@ pub struct Web {
     pub max_requests: usize,
 }
 
-impl Web {
+impl WebArgs {
     /// The prefix of all paths: empty, or with a leading slash and none at its end.
     pub fn prefix(&self) -> String {
         let given = self.route_prefix.as_deref();
@@ -210,7 +210,7 @@ impl Web {
 
 /// What is logged.
 #[derive(Clone, Debug, Args)]
-pub struct Log {
+pub struct LogArgs {
     /// Only log messages of this severity or above
     #[arg(long = "log.level", value_name = "LEVEL", default_value = "info")]
     pub level: Level,
@@ -245,21 +245,21 @@ pub enum LogFormat {
 
 /// Flags of demo.
 #[derive(Clone, Debug, Args)]
-pub struct Demo {
+pub struct DemoArgs {
     /// So many generated accounts instead of one in every state
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub accounts: Option<u32>,
     /// The HTTP side.
     #[command(flatten)]
-    pub web: Web,
+    pub web: WebArgs,
     /// What is logged.
     #[command(flatten)]
-    pub log: Log,
+    pub log: LogArgs,
 }
 
 /// Flags of check.
 #[derive(Clone, Debug, Args)]
-pub struct Check {
+pub struct CheckArgs {
     /// Accounts to probe; all if none is named
     pub accounts: Vec<String>,
     /// Which configuration.
@@ -270,7 +270,7 @@ pub struct Check {
     pub output: Output,
     /// What is logged.
     #[command(flatten)]
-    pub log: Log,
+    pub log: LogArgs,
 }
 
 /// How results are printed.
@@ -284,7 +284,7 @@ pub enum Output {
 
 /// Flags of schedule.
 #[derive(Clone, Debug, Args)]
-pub struct Schedule {
+pub struct ScheduleArgs {
     /// How far to look ahead
     #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3660))]
     pub days: u32,
@@ -299,7 +299,7 @@ pub struct Schedule {
     pub config: ConfigFiles,
     /// What is logged.
     #[command(flatten)]
-    pub log: Log,
+    pub log: LogArgs,
 }
 
 /// How the mails to come are printed.
@@ -315,7 +315,7 @@ pub enum ScheduleOutput {
 
 /// Flags of classify.
 #[derive(Clone, Debug, Args)]
-pub struct Classify {
+pub struct ClassifyArgs {
     /// Network that answered
     #[arg(long, value_name = "NAME", required_unless_present = "jsonl")]
     pub network: Option<String>,
@@ -344,7 +344,7 @@ pub struct Classify {
 
 /// What healthcheck asks.
 #[derive(Clone, Debug, Args)]
-pub struct Healthcheck {
+pub struct HealthcheckArgs {
     /// Where health answers over plain HTTP
     #[arg(value_name = "URL", default_value = "http://127.0.0.1:10219/-/healthy")]
     pub url: url::Url,

@@ -15,7 +15,7 @@ use crate::scheduler::once;
 
 /// What one probe said about one account.
 #[derive(Debug, Serialize)]
-pub struct Line {
+pub struct CheckedAccount {
     account: String,
     network: &'static str,
     name: String,
@@ -42,7 +42,7 @@ pub struct Line {
 #[derive(Debug)]
 pub struct Checked {
     /// The worst first.
-    pub lines: Vec<Line>,
+    pub lines: Vec<CheckedAccount>,
     now: Timestamp,
 }
 
@@ -58,12 +58,12 @@ pub async fn check(mut config: Config, accounts: &[String]) -> anyhow::Result<Ch
         config.table.retain(|account| accounts.iter().any(|id| id == account.id()));
     }
     let probed = once(config).await?;
-    let mut lines: Vec<Line> = Vec::with_capacity(probed.roster.len());
+    let mut lines: Vec<CheckedAccount> = Vec::with_capacity(probed.inventory.len());
     for (credential, outcome) in probed.outcomes() {
-        let Some(watched) = probed.roster.credential(credential) else { continue };
+        let Some(watched) = probed.inventory.credential(credential) else { continue };
         let deadline = outcome.clocks.unwrap_or_default().deadline(watched.auto_refresh());
         for (index, finding) in watched.accounts().zip(&outcome.findings) {
-            if let Some(view) = probed.roster.account(index) {
+            if let Some(view) = probed.inventory.account(index) {
                 lines.push(line(view.id(), view.network(), view.name(), finding, deadline));
             }
         }
@@ -72,7 +72,13 @@ pub async fn check(mut config: Config, accounts: &[String]) -> anyhow::Result<Ch
     Ok(Checked { lines, now: probed.at })
 }
 
-fn line(account: &str, network: NetworkId, name: &str, finding: &Finding, deadline: Expiry) -> Line {
+fn line(
+    account: &str,
+    network: NetworkId,
+    name: &str,
+    finding: &Finding,
+    deadline: Expiry,
+) -> CheckedAccount {
     let described = classify::describe(finding, network);
     let lost = finding.capabilities.iter().filter(|(_, r)| *r != Reason::Ok).count();
     let rank = match finding.verdict {
@@ -81,7 +87,7 @@ fn line(account: &str, network: NetworkId, name: &str, finding: &Finding, deadli
         Verdict::Valid if lost > 0 => 2,
         Verdict::Valid => 3,
     };
-    Line {
+    CheckedAccount {
         account: account.to_owned(),
         network: network.name(),
         name: name.to_owned(),

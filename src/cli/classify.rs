@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::model::{Capabilities, Capability, Expiry, Secret, Timestamp};
 use crate::network::{
-    Account, Answer, App, Clocks, Finding, Grant, Known, NetworkId, Seen, Style, Tokens, Verdict, advice,
-    conclude, parse, read_answer,
+    Account, Answer, Clocks, Finding, Grant, Known, NetworkId, ResolvedApp, Seen, Style, Tokens, Verdict,
+    advice, conclude, parse, read_answer,
 };
 
 /// One answer and what is known around it. All but `network` is optional, and may be null; what
@@ -33,13 +33,13 @@ pub struct Payload {
     pub body: Value,
     /// What is known besides.
     #[serde(default)]
-    pub context: Option<Context>,
+    pub context: Option<PayloadContext>,
 }
 
 /// What is known besides the answer.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Context {
+pub struct PayloadContext {
     /// When the access token ends: RFC 3339 or Unix seconds.
     pub expires_at: Value,
     /// When the refresh token ends.
@@ -139,7 +139,10 @@ pub fn classify(payload: &Payload, now: Timestamp) -> Result<(Finding, Clocks, N
         external_id: external_id.as_deref(),
         needs,
     }];
-    let app = App { api_version: description.api_version.unwrap_or_default().to_owned(), ..App::default() };
+    let app = ResolvedApp {
+        api_version: description.api_version.unwrap_or_default().to_owned(),
+        ..ResolvedApp::default()
+    };
     let tokens = Tokens {
         access: Secret::new(""),
         secret: None,

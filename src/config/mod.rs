@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use crate::inventory::{App, Roster, Table};
+use crate::inventory::{App, Inventory, Table};
 use crate::model::Use;
 use crate::network::NetworkId;
 
@@ -68,8 +68,8 @@ pub struct Global {
 
 impl Config {
     /// What is watched, keeping only the credentials that `mine` picks (a shard's share).
-    pub fn roster(self, mine: impl Fn(&str) -> bool) -> Roster {
-        Roster::new(self.apps, self.table, self.global.probe_interval, mine)
+    pub fn inventory(self, mine: impl Fn(&str) -> bool) -> Inventory {
+        Inventory::new(self.apps, self.table, self.global.probe_interval, mine)
     }
 }
 

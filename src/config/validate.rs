@@ -13,7 +13,7 @@ use super::values::{
 };
 use super::yaml::{Node, Value};
 use super::{App, Config};
-use crate::inventory::{Account, Credential, Full, Grant, Role};
+use crate::inventory::{AccountSettings, CredentialSettings, Full, NewAccount, NewCredential};
 use crate::model::{Capabilities, Capability, Use};
 use crate::network::{AppNeed, NetworkId};
 
@@ -375,7 +375,7 @@ impl<'o> Validator<'o> {
     fn add_credential(
         &mut self,
         cursor: &Cursor<'_>,
-        credential: Credential<'_>,
+        credential: NewCredential<'_>,
         place: Place,
     ) -> Option<usize> {
         let added = self.config.table.add_credential(credential);
@@ -391,7 +391,7 @@ impl<'o> Validator<'o> {
         fields: &'f Fields<'f>,
         id: &'f str,
         network: Option<NetworkId>,
-    ) -> Option<Credential<'f>> {
+    ) -> Option<NewCredential<'f>> {
         let token = fields.secret(&TOKEN, self.out);
         if !fields.has_secret(&TOKEN) {
             fields.problem(
@@ -428,8 +428,8 @@ impl<'o> Validator<'o> {
         let (network, app) = (network?, app?);
         let api = of_app.map_or_else(|| default_api(network), |app| app.api);
         let app_id = of_app.map_or_else(String::new, |app| app.id.clone());
-        let grant = Grant { network, app, app_id, api, auto_refresh, scopes, base_url };
-        Some(Credential {
+        let grant = CredentialSettings { network, app, app_id, api, auto_refresh, scopes, base_url };
+        Some(NewCredential {
             id,
             connected_by,
             token: token?,
@@ -563,10 +563,10 @@ impl<'o> Validator<'o> {
         let reconnect_url = reconnect_url.as_ref().and_then(|c| c.text(out));
         let probe_interval = fields.get("probe_interval").and_then(|c| c.duration(out, SECOND, YEAR));
         let (id, place) = id?;
-        let role = Role { network: network?, kind: kind?, needs, purpose, probe_interval };
+        let role = AccountSettings { network: network?, kind: kind?, needs, purpose, probe_interval };
         let (credential, opted_out) = (credential?, named && notify.is_empty());
         let notify = notify.join(",");
-        let account = Account {
+        let account = NewAccount {
             id,
             name,
             external_id,

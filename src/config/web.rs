@@ -29,7 +29,7 @@ pub struct WebFile {
     /// Names and the bcrypt hashes of their passwords.
     pub users: HashMap<String, Secret>,
     /// How many requests are answered.
-    pub rate_limit: Option<RateLimit>,
+    pub rate_limit: Option<WebRateLimit>,
     /// What works but deserves a look.
     pub warnings: Vec<Warning>,
 }
@@ -49,7 +49,7 @@ impl Default for WebFile {
 
 /// One request in each interval on average, and so many at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RateLimit {
+pub struct WebRateLimit {
     /// The time in which one more request is allowed.
     pub interval: Duration,
     /// How many may come at once.
@@ -514,7 +514,7 @@ fn users(section: &Cursor<'_>, file: &mut WebFile, out: &mut Findings) {
     }
 }
 
-fn rate_limit(section: &Cursor<'_>, out: &mut Findings) -> Option<RateLimit> {
+fn rate_limit(section: &Cursor<'_>, out: &mut Findings) -> Option<WebRateLimit> {
     let fields = section.fields(&[RATE_KEYS], out)?;
     let interval = match fields.get("interval") {
         Some(cursor) => {
@@ -540,7 +540,7 @@ fn rate_limit(section: &Cursor<'_>, out: &mut Findings) -> Option<RateLimit> {
     if burst == 0 {
         fields.problem(out, "with a burst of 0 every request would be refused; expected at least 1");
     }
-    Some(RateLimit { interval, burst: u32::try_from(burst).unwrap_or(u32::MAX) })
+    Some(WebRateLimit { interval, burst: u32::try_from(burst).unwrap_or(u32::MAX) })
 }
 
 /// Reads a duration as Go does: `1s`, `1.5s`, `1h30m`, `250us`, and `0`. None for anything else,

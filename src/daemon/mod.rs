@@ -5,4 +5,4 @@ mod run;
 mod watch;
 
 pub use health::ask;
-pub use run::{Daemon, Settings, signals};
+pub use run::{Daemon, DaemonSettings, signals};

@@ -13,17 +13,17 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::watch::{ConfigWatch, TokenWatch};
 use crate::config::{self, Config};
-use crate::inventory::{Roster, Shard};
+use crate::inventory::{Inventory, Shard};
 use crate::probe::Prober;
-use crate::scheduler::{Engine, Pace, Wish};
-use crate::server::{self, Context, Door, Gate, ReloadWish};
-use crate::state::{Keeper, Store};
-use crate::telemetry::{self, Heart, Metrics, Pulse};
+use crate::scheduler::{Engine, Pace, ProbeRequest};
+use crate::server::{self, Endpoint, Gate, ReloadRequest, ServerContext};
+use crate::state::{StateWriter, Store};
+use crate::telemetry::{self, Heartbeat, Metrics, Watchdog};
 use crate::transport::Client;
 
 /// What the command line sets.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct DaemonSettings {
     /// The configuration files, merged.
     pub config_files: Vec<PathBuf>,
     /// How often changes of the configuration and of token files are looked for; none: never.
@@ -37,7 +37,7 @@ pub struct Settings {
     /// Whether to log what deserves a look in the configuration.
     pub show_warnings: bool,
     /// The HTTP side.
-    pub web: server::Settings,
+    pub web: server::WebSettings,
 }
 
 /// How long a shutdown waits for requests that have begun.
@@ -45,12 +45,12 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// A daemon with its configuration read: nothing runs yet.
 pub struct Daemon {
-    settings: Settings,
-    context: Context,
+    settings: DaemonSettings,
+    context: ServerContext,
     store: Arc<Store>,
-    keeper: Keeper,
+    keeper: StateWriter,
     metrics: Metrics,
-    reloads: mpsc::Receiver<ReloadWish>,
+    reloads: mpsc::Receiver<ReloadRequest>,
     files: ConfigWatch,
     config: Config,
 }
@@ -59,7 +59,7 @@ pub struct Daemon {
 struct Running {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
-    wishes: mpsc::Sender<Wish>,
+    wishes: mpsc::Sender<ProbeRequest>,
 }
 
 impl Daemon {
@@ -67,16 +67,16 @@ impl Daemon {
     ///
     /// # Errors
     /// Every problem of the configuration, in one text; or that another process uses the storage.
-    pub fn new(settings: Settings) -> anyhow::Result<Self> {
+    pub fn new(settings: DaemonSettings) -> anyhow::Result<Self> {
         let mut files = ConfigWatch::new(&settings.config_files);
         let config = load(&settings, &mut files).map_err(anyhow::Error::msg)?;
         let metrics = Metrics::new()?;
         metrics.sharded(settings.shard);
         metrics.reloaded(true);
         let store = Arc::new(Store::default());
-        let (keeper, view) = Keeper::new(store.clone(), settings.storage.clone(), metrics.clone())?;
+        let (keeper, view) = StateWriter::new(store.clone(), settings.storage.clone(), metrics.clone())?;
         let (wish, reloads) = mpsc::channel(4);
-        let context = Context::new(view, metrics.clone(), settings.web.clone(), wish);
+        let context = ServerContext::new(view, metrics.clone(), settings.web.clone(), wish);
         Ok(Self { settings, context, store, keeper, metrics, reloads, files, config })
     }
 
@@ -93,17 +93,17 @@ impl Daemon {
     /// When the HTTP client cannot be made at all.
     pub async fn run(
         self,
-        listeners: Vec<(TcpListener, Door)>,
+        listeners: Vec<(TcpListener, Endpoint)>,
         mut stop: watch::Receiver<bool>,
         hangup: mpsc::Receiver<()>,
     ) -> anyhow::Result<()> {
         let Self { settings, context, store, mut keeper, metrics, reloads, files, config } = self;
         let context = Arc::new(context);
         let client = client_for(&config)?;
-        let (roster, concurrency) = watched(config, settings.shard);
-        store.replace_roster(roster.clone());
+        let (inventory, concurrency) = watched(config, settings.shard);
+        store.replace_roster(inventory.clone());
         keeper.restore();
-        let mut heart = Heart::default();
+        let mut heart = Watchdog::default();
         let (keep, kept) = watch::channel(false);
         let keeper = tokio::spawn(keeper.run(kept, heart.part("state")));
         let mut servers = JoinSet::new();
@@ -119,7 +119,7 @@ impl Daemon {
         }
         let mut reloader =
             Reloader { settings, context, store, metrics, pulse: heart.part("engine"), files, running: None };
-        reloader.start((roster, concurrency), client);
+        reloader.start((inventory, concurrency), client);
         let watchdog = tokio::spawn(heart.watch());
         reloader.context.set_ready(true);
         telemetry::ready(&reloader.status());
@@ -146,11 +146,11 @@ impl Daemon {
 
 /// Puts configurations in force, one after the other.
 struct Reloader {
-    settings: Settings,
-    context: Arc<Context>,
+    settings: DaemonSettings,
+    context: Arc<ServerContext>,
     store: Arc<Store>,
     metrics: Metrics,
-    pulse: Pulse,
+    pulse: Heartbeat,
     files: ConfigWatch,
     /// None only while one engine makes room for the next.
     running: Option<Running>,
@@ -158,7 +158,7 @@ struct Reloader {
 
 impl Reloader {
     /// Reloads when it is asked to or notices a change.
-    async fn run(&mut self, mut reloads: mpsc::Receiver<ReloadWish>, mut hangup: mpsc::Receiver<()>) {
+    async fn run(&mut self, mut reloads: mpsc::Receiver<ReloadRequest>, mut hangup: mpsc::Receiver<()>) {
         let mut tokens = TokenWatch::default();
         let mut tick = tokio::time::interval(self.settings.watch.unwrap_or(Duration::from_secs(3600)));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -216,12 +216,12 @@ impl Reloader {
             Err(_) => Err("a fault in this program".to_owned()),
         };
         let result = match read {
-            Ok((roster, client)) => {
+            Ok((inventory, client)) => {
                 // Probes under way are dropped and made again: they change nothing.
                 self.end().await;
                 // What is known under the old places is kept before they change.
                 self.context.store.reaches(self.store.snapshot().version).await;
-                self.start(roster, client);
+                self.start(inventory, client);
                 self.context.store.reaches(self.store.snapshot().version).await;
                 tracing::info!("configuration reloaded");
                 Ok(())
@@ -239,14 +239,14 @@ impl Reloader {
         result
     }
 
-    fn start(&mut self, (roster, concurrency): (Arc<Roster>, usize), client: Client) {
+    fn start(&mut self, (inventory, concurrency): (Arc<Inventory>, usize), client: Client) {
         tracing::info!(
-            accounts = roster.len(),
-            credentials = roster.credentials().len(),
+            accounts = inventory.len(),
+            credentials = inventory.credentials().len(),
             "configuration in force"
         );
-        let changed = self.store.replace_roster(roster.clone());
-        let prober = Arc::new(Prober::new(client, roster));
+        let changed = self.store.replace_roster(inventory.clone());
+        let prober = Arc::new(Prober::new(client, inventory));
         let pace = Pace { concurrency, on_demand: self.settings.on_demand };
         let engine = Engine::new(prober, self.store.clone(), self.metrics.clone(), pace, &changed);
         let (stop, stopped) = watch::channel(false);
@@ -270,14 +270,14 @@ impl Reloader {
 
     /// What the service manager shows.
     fn status(&self) -> String {
-        let roster = self.store.snapshot().roster;
-        format!("watching {} accounts of {} credentials", roster.len(), roster.credentials().len())
+        let inventory = self.store.snapshot().inventory;
+        format!("watching {} accounts of {} credentials", inventory.len(), inventory.credentials().len())
     }
 }
 
 /// Reads the configuration. The watch looks at the files before they are read, so that it notices
 /// what changes while they are.
-fn load(settings: &Settings, files: &mut ConfigWatch) -> Result<Config, String> {
+fn load(settings: &DaemonSettings, files: &mut ConfigWatch) -> Result<Config, String> {
     /// More would hide the rest of the log.
     const SHOWN: usize = 20;
     files.changed();
@@ -299,13 +299,13 @@ fn client_for(config: &Config) -> anyhow::Result<Client> {
 }
 
 /// Who is probed here, and how many at once.
-fn watched(mut config: Config, shard: Shard) -> (Arc<Roster>, usize) {
+fn watched(mut config: Config, shard: Shard) -> (Arc<Inventory>, usize) {
     // An app's limit holds for all shards together: each takes its share of it.
     for limit in config.apps.iter_mut().filter_map(|app| app.rate_limit.as_mut()) {
         limit.per = limit.per.saturating_mul(shard.total());
     }
     let concurrency = config.global.probe_concurrency;
-    (Arc::new(config.roster(|credential| shard.holds(credential))), concurrency)
+    (Arc::new(config.inventory(|credential| shard.holds(credential))), concurrency)
 }
 
 /// Turns the process's signals into a wish to stop and wishes to reload. A second signal to stop

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::config::{self, Config};
-use crate::inventory::{Roster, SecretSource, Watched};
-use crate::scheduler::Wish;
+use crate::inventory::{CredentialView, Inventory, SecretSource};
+use crate::scheduler::ProbeRequest;
 use crate::source::Fingerprint;
 use crate::state::{Snapshot, Store};
 
@@ -78,8 +78,8 @@ fn digest(files: &[PathBuf]) -> u64 {
 /// Notices token files that change between probes.
 #[derive(Debug, Default)]
 pub(super) struct TokenWatch {
-    roster: Arc<Roster>,
-    /// By credential of the roster, hashed, for there may be a million: of the token's file and,
+    inventory: Arc<Inventory>,
+    /// By credential of the inventory, hashed, for there may be a million: of the token's file and,
     /// with OAuth 1.0a, of its second half's. None where the token comes from no file.
     prints: Vec<Option<NonZeroU64>>,
     state: RandomState,
@@ -88,14 +88,14 @@ pub(super) struct TokenWatch {
 impl TokenWatch {
     /// Looks at all token files and wishes for a probe of each credential whose file changed since
     /// the last look or, where there was none, since its last probe.
-    pub(super) async fn look(self, store: &Store, wishes: &mpsc::Sender<Wish>) -> Self {
+    pub(super) async fn look(self, store: &Store, wishes: &mpsc::Sender<ProbeRequest>) -> Self {
         let snapshot = store.snapshot();
         // Away from the tasks that probe and serve: there may be many files, on a slow disk.
         let Ok((watch, changed)) = tokio::task::spawn_blocking(move || self.compare(&snapshot)).await else {
             return Self::default();
         };
         for credential in changed {
-            if wishes.send(Wish::Changed(credential)).await.is_err() {
+            if wishes.send(ProbeRequest::Changed(credential)).await.is_err() {
                 break;
             }
         }
@@ -103,20 +103,22 @@ impl TokenWatch {
     }
 
     fn compare(self, snapshot: &Snapshot) -> (Self, Vec<usize>) {
-        let roster = snapshot.roster.clone();
-        let same = Arc::ptr_eq(&self.roster, &roster);
-        let before = |place: usize, now: Watched<'_>| {
+        let inventory = snapshot.inventory.clone();
+        let same = Arc::ptr_eq(&self.inventory, &inventory);
+        let before = |place: usize, now: CredentialView<'_>| {
             if same {
                 return self.prints.get(place);
             }
-            let old =
-                self.roster.find_credential(now.id()).and_then(|place| self.roster.credential(place))?;
-            let source = |c: Watched<'_>| (c.token(), c.token_secret().cloned());
+            let old = self
+                .inventory
+                .find_credential(now.id())
+                .and_then(|place| self.inventory.credential(place))?;
+            let source = |c: CredentialView<'_>| (c.token(), c.token_secret().cloned());
             self.prints.get(old.index()).filter(|_| source(old) == source(now))
         };
         let mut changed = Vec::new();
-        let mut prints = Vec::with_capacity(roster.credentials().len());
-        for (place, watched) in roster.credentials().enumerate() {
+        let mut prints = Vec::with_capacity(inventory.credentials().len());
+        for (place, watched) in inventory.credentials().enumerate() {
             let found =
                 [watched.token().fingerprint(), watched.token_secret().and_then(SecretSource::fingerprint)];
             let now = found[0].and_then(|_| NonZeroU64::new(self.state.hash_one(found)));
@@ -132,6 +134,6 @@ impl TokenWatch {
             changed.extend(news.then_some(place));
             prints.push(now);
         }
-        (Self { roster, prints, state: self.state }, changed)
+        (Self { inventory, prints, state: self.state }, changed)
     }
 }

@@ -302,7 +302,7 @@ impl Page<'_> {
         while next < *end && out.len() < CHUNK {
             let index = next;
             next += 1;
-            let Some(view) = snapshot.roster.account(index) else { continue };
+            let Some(view) = snapshot.inventory.account(index) else { continue };
             let Some(tail) = tails.get(view.network().index()) else { continue };
             let plain = view.is_plain();
             let id = if plain {
@@ -443,9 +443,9 @@ pub enum Extent {
 
 /// A response being written: a place in the table of families and among the accounts.
 ///
-/// Each call of [`Cursor::next_chunk`] goes on where the last one stopped. The snapshot is held, so
+/// Each call of [`Renderer::next_chunk`] goes on where the last one stopped. The snapshot is held, so
 /// that all chunks tell of the same moment.
-pub struct Cursor {
+pub struct Renderer {
     snapshot: Snapshot,
     now: Timestamp,
     format: Format,
@@ -466,7 +466,7 @@ pub const CHUNK: usize = 28 << 10;
 /// Room for the last sample of a chunk.
 pub const SLACK: usize = 4 << 10;
 
-impl Cursor {
+impl Renderer {
     /// A response about this moment.
     pub fn new(
         snapshot: Snapshot,
@@ -480,7 +480,7 @@ impl Cursor {
             Extent::Everything => {
                 write_apps(&mut rest, format, &snapshot);
                 write_own(&mut rest, format, &metrics.gather());
-                (0, snapshot.roster.len())
+                (0, snapshot.inventory.len())
             }
             Extent::Account(account) => (account, account + 1),
         };
@@ -553,7 +553,7 @@ pub static SMALL_FAMILIES: [SmallFamily; 5] = [
 
 fn write_apps(out: &mut Vec<u8>, format: Format, snapshot: &Snapshot) {
     let [healthy, used, reset, accounts, credentials] = &SMALL_FAMILIES;
-    let apps: Vec<_> = snapshot.roster.apps().iter().zip(snapshot.apps.iter()).collect();
+    let apps: Vec<_> = snapshot.inventory.apps().iter().zip(snapshot.apps.iter()).collect();
     let open = |out: &mut Vec<u8>, family: &SmallFamily, labels: &[(&str, &str)]| {
         out.extend_from_slice(family.name.as_bytes());
         for (i, (name, value)) in labels.iter().enumerate() {
@@ -598,7 +598,7 @@ fn write_apps(out: &mut Vec<u8>, format: Format, snapshot: &Snapshot) {
             }
         }
     }
-    let (by_account, by_credential) = snapshot.roster.counts();
+    let (by_account, by_credential) = snapshot.inventory.counts();
     for (family, counts) in [(accounts, by_account), (credentials, by_credential)] {
         write_header(out, format, family.name, family.help, "gauge");
         for (network, count) in counts {

@@ -1,4 +1,4 @@
-//! Pieces of text, written fast: what the formats look like below a sample. Knows no account.
+//! AccountTexts of text, written fast: what the formats look like below a sample. Knows no account.
 //!
 //! A sample is a handful of short texts. Copying each by its own length takes a call and a guess at
 //! that length; in steps of fixed length it takes a few instructions. So what stands behind a

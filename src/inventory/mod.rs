@@ -9,7 +9,7 @@ mod table;
 
 pub use app::{App, RateLimit};
 pub use intern::Piece;
-pub use roster::{Roster, stable_hash};
+pub use roster::{Inventory, stable_hash};
 pub use secret_source::SecretSource;
 pub use shard::{Shard, ordinal_of};
 pub use table::*;

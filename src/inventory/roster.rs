@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{App, Table, Watched};
+use super::{App, CredentialView, Table};
 use crate::network::NetworkId;
 
 /// How many there are of each network.
@@ -17,14 +17,14 @@ pub(super) type Counts = BTreeMap<NetworkId, usize>;
 
 /// Who is watched.
 #[derive(Debug, Default)]
-pub struct Roster {
+pub struct Inventory {
     apps: Vec<App>,
     table: Table,
     /// How many accounts and credentials there are of each network.
     counts: (Counts, Counts),
 }
 
-impl Deref for Roster {
+impl Deref for Inventory {
     type Target = Table;
 
     fn deref(&self) -> &Table {
@@ -32,7 +32,7 @@ impl Deref for Roster {
     }
 }
 
-impl Roster {
+impl Inventory {
     /// Of a table and its apps, keeping only the credentials that `mine` picks (a shard's share).
     pub fn new(apps: Vec<App>, table: Table, usual_interval: Duration, mine: impl Fn(&str) -> bool) -> Self {
         let table = table.grouped(usual_interval, mine);
@@ -57,7 +57,7 @@ impl Roster {
     }
 
     /// The app of a credential.
-    pub fn app(&self, credential: Watched<'_>) -> Option<&App> {
+    pub fn app(&self, credential: CredentialView<'_>) -> Option<&App> {
         credential.app().and_then(|app| self.apps.get(app))
     }
 }

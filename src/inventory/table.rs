@@ -22,7 +22,7 @@ use crate::network::{NetworkId, Style};
 
 /// One grant of one person, on its way into the table.
 #[derive(Clone, Debug)]
-pub struct Credential<'a> {
+pub struct NewCredential<'a> {
     /// Its name here; an account's id where the account has a token of its own.
     pub id: &'a str,
     /// Who granted it.
@@ -36,12 +36,12 @@ pub struct Credential<'a> {
     /// When the refresh token ends, where nothing else tells.
     pub refresh_expires_at: Option<Timestamp>,
     /// What many credentials have in common.
-    pub grant: Grant,
+    pub grant: CredentialSettings,
 }
 
 /// What many credentials have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Grant {
+pub struct CredentialSettings {
     /// Where it was granted.
     pub network: NetworkId,
     /// Its app, by its place among the apps.
@@ -61,7 +61,7 @@ pub struct Grant {
 
 /// One page, profile, channel…, on its way into the table.
 #[derive(Clone, Debug)]
-pub struct Account<'a> {
+pub struct NewAccount<'a> {
     /// Its name in labels and on the command line.
     pub id: &'a str,
     /// Its name for people; the id where it has none.
@@ -79,12 +79,12 @@ pub struct Account<'a> {
     /// Where a person can connect it anew.
     pub reconnect_url: Option<&'a str>,
     /// What many accounts have in common.
-    pub role: Role,
+    pub role: AccountSettings,
 }
 
 /// What many accounts have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Role {
+pub struct AccountSettings {
     /// Where it is.
     pub network: NetworkId,
     /// Page, profile, organization…
@@ -112,8 +112,8 @@ pub struct Table {
     words: Words,
     /// Accounts' own labels, as words.
     labels: Lists,
-    grants: Distinct<Grant>,
-    roles: Distinct<(Role, Way)>,
+    grants: Distinct<CredentialSettings>,
+    roles: Distinct<(AccountSettings, Way)>,
     /// The scopes that a role's needs require, by role.
     scopes: Vec<Vec<&'static str>>,
     /// Sources of secrets that are no path and no variable.
@@ -165,7 +165,7 @@ struct CredentialRow {
     id: u16,
     token_rest: u16,
     token_beginning: u32,
-    kind: Kind,
+    kind: SourceKind,
     /// The second half's place among the sources, from 1.
     token_secret: u32,
     connected_by: u32,
@@ -180,7 +180,7 @@ struct CredentialRow {
 
 /// How a token's source is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum SourceKind {
     File,
     Env,
     /// Among the sources; its place is the beginning.
@@ -196,16 +196,16 @@ pub struct AccountView<'a> {
 
 /// The texts about one account, where they stand.
 #[derive(Clone, Copy, Debug)]
-pub struct Pieces<'a> {
+pub struct AccountTexts<'a> {
     /// As [`AccountView::name`].
     pub name: Piece<'a>,
     /// As [`AccountView::external_id`].
     pub external_id: Piece<'a>,
-    /// As [`Watched::id`].
+    /// As [`CredentialView::id`].
     pub credential: Piece<'a>,
-    /// As [`Watched::app_id`].
+    /// As [`CredentialView::app_id`].
     pub app: Piece<'a>,
-    /// As [`Watched::connected_by`]; empty without one.
+    /// As [`CredentialView::connected_by`]; empty without one.
     pub connected_by: Piece<'a>,
     /// As [`AccountView::notify_label`].
     pub notify: Piece<'a>,
@@ -215,7 +215,7 @@ pub struct Pieces<'a> {
 
 /// A credential and the accounts behind it, as read from the table.
 #[derive(Clone, Copy)]
-pub struct Watched<'a> {
+pub struct CredentialView<'a> {
     table: &'a Table,
     row: &'a CredentialRow,
     index: usize,
@@ -248,18 +248,18 @@ impl Table {
     ///
     /// # Errors
     /// When there is no room.
-    pub fn add_credential(&mut self, credential: Credential<'_>) -> Result<usize, Full> {
-        let Credential { id, connected_by, token, token_secret, expires_at, refresh_expires_at, grant } =
+    pub fn add_credential(&mut self, credential: NewCredential<'_>) -> Result<usize, Full> {
+        let NewCredential { id, connected_by, token, token_secret, expires_at, refresh_expires_at, grant } =
             credential;
         let (kind, told) = match &token {
-            SecretSource::File(path) => (Kind::File, path.to_str()),
-            SecretSource::Env(name) => (Kind::Env, Some(name.as_str())),
-            SecretSource::Command(_) | SecretSource::Inline(_) => (Kind::Other, None),
+            SecretSource::File(path) => (SourceKind::File, path.to_str()),
+            SecretSource::Env(name) => (SourceKind::Env, Some(name.as_str())),
+            SecretSource::Command(_) | SecretSource::Inline(_) => (SourceKind::Other, None),
         };
         let texts = number(self.texts.len())?;
         let (kind, (token_beginning, token_rest)) = match told {
             Some(text) => (kind, self.split(text, id)?),
-            None => (Kind::Other, (number(self.put_source(token) - 1)?, 0)),
+            None => (SourceKind::Other, (number(self.put_source(token) - 1)?, 0)),
         };
         // Last, so that an account of the same id can share it.
         self.texts.push_str(id);
@@ -307,7 +307,7 @@ impl Table {
     ///
     /// # Errors
     /// When there is no room.
-    pub fn add_account(&mut self, account: &Account<'_>) -> Result<usize, Full> {
+    pub fn add_account(&mut self, account: &NewAccount<'_>) -> Result<usize, Full> {
         let mut rendered = String::new();
         let mut labels = Vec::with_capacity(account.labels.len());
         for (name, value) in account.labels {
@@ -371,13 +371,13 @@ impl Table {
     }
 
     /// One credential.
-    pub fn credential(&self, index: usize) -> Option<Watched<'_>> {
-        self.credentials.get(index).map(|row| Watched { table: self, row, index })
+    pub fn credential(&self, index: usize) -> Option<CredentialView<'_>> {
+        self.credentials.get(index).map(|row| CredentialView { table: self, row, index })
     }
 
     /// Every credential, in order.
-    pub fn credentials(&self) -> impl ExactSizeIterator<Item = Watched<'_>> {
-        self.credentials.iter().enumerate().map(|(index, row)| Watched { table: self, row, index })
+    pub fn credentials(&self) -> impl ExactSizeIterator<Item = CredentialView<'_>> {
+        self.credentials.iter().enumerate().map(|(index, row)| CredentialView { table: self, row, index })
     }
 
     /// The place of the account with this id.
@@ -547,7 +547,7 @@ impl CredentialRow {
 }
 
 /// The first name of each group of scopes that these needs require, each once.
-fn required_scopes(role: &Role, style: Style<'_>) -> Vec<&'static str> {
+fn required_scopes(role: &AccountSettings, style: Style<'_>) -> Vec<&'static str> {
     let requirements =
         role.needs.iter().filter_map(|c| role.network.network().requirement(style, role.kind, c));
     let mut names: Vec<&'static str> = Vec::new();
@@ -631,7 +631,7 @@ impl<'a> AccountView<'a> {
     }
 
     /// The texts about it and its login, to be copied fast; none if it has no login.
-    pub fn pieces(&self) -> Option<Pieces<'a>> {
+    pub fn pieces(&self) -> Option<AccountTexts<'a>> {
         let Self { table, row } = self;
         let login = table.credentials.get(row.credential as usize)?;
         let id = self.id_piece();
@@ -639,7 +639,7 @@ impl<'a> AccountView<'a> {
         let external_id = name + usize::from(row.name);
         let url = external_id + usize::from(row.external_id);
         let own = |at: usize, size: u16| Piece::new(&table.texts, at, usize::from(size));
-        Some(Pieces {
+        Some(AccountTexts {
             name: if row.name == 0 { id } else { own(name, row.name) },
             external_id: own(external_id, row.external_id),
             credential: Piece::new(
@@ -718,7 +718,7 @@ impl<'a> AccountView<'a> {
         self.role().probe_interval
     }
 
-    fn role(&self) -> &'a Role {
+    fn role(&self) -> &'a AccountSettings {
         &self.table.roles.get(self.row.role).0
     }
 
@@ -750,7 +750,7 @@ impl<'a> AccountView<'a> {
     }
 
     /// Its credential.
-    pub fn credential(&self) -> Option<Watched<'a>> {
+    pub fn credential(&self) -> Option<CredentialView<'a>> {
         self.table.credential(self.credential_index())
     }
 
@@ -775,7 +775,7 @@ impl<'a> AccountView<'a> {
     }
 }
 
-impl<'a> Watched<'a> {
+impl<'a> CredentialView<'a> {
     /// Its name here; an account's id where the account has a token of its own.
     pub fn id(&self) -> &'a str {
         self.row.id(&self.table.texts)
@@ -786,7 +786,7 @@ impl<'a> Watched<'a> {
         self.index
     }
 
-    fn grant(&self) -> &'a Grant {
+    fn grant(&self) -> &'a CredentialSettings {
         self.table.grants.get(self.row.grant)
     }
 
@@ -843,9 +843,9 @@ impl<'a> Watched<'a> {
             format!("{}{rest}", self.table.words.get(beginning))
         };
         match self.row.kind {
-            Kind::File => SecretSource::File(PathBuf::from(text())),
-            Kind::Env => SecretSource::Env(text()),
-            Kind::Other => self.table.sources[beginning as usize].clone(),
+            SourceKind::File => SecretSource::File(PathBuf::from(text())),
+            SourceKind::Env => SecretSource::Env(text()),
+            SourceKind::Other => self.table.sources[beginning as usize].clone(),
         }
     }
 
@@ -886,9 +886,9 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    fn grant() -> Option<Grant> {
+    fn grant() -> Option<CredentialSettings> {
         let network = NetworkId::from_name("mastodon")?;
-        Some(Grant {
+        Some(CredentialSettings {
             network,
             app: None,
             app_id: String::new(),
@@ -899,8 +899,8 @@ mod tests {
         })
     }
 
-    fn credential(id: &str, token: SecretSource) -> Option<Credential<'_>> {
-        Some(Credential {
+    fn credential(id: &str, token: SecretSource) -> Option<NewCredential<'_>> {
+        Some(NewCredential {
             id,
             connected_by: Some("Jane").filter(|_| id != "b"),
             token,
@@ -932,7 +932,7 @@ mod tests {
                 number % 4
             };
             let interval = Duration::from_secs(60 * u64::try_from(number).ok()? + 60);
-            let role = Role {
+            let role = AccountSettings {
                 network: grant()?.network,
                 kind: "account",
                 needs: Capabilities::DEFAULT,
@@ -941,7 +941,7 @@ mod tests {
             };
             let name = format!("Name {number}");
             let url = [format!("https://x.y/r/{id}"), format!("https://x.y/?i={number}"), String::new()];
-            let account = Account {
+            let account = NewAccount {
                 id: &id,
                 name: Some(name.as_str()).filter(|_| number % 3 > 0),
                 external_id: Some("0123").filter(|_| number % 5 > 0),
@@ -1028,11 +1028,12 @@ mod tests {
             let [id, name, external_id, notify, url, login, person, app_id] =
                 std::array::from_fn(|i| format!("text {i}{}", if i == place { special } else { "" }));
             let mut table = Table::default();
-            let grant = Grant { app_id, ..grant()? };
+            let grant = CredentialSettings { app_id, ..grant()? };
             let token = SecretSource::Env("TOKEN".to_owned());
-            let credential = Credential { connected_by: Some(&person), grant, ..credential(&login, token)? };
+            let credential =
+                NewCredential { connected_by: Some(&person), grant, ..credential(&login, token)? };
             let credential = table.add_credential(credential).ok()?;
-            let role = Role {
+            let role = AccountSettings {
                 network: table.credential(credential)?.network(),
                 kind: "account",
                 needs: Capabilities::DEFAULT,
@@ -1040,7 +1041,7 @@ mod tests {
                 probe_interval: None,
             };
             let (name, external_id, reconnect_url) = (Some(&*name), Some(&*external_id), Some(&*url));
-            let account = Account {
+            let account = NewAccount {
                 id: &id,
                 name,
                 external_id,

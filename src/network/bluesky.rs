@@ -15,7 +15,7 @@
 //! Limits".
 
 use super::{
-    Answer, AppNeed, Budget, Call, CallInfo, Description, Grant, Network, RateLimit, Reading, Refusal,
+    Answer, AppNeed, Budget, Call, CallInfo, Description, Grant, Network, RateLimitStatus, Reading, Refusal,
     Requirement, Scopes, Seen, Style, parse, standard,
 };
 use crate::model::{Capability, Cause, Reason, Secret};
@@ -68,14 +68,14 @@ static DESCRIPTION: Description = Description {
             Reason::AccessRevoked,
             &[
                 "Ask the person who connected whether the removal was meant: Bluesky → Settings → Privacy \
-                 and security → App passwords lists the apps with access.",
+                 and security → ResolvedApp passwords lists the apps with access.",
                 "If it was not, make a new app password and reconnect the account with it.",
             ],
         ),
         (
             Reason::MissingPermission,
             &[
-                "Make a new app password under Bluesky → Settings → Privacy and security → App passwords.",
+                "Make a new app password under Bluesky → Settings → Privacy and security → ResolvedApp passwords.",
                 "Tick \"Allow access to your direct messages\" if the inbox is needed, and reconnect the \
                  account with it.",
             ],
@@ -190,7 +190,7 @@ impl Network for Bluesky {
         Some(reading)
     }
 
-    fn limits(&self, answer: &Answer) -> Vec<RateLimit> {
+    fn limits(&self, answer: &Answer) -> Vec<RateLimitStatus> {
         // Counted per address, so by all logins together.
         standard::rate_limit(answer, "ratelimit-", "requests", Budget::App).into_iter().collect()
     }
@@ -370,7 +370,7 @@ mod tests {
 
     use super::*;
     use crate::model::{Expiry, Timestamp};
-    use crate::network::{App, Says, Tokens};
+    use crate::network::{ResolvedApp, Says, Tokens};
 
     fn jwt(claims: &Value) -> Secret {
         let segment = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
@@ -389,7 +389,7 @@ mod tests {
         };
         let grant = Grant {
             style: Style { api: "", oauth1: false },
-            app: &App::default(),
+            app: &ResolvedApp::default(),
             tokens: &tokens,
             accounts: &[],
         };
@@ -417,7 +417,7 @@ mod tests {
         let tokens = Tokens { access, secret: None, refresh: None, scopes: None };
         let grant = Grant {
             style: Style { api: "", oauth1: false },
-            app: &App::default(),
+            app: &ResolvedApp::default(),
             tokens: &tokens,
             accounts: &[],
         };

@@ -308,7 +308,7 @@ fn all_gone(capabilities: &[(Capability, Reason)]) -> Reason {
 mod tests {
     use super::*;
     use crate::model::{Capabilities, Secret};
-    use crate::network::{App, NetworkId, Reading, Style, Tokens};
+    use crate::network::{NetworkId, Reading, ResolvedApp, Style, Tokens};
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_unix(1_800_000_000 + seconds).unwrap_or_else(Timestamp::now)
@@ -325,7 +325,7 @@ mod tests {
         let account = |id| Account { network, kind: "", external_id: Some(id), needs: Capabilities::NONE };
         let accounts = [account("1"), account("2"), account("3")];
         let tokens = Tokens { access: Secret::new(""), secret: None, refresh: None, scopes: None };
-        let app = App::default();
+        let app = ResolvedApp::default();
         let grant = Grant {
             style: Style { api: "", oauth1: false },
             app: &app,

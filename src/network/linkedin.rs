@@ -21,8 +21,8 @@
 use serde_json::Value;
 
 use super::{
-    Answer, App, AppNeed, Body, Call, CallInfo, Description, Facts, Grant, Guess, Listed, Network, Param,
-    Reading, Refusal, Requirement, Says, Scopes, Seen, Style, parse,
+    Answer, AppNeed, Body, Call, CallInfo, Description, Facts, Grant, Guess, Listed, Network, Param, Reading,
+    Refusal, Requirement, ResolvedApp, Says, Scopes, Seen, Style, parse,
 };
 use crate::model::{Capability, Cause, Expiry, Reason, Secret};
 
@@ -574,7 +574,7 @@ fn throttled(value: &Value, depth: usize) -> bool {
     }
 }
 
-fn introspection(app: &App, answer: &Answer) -> Option<Reading> {
+fn introspection(app: &ResolvedApp, answer: &Answer) -> Option<Reading> {
     let json = &answer.json;
     let active = parse::boolean(json.get("active")?)?;
     let status = json["status"].as_str().unwrap_or_default().to_lowercase();
@@ -808,7 +808,7 @@ mod tests {
             needs: Capabilities::DEFAULT,
         };
         let accounts: Vec<_> = accounts.iter().map(account).collect();
-        let app = App {
+        let app = ResolvedApp {
             client_id: "app".into(),
             client_secret: Some(Secret::new("s")),
             api_version: "202609".into(),
@@ -884,9 +884,9 @@ mod tests {
     #[test]
     fn a_token_of_another_app_is_told() {
         let answer = Answer { json: json!({"active": true, "client_id": "other"}), ..Answer::default() };
-        let app = App { client_id: "app".into(), ..App::default() };
+        let app = ResolvedApp { client_id: "app".into(), ..ResolvedApp::default() };
         let refusal = introspection(&app, &answer).and_then(|r| r.refusal());
         assert_eq!(refusal.and_then(|r| r.reason), Some(Reason::TokenInvalid));
-        assert_eq!(introspection(&App::default(), &answer).map(|r| r.says), Some(Says::Accepted));
+        assert_eq!(introspection(&ResolvedApp::default(), &answer).map(|r| r.says), Some(Says::Accepted));
     }
 }

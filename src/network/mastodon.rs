@@ -13,7 +13,7 @@
 //! `config/locales/doorkeeper.en.yml`, `config/initializers/rack_attack.rb`.
 
 use super::{
-    Answer, AppNeed, Budget, Call, CallInfo, Description, Grant, Network, RateLimit, Reading, Refusal,
+    Answer, AppNeed, Budget, Call, CallInfo, Description, Grant, Network, RateLimitStatus, Reading, Refusal,
     Requirement, Says, Seen, Style, parse, standard,
 };
 use crate::model::{Capability, Cause, Reason};
@@ -214,7 +214,7 @@ impl Network for Mastodon {
         })
     }
 
-    fn limits(&self, answer: &Answer) -> Vec<RateLimit> {
+    fn limits(&self, answer: &Answer) -> Vec<RateLimitStatus> {
         standard::rate_limit(answer, "x-ratelimit-", "requests", Budget::Grant).into_iter().collect()
     }
 }

@@ -24,7 +24,7 @@ mod x;
 pub use conclude::{Clocks, Finding, Known, Verdict, clocks, conclude};
 pub use exchange::{Answer, Auth, Body, Call, Method, OAuth1Keys, Param};
 pub use reading::{
-    Budget, Certainty, Facts, Listed, RateLimit, Reach, Reading, Refusal, Reset, Says, Scopes,
+    Budget, Certainty, Facts, Listed, RateLimitStatus, Reach, Reading, Refusal, Reset, Says, Scopes,
 };
 
 use crate::model::{Capabilities, Capability, Cause, Reason, Secret};
@@ -75,7 +75,7 @@ pub trait Network: Sync {
     ) -> Option<Reading>;
 
     /// What an answer's headers say about rate limits.
-    fn limits(&self, _answer: &Answer) -> Vec<RateLimit> {
+    fn limits(&self, _answer: &Answer) -> Vec<RateLimitStatus> {
         Vec::new()
     }
 
@@ -208,7 +208,7 @@ pub struct Guess {
 
 /// The developer app of a grant, as a network sees it.
 #[derive(Clone, Debug, Default)]
-pub struct App {
+pub struct ResolvedApp {
     /// The client id.
     pub client_id: String,
     /// The client secret, if there is one.
@@ -251,7 +251,7 @@ pub struct Grant<'a> {
     /// How it was made.
     pub style: Style<'a>,
     /// Through which app.
-    pub app: &'a App,
+    pub app: &'a ResolvedApp,
     /// Its tokens.
     pub tokens: &'a Tokens,
     /// Its accounts.
@@ -275,7 +275,7 @@ pub struct Batch {
     /// So many at most.
     pub max: usize,
     /// Makes one call of many.
-    pub pack: fn(&App, &[&Call]) -> Call,
+    pub pack: fn(&ResolvedApp, &[&Call]) -> Call,
     /// Makes many answers of one: as many as were asked for, none for one that was cut off. None:
     /// not a batch answer.
     pub unpack: fn(&Answer, usize) -> Option<Vec<Option<Answer>>>,

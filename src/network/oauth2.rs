@@ -18,7 +18,7 @@ use serde_json::Value;
 use url::{Position, Url};
 
 use super::{
-    Answer, AppNeed, Auth, Body, Budget, Call, CallInfo, Description, Grant, Network, Param, RateLimit,
+    Answer, AppNeed, Auth, Body, Budget, Call, CallInfo, Description, Grant, Network, Param, RateLimitStatus,
     Reading, Refusal, Requirement, Says, Scopes, Seen, Style, parse, standard,
 };
 use crate::model::{Capability, Cause, Expiry, Reason, Secret};
@@ -207,7 +207,7 @@ impl Network for OAuth2 {
         Some(reading)
     }
 
-    fn limits(&self, answer: &Answer) -> Vec<RateLimit> {
+    fn limits(&self, answer: &Answer) -> Vec<RateLimitStatus> {
         let of = |prefix| standard::rate_limit(answer, prefix, "requests", Budget::Grant);
         of("x-ratelimit-").or_else(|| of("ratelimit-")).into_iter().collect()
     }
@@ -723,10 +723,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::network::{App, Tokens, read_answer};
+    use crate::network::{ResolvedApp, Tokens, read_answer};
 
-    fn app(endpoints: &[(&'static str, &str)], secret: bool) -> App {
-        App {
+    fn app(endpoints: &[(&'static str, &str)], secret: bool) -> ResolvedApp {
+        ResolvedApp {
             client_id: "planner".into(),
             client_secret: secret.then(|| Secret::new("sim-secret")),
             api_version: String::new(),
@@ -735,7 +735,7 @@ mod tests {
     }
 
     /// Everything that a probe asks when these answers come: `name host path`.
-    fn asked(app: &App, refresh: bool, answers: &[(&str, u16, Value)]) -> Vec<String> {
+    fn asked(app: &ResolvedApp, refresh: bool, answers: &[(&str, u16, Value)]) -> Vec<String> {
         let tokens = Tokens {
             access: Secret::new("sim-access"),
             secret: None,

@@ -12,8 +12,8 @@
 //! 404): the pair decides.
 
 use super::{
-    Account, Answer, AppNeed, Budget, Call, CallInfo, Description, Facts, Grant, Network, RateLimit, Reading,
-    Refusal, Requirement, Says, Seen, Style, parse, standard,
+    Account, Answer, AppNeed, Budget, Call, CallInfo, Description, Facts, Grant, Network, RateLimitStatus,
+    Reading, Refusal, Requirement, Says, Seen, Style, parse, standard,
 };
 use crate::model::{Capability, Cause, Reason};
 
@@ -185,7 +185,7 @@ impl Network for Pinterest {
             .or_else(|| written(answer))
     }
 
-    fn limits(&self, answer: &Answer) -> Vec<RateLimit> {
+    fn limits(&self, answer: &Answer) -> Vec<RateLimitStatus> {
         // The reset is told in seconds that are left.
         standard::rate_limit(answer, "x-ratelimit-", "requests", Budget::App).into_iter().collect()
     }

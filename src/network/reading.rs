@@ -209,7 +209,7 @@ pub enum Budget {
 
 /// What a network's headers say about its rate limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RateLimit {
+pub struct RateLimitStatus {
     /// The network's own name of it.
     pub bucket: &'static str,
     /// Whose it is.
@@ -220,7 +220,7 @@ pub struct RateLimit {
     pub reset: Option<Reset>,
 }
 
-impl RateLimit {
+impl RateLimitStatus {
     /// A limit of which anything is told. A share that is no number, or less than nothing, tells
     /// nothing: it would be exported.
     pub fn told(

@@ -6,7 +6,7 @@
 
 use http::HeaderMap;
 
-use super::{Answer, Budget, Facts, Grant, Listed, RateLimit, Reading, Refusal, parse};
+use super::{Answer, Budget, Facts, Grant, Listed, RateLimitStatus, Reading, Refusal, parse};
 use crate::model::{Cause, Expiry, Reason, Secret};
 
 /// Ways to name one of several possibilities: such a text does not say which it was.
@@ -124,7 +124,7 @@ pub(super) fn rate_limit(
     prefix: &str,
     bucket: &'static str,
     budget: Budget,
-) -> Option<RateLimit> {
+) -> Option<RateLimitStatus> {
     let header = |name: &str| answer.header(&format!("{prefix}{name}"));
     // Envoy writes "100, 100;w=1": the limit, then its policies.
     let number = |name: &str| {
@@ -135,7 +135,7 @@ pub(super) fn rate_limit(
         (Some(limit), Some(remaining)) if limit > 0.0 => Some((1.0 - remaining / limit).max(0.0)),
         _ => None,
     };
-    RateLimit::told(bucket, budget, used, header("reset").and_then(parse::reset))
+    RateLimitStatus::told(bucket, budget, used, header("reset").and_then(parse::reset))
 }
 
 #[cfg(test)]

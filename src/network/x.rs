@@ -19,8 +19,8 @@ use serde_json::Value;
 
 use super::{
     Account, Answer, AppNeed, Auth, Budget, Call, CallInfo, Certainty, Description, Facts, Grant, Guess,
-    Listed, Network, OAuth1Keys, RateLimit, Reading, Refusal, Requirement, Says, Scopes, Seen, Style, parse,
-    standard,
+    Listed, Network, OAuth1Keys, RateLimitStatus, Reading, Refusal, Requirement, Says, Scopes, Seen, Style,
+    parse, standard,
 };
 use crate::model::{Capability, Cause, Expiry, Reason};
 
@@ -213,7 +213,7 @@ impl Network for X {
         Guess { oauth1, ..Guess::default() }
     }
 
-    fn limits(&self, answer: &Answer) -> Vec<RateLimit> {
+    fn limits(&self, answer: &Answer) -> Vec<RateLimitStatus> {
         let buckets = [
             ("15min", "x-rate-limit-", Budget::Grant),
             ("app-24hour", "x-app-limit-24hour-", Budget::App),
@@ -689,10 +689,20 @@ mod tests {
         assert_eq!(
             X.limits(&Answer { headers, ..Answer::default() }),
             [
-                RateLimit { bucket: "15min", budget: Budget::Grant, used: Some(1.0 - 60.0 / 75.0), reset },
-                RateLimit { bucket: "app-24hour", budget: Budget::App, used: Some(1.0), reset: None },
+                RateLimitStatus {
+                    bucket: "15min",
+                    budget: Budget::Grant,
+                    used: Some(1.0 - 60.0 / 75.0),
+                    reset
+                },
+                RateLimitStatus { bucket: "app-24hour", budget: Budget::App, used: Some(1.0), reset: None },
                 // More than there is (found by fuzzing: it was exported as less than nothing).
-                RateLimit { bucket: "user-24hour", budget: Budget::Grant, used: Some(0.0), reset: None },
+                RateLimitStatus {
+                    bucket: "user-24hour",
+                    budget: Budget::Grant,
+                    used: Some(0.0),
+                    reset: None
+                },
             ]
         );
     }

@@ -6,14 +6,14 @@ use maud::{Markup, html};
 use super::list::doubts;
 use super::words::{and, counted, distance, instant, words};
 use super::{Site, account_address, badge, frame, reconnect};
-use crate::api::{Connection, Listing, State};
+use crate::api::{Connection, ConnectionState, Listing};
 use crate::model::{Expiry, Reason, Reconnecting, Timestamp, format_duration};
 use crate::network::advice;
 
 /// So many of a login's other accounts are shown.
 const SIBLINGS: usize = 50;
 
-/// The page of the account at a place of the listing's roster.
+/// The page of the account at a place of the listing's inventory.
 pub fn account(site: &Site<'_>, listing: &Listing, index: usize, now: Timestamp) -> Option<String> {
     let connection = listing.connection(index)?;
     let account = &connection.account;
@@ -49,8 +49,8 @@ fn what(connection: &Connection<'_>, now: Timestamp) -> Markup {
             @for reason in reasons(connection) {
                 p.lead { strong { (words(reason.info().label)) } ". " (reason.info().meaning) }
             }
-            @if connection.state(now) == State::Connected { p.lead { "The connection works." } }
-            @if connection.state(now) == State::Waiting { p.lead { "It has not been probed yet: nothing is known of it." } }
+            @if connection.state(now) == ConnectionState::Connected { p.lead { "The connection works." } }
+            @if connection.state(now) == ConnectionState::Waiting { p.lead { "It has not been probed yet: nothing is known of it." } }
             @if let Some(since) = connection.known.since { p { "It has been so since " (instant(now, since)) "." } }
             @if !stops.is_empty() { p { "Meanwhile this stops: " strong { (and(&stops)) } "." } }
             @if let (Expiry::At(at), true) = (connection.deadline(), connection.reasons().next().is_none()) {
@@ -105,14 +105,14 @@ fn capabilities(connection: &Connection<'_>) -> Markup {
                 table role="table" aria-labelledby="needs" {
                     thead role="rowgroup" { tr role="row" {
                         th scope="col" role="columnheader" { "Needed for" }
-                        th scope="col" role="columnheader" { "State" }
+                        th scope="col" role="columnheader" { "ConnectionState" }
                         th scope="col" role="columnheader" { "Asks for" }
                     } }
                     tbody role="rowgroup" {
                         @for capability in account.needs().iter() {
                             tr role="row" {
                                 th scope="row" role="rowheader" { (capability.stops()) }
-                                td role="cell" data-title="State" {
+                                td role="cell" data-title="ConnectionState" {
                                     @match known(capability) {
                                         Some(Reason::Ok) => "available",
                                         Some(reason) => strong { "gone: " (words(reason.info().label).to_lowercase()) },

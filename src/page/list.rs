@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::words::{DAY, and, counted, date, distance, instant, number, words};
 use super::{Site, account_address, badge, frame, nothing, reconnect};
-use crate::api::{Connection, Listing, Page, Parameter, Query, State};
+use crate::api::{Connection, ConnectionState, Listing, Page, Parameter, Query};
 use crate::model::{Cause, Expiry, Reconnecting, Timestamp, Use, format_duration};
 
 /// So many apps in trouble are named.
@@ -49,21 +49,27 @@ pub fn list(site: &Site<'_>, listing: &Listing, query: &Query, page: &Page, now:
 /// What matters most, in one sentence.
 fn lead(listing: &Listing) -> String {
     let overview = &listing.overview;
-    let count = |state: State| overview.states[state as usize];
+    let count = |state: ConnectionState| overview.states[state as usize];
     let all = overview.accounts;
     if all == 0 {
         "No accounts are configured".to_owned()
-    } else if count(State::Disconnected) > 0 {
-        let are = if count(State::Disconnected) == 1 { "is" } else { "are" };
-        format!("{} of {} {are} disconnected", number(count(State::Disconnected)), counted(all, "connection"))
-    } else if count(State::Connected) == all {
+    } else if count(ConnectionState::Disconnected) > 0 {
+        let are = if count(ConnectionState::Disconnected) == 1 { "is" } else { "are" };
+        format!(
+            "{} of {} {are} disconnected",
+            number(count(ConnectionState::Disconnected)),
+            counted(all, "connection")
+        )
+    } else if count(ConnectionState::Connected) == all {
         if all == 1 {
             "The one connection works".to_owned()
         } else {
             format!("All {} connections work", number(all))
         }
     } else {
-        let rest = [State::Degraded, State::Unverified, State::Waiting].into_iter().filter(|s| count(*s) > 0);
+        let rest = [ConnectionState::Degraded, ConnectionState::Unverified, ConnectionState::Waiting]
+            .into_iter()
+            .filter(|s| count(*s) > 0);
         let rest: Vec<String> =
             rest.map(|s| format!("{} {}", number(count(s)), s.title().to_lowercase())).collect();
         format!(
@@ -76,7 +82,7 @@ fn lead(listing: &Listing) -> String {
 /// Apps that are to blame themselves.
 fn troubles(listing: &Listing) -> Markup {
     let snapshot = &listing.snapshot;
-    let apps = snapshot.roster.apps().iter().zip(snapshot.apps.iter());
+    let apps = snapshot.inventory.apps().iter().zip(snapshot.apps.iter());
     let sick: Vec<_> = apps.filter(|(_, state)| state.healthy() == Some(false)).map(|(app, _)| app).collect();
     html! {
         @if !sick.is_empty() {
@@ -106,9 +112,9 @@ fn tiles(listing: &Listing, query: &Query) -> Markup {
         nav aria-label="Connections by state" {
             ul.tiles {
                 (tile("All", "all", overview.accounts, Query::default()))
-                @for state in State::ALL {
+                @for state in ConnectionState::ALL {
                     @let count = overview.states[state as usize];
-                    @if count > 0 || matches!(state, State::Disconnected | State::Connected) {
+                    @if count > 0 || matches!(state, ConnectionState::Disconnected | ConnectionState::Connected) {
                         (tile(state.title(), state.label(), count, Query { states: vec![state], ..Query::default() }))
                     }
                 }
@@ -131,7 +137,7 @@ fn days(count: u64) -> Duration {
 fn form(listing: &Listing, query: &Query) -> Markup {
     let networks = listing
         .snapshot
-        .roster
+        .inventory
         .counts()
         .0
         .keys()
@@ -142,7 +148,7 @@ fn form(listing: &Listing, query: &Query) -> Markup {
         .reasons()
         .chain(query.reasons.iter().copied().filter(|r| !listing.reasons().any(|l| l == *r)));
     let reasons = reasons.map(|r| (r.info().label.to_owned(), words(r.info().label)));
-    let states = State::ALL.into_iter().map(|s| (s.label().to_owned(), s.title().to_owned()));
+    let states = ConnectionState::ALL.into_iter().map(|s| (s.label().to_owned(), s.title().to_owned()));
     let uses = Use::ALL.iter().map(|u| (u.label().to_owned(), words(u.label())));
     let mut within: Vec<Duration> = WITHIN.into_iter().map(days).collect();
     within.extend(query.expires_within.filter(|d| !within.contains(d)));
@@ -158,7 +164,7 @@ fn form(listing: &Listing, query: &Query) -> Markup {
             details open[query.filters().any(|(name, _)| name != Parameter::Q.name())] {
                 summary { "Filters" }
                 div {
-                    (choice(query, Parameter::State.name(), "State", states))
+                    (choice(query, Parameter::ConnectionState.name(), "ConnectionState", states))
                     (choice(query, Parameter::Reason.name(), "Reason", reasons))
                     (choice(query, Parameter::Network.name(), "Network", networks))
                     (choice(query, Parameter::ExpiresWithin.name(), "Expires within", within))
@@ -267,7 +273,7 @@ fn table(listing: &Listing, page: &Page, now: Timestamp) -> Markup {
             thead role="rowgroup" {
                 tr role="row" {
                     th scope="col" role="columnheader" { "Connection" }
-                    th scope="col" role="columnheader" { "State" }
+                    th scope="col" role="columnheader" { "ConnectionState" }
                     th scope="col" role="columnheader" { "Deadline" }
                     th scope="col" role="columnheader" { "Connected by" }
                     th scope="col" role="columnheader" { "Action" }
@@ -312,7 +318,7 @@ fn row(connection: &Connection<'_>, in_group: bool, now: Timestamp) -> Markup {
                 a.name href=(account_address(connection)) { (account.name()) }
                 span.quiet { (account.network().description().title) " " (account.kind().replace('_', " ")) }
             }
-            td role="cell" data-title="State" { (badge(connection.state(now))) (why(connection, now)) }
+            td role="cell" data-title="ConnectionState" { (badge(connection.state(now))) (why(connection, now)) }
             @if in_group {
                 td.same role="cell" colspan="3" {}
             } @else {
@@ -365,7 +371,7 @@ pub(super) fn doubts(connection: &Connection<'_>, now: Timestamp) -> Markup {
         @if let Some(cause) = connection.trouble() {
             p.doubt { strong { (words(cause.label())) } ". " (cause.meaning()) }
         }
-        @if connection.known.conclusive() == Some(false) || connection.state(now) == State::Unverified {
+        @if connection.known.conclusive() == Some(false) || connection.state(now) == ConnectionState::Unverified {
             p.doubt.quiet {
                 @match known.last_conclusive {
                     Some(last) => { "Not verified since " (instant(now, last)) "." }

@@ -13,7 +13,7 @@ pub use list::list;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::api::{Connection, Problem, State};
+use crate::api::{Connection, ConnectionState, QueryProblem};
 
 /// The stylesheet of all pages.
 pub const STYLE: &str = include_str!("style.css");
@@ -60,7 +60,7 @@ fn frame(site: &Site<'_>, title: &str, main: &Markup) -> String {
 }
 
 /// A request that cannot be answered, and what would be right.
-pub fn bad_request(site: &Site<'_>, problems: &[Problem]) -> String {
+pub fn bad_request(site: &Site<'_>, problems: &[QueryProblem]) -> String {
     let main = html! {
         h1 { "This address cannot be answered" }
         p { @if problems.len() == 1 { "One thing in it is" } @else { (problems.len()) " things in it are" } " not understood:" }
@@ -85,13 +85,13 @@ pub fn unknown_account(site: &Site<'_>, id: &str) -> String {
 }
 
 /// How a connection is: a sign, a colour and, for everybody, a word.
-fn badge(state: State) -> Markup {
+fn badge(state: ConnectionState) -> Markup {
     let sign = match state {
-        State::Disconnected => "✕",
-        State::Degraded => "◐",
-        State::Unverified => "?",
-        State::Connected => "✓",
-        State::Waiting => "…",
+        ConnectionState::Disconnected => "✕",
+        ConnectionState::Degraded => "◐",
+        ConnectionState::Unverified => "?",
+        ConnectionState::Connected => "✓",
+        ConnectionState::Waiting => "…",
     };
     html! { span class={ "badge " (state.label()) } { span aria-hidden="true" { (sign) } " " (state.title()) } }
 }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use url::Url;
 
-use crate::inventory::{Roster, Watched};
+use crate::inventory::{CredentialView, Inventory};
 use crate::model::{Cause, Timestamp};
 use crate::network::{
-    self, Account, Answer, App, Budget, Call, Clocks, Grant, Known, Network, RateLimit, Reading, Seen, Style,
-    Tokens, conclude, parse, read_answer,
+    self, Account, Answer, Budget, Call, Clocks, Grant, Known, Network, RateLimitStatus, Reading,
+    ResolvedApp, Seen, Style, Tokens, conclude, parse, read_answer,
 };
 use crate::source;
 use crate::state::Outcome;
@@ -25,34 +25,34 @@ const ROUNDS: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Prober {
     client: Client,
-    roster: Arc<Roster>,
-    /// By app of the roster.
+    inventory: Arc<Inventory>,
+    /// By app of the inventory.
     limiters: Arc<[Option<Limiter>]>,
 }
 
 /// A credential while it is probed.
 struct Running<'a> {
     credential: usize,
-    watched: Watched<'a>,
+    watched: CredentialView<'a>,
     tokens: Tokens,
     clocks: Clocks,
     accounts: Vec<Account<'a>>,
     seen: Vec<Seen>,
-    limits: Vec<RateLimit>,
+    limits: Vec<RateLimitStatus>,
     calls: usize,
     done: bool,
 }
 
 impl Prober {
     /// A prober of these credentials.
-    pub fn new(client: Client, roster: Arc<Roster>) -> Self {
-        let limiters = roster.apps().iter().map(|app| app.rate_limit.map(Limiter::new)).collect();
-        Self { client, roster, limiters }
+    pub fn new(client: Client, inventory: Arc<Inventory>) -> Self {
+        let limiters = inventory.apps().iter().map(|app| app.rate_limit.map(Limiter::new)).collect();
+        Self { client, inventory, limiters }
     }
 
     /// Who is probed.
-    pub fn roster(&self) -> &Arc<Roster> {
-        &self.roster
+    pub fn inventory(&self) -> &Arc<Inventory> {
+        &self.inventory
     }
 
     /// The limiter of an app, if it has one.
@@ -62,19 +62,19 @@ impl Prober {
 
     /// How many credentials of this one's app can be probed together. Whose app is not known might
     /// not share one.
-    pub fn together(&self, credential: Watched<'_>) -> usize {
+    pub fn together(&self, credential: CredentialView<'_>) -> usize {
         let batch = credential.network().network().batch(credential.style());
         batch.filter(|_| credential.app().is_some()).map_or(1, |batch| batch.max)
     }
 
     /// Probes credentials that share one app (or, without an app, one network), by their places in
-    /// the roster.
+    /// the inventory.
     pub async fn probe(&self, credentials: &[usize]) -> Vec<(usize, Outcome)> {
         let mut outcomes = Vec::with_capacity(credentials.len());
         let mut running = Vec::with_capacity(credentials.len());
         let mut app = None;
         for &credential in credentials {
-            let Some(watched) = self.roster.credential(credential) else { continue };
+            let Some(watched) = self.inventory.credential(credential) else { continue };
             let accounts = watched.accounts();
             if app.is_none() {
                 app = Some(self.app(watched).await);
@@ -89,7 +89,10 @@ impl Prober {
                     watched,
                     tokens: token.tokens,
                     clocks: token.clocks,
-                    accounts: accounts.filter_map(|a| self.roster.account(a)).map(|a| a.as_asked()).collect(),
+                    accounts: accounts
+                        .filter_map(|a| self.inventory.account(a))
+                        .map(|a| a.as_asked())
+                        .collect(),
                     seen: Vec::new(),
                     limits: Vec::new(),
                     calls: 0,
@@ -114,7 +117,13 @@ impl Prober {
     }
 
     /// Rounds of questions and answers until nothing is left to ask.
-    async fn ask(&self, network: &dyn Network, style: Style<'_>, app: &App, running: &mut [Running<'_>]) {
+    async fn ask(
+        &self,
+        network: &dyn Network,
+        style: Style<'_>,
+        app: &ResolvedApp,
+        running: &mut [Running<'_>],
+    ) {
         for _ in 0..ROUNDS {
             let mut asked: Vec<(usize, Call)> = Vec::new();
             for (place, r) in running.iter_mut().enumerate().filter(|(_, r)| !r.done) {
@@ -165,7 +174,7 @@ impl Prober {
         &self,
         network: &dyn Network,
         style: Style<'_>,
-        app: &App,
+        app: &ResolvedApp,
         running: &mut [Running<'_>],
         asked: &[(usize, Call)],
     ) -> Vec<Result<Answer, Cause>> {
@@ -216,10 +225,10 @@ impl Prober {
     }
 
     /// The app of a credential as its network sees it.
-    async fn app(&self, credential: Watched<'_>) -> Result<App, Cause> {
-        let Some(app) = self.roster.app(credential) else {
+    async fn app(&self, credential: CredentialView<'_>) -> Result<ResolvedApp, Cause> {
+        let Some(app) = self.inventory.app(credential) else {
             let api_version = credential.network().description().api_version.unwrap_or_default().to_owned();
-            return Ok(App { api_version, ..App::default() });
+            return Ok(ResolvedApp { api_version, ..ResolvedApp::default() });
         };
         let client_secret = match &app.client_secret {
             None => None,
@@ -231,7 +240,7 @@ impl Prober {
                 }
             },
         };
-        Ok(App {
+        Ok(ResolvedApp {
             client_id: app.client_id.clone(),
             client_secret,
             api_version: app.api_version.clone(),
@@ -239,17 +248,17 @@ impl Prober {
         })
     }
 
-    fn base_url<'a>(&'a self, credential: Watched<'a>) -> Option<&'a Url> {
-        credential.base_url().or_else(|| self.roster.app(credential).and_then(|app| app.base_url.as_ref()))
+    fn base_url<'a>(&'a self, credential: CredentialView<'a>) -> Option<&'a Url> {
+        credential.base_url().or_else(|| self.inventory.app(credential).and_then(|app| app.base_url.as_ref()))
     }
 }
 
 impl Running<'_> {
-    fn grant<'a>(&'a self, style: Style<'a>, app: &'a App) -> Grant<'a> {
+    fn grant<'a>(&'a self, style: Style<'a>, app: &'a ResolvedApp) -> Grant<'a> {
         Grant { style, app, tokens: &self.tokens, accounts: &self.accounts }
     }
 
-    fn conclude(&self, style: Style<'_>, app: &App) -> Outcome {
+    fn conclude(&self, style: Style<'_>, app: &ResolvedApp) -> Outcome {
         let now = Timestamp::now();
         let auto_refresh = self.watched.auto_refresh();
         let clocks = network::clocks(self.clocks, &self.seen);
@@ -266,9 +275,9 @@ impl Running<'_> {
 }
 
 /// What `Retry-After` asks for, whichever network sends it.
-fn retry_after(answer: &Answer, has_app: bool) -> Option<RateLimit> {
+fn retry_after(answer: &Answer, has_app: bool) -> Option<RateLimitStatus> {
     let budget = if has_app { Budget::App } else { Budget::Grant };
-    parse::retry_after(answer).map(|reset| RateLimit {
+    parse::retry_after(answer).map(|reset| RateLimitStatus {
         bucket: "retry_after",
         budget,
         used: None,

@@ -14,18 +14,18 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{Id, JoinSet};
 
 use super::timetable::Timetable;
-use crate::inventory::{Watched, stable_hash};
+use crate::inventory::{CredentialView, stable_hash};
 use crate::model::{Cause, Timestamp};
 use crate::network::{Clocks, NetworkId};
 use crate::probe::Prober;
 use crate::state::{
     Applied, CONFIRM_AFTER, CONFIRM_WITHIN, CredentialState, LONGEST_PAUSE, Next, Outcome, Store,
 };
-use crate::telemetry::{Metrics, Pulse};
+use crate::telemetry::{Heartbeat, Metrics};
 
 /// A wish for a probe at once.
 #[derive(Debug)]
-pub enum Wish {
+pub enum ProbeRequest {
     /// Somebody who has seen when it was probed last waits for a newer result: the version of the
     /// snapshot that holds it.
     Probe(usize, Option<Timestamp>, oneshot::Sender<u64>),
@@ -50,7 +50,7 @@ struct Lane {
 
 /// A probe under way.
 #[derive(Debug, Default)]
-struct Flight {
+struct RunningProbe {
     lane: usize,
     credentials: Vec<usize>,
 }
@@ -64,7 +64,7 @@ pub struct Pace {
     pub on_demand: bool,
 }
 
-/// Probes everything in a roster until it is told to stop.
+/// Probes everything in a inventory until it is told to stop.
 pub struct Engine {
     prober: Arc<Prober>,
     store: Arc<Store>,
@@ -77,7 +77,7 @@ pub struct Engine {
     queued: HashSet<usize>,
     waiting: HashMap<usize, Vec<oneshot::Sender<u64>>>,
     tasks: JoinSet<(Vec<(usize, Outcome)>, Duration)>,
-    flying: HashMap<Id, Flight>,
+    flying: HashMap<Id, RunningProbe>,
     busy: HashSet<usize>,
     /// Those that were part of a probe that a fault in this program ended: probed alone, they cost
     /// no other its probe.
@@ -105,7 +105,7 @@ impl Pace {
 }
 
 impl Engine {
-    /// An engine for the prober's roster; what the store knows decides who is due when. Those whose
+    /// An engine for the prober's inventory; what the store knows decides who is due when. Those whose
     /// token `changed` are due at once.
     pub fn new(
         prober: Arc<Prober>,
@@ -114,9 +114,9 @@ impl Engine {
         pace: Pace,
         changed: &[usize],
     ) -> Self {
-        let roster = prober.roster().clone();
+        let inventory = prober.inventory().clone();
         let mut places: HashMap<(Option<usize>, NetworkId, Option<&url::Url>), u32> = HashMap::new();
-        let lane_of: Vec<u32> = roster
+        let lane_of: Vec<u32> = inventory
             .credentials()
             .map(|c| {
                 let next = u32::try_from(places.len()).unwrap_or(u32::MAX);
@@ -124,7 +124,7 @@ impl Engine {
             })
             .collect();
         let mut lanes: Vec<Lane> = (0..places.len()).map(|_| Lane::default()).collect();
-        for (watched, lane) in roster.credentials().zip(&lane_of) {
+        for (watched, lane) in inventory.credentials().zip(&lane_of) {
             if let Some(lane) = lanes.get_mut(*lane as usize).filter(|lane| lane.together == 0) {
                 lane.together = prober.together(watched);
             }
@@ -153,11 +153,11 @@ impl Engine {
     }
 
     fn schedule_all(&mut self) {
-        let roster = self.prober.roster().clone();
+        let inventory = self.prober.inventory().clone();
         let snapshot = self.store.snapshot();
         let (now, instant) = (Timestamp::now(), Instant::now());
         let mut late = Vec::new();
-        for (index, watched) in roster.credentials().enumerate() {
+        for (index, watched) in inventory.credentials().enumerate() {
             let state = snapshot.credentials.get(index);
             let Some((state, last)) = state.and_then(|s| s.last_probe.map(|last| (s, last))) else {
                 if !self.pace.on_demand {
@@ -187,12 +187,12 @@ impl Engine {
         late.sort_unstable();
         let per_second = CATCH_UP_PER_SECOND;
         for (place, (_, _, index)) in late.iter().copied().enumerate() {
-            let Some(watched) = roster.credential(index) else { continue };
+            let Some(watched) = inventory.credential(index) else { continue };
             let within = watched.interval().mul_f64(place as f64 / late.len() as f64);
             self.timetable
                 .plan(index, instant + within.min(Duration::from_secs_f64(place as f64 / per_second)));
         }
-        let lanes = self.lane_of.iter().zip(roster.credentials());
+        let lanes = self.lane_of.iter().zip(inventory.credentials());
         for (lane, app) in
             lanes.filter_map(|(lane, watched)| Some((*lane, snapshot.apps.get(watched.app()?)?)))
         {
@@ -201,7 +201,7 @@ impl Engine {
                 lane.limited = app.patience > 0;
             }
         }
-        for network in roster.credentials().map(|c| c.network()).collect::<HashSet<_>>() {
+        for network in inventory.credentials().map(|c| c.network()).collect::<HashSet<_>>() {
             self.metrics.announce(network);
         }
     }
@@ -210,9 +210,9 @@ impl Engine {
     /// change nothing.
     pub async fn run(
         mut self,
-        mut wishes: mpsc::Receiver<Wish>,
+        mut wishes: mpsc::Receiver<ProbeRequest>,
         mut stop: watch::Receiver<bool>,
-        mut pulse: Pulse,
+        mut pulse: Heartbeat,
     ) {
         loop {
             self.collect_due();
@@ -262,9 +262,9 @@ impl Engine {
         }
     }
 
-    fn grant(&mut self, wish: Wish) {
+    fn grant(&mut self, wish: ProbeRequest) {
         let credential = match wish {
-            Wish::Probe(credential, seen, reply) => {
+            ProbeRequest::Probe(credential, seen, reply) => {
                 let snapshot = self.store.snapshot();
                 if snapshot.credentials.get(credential).is_some_and(|state| state.last_probe > seen) {
                     // A probe that has just ended is not shown yet: it is the one that was wished for.
@@ -278,7 +278,7 @@ impl Engine {
                 }
                 credential
             }
-            Wish::Changed(credential) => credential,
+            ProbeRequest::Changed(credential) => credential,
         };
         self.enqueue(credential, true);
     }
@@ -316,7 +316,7 @@ impl Engine {
         if lane.limited && lane.flying > 0 {
             return false;
         }
-        let Some(watched) = self.prober.roster().credential(first) else { return false };
+        let Some(watched) = self.prober.inventory().credential(first) else { return false };
         if self.prober.limiter(watched.app()).is_some_and(|l| !l.wait().is_zero()) {
             return false;
         }
@@ -351,7 +351,7 @@ impl Engine {
         });
         lane.flying += 1;
         self.busy.extend(&credentials);
-        self.flying.insert(handle.id(), Flight { lane: place, credentials });
+        self.flying.insert(handle.id(), RunningProbe { lane: place, credentials });
         true
     }
 
@@ -376,7 +376,7 @@ impl Engine {
         }
         if self.tasks.len() < self.pace.concurrency {
             for lane in self.lanes.iter().filter(|l| !l.ready.is_empty()) {
-                let first = lane.ready.front().and_then(|c| self.prober.roster().credential(*c));
+                let first = lane.ready.front().and_then(|c| self.prober.inventory().credential(*c));
                 let limited =
                     first.and_then(|w| self.prober.limiter(w.app())).map_or(Duration::ZERO, |l| l.wait());
                 if let Some(until) = lane.paused.max(lane.gather) {
@@ -391,8 +391,8 @@ impl Engine {
 
     fn finish(&mut self, outcomes: Vec<(usize, Outcome)>, took: Duration) {
         for (credential, outcome) in outcomes {
-            let roster = self.prober.roster().clone();
-            let Some(watched) = roster.credential(credential) else { continue };
+            let inventory = self.prober.inventory().clone();
+            let Some(watched) = inventory.credential(credential) else { continue };
             let Some(applied) = self.store.apply(credential, &outcome) else { continue };
             self.metrics.probed(watched.network(), took.as_secs_f64(), applied.cause);
             tracing::debug!(
@@ -431,13 +431,15 @@ impl Engine {
     /// A credential that worked is refused: do others of its app fare alike?
     fn call_witnesses(&mut self, credential: usize) {
         let snapshot = self.store.snapshot();
-        let roster = snapshot.roster.clone();
-        let app = roster.credential(credential).and_then(|c| c.app());
-        let valid = |watched: &Watched<'_>| {
+        let inventory = snapshot.inventory.clone();
+        let app = inventory.credential(credential).and_then(|c| c.app());
+        let valid = |watched: &CredentialView<'_>| {
             watched.accounts().any(|a| snapshot.accounts.get(a).is_some_and(|s| s.is_valid()))
         };
-        let others =
-            roster.credentials().enumerate().filter(|(i, c)| *i != credential && c.app() == app && valid(c));
+        let others = inventory
+            .credentials()
+            .enumerate()
+            .filter(|(i, c)| *i != credential && c.app() == app && valid(c));
         let witnesses: Vec<usize> = others.map(|(i, _)| i).take(WITNESSES).collect();
         for witness in witnesses {
             self.enqueue(witness, true);
@@ -447,11 +449,11 @@ impl Engine {
     /// A panic in a network's code costs one credential's probe, no more: where several were probed
     /// together, each is probed again alone.
     fn lost(&mut self, id: Id) {
-        let roster = self.prober.roster().clone();
+        let inventory = self.prober.inventory().clone();
         let credentials = self.landed(id);
         let together = credentials.len() > 1;
         for (place, credential) in credentials.into_iter().enumerate() {
-            let Some(watched) = roster.credential(credential) else { continue };
+            let Some(watched) = inventory.credential(credential) else { continue };
             if place == 0 {
                 tracing::error!(credential = watched.id(), together, "a fault in this program cost a probe");
                 self.metrics.panicked(watched.network());
@@ -622,9 +624,9 @@ mod tests {
         let file = tempfile::NamedTempFile::new()?;
         std::fs::write(file.path(), yaml)?;
         let config = config::load(&[file.path().to_owned()]).map_err(|p| anyhow::anyhow!("{p}"))?;
-        let roster = Arc::new(config.roster(|_| true));
-        store.replace_roster(roster.clone());
-        let prober = Prober::new(crate::transport::Client::new(Duration::from_secs(1), false)?, roster);
+        let inventory = Arc::new(config.inventory(|_| true));
+        store.replace_roster(inventory.clone());
+        let prober = Prober::new(crate::transport::Client::new(Duration::from_secs(1), false)?, inventory);
         Ok(Engine::new(
             Arc::new(prober),
             store.clone(),
@@ -647,7 +649,7 @@ mod tests {
         let mut explode = async |credentials: &[usize]| {
             let handle = engine.tasks.spawn(async { panic!("a network's code") });
             engine.busy.extend(credentials);
-            engine.flying.insert(handle.id(), Flight { lane: 0, credentials: credentials.to_vec() });
+            engine.flying.insert(handle.id(), RunningProbe { lane: 0, credentials: credentials.to_vec() });
             if let Some(Err(error)) = engine.tasks.join_next_with_id().await {
                 engine.lost(error.id());
             }
@@ -668,7 +670,7 @@ mod tests {
 
         let mut explode = async |credentials: &[usize]| {
             let handle = engine.tasks.spawn(async { panic!("a network's code") });
-            engine.flying.insert(handle.id(), Flight { lane: 0, credentials: credentials.to_vec() });
+            engine.flying.insert(handle.id(), RunningProbe { lane: 0, credentials: credentials.to_vec() });
             if let Some(Err(error)) = engine.tasks.join_next_with_id().await {
                 engine.lost(error.id());
             }
@@ -693,7 +695,7 @@ mod tests {
             .map(|applied| applied.version);
         let mut wish = |credential, seen| {
             let (reply, answer) = oneshot::channel();
-            engine.grant(Wish::Probe(credential, seen, reply));
+            engine.grant(ProbeRequest::Probe(credential, seen, reply));
             (answer, engine.queued.contains(&credential))
         };
         let (mut answer, queued) = wish(0, None);
@@ -771,9 +773,9 @@ mod tests {
     fn a_day_without_networks_changes_nothing_and_ends_gently() -> anyhow::Result<()> {
         const COUNT: usize = 600;
         let engine = engine(&[COUNT], 64)?;
-        let (store, roster) = (&engine.store, engine.prober.roster().clone());
+        let (store, inventory) = (&engine.store, engine.prober.inventory().clone());
         let (outage, back, end) = (7_200, 7_200 + 86_400, 7_200 + 86_400 + 3 * 3600);
-        let mut heap: BinaryHeap<Reverse<(i64, usize)>> = roster
+        let mut heap: BinaryHeap<Reverse<(i64, usize)>> = inventory
             .credentials()
             .enumerate()
             .map(|(i, c)| Reverse(((3600.0 * fraction(c.id())) as i64, i)))
@@ -808,7 +810,7 @@ mod tests {
                 assert!(well || after.last_conclusive < Some(at(outage)), "its age shows");
             }
             recovered += usize::from(second >= back && before.last_conclusive < Some(at(outage)));
-            let Some(watched) = roster.credential(credential) else { continue };
+            let Some(watched) = inventory.credential(credential) else { continue };
             let wait =
                 delay_after(applied.next, watched.id(), watched.interval(), applied.clocks, at(second));
             heap.push(Reverse((second + i64::try_from(wait.as_secs())?.max(1), credential)));

@@ -4,5 +4,5 @@ mod engine;
 mod once;
 mod timetable;
 
-pub use engine::{Engine, Pace, Wish};
+pub use engine::{Engine, Pace, ProbeRequest};
 pub use once::{Probed, once};

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use tokio::task::JoinSet;
 
 use crate::config::Config;
-use crate::inventory::Roster;
+use crate::inventory::Inventory;
 use crate::model::{Cause, Timestamp};
 use crate::network::{Clocks, NetworkId};
 use crate::probe::Prober;
@@ -22,10 +22,10 @@ use crate::transport::Client;
 #[derive(Debug)]
 pub struct Probed {
     /// Who was probed.
-    pub roster: Arc<Roster>,
+    pub inventory: Arc<Inventory>,
     /// When the last probe had ended.
     pub at: Timestamp,
-    /// By credential of the roster; none where a fault in this program cost the probe.
+    /// By credential of the inventory; none where a fault in this program cost the probe.
     outcomes: Vec<Option<Outcome>>,
 }
 
@@ -36,19 +36,19 @@ pub struct Probed {
 pub async fn once(config: Config) -> anyhow::Result<Probed> {
     let concurrency = config.global.probe_concurrency;
     let client = Client::new(config.global.probe_timeout, config.global.allow_private_networks)?;
-    let roster = Arc::new(config.roster(|_| true));
-    let prober = Prober::new(client, roster.clone());
-    let mut outcomes: Vec<Option<Outcome>> = roster.credentials().map(|_| None).collect();
+    let inventory = Arc::new(config.inventory(|_| true));
+    let prober = Prober::new(client, inventory.clone());
+    let mut outcomes: Vec<Option<Outcome>> = inventory.credentials().map(|_| None).collect();
     for (credential, outcome) in probe_all(&prober, concurrency).await {
         if let Some(place) = outcomes.get_mut(credential) {
             *place = Some(outcome);
         }
     }
-    Ok(Probed { roster, at: Timestamp::now(), outcomes })
+    Ok(Probed { inventory, at: Timestamp::now(), outcomes })
 }
 
 impl Probed {
-    /// What was found, with the place of its credential in the roster.
+    /// What was found, with the place of its credential in the inventory.
     pub fn outcomes(&self) -> impl Iterator<Item = (usize, &Outcome)> {
         self.outcomes
             .iter()
@@ -68,7 +68,7 @@ impl Probed {
         if let Some(clocks) = outcome.and_then(|o| o.clocks) {
             return clocks;
         }
-        let Some(watched) = self.roster.credential(credential) else { return Clocks::default() };
+        let Some(watched) = self.inventory.credential(credential) else { return Clocks::default() };
         // A source that was found unreadable a moment ago is not asked again: it may be a slow command.
         if outcome.and_then(Outcome::cause) != Some(Cause::CredentialUnreadable)
             && let Ok(token) = source::read_tokens(watched).await
@@ -81,17 +81,17 @@ impl Probed {
 
 /// One probe of each credential, so many at once, with a progress bar where somebody watches.
 async fn probe_all(prober: &Prober, concurrency: usize) -> Vec<(usize, Outcome)> {
-    let roster = prober.roster();
-    let bar = progress(roster.credentials().len());
+    let inventory = prober.inventory();
+    let bar = progress(inventory.credentials().len());
     let mut groups: BTreeMap<(NetworkId, Option<usize>), Vec<usize>> = BTreeMap::new();
-    for (index, watched) in roster.credentials().enumerate() {
+    for (index, watched) in inventory.credentials().enumerate() {
         groups.entry((watched.network(), watched.app())).or_default().push(index);
     }
     // The apps take turns, so that one with a tight rate limit is begun early and holds up nobody.
     let mut queues: Vec<Vec<Vec<usize>>> = groups
         .into_values()
         .map(|group| {
-            let first = group.first().and_then(|c| roster.credential(*c));
+            let first = group.first().and_then(|c| inventory.credential(*c));
             let together = first.map_or(1, |watched| prober.together(watched));
             group.chunks(together).rev().map(<[usize]>::to_vec).collect()
         })

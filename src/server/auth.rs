@@ -17,7 +17,7 @@ use rustls::crypto::ring::default_provider;
 use secrecy::zeroize::Zeroizing;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::gate::Refusal;
+use super::gate::AccessDenied;
 use crate::model::Secret;
 
 /// How long a request waits for its turn: as long as scrapes do.
@@ -111,13 +111,16 @@ impl Users {
         turns: &Turns,
         headers: &HeaderMap,
         peer: IpAddr,
-    ) -> Result<(), Refusal> {
-        let login = Login::read(headers).ok_or(Refusal::Unauthorized)?;
+    ) -> Result<(), AccessDenied> {
+        let login = Login::read(headers).ok_or(AccessDenied::Unauthorized)?;
         if self.remembers(&login) {
             return Ok(());
         }
-        let turn =
-            tokio::time::timeout(PATIENCE, turns.wait(peer)).await.ok().flatten().ok_or(Refusal::Busy)?;
+        let turn = tokio::time::timeout(PATIENCE, turns.wait(peer))
+            .await
+            .ok()
+            .flatten()
+            .ok_or(AccessDenied::Busy)?;
         let users = self.clone();
         // The turn goes along: it lasts as long as the work, even if whoever asked has gone.
         let checking = tokio::task::spawn_blocking(move || {
@@ -125,7 +128,7 @@ impl Users {
             // Many requests may have come before the first one was answered.
             users.remembers(&login) || users.verify(&login)
         });
-        if checking.await.unwrap_or(false) { Ok(()) } else { Err(Refusal::Unauthorized) }
+        if checking.await.unwrap_or(false) { Ok(()) } else { Err(AccessDenied::Unauthorized) }
     }
 
     /// Compares proofs under a secret key: how long that takes tells nothing of the password.

@@ -19,7 +19,7 @@ use secrecy::zeroize::Zeroizing;
 
 use super::auth::{Turns, Users};
 use super::tls;
-use crate::config::web::{self as file, ClientAuth, RateLimit, WebFile};
+use crate::config::web::{self as file, ClientAuth, WebFile, WebRateLimit};
 use crate::config::{Problem, Problems, Warning};
 
 /// How long a look at the files is fresh. Reading them for each request would let requests keep the
@@ -32,7 +32,7 @@ const MAX_FILE: u64 = 1 << 20;
 
 /// Why a request goes no further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum AccessDenied {
     /// The rate limit is used up.
     TooMany,
     /// A name and password are needed, or those that came are wrong.
@@ -135,9 +135,9 @@ impl Gate {
     ///
     /// # Errors
     /// Why it may not.
-    pub async fn admit(&self, rules: &Rules, headers: &HeaderMap, peer: IpAddr) -> Result<(), Refusal> {
+    pub async fn admit(&self, rules: &Rules, headers: &HeaderMap, peer: IpAddr) -> Result<(), AccessDenied> {
         if rules.bucket.as_ref().is_some_and(|bucket| !bucket.take(Instant::now())) {
-            return Err(Refusal::TooMany);
+            return Err(AccessDenied::TooMany);
         }
         match &rules.users {
             Some(users) => users.check(&self.turns, headers, peer).await,
@@ -294,12 +294,12 @@ fn prints(files: &[PathBuf]) -> Vec<u64> {
 
 /// A token bucket.
 struct Bucket {
-    limit: RateLimit,
+    limit: WebRateLimit,
     state: Mutex<(f64, Instant)>,
 }
 
 impl Bucket {
-    fn new(limit: RateLimit) -> Self {
+    fn new(limit: WebRateLimit) -> Self {
         Self { limit, state: Mutex::new((f64::from(limit.burst), Instant::now())) }
     }
 
@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn the_bucket_refills_one_by_one_up_to_the_burst() {
-        let bucket = Bucket::new(RateLimit { interval: Duration::from_secs(10), burst: 2 });
+        let bucket = Bucket::new(WebRateLimit { interval: Duration::from_secs(10), burst: 2 });
         let start = Instant::now();
         let after = |seconds: u64| bucket.take(start + Duration::from_secs(seconds));
         let passed: Vec<bool> = [0, 0, 0, 9, 11, 12, 100, 100, 100].into_iter().map(after).collect();

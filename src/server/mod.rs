@@ -23,12 +23,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::api::{Filter, Targets};
-use crate::exposition::{Cursor, Extent, Format};
+use crate::api::{TargetFilter, Targets};
+use crate::exposition::{Extent, Format, Renderer};
 use crate::model::{Timestamp, parse_duration};
-use crate::scheduler::Wish;
+use crate::scheduler::ProbeRequest;
 use crate::state::View;
-use crate::telemetry::{Metrics, Pulse};
+use crate::telemetry::{Heartbeat, Metrics};
 
 mod auth;
 mod gate;
@@ -36,14 +36,14 @@ mod pages;
 mod tls;
 mod wire;
 
-pub use gate::{Gate, Refusal, Rules};
+pub use gate::{AccessDenied, Gate, Rules};
 pub use wire::Limits;
 
 use pages::{Desk, Place, look};
 
 /// What can be set about the HTTP side.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct WebSettings {
     /// Where metrics are served.
     pub telemetry_path: String,
     /// Stands before every path; empty or with a leading slash and none at its end.
@@ -55,10 +55,10 @@ pub struct Settings {
 }
 
 /// A wish for a reload, and where its result goes.
-pub type ReloadWish = oneshot::Sender<Result<(), String>>;
+pub type ReloadRequest = oneshot::Sender<Result<(), String>>;
 
 /// What requests can see and wish for.
-pub struct Context {
+pub struct ServerContext {
     /// What is known and kept.
     pub store: View,
     /// What the exporter counts about itself.
@@ -67,18 +67,23 @@ pub struct Context {
     pub gate: Arc<Gate>,
     /// What connections may take.
     pub limits: Limits,
-    settings: Settings,
-    wishes: Mutex<Option<mpsc::Sender<Wish>>>,
-    reload: mpsc::Sender<ReloadWish>,
+    settings: WebSettings,
+    wishes: Mutex<Option<mpsc::Sender<ProbeRequest>>>,
+    reload: mpsc::Sender<ReloadRequest>,
     scrapes: Arc<Semaphore>,
     connections: OnceLock<Arc<Semaphore>>,
     desk: Desk,
     ready: AtomicBool,
 }
 
-impl Context {
+impl ServerContext {
     /// For a server that is not ready yet.
-    pub fn new(store: View, metrics: Metrics, settings: Settings, reload: mpsc::Sender<ReloadWish>) -> Self {
+    pub fn new(
+        store: View,
+        metrics: Metrics,
+        settings: WebSettings,
+        reload: mpsc::Sender<ReloadRequest>,
+    ) -> Self {
         let scrapes = Arc::new(Semaphore::new(if settings.max_requests == 0 {
             Semaphore::MAX_PERMITS
         } else {
@@ -106,11 +111,11 @@ impl Context {
     }
 
     /// Sets where wishes for probes go.
-    pub fn set_wishes(&self, wishes: mpsc::Sender<Wish>) {
+    pub fn set_wishes(&self, wishes: mpsc::Sender<ProbeRequest>) {
         *self.wishes.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(wishes);
     }
 
-    fn wishes(&self) -> Option<mpsc::Sender<Wish>> {
+    fn wishes(&self) -> Option<mpsc::Sender<ProbeRequest>> {
         self.wishes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 }
@@ -120,7 +125,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a listener answers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub enum Endpoint {
     /// Everything.
     Main,
     /// Health and readiness alone, for probes of the machinery around it.
@@ -130,18 +135,18 @@ pub enum Door {
 /// Serves until `stop` changes, then finishes what it has begun, for at most `grace`.
 pub async fn serve(
     listener: TcpListener,
-    door: Door,
-    context: Arc<Context>,
+    door: Endpoint,
+    context: Arc<ServerContext>,
     mut stop: watch::Receiver<bool>,
     grace: Duration,
-    mut pulse: Pulse,
+    mut pulse: Heartbeat,
 ) {
     let places = Arc::new(Semaphore::new(context.limits.of_listener));
     let total = match door {
-        Door::Main => {
+        Endpoint::Main => {
             context.connections.get_or_init(|| Arc::new(Semaphore::new(context.limits.total))).clone()
         }
-        Door::Health => places.clone(),
+        Endpoint::Health => places.clone(),
     };
     let mut connections = JoinSet::new();
     loop {
@@ -169,8 +174,8 @@ pub async fn serve(
         connections.spawn(async move {
             let _place = place;
             let tls = match door {
-                Door::Main => context.gate.rules().await.tls().cloned(),
-                Door::Health => None,
+                Endpoint::Main => context.gate.rules().await.tls().cloned(),
+                Endpoint::Health => None,
             };
             let limits = context.limits;
             let answer = move |request| {
@@ -187,10 +192,15 @@ pub async fn serve(
     }
 }
 
-async fn handle(context: &Context, door: Door, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
+async fn handle(
+    context: &ServerContext,
+    door: Endpoint,
+    peer: IpAddr,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let rules = match door {
-        Door::Main => context.gate.rules().await,
-        Door::Health => Arc::new(Rules::default()),
+        Endpoint::Main => context.gate.rules().await,
+        Endpoint::Health => Arc::new(Rules::default()),
     };
     let mut response = match context.gate.admit(&rules, request.headers(), peer).await {
         Ok(()) => route(context, door, &request).await,
@@ -215,31 +225,31 @@ async fn handle(context: &Context, door: Door, peer: IpAddr, request: Request<In
     response
 }
 
-fn refused(refusal: Refusal) -> Response<Body> {
+fn refused(refusal: AccessDenied) -> Response<Body> {
     let (status, said) = match refusal {
-        Refusal::TooMany => (StatusCode::TOO_MANY_REQUESTS, "Too many requests.\n"),
-        Refusal::Unauthorized => (StatusCode::UNAUTHORIZED, "Unauthorized.\n"),
-        Refusal::Busy => {
+        AccessDenied::TooMany => (StatusCode::TOO_MANY_REQUESTS, "Too many requests.\n"),
+        AccessDenied::Unauthorized => (StatusCode::UNAUTHORIZED, "Unauthorized.\n"),
+        AccessDenied::Busy => {
             (StatusCode::SERVICE_UNAVAILABLE, "Too many passwords wait to be checked, try again later.\n")
         }
     };
     let mut response = text(status, said);
     let (name, value) = match refusal {
-        Refusal::Unauthorized => (WWW_AUTHENTICATE, "Basic realm=\"token_exporter\", charset=\"UTF-8\""),
-        Refusal::TooMany | Refusal::Busy => (RETRY_AFTER, "1"),
+        AccessDenied::Unauthorized => (WWW_AUTHENTICATE, "Basic realm=\"token_exporter\", charset=\"UTF-8\""),
+        AccessDenied::TooMany | AccessDenied::Busy => (RETRY_AFTER, "1"),
     };
     response.headers_mut().insert(name, http::HeaderValue::from_static(value));
     response
 }
 
-async fn route(context: &Context, door: Door, request: &Request<Incoming>) -> Response<Body> {
+async fn route(context: &ServerContext, door: Endpoint, request: &Request<Incoming>) -> Response<Body> {
     let path = request.uri().path();
     let Some(path) = path.strip_prefix(context.settings.route_prefix.as_str()) else {
         return not_found();
     };
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
     match path {
-        path if door == Door::Health && !matches!(path, "/-/healthy" | "/-/ready") => not_found(),
+        path if door == Endpoint::Health && !matches!(path, "/-/healthy" | "/-/ready") => not_found(),
         "/-/reload" => reload(context, request.method()).await,
         "/probe" | "/sd" | "/-/healthy" | "/-/ready" if !reading => not_allowed("GET, HEAD"),
         path if (path == context.settings.telemetry_path || Place::at(path).is_some()) && !reading => {
@@ -262,11 +272,11 @@ async fn route(context: &Context, door: Door, request: &Request<Incoming>) -> Re
     }
 }
 
-fn metrics(context: &Context, headers: &HeaderMap, extent: Extent) -> Response<Body> {
+fn metrics(context: &ServerContext, headers: &HeaderMap, extent: Extent) -> Response<Body> {
     let format = negotiate(headers);
     let parts = || {
         let mut cursor =
-            Cursor::new(context.store.snapshot(), &context.metrics, Timestamp::now(), format, extent);
+            Renderer::new(context.store.snapshot(), &context.metrics, Timestamp::now(), format, extent);
         std::iter::from_fn(move || cursor.next_chunk())
     };
     streamed(context, headers, format.content_type(), parts)
@@ -274,7 +284,7 @@ fn metrics(context: &Context, headers: &HeaderMap, extent: Extent) -> Response<B
 
 /// A response that is written while it is sent, if not too many are.
 fn streamed<I>(
-    context: &Context,
+    context: &ServerContext,
     headers: &HeaderMap,
     media: &'static str,
     parts: impl FnOnce() -> I,
@@ -300,19 +310,19 @@ where
 }
 
 /// The accounts as targets for Prometheus' HTTP service discovery.
-fn targets(context: &Context, request: &Request<Incoming>) -> Response<Body> {
-    let filter = match Filter::parse(request.uri().query().unwrap_or("")) {
+fn targets(context: &ServerContext, request: &Request<Incoming>) -> Response<Body> {
+    let filter = match TargetFilter::parse(request.uri().query().unwrap_or("")) {
         Ok(filter) => filter,
         Err(problems) => return text(StatusCode::BAD_REQUEST, format!("{problems}\n")),
     };
     let parts = || {
-        let mut targets = Targets::new(context.store.snapshot().roster, filter);
+        let mut targets = Targets::new(context.store.snapshot().inventory, filter);
         std::iter::from_fn(move || targets.next_chunk())
     };
     streamed(context, request.headers(), "application/json", parts)
 }
 
-async fn probe(context: &Context, request: &Request<Incoming>) -> Response<Body> {
+async fn probe(context: &ServerContext, request: &Request<Incoming>) -> Response<Body> {
     let mut account = None;
     let mut max_age = None;
     for (name, value) in url::form_urlencoded::parse(request.uri().query().unwrap_or("").as_bytes()) {
@@ -334,10 +344,10 @@ async fn probe(context: &Context, request: &Request<Incoming>) -> Response<Body>
         return text(StatusCode::BAD_REQUEST, "The parameter \"account\" is missing: /probe?account=ID\n");
     };
     let snapshot = context.store.snapshot();
-    let Some(index) = snapshot.roster.find(&id) else {
+    let Some(index) = snapshot.inventory.find(&id) else {
         return text(StatusCode::NOT_FOUND, "There is no such account.\n");
     };
-    let Some(credential) = snapshot.roster.account(index).map(|a| a.credential_index()) else {
+    let Some(credential) = snapshot.inventory.account(index).map(|a| a.credential_index()) else {
         return not_found();
     };
     let last = snapshot.credentials.get(credential).and_then(|c| c.last_probe);
@@ -348,7 +358,7 @@ async fn probe(context: &Context, request: &Request<Incoming>) -> Response<Body>
     drop(snapshot);
     let (done, wait) = oneshot::channel();
     let sent = match context.wishes() {
-        Some(wishes) => wishes.send(Wish::Probe(credential, last, done)).await.is_ok(),
+        Some(wishes) => wishes.send(ProbeRequest::Probe(credential, last, done)).await.is_ok(),
         None => false,
     };
     let probed = async { sent && matches!(wait.await, Ok(version) if context.store.reaches(version).await) };
@@ -360,7 +370,7 @@ async fn probe(context: &Context, request: &Request<Incoming>) -> Response<Body>
         );
     }
     // A reload meanwhile may have moved or removed it.
-    match context.store.snapshot().roster.find(&id) {
+    match context.store.snapshot().inventory.find(&id) {
         Some(index) => metrics(context, request.headers(), Extent::Account(index)),
         None => text(StatusCode::NOT_FOUND, "There is no such account.\n"),
     }
@@ -372,7 +382,7 @@ fn scrape_timeout(headers: &HeaderMap) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok().map(|timeout| timeout.mul_f64(0.95))
 }
 
-async fn reload(context: &Context, method: &Method) -> Response<Body> {
+async fn reload(context: &ServerContext, method: &Method) -> Response<Body> {
     if !matches!(*method, Method::POST | Method::PUT) {
         return not_allowed("POST, PUT");
     }

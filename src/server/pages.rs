@@ -12,8 +12,8 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
-use super::{Body, Context, accepts_gzip, html, text, with_type};
-use crate::api::{Board, Listing, Problem, Query, csv, ics, json};
+use super::{Body, ServerContext, accepts_gzip, html, text, with_type};
+use crate::api::{Board, Listing, Query, QueryProblem, csv, ics, json};
 use crate::model::Timestamp;
 use crate::page::{self, Site};
 use crate::state::View;
@@ -44,7 +44,7 @@ impl Desk {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// The prefix without its slash.
-    Door,
+    Endpoint,
     List,
     Account,
     Api,
@@ -58,7 +58,7 @@ impl Place {
     /// The place that a path means, if any.
     pub(super) fn at(path: &str) -> Option<Self> {
         Some(match path {
-            "" => Self::Door,
+            "" => Self::Endpoint,
             "/" => Self::List,
             "/account" => Self::Account,
             "/api/v1/connections" => Self::Api,
@@ -72,9 +72,13 @@ impl Place {
 }
 
 /// Answers a request to look at something.
-pub(super) async fn look(context: &Context, place: Place, request: &Request<Incoming>) -> Response<Body> {
+pub(super) async fn look(
+    context: &ServerContext,
+    place: Place,
+    request: &Request<Incoming>,
+) -> Response<Body> {
     match place {
-        Place::Door => door(&context.settings.route_prefix),
+        Place::Endpoint => door(&context.settings.route_prefix),
         Place::Style => asset("text/css; charset=utf-8", page::STYLE),
         Place::Icon => asset("image/svg+xml", page::ICON),
         Place::List | Place::Account | Place::Api => draw(context, place, request).await,
@@ -99,7 +103,7 @@ fn asset(media: &'static str, content: &'static str) -> Response<Body> {
     response
 }
 
-async fn draw(context: &Context, place: Place, request: &Request<Incoming>) -> Response<Body> {
+async fn draw(context: &ServerContext, place: Place, request: &Request<Incoming>) -> Response<Body> {
     let (Some(listing), Ok(_permit)) =
         (context.desk.board.listing().await, context.desk.drawing.acquire().await)
     else {
@@ -141,11 +145,11 @@ fn account(site: &Site<'_>, listing: &Listing, raw: &str) -> Response<Body> {
             id = Some(value);
         } else {
             let expected = "the parameter id alone, once".to_owned();
-            problems.push(Problem { parameter: name.into_owned(), found: value.into_owned(), expected });
+            problems.push(QueryProblem { parameter: name.into_owned(), found: value.into_owned(), expected });
         }
     }
     if id.is_none() {
-        problems.push(Problem {
+        problems.push(QueryProblem {
             parameter: "id".to_owned(),
             found: String::new(),
             expected: "the id of an account".to_owned(),
@@ -198,7 +202,7 @@ fn revalidated(mut response: Response<Body>, asked: &HeaderMap) -> Response<Body
     response
 }
 
-async fn download(context: &Context, place: Place, request: &Request<Incoming>) -> Response<Body> {
+async fn download(context: &ServerContext, place: Place, request: &Request<Incoming>) -> Response<Body> {
     let Some(listing) = context.desk.board.listing().await else { return stopping() };
     let site = Site { telemetry_path: &context.settings.telemetry_path };
     let query = match Query::parse(request.uri().query().unwrap_or(""), listing.label_names()) {

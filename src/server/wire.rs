@@ -136,7 +136,8 @@ async fn drive_http1<IO, F, B>(
     B: Body<Data = bytes::Bytes, Error = Infallible> + Unpin + 'static,
 {
     let activity = Activity::new();
-    let io = TokioIo::new(Watched { io, heard: Some(activity.clone()), stall: limits.stall, stalled: None });
+    let io =
+        TokioIo::new(TimedStream { io, heard: Some(activity.clone()), stall: limits.stall, stalled: None });
     let service = service_fn(|request| counted(activity.begin(), answer(request)));
     // Its own time limit for heads would end connections between requests.
     let connection = http1::Builder::new()
@@ -158,7 +159,7 @@ async fn drive_http2<IO, F, B>(
 {
     let activity = Activity::new();
     // What HTTP/2 hears between requests may be anything: pings, say.
-    let io = TokioIo::new(Watched { io, heard: None, stall: limits.stall, stalled: None });
+    let io = TokioIo::new(TimedStream { io, heard: None, stall: limits.stall, stalled: None });
     let service = service_fn(|request| counted(activity.begin(), answer(request)));
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.max_concurrent_streams(STREAMS).max_header_list_size(32 << 10).max_send_buf_size(WINDOW as usize);
@@ -304,14 +305,14 @@ impl<B: Body + Unpin> Body for Counted<B> {
 
 /// A stream that fails when nothing of what is written gets away for a while, and tells when
 /// something was read.
-struct Watched<IO> {
+struct TimedStream<IO> {
     io: IO,
     heard: Option<Arc<Activity>>,
     stall: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl<IO> Watched<IO> {
+impl<IO> TimedStream<IO> {
     /// What came of an attempt to write, unless it has been of no avail for too long.
     fn watch<T>(&mut self, context: &mut Context<'_>, attempt: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if attempt.is_ready() {
@@ -325,7 +326,7 @@ impl<IO> Watched<IO> {
     }
 }
 
-impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
+impl<IO: AsyncRead + Unpin> AsyncRead for TimedStream<IO> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -340,7 +341,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
+impl<IO: AsyncWrite + Unpin> AsyncWrite for TimedStream<IO> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -59,7 +59,7 @@ pub struct Case {
     pub probe: Option<Expect>,
     /// The account that shows this case in the demo.
     #[serde(default)]
-    pub demo: Option<Demo>,
+    pub demo: Option<DemoAccount>,
 }
 
 /// What is configured for a case's account.
@@ -95,13 +95,13 @@ pub struct Reply {
     /// The body.
     pub body: String,
     /// A fault to play instead.
-    pub fault: Option<Fault>,
+    pub fault: Option<NetworkFault>,
 }
 
 /// How a network can fail to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Fault {
+pub enum NetworkFault {
     /// No answer until the client gives up.
     Slow,
     /// The connection ends in the middle of the body.
@@ -141,7 +141,7 @@ pub struct Expect {
 /// An account of the demo.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Demo {
+pub struct DemoAccount {
     /// Its name.
     pub name: String,
     /// `owned`, `paid` or `monitored`.

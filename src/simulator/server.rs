@@ -29,7 +29,7 @@ use tokio::net::TcpListener;
 
 use crate::model::Timestamp;
 use crate::network::{CallInfo, NetworkId, parse};
-use crate::simulator::{Case, Fault, Fixtures, Reply, fill};
+use crate::simulator::{Case, Fixtures, NetworkFault, Reply, fill};
 
 /// The largest request that is read: a batch of fifty questions stays far below.
 const MAX_REQUEST: usize = 1 << 20;
@@ -126,8 +126,8 @@ impl Simulator {
             return Ok(plain(StatusCode::NOT_FOUND, "the simulator knows no such call"));
         };
         match reply.fault {
-            Some(Fault::Reset) => return Err(Hangup),
-            Some(Fault::Slow) => std::future::pending().await,
+            Some(NetworkFault::Reset) => return Err(Hangup),
+            Some(NetworkFault::Slow) => std::future::pending().await,
             _ => {}
         }
         Ok(respond(&reply, &id, &token))
@@ -246,12 +246,12 @@ fn respond(reply: &Reply, id: &str, token: &str) -> Response<Body> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     set(headers, reply, id, token);
     match reply.fault {
-        Some(Fault::CutOff) => {
+        Some(NetworkFault::CutOff) => {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len() + 100));
             *response.body_mut() = Body::Cut(Some(Bytes::from(text)));
         }
-        Some(Fault::Oversized) => *response.body_mut() = Body::Endless,
-        Some(Fault::GzipBomb) => {
+        Some(NetworkFault::Oversized) => *response.body_mut() = Body::Endless,
+        Some(NetworkFault::GzipBomb) => {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
             for _ in 0..BOMB / 65_536 {
@@ -260,7 +260,7 @@ fn respond(reply: &Reply, id: &str, token: &str) -> Response<Body> {
             }
             *response.body_mut() = Body::Full(encoder.finish().ok().map(Bytes::from));
         }
-        Some(Fault::Slow | Fault::Reset) | None => {}
+        Some(NetworkFault::Slow | NetworkFault::Reset) | None => {}
     }
     response
 }

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
-use crate::inventory::{SecretSource, Watched};
+use crate::inventory::{CredentialView, SecretSource};
 use crate::model::{Expiry, Secret, Timestamp};
 use crate::network::{Clocks, Tokens, parse};
 
@@ -247,7 +247,7 @@ fn bare(text: &str) -> Result<Secret, Unreadable> {
 ///
 /// # Errors
 /// When the token, or the second half of an OAuth 1.0a token, cannot be read.
-pub async fn read_tokens(credential: Watched<'_>) -> Result<TokenSet, Unreadable> {
+pub async fn read_tokens(credential: CredentialView<'_>) -> Result<TokenSet, Unreadable> {
     let mut set = match credential.token().content().await? {
         Content::Ready(access) => TokenSet { tokens: only(access), clocks: Clocks::default() },
         Content::Text(text, written) if text.starts_with('{') => response(&text, written)?,
@@ -264,7 +264,7 @@ pub async fn read_tokens(credential: Watched<'_>) -> Result<TokenSet, Unreadable
 }
 
 /// The clocks as they are configured.
-pub fn configured_clocks(credential: Watched<'_>) -> Clocks {
+pub fn configured_clocks(credential: CredentialView<'_>) -> Clocks {
     let told = |instant: Option<Timestamp>| instant.map_or(Expiry::Unknown, Expiry::At);
     Clocks {
         access: told(credential.expires_at()),

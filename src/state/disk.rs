@@ -20,7 +20,7 @@ use anyhow::Context as _;
 use flate2::Crc;
 use serde::{Deserialize, Serialize};
 
-use crate::inventory::{AccountView, Roster};
+use crate::inventory::{AccountView, Inventory};
 use crate::model::{Capability, Cause, Expiry, Reason, Timestamp};
 use crate::network::Clocks;
 use crate::state::{
@@ -138,12 +138,12 @@ impl<'a> AppLine<'a> {
 }
 
 impl<'a> CredentialLine<'a> {
-    /// The credential at a place of the roster.
+    /// The credential at a place of the inventory.
     fn new(snapshot: &'a Snapshot, place: usize) -> Option<Self> {
-        let watched = snapshot.roster.credential(place)?;
+        let watched = snapshot.inventory.credential(place)?;
         let state = snapshot.credentials.get(place)?;
         let account =
-            |place| Some(AccountLine::new(snapshot.roster.account(place)?, snapshot.accounts.get(place)?));
+            |place| Some(AccountLine::new(snapshot.inventory.account(place)?, snapshot.accounts.get(place)?));
         let end = |expiry: Expiry| match expiry {
             Expiry::Unknown => None,
             Expiry::Never => Some(0),
@@ -276,12 +276,12 @@ pub fn write(folder: &Path, generation: u64, snapshot: &Snapshot) -> anyhow::Res
     let mut all = || -> std::io::Result<()> {
         out.line(&head(generation))?;
         let mut lines = 0;
-        for (app, state) in snapshot.roster.apps().iter().zip(snapshot.apps.iter()) {
+        for (app, state) in snapshot.inventory.apps().iter().zip(snapshot.apps.iter()) {
             out.line(&Line::App(AppLine::new(&app.id, state)))?;
             lines += 1;
         }
-        for line in
-            (0..snapshot.roster.credentials().len()).filter_map(|place| CredentialLine::new(snapshot, place))
+        for line in (0..snapshot.inventory.credentials().len())
+            .filter_map(|place| CredentialLine::new(snapshot, place))
         {
             out.line(&Line::Credential(line))?;
             lines += 1;
@@ -340,7 +340,7 @@ pub fn lines(changes: &Changes) -> std::io::Result<Vec<u8>> {
     let Changes { snapshot, credentials, apps, .. } = changes;
     let mut out = Writer::new(Vec::new());
     for place in apps {
-        if let Some((app, state)) = snapshot.roster.apps().get(*place).zip(snapshot.apps.get(*place)) {
+        if let Some((app, state)) = snapshot.inventory.apps().get(*place).zip(snapshot.apps.get(*place)) {
             out.line(&Line::App(AppLine::new(&app.id, state)))?;
         }
     }
@@ -354,15 +354,15 @@ pub fn lines(changes: &Changes) -> std::io::Result<Vec<u8>> {
 /// returns the newest generation there. A file that is damaged or of a newer version is set aside,
 /// with a message.
 pub fn restore(folder: &Path, store: &Store) -> u64 {
-    let roster = store.snapshot().roster;
-    let mut known = Known::new(&roster);
+    let inventory = store.snapshot().inventory;
+    let mut known = Known::new(&inventory);
     let base = folder.join(BASE);
     let mut newest = 0;
     match read_base(&base, &mut known) {
         Ok(generation) => newest = generation,
         Err(error) => {
             set_aside(&base, &error);
-            known = Known::new(&roster);
+            known = Known::new(&inventory);
         }
     }
     for (generation, path) in journals(folder) {
@@ -405,7 +405,7 @@ fn journals(folder: &Path) -> Vec<(u64, PathBuf)> {
 
 /// What was read so far, in the roster's order.
 struct Known<'r> {
-    roster: &'r Roster,
+    inventory: &'r Inventory,
     accounts: Vec<AccountState>,
     credentials: Vec<CredentialState>,
     apps: Vec<AppState>,
@@ -413,13 +413,13 @@ struct Known<'r> {
 }
 
 impl<'r> Known<'r> {
-    fn new(roster: &'r Roster) -> Self {
+    fn new(inventory: &'r Inventory) -> Self {
         Self {
-            accounts: vec![AccountState::default(); roster.len()],
-            credentials: vec![CredentialState::default(); roster.credentials().len()],
-            apps: vec![AppState::default(); roster.apps().len()],
+            accounts: vec![AccountState::default(); inventory.len()],
+            credentials: vec![CredentialState::default(); inventory.credentials().len()],
+            apps: vec![AppState::default(); inventory.apps().len()],
             lines: 0,
-            roster,
+            inventory,
         }
     }
 
@@ -428,7 +428,7 @@ impl<'r> Known<'r> {
     fn note_app(&mut self, line: AppLine<'_>) {
         self.lines += 1;
         if let Some(state) = self
-            .roster
+            .inventory
             .apps()
             .iter()
             .position(|app| app.id == line.id)
@@ -441,14 +441,14 @@ impl<'r> Known<'r> {
     fn note_credential(&mut self, line: &CredentialLine<'_>) {
         self.lines += 1;
         if let Some(state) =
-            self.roster.find_credential(&line.id).and_then(|place| self.credentials.get_mut(place))
+            self.inventory.find_credential(&line.id).and_then(|place| self.credentials.get_mut(place))
         {
             *state = line.state();
         }
         // By their own ids: an account that hangs on another credential now is still the same connection.
         for account in &line.accounts {
-            let Some(place) = self.roster.find(&account.id) else { continue };
-            if let Some((state, view)) = self.accounts.get_mut(place).zip(self.roster.account(place)) {
+            let Some(place) = self.inventory.find(&account.id) else { continue };
+            if let Some((state, view)) = self.accounts.get_mut(place).zip(self.inventory.account(place)) {
                 *state = account.state(view);
             }
         }

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use super::disk;
 use crate::state::{Changes, Snapshot, Store, View};
-use crate::telemetry::{Metrics, Pulse};
+use crate::telemetry::{Heartbeat, Metrics};
 
 /// Changes within this time share a write.
 const GATHER: Duration = Duration::from_millis(50);
@@ -40,13 +40,13 @@ const LOCK: &str = "lock";
 
 /// Keeps a store's changes, and shows them.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct StateWriter {
     store: Arc<Store>,
     shown: watch::Sender<Snapshot>,
     files: Option<Files>,
 }
 
-impl Keeper {
+impl StateWriter {
     /// A keeper of this store in this folder, if any, and the view that it shows things in.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ impl Keeper {
     }
 
     /// Keeps and shows changes until `stop` changes, and the last of them then.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>, mut pulse: Pulse) {
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>, mut pulse: Heartbeat) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -159,7 +159,7 @@ impl Files {
 
     /// Puts changes where a kill cannot take them.
     async fn keep(&mut self, changes: &Changes) {
-        if changes.roster {
+        if changes.inventory {
             // Who is gone goes from the files, too.
             self.turn = true;
             self.rewrite_at = self.rewrite_at.or(Some(Instant::now()));

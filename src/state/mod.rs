@@ -8,6 +8,6 @@ mod store;
 
 pub use column::Column;
 pub use disk::*;
-pub use keeper::Keeper;
+pub use keeper::StateWriter;
 pub use rules::*;
 pub use store::*;

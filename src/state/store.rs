@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{Notify, watch};
 
-use crate::inventory::{AccountView, Roster, Watched};
+use crate::inventory::{AccountView, CredentialView, Inventory};
 use crate::model::{Cause, Expiry, Timestamp};
-use crate::network::{Budget, Clocks, Finding, RateLimit, Reset, Verdict};
+use crate::network::{Budget, Clocks, Finding, RateLimitStatus, Reset, Verdict};
 use crate::state::{AccountState, AppHealth, Column, Part, Suspicion, Turn, advance};
 
 /// What is known about one credential.
@@ -76,7 +76,7 @@ pub struct Outcome {
     /// The clocks; none where no token could be read.
     pub clocks: Option<Clocks>,
     /// What the answers' headers said about rate limits.
-    pub limits: Vec<RateLimit>,
+    pub limits: Vec<RateLimitStatus>,
 }
 
 impl Outcome {
@@ -137,16 +137,16 @@ pub struct Snapshot {
     /// Grows with every change.
     pub version: u64,
     /// Who is watched.
-    pub roster: Arc<Roster>,
-    /// By account of the roster.
+    pub inventory: Arc<Inventory>,
+    /// By account of the inventory.
     pub accounts: Column<AccountState>,
-    /// By credential of the roster.
+    /// By credential of the inventory.
     pub credentials: Column<CredentialState>,
-    /// By app of the roster.
+    /// By app of the inventory.
     pub apps: Arc<Vec<AppState>>,
 }
 
-/// What has changed since it was asked for last, by place in the roster.
+/// What has changed since it was asked for last, by place in the inventory.
 #[derive(Debug, Default)]
 pub struct Changes {
     /// Everything, as it is with them.
@@ -156,7 +156,7 @@ pub struct Changes {
     /// Changed apps.
     pub apps: BTreeSet<usize>,
     /// Whether other credentials, accounts and apps are watched now.
-    pub roster: bool,
+    pub inventory: bool,
 }
 
 /// Where everything that is known is gathered.
@@ -207,38 +207,39 @@ impl Store {
         std::mem::replace(&mut *current, Changes { snapshot, ..Changes::default() })
     }
 
-    /// Puts a new roster in place. Accounts and credentials that were there before, by id, keep
+    /// Puts a new inventory in place. Accounts and credentials that were there before, by id, keep
     /// their state; an account that now hangs on another credential keeps it, too: it is the
     /// same connection. All others are gone. Returns the credentials that were there before and
     /// whose token now comes from elsewhere.
-    pub fn replace_roster(&self, roster: Arc<Roster>) -> Vec<usize> {
+    pub fn replace_roster(&self, inventory: Arc<Inventory>) -> Vec<usize> {
         let old = self.snapshot();
-        let before = |c: Watched<'_>| old.roster.find_credential(c.id());
-        let moved = |c: Watched<'_>| {
-            let before = before(c).and_then(|i| old.roster.credential(i));
+        let before = |c: CredentialView<'_>| old.inventory.find_credential(c.id());
+        let moved = |c: CredentialView<'_>| {
+            let before = before(c).and_then(|i| old.inventory.credential(i));
             before.is_some_and(|old| (old.token(), old.token_secret()) != (c.token(), c.token_secret()))
         };
-        let changed = roster.credentials().enumerate().filter(|(_, c)| moved(*c)).map(|(i, _)| i).collect();
+        let changed =
+            inventory.credentials().enumerate().filter(|(_, c)| moved(*c)).map(|(i, _)| i).collect();
         let account = |a: AccountView<'_>| {
-            old.roster.find(a.id()).and_then(|i| old.accounts.get(i)).cloned().unwrap_or_default()
+            old.inventory.find(a.id()).and_then(|i| old.accounts.get(i)).cloned().unwrap_or_default()
         };
         let credential = |c| before(c).and_then(|i| old.credentials.get(i)).cloned().unwrap_or_default();
         let apps: HashMap<&str, &AppState> =
-            old.roster.apps().iter().map(|a| a.id.as_str()).zip(old.apps.iter()).collect();
+            old.inventory.apps().iter().map(|a| a.id.as_str()).zip(old.apps.iter()).collect();
         let fresh = Snapshot {
             version: old.version + 1,
-            accounts: roster.accounts().map(account).collect(),
-            credentials: roster.credentials().map(credential).collect(),
+            accounts: inventory.accounts().map(account).collect(),
+            credentials: inventory.credentials().map(credential).collect(),
             apps: Arc::new(
-                roster
+                inventory
                     .apps()
                     .iter()
                     .map(|a| apps.get(a.id.as_str()).map_or_else(AppState::default, |s| (*s).clone()))
                     .collect(),
             ),
-            roster,
+            inventory,
         };
-        *self.lock() = Changes { snapshot: fresh, roster: true, ..Changes::default() };
+        *self.lock() = Changes { snapshot: fresh, inventory: true, ..Changes::default() };
         self.changed.notify_one();
         changed
     }
@@ -251,18 +252,18 @@ impl Store {
         apps: Vec<AppState>,
     ) {
         let mut current = self.lock();
-        let Snapshot { version, roster, .. } = &current.snapshot;
-        let (version, roster) = (version + 1, roster.clone());
+        let Snapshot { version, inventory, .. } = &current.snapshot;
+        let (version, inventory) = (version + 1, inventory.clone());
         let (accounts, credentials) = (accounts.into_iter().collect(), credentials.into_iter().collect());
-        current.snapshot = Snapshot { version, roster, accounts, credentials, apps: Arc::new(apps) };
+        current.snapshot = Snapshot { version, inventory, accounts, credentials, apps: Arc::new(apps) };
     }
 
     /// Applies what a probe of a credential brought, to all its accounts in one step.
     pub fn apply(&self, credential: usize, outcome: &Outcome) -> Option<Applied> {
         let mut current = self.lock();
         let Changes { snapshot, credentials: changed, apps: changed_apps, .. } = &mut *current;
-        let Snapshot { version, roster, accounts, credentials, apps } = snapshot;
-        let watched = roster.credential(credential)?;
+        let Snapshot { version, inventory, accounts, credentials, apps } = snapshot;
+        let watched = inventory.credential(credential)?;
         let state = credentials.get_mut(credential)?;
         let now = outcome.at;
         *version += 1;
@@ -407,7 +408,7 @@ pub fn instant(reset: Reset, now: Timestamp) -> Timestamp {
 impl Snapshot {
     /// The deadline of an account's connection.
     pub fn deadline(&self, account: usize) -> Expiry {
-        let view = self.roster.account(account);
+        let view = self.inventory.account(account);
         let credential = view.and_then(|view| view.credential());
         let state = view.and_then(|view| self.credentials.get(view.credential_index()));
         credential.zip(state).map_or(Expiry::Unknown, |(c, s)| s.clocks.deadline(c.auto_refresh()))
@@ -417,7 +418,7 @@ impl Snapshot {
 /// Whether a rate limit asks to stop, and until when: its budget is used up, or nearly so.
 /// `limited`: the network has refused for want of patience already; then every reset it names is
 /// waited for, as it may be any of its limits.
-pub fn must_pause(limit: &RateLimit, limited: bool, now: Timestamp) -> Option<(Budget, Timestamp)> {
+pub fn must_pause(limit: &RateLimitStatus, limited: bool, now: Timestamp) -> Option<(Budget, Timestamp)> {
     /// The product shares the budget with this program: the last part is left to it.
     const ENOUGH: f64 = 0.95;
     /// How long to wait where the network names no time, in seconds.

@@ -12,24 +12,24 @@ use tokio::sync::watch;
 
 /// Asks every part of the daemon for a sign of life, again and again.
 #[derive(Debug, Default)]
-pub struct Heart {
+pub struct Watchdog {
     beat: watch::Sender<u64>,
     parts: Vec<(&'static str, Arc<AtomicU64>)>,
 }
 
 /// A part's way to show that it lives.
 #[derive(Clone, Debug)]
-pub struct Pulse {
+pub struct Heartbeat {
     beat: watch::Receiver<u64>,
     answered: Arc<AtomicU64>,
 }
 
-impl Heart {
+impl Watchdog {
     /// The pulse of one more part.
-    pub fn part(&mut self, name: &'static str) -> Pulse {
+    pub fn part(&mut self, name: &'static str) -> Heartbeat {
         let answered = Arc::default();
         self.parts.push((name, Arc::clone(&answered)));
-        Pulse { beat: self.beat.subscribe(), answered }
+        Heartbeat { beat: self.beat.subscribe(), answered }
     }
 
     /// The parts that have not answered the last beat; then the next beat.
@@ -66,7 +66,7 @@ impl Heart {
     }
 }
 
-impl Pulse {
+impl Heartbeat {
     /// Waits until a sign of life is asked for, and gives it.
     pub async fn answer(&mut self) {
         match self.beat.changed().await {
@@ -107,7 +107,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_is_silent_is_named() {
-        let mut heart = Heart::default();
+        let mut heart = Watchdog::default();
         let (mut engine, server) = (heart.part("engine"), heart.part("server"));
         assert!(heart.beat().is_empty(), "nothing was asked before");
         engine.answer().await;

@@ -3,5 +3,5 @@
 mod heartbeat;
 mod metrics;
 
-pub use heartbeat::{Heart, Pulse, ready, reloading, stopping};
+pub use heartbeat::{Heartbeat, Watchdog, ready, reloading, stopping};
 pub use metrics::Metrics;

@@ -16,7 +16,7 @@ use crate::model::{Cause, Secret, Timestamp};
 use crate::network::{Answer, Auth, Body, Call, Method, Param};
 
 /// The largest body that is read, after decompression. Lists of pages stay well below a megabyte.
-pub const MAX_BODY: usize = 8 << 20;
+pub const MAX_BODY_BYTES: usize = 8 << 20;
 
 /// Sends calls. Cheap to clone; connections are kept and shared.
 #[derive(Clone, Debug)]
@@ -81,7 +81,7 @@ impl Client {
         let headers = std::mem::take(response.headers_mut());
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|e| cause(&e))? {
-            if body.len() + chunk.len() > MAX_BODY {
+            if body.len() + chunk.len() > MAX_BODY_BYTES {
                 return Err(Cause::UnexpectedAnswer);
             }
             body.extend_from_slice(&chunk);

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use reqwest::StatusCode;
 use serde_json::Value;
-use token_exporter::api::{Parameter, State};
+use token_exporter::api::{ConnectionState, Parameter};
 use token_exporter::model::{Capability, Cause, Reason, Use};
 use token_exporter::network::{Certainty, NetworkId, Verdict};
 
@@ -52,11 +52,16 @@ async fn answers_are_as_described() {
     let page = eventually("accounts in every state", std::time::Duration::from_secs(150), async || {
         let text = get(&format!("{base}?per_page=1000")).await?;
         let overview = &json(&text)["overview"]["states"];
-        let there = |state: State| overview[state.label()].as_u64().unwrap_or(0) > 0;
-        let all = [State::Disconnected, State::Degraded, State::Unverified, State::Connected]
-            .into_iter()
-            .all(there);
-        (all && !there(State::Waiting)).then_some(text)
+        let there = |state: ConnectionState| overview[state.label()].as_u64().unwrap_or(0) > 0;
+        let all = [
+            ConnectionState::Disconnected,
+            ConnectionState::Degraded,
+            ConnectionState::Unverified,
+            ConnectionState::Connected,
+        ]
+        .into_iter()
+        .all(there);
+        (all && !there(ConnectionState::Waiting)).then_some(text)
     })
     .await;
     let parsed = json(&page);
@@ -79,7 +84,10 @@ fn the_description_holds_the_same_lists() {
     };
     let labels = |labels: Vec<&str>| labels.into_iter().map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(listed("Network"), labels(NetworkId::all().map(NetworkId::name).collect()));
-    assert_eq!(listed("State"), labels(State::ALL.into_iter().map(State::label).collect()));
+    assert_eq!(
+        listed("ConnectionState"),
+        labels(ConnectionState::ALL.into_iter().map(ConnectionState::label).collect())
+    );
     assert_eq!(listed("Use"), labels(Use::ALL.iter().map(|u| u.label()).collect()));
     assert_eq!(listed("Cause"), labels(Cause::ALL.iter().map(|c| c.label()).collect()));
     assert_eq!(listed("Capability"), labels(Capability::ALL.iter().map(|c| c.label()).collect()));
@@ -94,8 +102,10 @@ fn the_description_holds_the_same_lists() {
     let expected: Vec<&str> = Parameter::ALL.into_iter().map(Parameter::name).chain(["labels"]).collect();
     assert_eq!(names, expected);
     let page = include_str!("../../docs/api.md");
-    for name in
-        Parameter::ALL.into_iter().map(Parameter::name).chain(State::ALL.into_iter().map(State::label))
+    for name in Parameter::ALL
+        .into_iter()
+        .map(Parameter::name)
+        .chain(ConnectionState::ALL.into_iter().map(ConnectionState::label))
     {
         assert!(page.contains(&format!("`{name}`")), "docs/api.md tells of {name}");
     }

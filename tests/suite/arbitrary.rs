@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 use token_exporter::cli::{Payload, classify, describe};
 use token_exporter::model::{Capabilities, Capability, Cause, Expiry, Reason, Secret, Timestamp};
 use token_exporter::network::{
-    Account, Answer, App, Certainty, Clocks, Facts, Grant, Known, Listed, Method, NetworkId, Reach, Reading,
-    Refusal, Says, Scopes, Seen, Style, Tokens, Verdict, clocks, conclude, read_answer,
+    Account, Answer, Certainty, Clocks, Facts, Grant, Known, Listed, Method, NetworkId, Reach, Reading,
+    Refusal, ResolvedApp, Says, Scopes, Seen, Style, Tokens, Verdict, clocks, conclude, read_answer,
 };
 use token_exporter::simulator::{fill, load_fixtures};
 
@@ -129,10 +129,10 @@ fn verdict(network: NetworkId, style: Style<'_>, call: Option<&'static str>, ans
     let description = network.description();
     let kind = description.kinds.first().copied().unwrap_or("");
     let accounts = [Account { network, kind, external_id: Some(ID), needs: Capabilities::NONE }];
-    let app = App {
+    let app = ResolvedApp {
         client_id: "demo-client".into(),
         client_secret: Some(Secret::new("sim-client-secret")),
-        ..App::default()
+        ..ResolvedApp::default()
     };
     let tokens = tokens();
     let grant = Grant { style, app: &app, tokens: &tokens, accounts: &accounts };
@@ -413,7 +413,7 @@ fn every_probe_comes_to_an_end() {
                         }
                     })
                     .collect();
-                let app = App {
+                let app = ResolvedApp {
                     client_id: "demo-client".into(),
                     client_secret: secret.then(|| Secret::new("sim-client-secret")),
                     api_version: description.api_version.unwrap_or_default().to_owned(),

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use token_exporter::daemon::{Daemon, Settings};
+use token_exporter::daemon::{Daemon, DaemonSettings};
 use token_exporter::inventory::Shard;
 use token_exporter::network::NetworkId;
-use token_exporter::server::{self, Door};
+use token_exporter::server::{self, Endpoint};
 use token_exporter::simulator::{DEMO_ID, Simulator, fixture_token};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -59,13 +59,13 @@ impl Running {
         networks: std::net::SocketAddr,
     ) -> Self {
         let file = folder.path().join("config.yaml");
-        let web = server::Settings {
+        let web = server::WebSettings {
             telemetry_path: "/metrics".to_owned(),
             route_prefix: String::new(),
             enable_lifecycle: true,
             max_requests: 2,
         };
-        let settings = Settings {
+        let settings = DaemonSettings {
             config_files: vec![file],
             watch: Some(Duration::from_millis(100)),
             storage: Some(folder.path().join("data")),
@@ -81,8 +81,11 @@ impl Running {
         let health_address = health.local_addr().expect("an address").to_string();
         let (stop, stopped) = watch::channel(false);
         let (hangup, hangups) = mpsc::channel(1);
-        let task =
-            tokio::spawn(daemon.run(vec![(listener, Door::Main), (health, Door::Health)], stopped, hangups));
+        let task = tokio::spawn(daemon.run(
+            vec![(listener, Endpoint::Main), (health, Endpoint::Health)],
+            stopped,
+            hangups,
+        ));
         Self { folder, address, health: health_address, simulator, networks, stop, hangup, task }
     }
 

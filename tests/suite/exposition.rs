@@ -5,10 +5,10 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use token_exporter::config;
-use token_exporter::exposition::{CHUNK, Cursor, Extent, FAMILIES, Format, SMALL_FAMILIES};
-use token_exporter::inventory::{Roster, Shard};
+use token_exporter::exposition::{CHUNK, Extent, FAMILIES, Format, Renderer, SMALL_FAMILIES};
+use token_exporter::inventory::{Inventory, Shard};
 use token_exporter::model::{Capability, Cause, Expiry, Reason, Timestamp};
-use token_exporter::network::{Budget, Certainty, Clocks, Finding, RateLimit, Reset, Verdict};
+use token_exporter::network::{Budget, Certainty, Clocks, Finding, RateLimitStatus, Reset, Verdict};
 use token_exporter::state::{Outcome, Snapshot, Store};
 use token_exporter::telemetry::Metrics;
 
@@ -18,11 +18,11 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_unix(1_800_000_000 + seconds).expect("in range")
 }
 
-pub(crate) fn roster(yaml: &str) -> Arc<Roster> {
+pub(crate) fn inventory(yaml: &str) -> Arc<Inventory> {
     let file = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file");
     std::fs::write(file.path(), yaml).expect("written");
     let config = config::load(&[file.path().to_owned()]).unwrap_or_else(|p| panic!("{p}"));
-    Arc::new(config.roster(|_| true))
+    Arc::new(config.inventory(|_| true))
 }
 
 fn finding(
@@ -36,10 +36,10 @@ fn finding(
 /// Accounts in each state that the exposition tells apart.
 fn snapshot() -> Snapshot {
     let store = Store::default();
-    store.replace_roster(roster(include_str!("../golden/exposition.yaml")));
+    store.replace_roster(inventory(include_str!("../golden/exposition.yaml")));
     let applied = |credential: &str, outcome: Outcome| {
-        let roster = store.snapshot().roster;
-        let index = roster.find_credential(credential).expect("a credential");
+        let inventory = store.snapshot().inventory;
+        let index = inventory.find_credential(credential).expect("a credential");
         store.apply(index, &outcome).expect("applied");
     };
     let clocks =
@@ -61,7 +61,7 @@ fn snapshot() -> Snapshot {
                 ),
             ],
             clocks: Some(clocks(Expiry::At(at(864_000)), Expiry::Unknown, Expiry::At(at(5_000_000)))),
-            limits: vec![RateLimit {
+            limits: vec![RateLimitStatus {
                 bucket: "app_usage",
                 budget: Budget::App,
                 used: Some(0.28),
@@ -98,7 +98,7 @@ fn snapshot() -> Snapshot {
 fn render(snapshot: Snapshot, format: Format, extent: Extent) -> String {
     let metrics = Metrics::new().expect("metrics");
     metrics.sharded(Shard::WHOLE);
-    let mut cursor = Cursor::new(snapshot, &metrics, at(0), format, extent);
+    let mut cursor = Renderer::new(snapshot, &metrics, at(0), format, extent);
     let mut text = Vec::new();
     while let Some(chunk) = cursor.next_chunk() {
         assert!(chunk.len() < CHUNK + 8192, "a chunk of {} bytes", chunk.len());
@@ -187,7 +187,7 @@ fn a_scrape_sees_one_moment() {
             )
         })
         .collect();
-    store.replace_roster(roster(&format!(
+    store.replace_roster(inventory(&format!(
         "apps: [{{id: a, network: facebook, client_id: \"1\", client_secret: sim-s}}]\ncredentials: [{{id: \
          jane, network: facebook, token: sim-t}}]\naccounts:\n{pages}"
     )));
@@ -199,7 +199,7 @@ fn a_scrape_sees_one_moment() {
     };
     store.apply(0, &outcome(Verdict::Valid)).expect("applied");
     let metrics = Metrics::new().expect("metrics");
-    let mut cursor = Cursor::new(store.snapshot(), &metrics, at(1), Format::Text, Extent::Everything);
+    let mut cursor = Renderer::new(store.snapshot(), &metrics, at(1), Format::Text, Extent::Everything);
     let mut text = Vec::new();
     let mut chunks = 0;
     while let Some(chunk) = cursor.next_chunk() {

@@ -7,8 +7,8 @@
 use serde_json::{Value, json};
 use token_exporter::model::{Capabilities, Capability, Cause, Expiry, Reason, Secret, Timestamp};
 use token_exporter::network::{
-    Account, Answer, App, AppNeed, Call, CallInfo, Clocks, Description, Finding, Grant, Known, Network,
-    NetworkId, Notes, Reading, Refusal, Requirement, Scopes, Seen, Style, Tokens, Verdict, conclude, parse,
+    Account, Answer, AppNeed, Call, CallInfo, Clocks, Description, Finding, Grant, Known, Network, NetworkId,
+    Notes, Reading, Refusal, Requirement, ResolvedApp, Scopes, Seen, Style, Tokens, Verdict, conclude, parse,
     read_answer,
 };
 
@@ -99,7 +99,7 @@ fn probe(answers: &[(u16, Value)]) -> (Finding, Vec<&'static str>, Clocks) {
     let accounts =
         [Account { network, kind: "profile", external_id: Some("7"), needs: Capabilities::DEFAULT }];
     let tokens = Tokens { access: Secret::new("sim-token"), secret: None, refresh: None, scopes: None };
-    let app = App::default();
+    let app = ResolvedApp::default();
     let grant =
         Grant { style: Style { api: "", oauth1: false }, app: &app, tokens: &tokens, accounts: &accounts };
     let mut seen: Vec<Seen> = Vec::new();

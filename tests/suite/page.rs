@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
-use token_exporter::api::{Listing, Query, State};
+use token_exporter::api::{ConnectionState, Listing, Query};
 use token_exporter::model::{Capability, Cause, Expiry, Reason, Timestamp};
 use token_exporter::network::{Certainty, Clocks, Finding, Verdict};
-use token_exporter::server::{self, Context, Door};
+use token_exporter::server::{self, Endpoint, ServerContext};
 use token_exporter::state::{Outcome, Snapshot, Store, View};
-use token_exporter::telemetry::{Heart, Metrics};
+use token_exporter::telemetry::{Metrics, Watchdog};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-use crate::exposition::roster;
+use crate::exposition::inventory;
 use crate::prometheus::http_client;
 
 /// The HTTP side over a store that the test fills.
@@ -24,14 +24,14 @@ pub(crate) struct Site {
     pub(crate) base: String,
     shown: watch::Sender<Snapshot>,
     _stop: watch::Sender<bool>,
-    _reloads: mpsc::Receiver<server::ReloadWish>,
+    _reloads: mpsc::Receiver<server::ReloadRequest>,
 }
 
 impl Site {
     pub(crate) async fn start(yaml: &str, prefix: &str) -> Self {
         let store = Arc::new(Store::default());
-        store.replace_roster(roster(yaml));
-        let settings = server::Settings {
+        store.replace_roster(inventory(yaml));
+        let settings = server::WebSettings {
             telemetry_path: "/metrics".to_owned(),
             route_prefix: prefix.to_owned(),
             enable_lifecycle: false,
@@ -40,17 +40,17 @@ impl Site {
         let (wish, reloads) = mpsc::channel(1);
         let (shown, view) = watch::channel(store.snapshot());
         let context =
-            Arc::new(Context::new(View::new(view), Metrics::new().expect("metrics"), settings, wish));
+            Arc::new(ServerContext::new(View::new(view), Metrics::new().expect("metrics"), settings, wish));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let base = format!("http://{}{prefix}", listener.local_addr().expect("an address"));
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(server::serve(
             listener,
-            Door::Main,
+            Endpoint::Main,
             context,
             stopped,
             Duration::from_secs(1),
-            Heart::default().part("server"),
+            Watchdog::default().part("server"),
         ));
         Self { store, base, shown, _stop: stop, _reloads: reloads }
     }
@@ -82,10 +82,10 @@ impl Site {
         capabilities: &[(Capability, Reason)],
         deadline: Option<i64>,
     ) {
-        let roster = self.store.snapshot().roster;
-        let index = roster.find_credential(credential).expect("a credential");
+        let inventory = self.store.snapshot().inventory;
+        let index = inventory.find_credential(credential).expect("a credential");
         let now = Timestamp::now();
-        let accounts = roster.credential(index).expect("a credential").accounts().len();
+        let accounts = inventory.credential(index).expect("a credential").accounts().len();
         let finding = Finding { verdict, capabilities: capabilities.to_vec(), scopes: Vec::new() };
         let clocks = Clocks {
             access: deadline.map_or(Expiry::Never, |s| Expiry::At(now.plus(s))),
@@ -146,8 +146,8 @@ async fn everything(prefix: &str) -> Site {
         &[(Capability::Publish, Reason::Ok), (Capability::Inbox, Reason::MissingRole)],
         None,
     );
-    let roster = site.store.snapshot().roster;
-    let quiet = roster.find_credential("quiet").expect("a credential");
+    let inventory = site.store.snapshot().inventory;
+    let quiet = inventory.find_credential("quiet").expect("a credential");
     site.store.apply(quiet, &Outcome::undetermined(Cause::RateLimited, 1, Timestamp::now()));
     site.found("maybe", Verdict::Valid, None);
     site.found("maybe", Verdict::Invalid(Reason::TokenInvalid, Certainty::Ambiguous), None);
@@ -262,7 +262,7 @@ async fn a_filter_agrees_with_what_is_shown_of_each() {
         let query = Query::parse(query, listing.label_names()).expect("a query");
         listing.page(&query).total
     };
-    for state in State::ALL {
+    for state in ConnectionState::ALL {
         let by_hand =
             (0..9).filter(|i| listing.connection(*i).is_some_and(|c| c.state(listing.at) == state)).count();
         assert_eq!(
@@ -297,7 +297,7 @@ async fn changes_show_and_removed_accounts_are_gone() {
         site.found(credential, Verdict::Valid, None);
     }
     shown("All 9 connections work").await;
-    site.store.replace_roster(roster("accounts: []"));
+    site.store.replace_roster(inventory("accounts: []"));
     shown("No accounts are configured").await;
     assert_eq!(site.answer("/account?id=jane").await.status(), StatusCode::NOT_FOUND);
 }

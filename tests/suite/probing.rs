@@ -35,7 +35,7 @@ async fn probe(fixtures: &Fixtures, case: &Case, address: std::net::SocketAddr, 
     std::fs::write(file.path(), &yaml).expect("written");
     let config = token_exporter::config::load(&[file.path().to_owned()])
         .unwrap_or_else(|p| panic!("{}/{}: {p}\n{yaml}", fixtures.network, case.name));
-    let prober = Prober::new(client.clone(), Arc::new(config.roster(|_| true)));
+    let prober = Prober::new(client.clone(), Arc::new(config.inventory(|_| true)));
     prober.probe(&[0]).await.pop().expect("an outcome").1
 }
 
@@ -51,7 +51,7 @@ pub(crate) async fn probe_and_show(
     std::fs::write(file.path(), &yaml).expect("written");
     let config = token_exporter::config::load(&[file.path().to_owned()]).expect("a configuration");
     let mut shown = format!("{config:?}");
-    let prober = Prober::new(client.clone(), Arc::new(config.roster(|_| true)));
+    let prober = Prober::new(client.clone(), Arc::new(config.inventory(|_| true)));
     shown.push_str(&format!("{prober:?}"));
     (prober.probe(&[0]).await.pop().expect("an outcome").1, shown)
 }
@@ -126,7 +126,7 @@ async fn facebook_is_asked_in_batches() {
         yaml +=
             &format!("  - {{id: page-{i}, network: facebook, token: \"{token}\", external_id: \"{id}\"}}\n");
     }
-    let prober = Prober::new(client(10_000), crate::exposition::roster(&yaml));
+    let prober = Prober::new(client(10_000), crate::exposition::inventory(&yaml));
     let outcomes = prober.probe(&(0..100).collect::<Vec<_>>()).await;
     assert_eq!(
         outcomes.iter().filter(|(_, o)| o.findings.iter().all(|f| f.verdict == Verdict::Valid)).count(),
@@ -178,7 +178,7 @@ async fn private_addresses_are_not_connected_to() {
         let yaml =
             format!("accounts: [{{id: a, network: mastodon, token: sim-a, base_url: \"{base_url}\"}}]\n");
         let client = Client::new(Duration::from_millis(300), allowed).expect("a client");
-        let prober = Prober::new(client, crate::exposition::roster(&yaml));
+        let prober = Prober::new(client, crate::exposition::inventory(&yaml));
         let outcome = prober.probe(&[0]).await.pop().expect("an outcome").1;
         let Verdict::Undetermined(cause) = outcome.findings[0].verdict else {
             panic!("a verdict without an answer")
@@ -201,7 +201,7 @@ async fn a_facebook_login_carries_instagram_accounts_and_groups() {
          \x20 - {{id: group, network: facebook, kind: group, credential: jane, external_id: \"99\"}}\n",
         ID = simulator::DEMO_ID
     );
-    let prober = Prober::new(client(10_000), crate::exposition::roster(&yaml));
+    let prober = Prober::new(client(10_000), crate::exposition::inventory(&yaml));
     let outcome = prober.probe(&[0]).await.pop().expect("an outcome").1;
     assert_eq!(outcome.findings[0].verdict, Verdict::Valid);
     assert!(

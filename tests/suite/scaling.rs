@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use clap::Parser as _;
 use serde_json::Value;
-use token_exporter::api::{Filter, Targets};
+use token_exporter::api::{TargetFilter, Targets};
 use token_exporter::cli::Cli;
-use token_exporter::daemon::{Daemon, Settings};
+use token_exporter::daemon::{Daemon, DaemonSettings};
 use token_exporter::exposition::CHUNK;
-use token_exporter::inventory::{Roster, Shard};
+use token_exporter::inventory::{Inventory, Shard};
 use token_exporter::network::NetworkId;
 use token_exporter::scheduler::once;
-use token_exporter::server::{self, Door};
+use token_exporter::server::{self, Endpoint};
 use token_exporter::simulator::{DEMO_ID, Simulator, fixture_token};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -37,13 +37,13 @@ struct Exporter {
 
 impl Exporter {
     async fn start(config: &Path, shard: Shard, on_demand: bool) -> Self {
-        let web = server::Settings {
+        let web = server::WebSettings {
             telemetry_path: "/metrics".to_owned(),
             route_prefix: String::new(),
             enable_lifecycle: false,
             max_requests: 0,
         };
-        let settings = Settings {
+        let settings = DaemonSettings {
             config_files: vec![config.to_owned()],
             watch: None,
             storage: None,
@@ -57,7 +57,7 @@ impl Exporter {
         let address = listener.local_addr().expect("an address").to_string();
         let (stop, stopped) = watch::channel(false);
         let (hangup, hangups) = mpsc::channel(1);
-        let task = tokio::spawn(daemon.run(vec![(listener, Door::Main)], stopped, hangups));
+        let task = tokio::spawn(daemon.run(vec![(listener, Endpoint::Main)], stopped, hangups));
         Self { address, stop, task, _hangup: hangup }
     }
 
@@ -335,8 +335,8 @@ async fn questions_about_many_logins_travel_together_where_the_network_takes_tha
 }
 
 /// The whole list, as it is sent.
-fn listed(roster: &Arc<Roster>, query: &str) -> (Value, usize) {
-    let mut targets = Targets::new(roster.clone(), Filter::parse(query).expect("a filter"));
+fn listed(inventory: &Arc<Inventory>, query: &str) -> (Value, usize) {
+    let mut targets = Targets::new(inventory.clone(), TargetFilter::parse(query).expect("a filter"));
     let (mut text, mut largest) = (Vec::new(), 0);
     while let Some(chunk) = targets.next_chunk() {
         largest = largest.max(chunk.len());
@@ -360,12 +360,12 @@ async fn the_list_of_targets_is_whole_filtered_and_written_in_chunks() {
         + "  - {id: \"Größe \\\"42\\\"\", network: mastodon, base_url: BASE, token: sim-m}\n";
     yaml += "global: {probe_interval: 6h}\n";
     let (_folder, config) = configured(&yaml, std::net::SocketAddr::from(([127, 0, 0, 1], 1)));
-    let roster = Arc::new(
+    let inventory = Arc::new(
         token_exporter::config::load(std::slice::from_ref(&config))
             .expect("a configuration")
-            .roster(|_| true),
+            .inventory(|_| true),
     );
-    let (all, largest) = listed(&roster, "");
+    let (all, largest) = listed(&inventory, "");
     assert_eq!(ids(&all).len(), 3_001);
     assert!(largest <= CHUNK + 4096, "{largest}");
     assert_eq!(
@@ -375,12 +375,13 @@ async fn the_list_of_targets_is_whole_filtered_and_written_in_chunks() {
             "__meta_token_exporter_app": "app", "__meta_token_exporter_probe_interval": "6h"
         }})
     );
-    assert_eq!(ids(&listed(&roster, "network=mastodon").0), ["Größe \"42\""]);
-    assert_eq!(listed(&roster, "network=tiktok").0, serde_json::json!([]));
+    assert_eq!(ids(&listed(&inventory, "network=mastodon").0), ["Größe \"42\""]);
+    assert_eq!(listed(&inventory, "network=tiktok").0, serde_json::json!([]));
     let mut parts: Vec<String> = Vec::new();
     for ordinal in 0..4 {
-        parts
-            .extend(ids(&listed(&roster, &format!("shard={ordinal}/4")).0).iter().map(|id| (*id).to_owned()));
+        parts.extend(
+            ids(&listed(&inventory, &format!("shard={ordinal}/4")).0).iter().map(|id| (*id).to_owned()),
+        );
     }
     parts.sort_unstable();
     let mut whole: Vec<String> = ids(&all).iter().map(|id| (*id).to_owned()).collect();

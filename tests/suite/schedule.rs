@@ -1,6 +1,6 @@
 //! The mails to come: as they are printed, and as the program finds them out.
 
-use token_exporter::api::{Plan, Span, Standing, plan};
+use token_exporter::api::{NoticeStatus, Plan, Span, plan};
 use token_exporter::config;
 use token_exporter::model::{Expiry, Timestamp, parse_offset};
 
@@ -12,9 +12,9 @@ fn fixed() -> Plan {
     std::fs::write(file.path(), include_str!("../golden/schedule.yaml")).expect("written");
     let mut config = config::load(&[file.path().to_owned()]).unwrap_or_else(|p| panic!("{p}"));
     let rules = std::mem::take(&mut config.schedule);
-    let roster = config.roster(|_| true);
+    let inventory = config.inventory(|_| true);
     let at = |text: &str| Timestamp::parse(text).expect("an instant");
-    let standings: Vec<Standing> = roster
+    let standings: Vec<NoticeStatus> = inventory
         .accounts()
         .map(|account| {
             let (deadline, issued) = match account.credential().expect("a login").id() {
@@ -24,7 +24,7 @@ fn fixed() -> Plan {
                 "unread" => (Expiry::Unknown, None),
                 _ => (Expiry::At(at("2027-01-25T00:00:00Z")), None),
             };
-            Standing { deadline, issued, broken: account.id() == "broken" }
+            NoticeStatus { deadline, issued, broken: account.id() == "broken" }
         })
         .collect();
     let span = Span {
@@ -32,7 +32,7 @@ fn fixed() -> Plan {
         days: 30,
         offset: parse_offset("+02:00").expect("an offset"),
     };
-    plan(&rules, &roster, &standings, &span)
+    plan(&rules, &inventory, &standings, &span)
 }
 
 #[test]

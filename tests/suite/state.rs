@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use token_exporter::inventory::Roster;
+use token_exporter::inventory::Inventory;
 use token_exporter::model::{Capability, Cause, Expiry, Reason, Timestamp};
-use token_exporter::network::{Budget, Certainty, Clocks, Finding, RateLimit, Reset, Verdict};
-use token_exporter::state::{Keeper, Outcome, Snapshot, Store, View, journal, lines, restore, write};
-use token_exporter::telemetry::{Heart, Metrics};
+use token_exporter::network::{Budget, Certainty, Clocks, Finding, RateLimitStatus, Reset, Verdict};
+use token_exporter::state::{Outcome, Snapshot, StateWriter, Store, View, journal, lines, restore, write};
+use token_exporter::telemetry::{Metrics, Watchdog};
 
-use crate::exposition::roster;
+use crate::exposition::inventory;
 use crate::prometheus::eventually;
 
 const YAML: &str = "apps: [{id: app, network: facebook, client_id: \"1\", client_secret: \
@@ -28,7 +28,7 @@ fn at(seconds: i64) -> Timestamp {
 /// A store in which something of each kind is known.
 fn store() -> Store {
     let store = Store::default();
-    store.replace_roster(roster(YAML));
+    store.replace_roster(inventory(YAML));
     let finding = |verdict, capabilities: &[(Capability, Reason)]| Finding {
         verdict,
         capabilities: capabilities.to_vec(),
@@ -58,7 +58,7 @@ fn store() -> Store {
     let mut limited = Outcome::undetermined(Cause::RateLimited, 1, at(2));
     let reset = Some(Reset::After(600));
     for budget in [Budget::App, Budget::Grant] {
-        limited.limits.push(RateLimit { bucket: "a", budget, used: Some(1.0), reset });
+        limited.limits.push(RateLimitStatus { bucket: "a", budget, used: Some(1.0), reset });
     }
     store.apply(1, &limited).expect("applied");
     store
@@ -89,7 +89,7 @@ fn everything_known_comes_back() {
     let before = store().snapshot();
     write(folder.path(), 1, &before).expect("written");
     let after = Store::default();
-    after.replace_roster(roster(YAML));
+    after.replace_roster(inventory(YAML));
     restore(folder.path(), &after);
     assert_eq!(shown(&after.snapshot()), shown(&before));
     assert_eq!(files(folder.path()), ["state.jsonl"]);
@@ -98,7 +98,7 @@ fn everything_known_comes_back() {
 
     // Who has gone is forgotten, who is new begins anew.
     let other = Store::default();
-    other.replace_roster(roster(&YAML.replace("id: b,", "id: new,")));
+    other.replace_roster(inventory(&YAML.replace("id: b,", "id: new,")));
     restore(folder.path(), &other);
     let other = other.snapshot();
     assert_eq!(other.accounts.get(0), before.accounts.get(0));
@@ -107,9 +107,9 @@ fn everything_known_comes_back() {
 
 /// What a store that knows nothing reads from a folder, and the newest generation there.
 fn read(folder: &Path) -> (String, u64) {
-    static ROSTER: OnceLock<Arc<Roster>> = OnceLock::new();
+    static ROSTER: OnceLock<Arc<Inventory>> = OnceLock::new();
     let store = Store::default();
-    store.replace_roster(ROSTER.get_or_init(|| roster(YAML)).clone());
+    store.replace_roster(ROSTER.get_or_init(|| inventory(YAML)).clone());
     let newest = restore(folder, &store);
     (shown(&store.snapshot()), newest)
 }
@@ -209,7 +209,7 @@ fn a_file_that_cannot_be_read_is_set_aside_and_stops_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("state.jsonl"), &text).expect("written");
         let after = Store::default();
-        after.replace_roster(roster(YAML));
+        after.replace_roster(inventory(YAML));
         restore(folder.path(), &after);
         assert!(after.snapshot().accounts.iter().all(|a| a.verdict.is_none()), "{name}");
         let left = files(folder.path());
@@ -231,7 +231,7 @@ struct Kept {
     metrics: Metrics,
     stop: tokio::sync::watch::Sender<bool>,
     task: tokio::task::JoinHandle<()>,
-    _heart: Heart,
+    _heart: Watchdog,
 }
 
 impl Kept {
@@ -241,13 +241,13 @@ impl Kept {
 
     fn start_with(folder: &Path, yaml: &str) -> Self {
         let store = Arc::new(Store::default());
-        store.replace_roster(roster(yaml));
+        store.replace_roster(inventory(yaml));
         let metrics = Metrics::new().expect("metrics");
-        let (mut keeper, view) = Keeper::new(store.clone(), Some(folder.to_owned()), metrics.clone())
+        let (mut keeper, view) = StateWriter::new(store.clone(), Some(folder.to_owned()), metrics.clone())
             .expect("nobody else is there");
         keeper.restore();
         let (stop, stopped) = tokio::sync::watch::channel(false);
-        let mut heart = Heart::default();
+        let mut heart = Watchdog::default();
         let task = tokio::spawn(keeper.run(stopped, heart.part("state")));
         Self { store, view, metrics, stop, task, _heart: heart }
     }
@@ -298,7 +298,7 @@ async fn one_folder_serves_one_process() {
     let folder = tempfile::tempdir().expect("a folder");
     let kept = Kept::start(folder.path());
     let other = |folder: &Path| {
-        Keeper::new(Arc::default(), Some(folder.to_owned()), Metrics::new().expect("metrics"))
+        StateWriter::new(Arc::default(), Some(folder.to_owned()), Metrics::new().expect("metrics"))
     };
     let error = other(folder.path()).expect_err("it is taken").to_string();
     assert!(
@@ -394,7 +394,7 @@ async fn a_journal_does_not_outgrow_its_base() {
     );
     kept.end().await;
     let store = Store::default();
-    store.replace_roster(roster(&yaml));
+    store.replace_roster(inventory(&yaml));
     restore(folder.path(), &store);
     assert!(store.snapshot().credentials.iter().all(|c| c.last_probe == Some(at(11))));
 }

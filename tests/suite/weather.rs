@@ -14,7 +14,7 @@ use token_exporter::network::Verdict;
 use token_exporter::probe::Prober;
 use token_exporter::simulator;
 use token_exporter::simulator::{Fixtures, load_fixtures};
-use token_exporter::transport::{Client, MAX_BODY};
+use token_exporter::transport::{Client, MAX_BODY_BYTES};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -137,7 +137,7 @@ async fn meet(mut stream: TcpStream, sky: Sky, networks: SocketAddr, silent: &At
             let body = BOMB.get_or_init(|| {
                 let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
                 // Half as much again as is read of any body.
-                encoder.write_all(&vec![b' '; MAX_BODY / 2 * 3]).expect("into memory");
+                encoder.write_all(&vec![b' '; MAX_BODY_BYTES / 2 * 3]).expect("into memory");
                 encoder.finish().expect("into memory")
             });
             [
@@ -184,7 +184,7 @@ async fn probe(fixtures: &Fixtures, base: &str, client: Client) -> (String, Vec<
     std::fs::write(file.path(), &yaml).expect("written");
     let config =
         token_exporter::config::load(&[file.path().to_owned()]).unwrap_or_else(|p| panic!("{p}\n{yaml}"));
-    let prober = Prober::new(client, Arc::new(config.roster(|_| true)));
+    let prober = Prober::new(client, Arc::new(config.inventory(|_| true)));
     let outcome = prober.probe(&[0]).await.pop().expect("an outcome").1;
     (fixtures.network.name().to_owned(), outcome.findings.iter().map(|f| f.verdict).collect())
 }

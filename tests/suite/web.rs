@@ -19,9 +19,9 @@ use rustls::{
     CipherSuite, ClientConfig, NamedGroup, ProtocolVersion, RootCertStore, SignatureScheme,
     SupportedProtocolVersion,
 };
-use token_exporter::server::{self, Context, Door, Gate, Limits};
+use token_exporter::server::{self, Endpoint, Gate, Limits, ServerContext};
 use token_exporter::state::{Store, View};
-use token_exporter::telemetry::{Heart, Metrics};
+use token_exporter::telemetry::{Metrics, Watchdog};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -163,7 +163,7 @@ impl Site {
 
     /// With limits, and so many accounts to make answers long.
     async fn start_with(gate: Arc<Gate>, limits: Limits, accounts: usize) -> Self {
-        let settings = server::Settings {
+        let settings = server::WebSettings {
             telemetry_path: "/metrics".to_owned(),
             route_prefix: String::new(),
             enable_lifecycle: false,
@@ -177,10 +177,11 @@ impl Site {
                 .collect();
             std::fs::write(file.path(), format!("accounts:\n{accounts}")).expect("written");
             let config = token_exporter::config::load(&[file.path().to_owned()]).expect("a configuration");
-            store.replace_roster(Arc::new(config.roster(|_| true)));
+            store.replace_roster(Arc::new(config.inventory(|_| true)));
         }
         let view = View::new(watch::channel(store.snapshot()).1);
-        let mut context = Context::new(view, Metrics::new().expect("metrics"), settings, mpsc::channel(1).0);
+        let mut context =
+            ServerContext::new(view, Metrics::new().expect("metrics"), settings, mpsc::channel(1).0);
         context.gate = gate;
         context.limits = limits;
         let context = Arc::new(context);
@@ -195,12 +196,12 @@ impl Site {
                 context.clone(),
                 stopped.clone(),
                 SOON,
-                Heart::default().part("server"),
+                Watchdog::default().part("server"),
             )));
             address
         };
         let (address, health, second) =
-            (listen(Door::Main).await, listen(Door::Health).await, listen(Door::Main).await);
+            (listen(Endpoint::Main).await, listen(Endpoint::Health).await, listen(Endpoint::Main).await);
         Self { address, health, second, stop, tasks }
     }
 

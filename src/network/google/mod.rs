@@ -351,7 +351,7 @@ fn app() -> Says {
 mod tests {
     use super::*;
     use crate::model::Secret;
-    use crate::network::{App, Style, Tokens};
+    use crate::network::{ResolvedApp, Style, Tokens};
     use serde_json::json;
 
     #[test]
@@ -363,7 +363,7 @@ mod tests {
             ..Answer::default()
         };
         let says = |client_id: &str| {
-            let app = App { client_id: client_id.into(), ..App::default() };
+            let app = ResolvedApp { client_id: client_id.into(), ..ResolvedApp::default() };
             let grant =
                 Grant { style: Style { api: "", oauth1: false }, app: &app, tokens: &tokens, accounts: &[] };
             read_token(&grant, &answer).map(|r| r.says)

@@ -14,7 +14,7 @@
 use crate::model::{Capability, Cause, Reason, Secret};
 use crate::network::{
     Account, Answer, AppNeed, Batch, Call, CallInfo, Certainty, Description, Facts, Grant, Network,
-    RateLimit, Reach, Reading, Refusal, Requirement, Says, Seen, Style, meta, parse,
+    RateLimitStatus, Reach, Reading, Refusal, Requirement, Says, Seen, Style, meta, parse,
 };
 
 const HOST: &str = "https://graph.facebook.com";
@@ -62,7 +62,7 @@ impl Network for Facebook {
         read(grant, seen, call, about, answer)
     }
 
-    fn limits(&self, answer: &Answer) -> Vec<RateLimit> {
+    fn limits(&self, answer: &Answer) -> Vec<RateLimitStatus> {
         meta::limits(answer)
     }
 

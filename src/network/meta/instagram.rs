@@ -13,8 +13,8 @@
 use super::facebook;
 use crate::model::{Capability, Reason};
 use crate::network::{
-    Answer, AppNeed, Batch, Call, CallInfo, Description, Grant, Network, RateLimit, Reading, Requirement,
-    Seen, Style, meta,
+    Answer, AppNeed, Batch, Call, CallInfo, Description, Grant, Network, RateLimitStatus, Reading,
+    Requirement, Seen, Style, meta,
 };
 
 const HOST: &str = "https://graph.instagram.com";
@@ -72,7 +72,7 @@ impl Network for Instagram {
         facebook::read(grant, seen, call, about, answer)
     }
 
-    fn limits(&self, answer: &Answer) -> Vec<RateLimit> {
+    fn limits(&self, answer: &Answer) -> Vec<RateLimitStatus> {
         meta::limits(answer)
     }
 

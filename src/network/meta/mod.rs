@@ -24,8 +24,8 @@ use serde_json::Value;
 
 use crate::model::{Cause, Expiry, Reason, Secret, percent_encode};
 use crate::network::{
-    Answer, App, Auth, Batch, Body, Budget, Call, Facts, Grant, Listed, Method, Param, RateLimit, Reading,
-    Refusal, Reset, Says, Scopes, Seen, parse,
+    Answer, Auth, Batch, Body, Budget, Call, Facts, Grant, Listed, Method, Param, RateLimitStatus, Reading,
+    Refusal, Reset, ResolvedApp, Says, Scopes, Seen, parse,
 };
 
 /// The call that inspects the token.
@@ -40,18 +40,29 @@ pub(super) const ACCOUNT: &str = "account";
 pub(super) const ME: &str = "me";
 
 /// The app's own token: `id|secret`.
-pub(super) fn app_token(app: &App) -> Option<Secret> {
+pub(super) fn app_token(app: &ResolvedApp) -> Option<Secret> {
     let secret = app.client_secret.as_ref().filter(|s| !s.is_empty() && !app.client_id.is_empty())?;
     Some(secret.prefixed(&format!("{}|", app.client_id)))
 }
 
 /// A GET under the configured version, proven by this token.
-pub(super) fn get(app: &App, name: &'static str, host: &'static str, path: &str, token: &Secret) -> Call {
+pub(super) fn get(
+    app: &ResolvedApp,
+    name: &'static str,
+    host: &'static str,
+    path: &str,
+    token: &Secret,
+) -> Call {
     Call::get(name, host, format!("/{}/{path}", percent_encode(&app.api_version))).bearer(token)
 }
 
 /// Asks `debug_token` about a token; without an asker of its own the token inspects itself.
-pub(super) fn debug_token(app: &App, host: &'static str, token: &Secret, asker: Option<Secret>) -> Call {
+pub(super) fn debug_token(
+    app: &ResolvedApp,
+    host: &'static str,
+    token: &Secret,
+    asker: Option<Secret>,
+) -> Call {
     get(app, DEBUG_TOKEN, host, "debug_token", asker.as_ref().unwrap_or(token)).query("input_token", token)
 }
 
@@ -730,11 +741,11 @@ fn is_somebody_else(grant: &Grant<'_>, about: Option<usize>, node: &Value, told:
 }
 
 /// What the headers of any Meta host say about rate limits.
-pub(super) fn limits(answer: &Answer) -> Vec<RateLimit> {
+pub(super) fn limits(answer: &Answer) -> Vec<RateLimitStatus> {
     let header = |name: &str| answer.header(name).and_then(|text| serde_json::from_str::<Value>(text).ok());
     let mut limits = Vec::new();
     let mut push = |bucket, budget, used: Option<f64>, reset: Option<Reset>| {
-        limits.extend(RateLimit::told(bucket, budget, used.map(|percent| percent / 100.0), reset));
+        limits.extend(RateLimitStatus::told(bucket, budget, used.map(|percent| percent / 100.0), reset));
     };
     if let Some(usage) = header("x-app-usage") {
         push("app_usage", Budget::App, highest(&usage), None);
@@ -779,7 +790,7 @@ pub(super) static BATCH: Batch = Batch { max: 50, pack, unpack };
 
 /// Makes one call of many. Each item carries its own token; the app's token, or the first item's,
 /// stands for the rest.
-fn pack(app: &App, calls: &[&Call]) -> Call {
+fn pack(app: &ResolvedApp, calls: &[&Call]) -> Call {
     // What is no secret is collected until one comes.
     let mut text = String::from("[");
     let mut parts = Vec::new();
@@ -913,7 +924,7 @@ mod tests {
             ],
             "",
         ));
-        let limit = |bucket, budget, used, reset| RateLimit { bucket, budget, used: Some(used), reset };
+        let limit = |bucket, budget, used, reset| RateLimitStatus { bucket, budget, used: Some(used), reset };
         assert_eq!(
             limits,
             [
@@ -939,7 +950,7 @@ mod tests {
 
     #[test]
     fn a_batch_shows_no_token() {
-        let app = App {
+        let app = ResolvedApp {
             client_id: "1".into(),
             client_secret: Some(Secret::new("sim-secret")),
             api_version: "v25.0".into(),

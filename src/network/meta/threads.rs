@@ -10,8 +10,8 @@
 
 use crate::model::{Capability, Reason};
 use crate::network::{
-    Answer, AppNeed, Call, CallInfo, Description, Grant, Network, RateLimit, Reading, Requirement, Says,
-    Seen, Style, meta,
+    Answer, AppNeed, Call, CallInfo, Description, Grant, Network, RateLimitStatus, Reading, Requirement,
+    Says, Seen, Style, meta,
 };
 
 const HOST: &str = "https://graph.threads.net";
@@ -66,7 +66,7 @@ impl Network for Threads {
         reading
     }
 
-    fn limits(&self, answer: &Answer) -> Vec<RateLimit> {
+    fn limits(&self, answer: &Answer) -> Vec<RateLimitStatus> {
         meta::limits(answer)
     }
 }
