@@ -23,7 +23,7 @@ use token_exporter::config::Config;
 use token_exporter::daemon::{Daemon, DaemonSettings, signals};
 use token_exporter::inventory::Shard;
 use token_exporter::model::Timestamp;
-use token_exporter::scheduler::once;
+use token_exporter::scheduler::probe_everything;
 use token_exporter::server::{Endpoint, Gate};
 use token_exporter::simulator::Simulator;
 use token_exporter::{alerting, cli, config, daemon, server, simulator};
@@ -312,7 +312,7 @@ fn run_schedule(options: ScheduleArgs) -> anyhow::Result<u8> {
     let mut config = load(&options.config.files)?;
     let rules = std::mem::take(&mut config.schedule);
     let plan = block_on(async {
-        let probed = once(config).await?;
+        let probed = probe_everything(config).await?;
         let standings = api::standings(&probed).await;
         let span = Span { now: probed.at, days: options.days, offset: options.utc_offset };
         anyhow::Ok(api::plan(&rules, &probed.inventory, &standings, &span))

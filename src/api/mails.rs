@@ -16,7 +16,7 @@ use crate::config::{Notice, ScheduleRule};
 use crate::inventory::Inventory;
 use crate::model::{Expiry, Reason, Timestamp};
 use crate::network::{Clocks, Verdict};
-use crate::scheduler::Probed;
+use crate::scheduler::ProbeResults;
 
 const DAY: i64 = 86_400;
 
@@ -124,7 +124,7 @@ fn as_text<S: Serializer>(value: &impl std::fmt::Display, serializer: S) -> Resu
 }
 
 /// Where every account of the inventory stands after one probe of everything, in the roster's order.
-pub async fn standings(probed: &Probed) -> Vec<NoticeStatus> {
+pub async fn standings(probed: &ProbeResults) -> Vec<NoticeStatus> {
     let mut standings = vec![NoticeStatus::default(); probed.inventory.len()];
     for (credential, watched) in probed.inventory.credentials().enumerate() {
         let clocks = probed.clocks(credential).await;

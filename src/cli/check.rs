@@ -11,7 +11,7 @@ use super::classify;
 use crate::config::Config;
 use crate::model::{Cause, Expiry, Reason, Timestamp, format_duration, stops};
 use crate::network::{Certainty, Finding, NetworkId, Verdict};
-use crate::scheduler::once;
+use crate::scheduler::probe_everything;
 
 /// What one probe said about one account.
 #[derive(Debug, Serialize)]
@@ -57,7 +57,7 @@ pub async fn check(mut config: Config, accounts: &[String]) -> anyhow::Result<Ch
         anyhow::ensure!(unknown.is_empty(), "no such account in the configuration: {}", unknown.join(", "));
         config.table.retain(|account| accounts.iter().any(|id| id == account.id()));
     }
-    let probed = once(config).await?;
+    let probed = probe_everything(config).await?;
     let mut lines: Vec<CheckedAccount> = Vec::with_capacity(probed.inventory.len());
     for (credential, outcome) in probed.outcomes() {
         let Some(watched) = probed.inventory.credential(credential) else { continue };

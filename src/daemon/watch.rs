@@ -95,7 +95,7 @@ impl TokenWatch {
             return Self::default();
         };
         for credential in changed {
-            if wishes.send(ProbeRequest::Changed(credential)).await.is_err() {
+            if wishes.send(ProbeRequest::SourceChanged(credential)).await.is_err() {
                 break;
             }
         }

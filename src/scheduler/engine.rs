@@ -26,11 +26,11 @@ use crate::telemetry::{Heartbeat, Metrics};
 /// A wish for a probe at once.
 #[derive(Debug)]
 pub enum ProbeRequest {
-    /// Somebody who has seen when it was probed last waits for a newer result: the version of the
-    /// snapshot that holds it.
-    Probe(usize, Option<Timestamp>, oneshot::Sender<u64>),
+    /// A client waits for a result that is newer than the last probe it has seen. The reply is the
+    /// version of the first snapshot that holds the result.
+    NewerThan { seen: Option<Timestamp>, credential: usize, reply: oneshot::Sender<u64> },
     /// The token's source changed.
-    Changed(usize),
+    SourceChanged(usize),
 }
 
 /// Credentials of one app, or of one network that needs none.
@@ -57,7 +57,7 @@ struct RunningProbe {
 
 /// How much is probed.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub struct SchedulerSettings {
     /// So many probes at once.
     pub concurrency: usize,
     /// Only what is wished for is probed, and what such a probe left open.
@@ -65,11 +65,11 @@ pub struct Pace {
 }
 
 /// Probes everything in a inventory until it is told to stop.
-pub struct Engine {
+pub struct Scheduler {
     prober: Arc<Prober>,
     store: Arc<Store>,
     metrics: Metrics,
-    pace: Pace,
+    pace: SchedulerSettings,
     timetable: Timetable,
     lanes: Vec<Lane>,
     lane_of: Vec<u32>,
@@ -96,7 +96,7 @@ const RAREST: Duration = Duration::from_secs(86_400);
 /// How many other credentials of an app are asked when a good one turns bad.
 const WITNESSES: usize = 4;
 
-impl Pace {
+impl SchedulerSettings {
     /// Whether such a next probe is made without being wished for. What a probe left open – a
     /// refusal to be confirmed, trouble on the way – is always followed up.
     fn plans(self, next: Next) -> bool {
@@ -104,14 +104,14 @@ impl Pace {
     }
 }
 
-impl Engine {
+impl Scheduler {
     /// An engine for the prober's inventory; what the store knows decides who is due when. Those whose
     /// token `changed` are due at once.
     pub fn new(
         prober: Arc<Prober>,
         store: Arc<Store>,
         metrics: Metrics,
-        pace: Pace,
+        pace: SchedulerSettings,
         changed: &[usize],
     ) -> Self {
         let inventory = prober.inventory().clone();
@@ -264,7 +264,7 @@ impl Engine {
 
     fn grant(&mut self, wish: ProbeRequest) {
         let credential = match wish {
-            ProbeRequest::Probe(credential, seen, reply) => {
+            ProbeRequest::NewerThan { seen, credential, reply } => {
                 let snapshot = self.store.snapshot();
                 if snapshot.credentials.get(credential).is_some_and(|state| state.last_probe > seen) {
                     // A probe that has just ended is not shown yet: it is the one that was wished for.
@@ -278,7 +278,7 @@ impl Engine {
                 }
                 credential
             }
-            ProbeRequest::Changed(credential) => credential,
+            ProbeRequest::SourceChanged(credential) => credential,
         };
         self.enqueue(credential, true);
     }
@@ -605,7 +605,7 @@ mod tests {
 
     /// An engine for so many credentials at each instance of Mastodon, all on ports where nobody
     /// listens.
-    fn engine(instances: &[usize], concurrency: usize) -> anyhow::Result<Engine> {
+    fn engine(instances: &[usize], concurrency: usize) -> anyhow::Result<Scheduler> {
         use std::fmt::Write as _;
         let mut yaml = "accounts:\n".to_owned();
         for (port, count) in instances.iter().enumerate() {
@@ -620,23 +620,23 @@ mod tests {
         built(&yaml, concurrency, &Arc::default())
     }
 
-    fn built(yaml: &str, concurrency: usize, store: &Arc<Store>) -> anyhow::Result<Engine> {
+    fn built(yaml: &str, concurrency: usize, store: &Arc<Store>) -> anyhow::Result<Scheduler> {
         let file = tempfile::NamedTempFile::new()?;
         std::fs::write(file.path(), yaml)?;
         let config = config::load(&[file.path().to_owned()]).map_err(|p| anyhow::anyhow!("{p}"))?;
         let inventory = Arc::new(config.inventory(|_| true));
         store.replace_roster(inventory.clone());
         let prober = Prober::new(crate::transport::Client::new(Duration::from_secs(1), false)?, inventory);
-        Ok(Engine::new(
+        Ok(Scheduler::new(
             Arc::new(prober),
             store.clone(),
             Metrics::new()?,
-            Pace { concurrency, on_demand: false },
+            SchedulerSettings { concurrency, on_demand: false },
             &[],
         ))
     }
 
-    fn panics(engine: &Engine) -> f64 {
+    fn panics(engine: &Scheduler) -> f64 {
         let families = engine.metrics.gather();
         let family = families.iter().find(|f| f.name() == "token_exporter_probe_panics_total");
         family.map_or(0.0, |f| f.get_metric().iter().map(|m| m.get_counter().get_value()).sum())
@@ -695,7 +695,7 @@ mod tests {
             .map(|applied| applied.version);
         let mut wish = |credential, seen| {
             let (reply, answer) = oneshot::channel();
-            engine.grant(ProbeRequest::Probe(credential, seen, reply));
+            engine.grant(ProbeRequest::NewerThan { seen, credential, reply });
             (answer, engine.queued.contains(&credential))
         };
         let (mut answer, queued) = wish(0, None);

@@ -1,8 +1,8 @@
 //! Who is probed when.
 
 mod engine;
-mod once;
+mod probe_everything;
 mod timetable;
 
-pub use engine::{Engine, Pace, ProbeRequest};
-pub use once::{Probed, once};
+pub use engine::{ProbeRequest, Scheduler, SchedulerSettings};
+pub use probe_everything::{ProbeResults, probe_everything};

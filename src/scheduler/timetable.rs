@@ -45,7 +45,7 @@ impl Timetable {
         }
     }
 
-    /// Whether a credential is planned.
+    #[cfg(test)]
     pub(super) fn is_planned(&self, credential: usize) -> bool {
         self.due.get(credential).is_some_and(|due| *due != IDLE)
     }

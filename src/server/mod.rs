@@ -358,7 +358,9 @@ async fn probe(context: &ServerContext, request: &Request<Incoming>) -> Response
     drop(snapshot);
     let (done, wait) = oneshot::channel();
     let sent = match context.wishes() {
-        Some(wishes) => wishes.send(ProbeRequest::Probe(credential, last, done)).await.is_ok(),
+        Some(wishes) => {
+            wishes.send(ProbeRequest::NewerThan { seen: last, credential, reply: done }).await.is_ok()
+        }
         None => false,
     };
     let probed = async { sent && matches!(wait.await, Ok(version) if context.store.reaches(version).await) };

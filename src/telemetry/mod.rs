@@ -1,7 +1,11 @@
-//! The exporter's own metrics, heartbeat for systemd, logging.
+//! What this program tells about itself: its metrics, its log, and its state for systemd.
+//!
+//! Knows nothing of probes, stored state or HTTP.
 
 mod heartbeat;
+mod logging;
 mod metrics;
 
 pub use heartbeat::{Heartbeat, Watchdog, ready, reloading, stopping};
+pub use logging::start_logging;
 pub use metrics::Metrics;

@@ -15,7 +15,7 @@ use token_exporter::daemon::{Daemon, DaemonSettings};
 use token_exporter::exposition::CHUNK;
 use token_exporter::inventory::{Inventory, Shard};
 use token_exporter::network::NetworkId;
-use token_exporter::scheduler::once;
+use token_exporter::scheduler::probe_everything;
 use token_exporter::server::{self, Endpoint};
 use token_exporter::simulator::{DEMO_ID, Simulator, fixture_token};
 use tokio::net::TcpListener;
@@ -320,10 +320,11 @@ async fn questions_about_many_logins_travel_together_where_the_network_takes_tha
                 &format!("  - {{id: a-{i}, network: {name}, token: \"{token}\", external_id: \"{id}\"}}\n");
         }
         let (_folder, config) = configured(&yaml, networks);
-        let probed =
-            once(token_exporter::config::load(std::slice::from_ref(&config)).expect("a configuration"))
-                .await
-                .expect("probes");
+        let probed = probe_everything(
+            token_exporter::config::load(std::slice::from_ref(&config)).expect("a configuration"),
+        )
+        .await
+        .expect("probes");
         assert_eq!(probed.outcomes().filter(|(_, o)| o.cause().is_none()).count(), 100, "{name}{api}");
         let (questions, exchanges) = (simulator.requests().values().sum::<u64>(), simulator.exchanges());
         if api.ends_with("instagram_login") {

@@ -20,7 +20,7 @@ use crate::transport::Client;
 
 /// What one probe of everything brought.
 #[derive(Debug)]
-pub struct Probed {
+pub struct ProbeResults {
     /// Who was probed.
     pub inventory: Arc<Inventory>,
     /// When the last probe had ended.
@@ -33,7 +33,7 @@ pub struct Probed {
 ///
 /// # Errors
 /// When no HTTP client can be made.
-pub async fn once(config: Config) -> anyhow::Result<Probed> {
+pub async fn probe_everything(config: Config) -> anyhow::Result<ProbeResults> {
     let concurrency = config.global.probe_concurrency;
     let client = Client::new(config.global.probe_timeout, config.global.allow_private_networks)?;
     let inventory = Arc::new(config.inventory(|_| true));
@@ -44,10 +44,10 @@ pub async fn once(config: Config) -> anyhow::Result<Probed> {
             *place = Some(outcome);
         }
     }
-    Ok(Probed { inventory, at: Timestamp::now(), outcomes })
+    Ok(ProbeResults { inventory, at: Timestamp::now(), outcomes })
 }
 
-impl Probed {
+impl ProbeResults {
     /// What was found, with the place of its credential in the inventory.
     pub fn outcomes(&self) -> impl Iterator<Item = (usize, &Outcome)> {
         self.outcomes
