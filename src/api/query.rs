@@ -28,7 +28,7 @@ pub enum Parameter {
     /// The reason.
     Reason,
     /// The state.
-    ConnectionState,
+    State,
     /// Why it is watched.
     Use,
     /// The deadline comes within this time.
@@ -45,7 +45,7 @@ impl Parameter {
         Self::Q,
         Self::Network,
         Self::Reason,
-        Self::ConnectionState,
+        Self::State,
         Self::Use,
         Self::ExpiresWithin,
         Self::Page,
@@ -58,7 +58,7 @@ impl Parameter {
             Self::Q => "q",
             Self::Network => "network",
             Self::Reason => "reason",
-            Self::ConnectionState => "state",
+            Self::State => "state",
             Self::Use => "use",
             Self::ExpiresWithin => "expires_within",
             Self::Page => "page",
@@ -186,7 +186,7 @@ impl Query {
             Parameter::Reason => {
                 put(&mut self.reasons, Reason::from_label(value), broken().map(|r| r.info().label))?
             }
-            Parameter::ConnectionState => {
+            Parameter::State => {
                 let state = ConnectionState::ALL.into_iter().find(|s| s.label() == value);
                 put(&mut self.states, state, ConnectionState::ALL.into_iter().map(ConnectionState::label))?;
             }
@@ -216,7 +216,7 @@ impl Query {
         let search = Some(self.search.clone()).filter(|s| !s.is_empty()).map(|s| (Parameter::Q.name(), s));
         let networks = self.networks.iter().map(|n| (Parameter::Network.name(), n.name().to_owned()));
         let reasons = self.reasons.iter().map(|r| (Parameter::Reason.name(), r.info().label.to_owned()));
-        let states = self.states.iter().map(|s| (Parameter::ConnectionState.name(), s.label().to_owned()));
+        let states = self.states.iter().map(|s| (Parameter::State.name(), s.label().to_owned()));
         let uses = self.uses.iter().map(|u| (Parameter::Use.name(), u.label().to_owned()));
         let labels = self.labels.iter().map(|(name, value)| (name.as_str(), value.clone()));
         let within = self.expires_within.map(|d| (Parameter::ExpiresWithin.name(), format_duration(d)));

@@ -105,14 +105,14 @@ fn capabilities(connection: &Connection<'_>) -> Markup {
                 table role="table" aria-labelledby="needs" {
                     thead role="rowgroup" { tr role="row" {
                         th scope="col" role="columnheader" { "Needed for" }
-                        th scope="col" role="columnheader" { "ConnectionState" }
+                        th scope="col" role="columnheader" { "State" }
                         th scope="col" role="columnheader" { "Asks for" }
                     } }
                     tbody role="rowgroup" {
                         @for capability in account.needs().iter() {
                             tr role="row" {
                                 th scope="row" role="rowheader" { (capability.stops()) }
-                                td role="cell" data-title="ConnectionState" {
+                                td role="cell" data-title="State" {
                                     @match known(capability) {
                                         Some(Reason::Ok) => "available",
                                         Some(reason) => strong { "gone: " (words(reason.info().label).to_lowercase()) },

@@ -164,7 +164,7 @@ fn form(listing: &Listing, query: &Query) -> Markup {
             details open[query.filters().any(|(name, _)| name != Parameter::Q.name())] {
                 summary { "Filters" }
                 div {
-                    (choice(query, Parameter::ConnectionState.name(), "ConnectionState", states))
+                    (choice(query, Parameter::State.name(), "State", states))
                     (choice(query, Parameter::Reason.name(), "Reason", reasons))
                     (choice(query, Parameter::Network.name(), "Network", networks))
                     (choice(query, Parameter::ExpiresWithin.name(), "Expires within", within))
@@ -273,7 +273,7 @@ fn table(listing: &Listing, page: &Page, now: Timestamp) -> Markup {
             thead role="rowgroup" {
                 tr role="row" {
                     th scope="col" role="columnheader" { "Connection" }
-                    th scope="col" role="columnheader" { "ConnectionState" }
+                    th scope="col" role="columnheader" { "State" }
                     th scope="col" role="columnheader" { "Deadline" }
                     th scope="col" role="columnheader" { "Connected by" }
                     th scope="col" role="columnheader" { "Action" }
@@ -318,7 +318,7 @@ fn row(connection: &Connection<'_>, in_group: bool, now: Timestamp) -> Markup {
                 a.name href=(account_address(connection)) { (account.name()) }
                 span.quiet { (account.network().description().title) " " (account.kind().replace('_', " ")) }
             }
-            td role="cell" data-title="ConnectionState" { (badge(connection.state(now))) (why(connection, now)) }
+            td role="cell" data-title="State" { (badge(connection.state(now))) (why(connection, now)) }
             @if in_group {
                 td.same role="cell" colspan="3" {}
             } @else {

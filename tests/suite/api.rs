@@ -85,7 +85,7 @@ fn the_description_holds_the_same_lists() {
     let labels = |labels: Vec<&str>| labels.into_iter().map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(listed("Network"), labels(NetworkId::all().map(NetworkId::name).collect()));
     assert_eq!(
-        listed("ConnectionState"),
+        listed("State"),
         labels(ConnectionState::ALL.into_iter().map(ConnectionState::label).collect())
     );
     assert_eq!(listed("Use"), labels(Use::ALL.iter().map(|u| u.label()).collect()));
