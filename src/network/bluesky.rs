@@ -68,14 +68,14 @@ static DESCRIPTION: Description = Description {
             Reason::AccessRevoked,
             &[
                 "Ask the person who connected whether the removal was meant: Bluesky → Settings → Privacy \
-                 and security → ResolvedApp passwords lists the apps with access.",
+                 and security → App passwords lists the apps with access.",
                 "If it was not, make a new app password and reconnect the account with it.",
             ],
         ),
         (
             Reason::MissingPermission,
             &[
-                "Make a new app password under Bluesky → Settings → Privacy and security → ResolvedApp passwords.",
+                "Make a new app password under Bluesky → Settings → Privacy and security → App passwords.",
                 "Tick \"Allow access to your direct messages\" if the inbox is needed, and reconnect the \
                  account with it.",
             ],
