@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use token_exporter::cli::describe;
 use token_exporter::model::{Capabilities, Capability, Cause, Reason, Secret, Timestamp};
 use token_exporter::network::{
-    Account, Answer, Body, Call, Clocks, Description, Finding, Grant, Known, Method, NetworkId, Param,
+    Account, Answer, Body, Call, Clocks, Description, Finding, Grant, Known, NetworkId, Param, Question,
     RateLimitStatus, Reading, ResolvedApp, Says, Seen, Style, Tokens, Verdict, clocks, conclude, read_answer,
 };
 use url::{Position, Url};
@@ -201,19 +201,16 @@ impl Holder {
             for call in calls {
                 let Some(answer) = answer(&call) else {
                     interrupted = true;
-                    seen.push(Seen {
-                        call: call.name,
-                        about: call.about,
-                        reading: Reading::undetermined(Cause::Timeout),
-                    });
+                    let reading = Reading::undetermined(Cause::Timeout);
+                    seen.push(Seen { question: call.question(), reading });
                     continue;
                 };
                 network.limits(&answer).iter().for_each(check_limit);
-                recognised |= network.read(&grant, &seen, Some(call.name), call.about, &answer).is_some();
-                let reading = read_answer(network, &grant, &seen, Some(call.name), call.about, &answer);
+                recognised |= network.read(&grant, &seen, call.question(), &answer).is_some();
+                let reading = read_answer(network, &grant, &seen, call.question(), &answer);
                 check_reading(&reading, &answer);
                 interrupted |= reading.says == Says::Undetermined(Cause::RateLimited);
-                seen.push(Seen { call: call.name, about: call.about, reading });
+                seen.push(Seen { question: call.question(), reading });
             }
             if interrupted {
                 break;
@@ -227,12 +224,12 @@ impl Holder {
         let network = self.id.network();
         let grant = self.grant();
         network.limits(answer).iter().for_each(check_limit);
-        for call in self.id.description().calls.iter().map(|c| Some(c.name)).chain([None]) {
-            let _ = network.guess(call, Some(ID), answer);
-            let own = network.read(&grant, &[], call, Some(0), answer);
-            let reading = read_answer(network, &grant, &[], call, Some(0), answer);
+        for question in questions(self.id) {
+            let _ = network.guess(question, Some(ID), answer);
+            let own = network.read(&grant, &[], question, answer);
+            let reading = read_answer(network, &grant, &[], question, answer);
             check_reading(&reading, answer);
-            let seen = [Seen { call: call.unwrap_or("other"), about: Some(0), reading }];
+            let seen = [Seen { question, reading }];
             network.next(&grant, &seen).iter().for_each(|call| self.check_call(call));
             self.check_findings(&seen, own.is_some());
         }
@@ -241,7 +238,7 @@ impl Holder {
                 let Some(items) = (batch.unpack)(answer, count) else { continue };
                 assert_eq!(items.len(), count, "a batch answers each question");
                 items.iter().flatten().for_each(|item| {
-                    check_reading(&read_answer(network, &grant, &[], None, None, item), item)
+                    check_reading(&read_answer(network, &grant, &[], Question::default(), item), item)
                 });
             }
         }
@@ -250,9 +247,10 @@ impl Holder {
     /// A question: one that is documented, leads where it says, and shows no secret.
     pub fn check_call(&self, call: &Call) {
         let id = self.id;
-        let known = id.description().calls.iter().any(|c| c.name == call.name && c.method == method(call));
+        let info = call.info;
+        let known = id.description().calls.iter().any(|c| (c.name, c.method) == (info.name, info.method));
         let batch = self.id.network().batch(self.style).is_some() && call.about.is_none();
-        assert!(known || batch, "{id}: {} is not documented", call.name);
+        assert!(known || batch, "{id}: {} is not documented", info.name);
         assert!(call.about.is_none_or(|i| i < self.accounts.len()), "{id}: about nobody");
         let address = format!("{}{}", call.host, call.path);
         let url = Url::parse(&address);
@@ -308,11 +306,10 @@ impl Holder {
     }
 }
 
-fn method(call: &Call) -> &'static str {
-    match call.method {
-        Method::Get => "GET",
-        Method::Post => "POST",
-    }
+/// Each call of a network, and one that a probe never makes, about the first account.
+fn questions(id: NetworkId) -> impl Iterator<Item = Question> {
+    let calls = id.description().calls.iter().copied().map(Some).chain([None]);
+    calls.map(|call| Question { call, about: Some(0) })
 }
 
 /// Every way of logging in.
@@ -394,11 +391,8 @@ pub fn read_everywhere(answer: &Answer) {
     for holder in
         HOLDERS.get_or_init(|| NetworkId::all().map(|id| Holder::new(id, Setup::default())).collect())
     {
-        for call in holder.id.description().calls.iter().map(|c| Some(c.name)).chain([None]) {
-            check_reading(
-                &read_answer(holder.id.network(), &holder.grant(), &[], call, Some(0), answer),
-                answer,
-            );
+        for question in questions(holder.id) {
+            check_reading(&read_answer(holder.id.network(), &holder.grant(), &[], question, answer), answer);
         }
     }
 }

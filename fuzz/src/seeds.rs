@@ -313,7 +313,7 @@ fn answers(id: NetworkId) -> Vec<Vec<u8>> {
         let setup = setup(id, case);
         let mut going = Vec::new();
         Holder::new(id, setup).probe(|call| {
-            let reply = reply(&fixtures, case, call.name)?;
+            let reply = reply(&fixtures, case, call.info.name)?;
             going.push(raw(reply));
             Some(parsed(reply))
         });

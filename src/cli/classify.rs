@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::model::{Capabilities, Capability, Expiry, Secret, Timestamp};
 use crate::network::{
-    Account, Answer, Clocks, Finding, Grant, Known, NetworkId, ResolvedApp, Seen, Style, Tokens, Verdict,
-    advice, conclude, parse, read_answer,
+    Account, Answer, Clocks, Finding, Grant, Known, NetworkId, Question, ResolvedApp, Seen, Style, Tokens,
+    Verdict, advice, conclude, parse, read_answer,
 };
 
 /// One answer and what is known around it. All but `network` is optional, and may be null; what
@@ -112,9 +112,10 @@ pub fn classify(payload: &Payload, now: Timestamp) -> Result<(Finding, Clocks, N
             .collect::<Result<_, _>>()?,
     };
     let answer = answer(payload)?;
-    let call = payload.call.as_deref().and_then(|text| description.call(text)).map(|c| c.name);
+    let call = payload.call.as_deref().and_then(|text| description.call(text));
+    let question = Question { call, about: Some(0) };
     let external_id = parse::text(&context.external_id);
-    let guess = network.network().guess(call, external_id.as_deref(), &answer);
+    let guess = network.network().guess(question, external_id.as_deref(), &answer);
     let api = match context.api.as_deref() {
         None => guess.api.or(description.apis.first().copied()).unwrap_or(""),
         Some(api) if description.apis.contains(&api) || description.apis.is_empty() => api,
@@ -151,8 +152,8 @@ pub fn classify(payload: &Payload, now: Timestamp) -> Result<(Finding, Clocks, N
     };
     let grant = Grant { style: Style { api, oauth1 }, app: &app, tokens: &tokens, accounts: &accounts };
 
-    let reading = read_answer(network.network(), &grant, &[], call, Some(0), &answer);
-    let seen = [Seen { call: call.unwrap_or("other"), about: Some(0), reading }];
+    let reading = read_answer(network.network(), &grant, &[], question, &answer);
+    let seen = [Seen { question, reading }];
     let known = Known {
         now,
         clocks: Clocks {

@@ -15,18 +15,30 @@
 //! Limits".
 
 use super::{
-    Answer, AppNeed, Budget, Call, CallInfo, Description, Grant, Network, RateLimitStatus, Reading, Refusal,
-    Requirement, Scopes, Seen, Style, parse, standard,
+    Answer, AppNeed, Budget, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus,
+    Reading, Refusal, Requirement, Scopes, Seen, Style, parse, standard,
 };
 use crate::model::{Capability, Cause, Reason, Secret};
 
 /// Bluesky.
 pub(super) struct Bluesky;
 
-/// Bluesky's own entry; stands in where no `base_url` is configured.
-const HOST: &str = "https://bsky.social";
-const SESSION: &str = "getSession";
-const STATUS: &str = "getRepoStatus";
+static SESSION: CallInfo = CallInfo {
+    name: "getSession",
+    method: Method::Get,
+    url: "https://bsky.social/xrpc/com.atproto.server.getSession",
+    tells: "whether the session works, whose it is, and the account's state",
+    cost: "one of 3,000 requests per address and 5 minutes",
+};
+
+static STATUS: CallInfo = CallInfo {
+    name: "getRepoStatus",
+    method: Method::Get,
+    url: "https://bsky.social/xrpc/com.atproto.sync.getRepoStatus",
+    tells: "whether the account was deactivated, suspended or taken down; asked without a token, \
+                    where the session is refused",
+    cost: "one of 3,000 requests per address and 5 minutes",
+};
 
 static DESCRIPTION: Description = Description {
     name: "bluesky",
@@ -37,23 +49,7 @@ static DESCRIPTION: Description = Description {
     kinds: &["profile"],
     carries: &[],
     api_version: None,
-    calls: &[
-        CallInfo {
-            name: SESSION,
-            method: "GET",
-            url: "https://bsky.social/xrpc/com.atproto.server.getSession",
-            tells: "whether the session works, whose it is, and the account's state",
-            cost: "one of 3,000 requests per address and 5 minutes",
-        },
-        CallInfo {
-            name: STATUS,
-            method: "GET",
-            url: "https://bsky.social/xrpc/com.atproto.sync.getRepoStatus",
-            tells: "whether the account was deactivated, suspended or taken down; asked without a token, \
-                    where the session is refused",
-            cost: "one of 3,000 requests per address and 5 minutes",
-        },
-    ],
+    calls: &[&SESSION, &STATUS],
     steps: &[
         (
             Reason::TokenExpired,
@@ -157,14 +153,11 @@ impl Network for Bluesky {
 
     fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
         let token = &grant.tokens.access;
-        let status = || {
-            did(grant)
-                .map(|did| Call::get(STATUS, HOST, "/xrpc/com.atproto.sync.getRepoStatus").query("did", did))
-        };
+        let status = || did(grant).map(|did| Call::new(&STATUS, &[]).query("did", did));
         match seen {
             [] if is_bound(token) => status().into_iter().collect(),
-            [] => vec![Call::get(SESSION, HOST, "/xrpc/com.atproto.server.getSession").bearer(token)],
-            [Seen { call: SESSION, reading, .. }] if reading.refusal().is_some() => {
+            [] => vec![Call::new(&SESSION, &[]).bearer(token)],
+            [Seen { question, reading }] if question.is(&SESSION) && reading.refusal().is_some() => {
                 status().into_iter().collect()
             }
             _ => Vec::new(),
@@ -175,12 +168,11 @@ impl Network for Bluesky {
         &self,
         grant: &Grant<'_>,
         _seen: &[Seen],
-        call: Option<&'static str>,
-        _about: Option<usize>,
+        question: Question,
         answer: &Answer,
     ) -> Option<Reading> {
-        let mut reading = refused(grant, call, answer).or_else(|| told(grant, call, answer))?;
-        if call != Some(STATUS) {
+        let mut reading = refused(grant, question, answer).or_else(|| told(grant, question, answer))?;
+        if !question.is(&STATUS) {
             reading.access_expiry = reading.access_expiry.or(standard::jwt_expiry(&grant.tokens.access));
             reading.refresh_expiry =
                 grant.tokens.refresh.as_ref().map(standard::jwt_expiry).unwrap_or_default();
@@ -224,7 +216,7 @@ fn did(grant: &Grant<'_>) -> Option<String> {
     configured.map(str::to_owned).or_else(own)
 }
 
-fn refused(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Option<Reading> {
+fn refused(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Reading> {
     let text = |name: &str| answer.json.get(name).and_then(|v| v.as_str()).unwrap_or_default();
     let challenge = standard::challenge(&answer.headers);
     let error = match (text("error"), &challenge) {
@@ -271,14 +263,14 @@ fn refused(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Op
         "accountdeactivated" | "repodeactivated" => plain(Reason::AccountDeactivated),
         "accountnotfound" => ambiguous(Reason::AccountDeactivated),
         // Asked for a bound token, it may only be the wrong server.
-        "reponotfound" if call == Some(STATUS) && !is_bound(&grant.tokens.access) => {
+        "reponotfound" if question.is(&STATUS) && !is_bound(&grant.tokens.access) => {
             ambiguous(Reason::AccountDeactivated)
         }
         "invalidrequest" if says("could not find user info") || says("profile not found") => {
             ambiguous(Reason::AccountDeactivated)
         }
         "invalidrequest"
-            if says("could not find repo") && call == Some(STATUS) && !is_bound(&grant.tokens.access) =>
+            if says("could not find repo") && question.is(&STATUS) && !is_bound(&grant.tokens.access) =>
         {
             ambiguous(Reason::AccountDeactivated)
         }
@@ -298,7 +290,7 @@ fn is_refresh_token(grant: &Grant<'_>) -> bool {
     token_scopes(grant).is_some_and(|scopes| scopes.iter().any(|s| s == "com.atproto.refresh"))
 }
 
-fn told(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Option<Reading> {
+fn told(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Reading> {
     let json = &answer.json;
     let there = |name: &str| json.get(name).is_some();
     if !answer.maybe_success() {
@@ -327,9 +319,9 @@ fn told(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Optio
             "collections",
             "rev",
         ];
-        if call == Some(STATUS)
+        if question.is(&STATUS)
             || !there("handle")
-            || (call != Some(SESSION) && public.iter().any(|field| there(field)))
+            || (!question.is(&SESSION) && public.iter().any(|field| there(field)))
         {
             return Some(Reading::default());
         }
@@ -377,6 +369,10 @@ mod tests {
         Secret::new(format!("{}.{}.c2ln", segment(&json!({"alg": "ES256K"})), segment(claims)))
     }
 
+    fn session() -> Question {
+        Question { call: Some(&SESSION), about: None }
+    }
+
     #[test]
     fn clocks_and_scopes_come_from_the_tokens() {
         let tokens = Tokens {
@@ -396,16 +392,16 @@ mod tests {
         let expired = json!({"error": "ExpiredToken", "message": "Token has expired"});
         let answer =
             Answer { status: Some(400), headers: HeaderMap::new(), json: expired, text: String::new() };
-        let reading = Bluesky.read(&grant, &[], Some(SESSION), None, &answer).unwrap_or_default();
+        let reading = Bluesky.read(&grant, &[], session(), &answer).unwrap_or_default();
         let at = |seconds| Timestamp::from_unix(seconds).map_or(Expiry::Unknown, Expiry::At);
         assert_eq!((reading.access_expiry, reading.refresh_expiry), (at(1_795_007_200), at(1_802_776_000)));
         assert_eq!(reading.scopes, Some(Scopes::new(["com.atproto.appPass"])));
 
-        let seen = [Seen { call: SESSION, about: None, reading }];
+        let seen = [Seen { question: session(), reading }];
         let calls = Bluesky.next(&grant, &seen);
         assert_eq!(
-            calls.iter().map(|c| c.name).collect::<Vec<_>>(),
-            [STATUS],
+            calls.iter().map(|c| c.info).collect::<Vec<_>>(),
+            [&STATUS],
             "the account's state is asked for"
         );
     }
@@ -421,10 +417,10 @@ mod tests {
             tokens: &tokens,
             accounts: &[],
         };
-        assert_eq!(Bluesky.next(&grant, &[]).iter().map(|c| c.name).collect::<Vec<_>>(), [STATUS]);
+        assert_eq!(Bluesky.next(&grant, &[]).iter().map(|c| c.info).collect::<Vec<_>>(), [&STATUS]);
         let gone = json!({"error": "InvalidToken", "message": "Malformed token"});
         let answer = Answer { status: Some(400), headers: HeaderMap::new(), json: gone, text: String::new() };
-        let reading = Bluesky.read(&grant, &[], Some(SESSION), None, &answer).unwrap_or_default();
+        let reading = Bluesky.read(&grant, &[], session(), &answer).unwrap_or_default();
         assert_eq!(reading.says, Says::Undetermined(Cause::AppMisconfigured));
     }
 }

@@ -3,7 +3,7 @@
 //! Shared by all networks, and so it condemns nothing by itself: it weighs refusals that a network
 //! recognised, and compares what an account needs with the scopes and roles that a network told.
 
-use super::{Account, Certainty, Facts, Grant, Reach, Refusal, Requirement, Says, Scopes, Seen};
+use super::{Account, Certainty, Facts, Grant, Question, Reach, Refusal, Requirement, Says, Scopes, Seen};
 use crate::model::{Capability, Cause, Expiry, Reason, Timestamp};
 
 /// What one probe says about one connection.
@@ -199,14 +199,18 @@ fn resolve(refusal: Refusal, known: &Known) -> Verdict {
 
 /// Whether a call was about this account, alone or among others.
 fn concerns(s: &Seen, i: usize, account: &Account<'_>) -> bool {
-    s.about.map_or_else(|| account.network.network().concerns(s.call, account.kind), |about| about == i)
+    match s.question {
+        Question { about: Some(about), .. } => about == i,
+        Question { call: Some(call), .. } => account.network.network().concerns(call, account.kind),
+        Question { call: None, about: None } => true,
+    }
 }
 
 /// Everything that was said about one account: when it was asked about, and in lists.
 fn facts<'a>(i: usize, account: &Account<'_>, seen: &'a [Seen]) -> Vec<&'a Facts> {
     let mut facts = Vec::new();
     for s in seen {
-        if s.about == Some(i) {
+        if s.question.about == Some(i) {
             facts.push(&s.reading.facts);
         }
         let listed = s.reading.listed.iter();
@@ -334,7 +338,10 @@ mod tests {
         };
         let seen: Vec<Seen> = readings
             .iter()
-            .map(|(about, reading)| Seen { call: "call", about: *about, reading: reading.clone() })
+            .map(|(about, reading)| Seen {
+                question: Question { call: None, about: *about },
+                reading: reading.clone(),
+            })
             .collect();
         conclude(&grant, &seen, &known).into_iter().map(|f| f.verdict).collect()
     }
@@ -453,7 +460,7 @@ mod tests {
         let told = Timestamp::from_unix(1_800_000_000).map_or(Expiry::Unknown, Expiry::At);
         let after = |reading: Reading, access| {
             let known = Clocks { access, ..Clocks::default() };
-            clocks(known, &[Seen { call: "call", about: None, reading }]).access
+            clocks(known, &[Seen { question: Question::default(), reading }]).access
         };
         let stated = || Reading { access_expiry: Expiry::Never, ..Reading::accepted() };
         let by_default = || Reading { endless: true, ..Reading::accepted() };

@@ -1,5 +1,4 @@
-//! What goes over the wire, as values: a network asks with a [`Call`] and is answered with an
-//! [`Answer`].
+//! Requests and answers as values: a network asks with a [`Call`] and reads an [`Answer`].
 //!
 //! Nothing here opens a connection. Secrets inside a call stay [`Secret`]s until the HTTP client
 //! sends them.
@@ -10,7 +9,8 @@ use std::fmt;
 use http::HeaderMap;
 use serde_json::Value;
 
-use crate::model::Secret;
+use super::Reading;
+use crate::model::{Secret, percent_encode};
 
 /// A parameter: plain text, or a secret.
 #[derive(Clone, Debug)]
@@ -48,10 +48,17 @@ impl From<&Secret> for Param {
 /// The two methods a probe may use. A POST only ever reads (introspection, batches of GETs).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// GET
     Get,
-    /// POST
     Post,
+}
+
+impl Method {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
 }
 
 /// How a call proves who asks.
@@ -94,16 +101,78 @@ pub enum Body {
     Json(Vec<(&'static str, Param)>),
 }
 
-/// One question to a network.
+/// One call that a probe can make: the documentation prints it, the simulator and `classify`
+/// recognise answers by it. Each is one static; calls are the same if they are the same static.
+#[derive(Debug)]
+pub struct CallInfo {
+    /// The name in fixtures and logs.
+    pub name: &'static str,
+    pub method: Method,
+    /// The address, with `{…}` for the parts of the path that vary.
+    pub url: &'static str,
+    /// What is read from the answer.
+    pub tells: &'static str,
+    /// What it costs in quota or money.
+    pub cost: &'static str,
+}
+
+impl PartialEq for CallInfo {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl CallInfo {
+    /// The path part of [`CallInfo::url`].
+    pub fn path(&self) -> &'static str {
+        self.split().1
+    }
+
+    /// Scheme with host, and path.
+    fn split(&self) -> (&'static str, &'static str) {
+        let host = self.url.find("://").map_or(0, |at| at + 3);
+        self.url.split_at(self.url[host..].find('/').map_or(self.url.len(), |at| host + at))
+    }
+
+    /// What the earlier answers to this call said, in order.
+    pub fn readings<'a>(&self, seen: &'a [Seen]) -> impl DoubleEndedIterator<Item = &'a Reading> {
+        seen.iter().filter(|s| s.question.is(self)).map(|s| &s.reading)
+    }
+
+    pub fn was_asked(&self, seen: &[Seen]) -> bool {
+        self.readings(seen).next().is_some()
+    }
+}
+
+/// What an answer answers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Question {
+    /// None: a call that a probe never makes, or one that is not known.
+    pub call: Option<&'static CallInfo>,
+    /// The account it is about, as an index into [`Grant::accounts`](super::Grant::accounts). None:
+    /// the whole grant.
+    pub about: Option<usize>,
+}
+
+impl Question {
+    pub fn is(self, call: &CallInfo) -> bool {
+        self.call.is_some_and(|asked| asked == call)
+    }
+}
+
+/// A question and what its answer said.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub question: Question,
+    pub reading: Reading,
+}
+
+/// One request to a network.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// Its name in [`crate::network::Description::calls`].
-    pub name: &'static str,
-    /// The account it is about (index into [`crate::network::Grant::accounts`]); none: the whole
-    /// grant.
+    pub info: &'static CallInfo,
+    /// See [`Question::about`].
     pub about: Option<usize>,
-    /// GET or POST.
-    pub method: Method,
     /// Scheme and host; a configured `base_url` takes their place.
     pub host: Cow<'static, str>,
     /// Path with its leading slash, already percent-encoded where it holds foreign text.
@@ -119,12 +188,26 @@ pub struct Call {
 }
 
 impl Call {
-    /// A GET without parameters and authorization.
-    pub fn get(name: &'static str, host: impl Into<Cow<'static, str>>, path: impl Into<String>) -> Self {
+    /// A call to the address in its table. `parts` take the places of the `{…}` in the path, in
+    /// order.
+    pub fn new(info: &'static CallInfo, parts: &[&str]) -> Self {
+        let (host, mut rest) = info.split();
+        let mut path = String::with_capacity(rest.len());
+        for part in parts {
+            let Some((open, close)) = rest.find('{').zip(rest.find('}')) else { break };
+            path.push_str(&rest[..open]);
+            path.push_str(&percent_encode(part));
+            rest = &rest[close + 1..];
+        }
+        path.push_str(rest);
+        Self::at(info, host, path)
+    }
+
+    /// A call to an address that is only known at run time.
+    pub fn at(info: &'static CallInfo, host: impl Into<Cow<'static, str>>, path: impl Into<String>) -> Self {
         Self {
-            name,
+            info,
             about: None,
-            method: Method::Get,
             host: host.into(),
             path: path.into(),
             query: Vec::new(),
@@ -134,45 +217,41 @@ impl Call {
         }
     }
 
-    /// A POST that carries this body.
-    pub fn post(
-        name: &'static str,
-        host: impl Into<Cow<'static, str>>,
-        path: impl Into<String>,
-        body: Body,
-    ) -> Self {
-        Self { method: Method::Post, body, ..Self::get(name, host, path) }
+    pub fn question(&self) -> Question {
+        Question { call: Some(self.info), about: self.about }
     }
 
-    /// The same call, about one account.
+    #[must_use]
+    pub fn body(self, body: Body) -> Self {
+        Self { body, ..self }
+    }
+
     #[must_use]
     pub fn about(mut self, account: usize) -> Self {
         self.about = Some(account);
         self
     }
 
-    /// With a query parameter more.
+    /// Adds a query parameter.
     #[must_use]
     pub fn query(mut self, name: &'static str, value: impl Into<Param>) -> Self {
         self.query.push((name, value.into()));
         self
     }
 
-    /// With a header more.
+    /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    /// With this proof of who asks.
     #[must_use]
     pub fn auth(mut self, auth: Auth) -> Self {
         self.auth = auth;
         self
     }
 
-    /// With `Authorization: Bearer …`.
     #[must_use]
     pub fn bearer(self, token: &Secret) -> Self {
         self.auth(Auth::Bearer(token.clone()))

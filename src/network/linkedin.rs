@@ -21,16 +21,10 @@
 use serde_json::Value;
 
 use super::{
-    Answer, AppNeed, Body, Call, CallInfo, Description, Facts, Grant, Guess, Listed, Network, Param, Reading,
-    Refusal, Requirement, ResolvedApp, Says, Scopes, Seen, Style, parse,
+    Answer, AppNeed, Body, Call, CallInfo, Description, Facts, Grant, Guess, Listed, Method, Network, Param,
+    Question, Reading, Refusal, Requirement, ResolvedApp, Says, Scopes, Seen, Style, parse,
 };
 use crate::model::{Capability, Cause, Expiry, Reason, Secret};
-
-const API: &str = "https://api.linkedin.com";
-const INTROSPECT: &str = "introspectToken";
-const ACLS: &str = "organizationAcls";
-const USERINFO: &str = "userinfo";
-const ME: &str = "me";
 
 /// Rows of the role list per call, and calls at most: a list without an end must not use up the
 /// day's quota.
@@ -43,6 +37,38 @@ const UNFINISHED: &str = "unfinished list: ";
 /// See the module's description.
 pub(super) struct LinkedIn;
 
+static INTROSPECT: CallInfo = CallInfo {
+    name: "introspectToken",
+    method: Method::Post,
+    url: "https://www.linkedin.com/oauth/v2/introspectToken",
+    tells: "whether the token is active, revoked or expired, when it ends, its scopes",
+    cost: "one call; its limit is not published",
+};
+
+static ACLS: CallInfo = CallInfo {
+    name: "organizationAcls",
+    method: Method::Get,
+    url: "https://api.linkedin.com/rest/organizationAcls",
+    tells: "the person's roles at each page, also those that were taken away",
+    cost: "one call per 100 roles, of the daily quota of app and member",
+};
+
+static USERINFO: CallInfo = CallInfo {
+    name: "userinfo",
+    method: Method::Get,
+    url: "https://api.linkedin.com/v2/userinfo",
+    tells: "whose token it is (profiles, with the scope openid)",
+    cost: "one call of the daily quota of app and member",
+};
+
+static ME: CallInfo = CallInfo {
+    name: "me",
+    method: Method::Get,
+    url: "https://api.linkedin.com/v2/me",
+    tells: "whose token it is (profiles, with a profile scope)",
+    cost: "one call of the daily quota of app and member",
+};
+
 static DESCRIPTION: Description = Description {
     name: "linkedin",
     aliases: &[],
@@ -52,36 +78,7 @@ static DESCRIPTION: Description = Description {
     kinds: &["organization", "profile"],
     carries: &[],
     api_version: Some("202609"),
-    calls: &[
-        CallInfo {
-            name: INTROSPECT,
-            method: "POST",
-            url: "https://www.linkedin.com/oauth/v2/introspectToken",
-            tells: "whether the token is active, revoked or expired, when it ends, its scopes",
-            cost: "one call; its limit is not published",
-        },
-        CallInfo {
-            name: ACLS,
-            method: "GET",
-            url: "https://api.linkedin.com/rest/organizationAcls",
-            tells: "the person's roles at each page, also those that were taken away",
-            cost: "one call per 100 roles, of the daily quota of app and member",
-        },
-        CallInfo {
-            name: USERINFO,
-            method: "GET",
-            url: "https://api.linkedin.com/v2/userinfo",
-            tells: "whose token it is (profiles, with the scope openid)",
-            cost: "one call of the daily quota of app and member",
-        },
-        CallInfo {
-            name: ME,
-            method: "GET",
-            url: "https://api.linkedin.com/v2/me",
-            tells: "whose token it is (profiles, with a profile scope)",
-            cost: "one call of the daily quota of app and member",
-        },
-    ],
+    calls: &[&INTROSPECT, &ACLS, &USERINFO, &ME],
     steps: &[
         (
             Reason::TokenExpired,
@@ -216,69 +213,65 @@ impl Network for LinkedIn {
     }
 
     fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
-        let Some(introspection) = seen.iter().find(|s| s.call == INTROSPECT) else {
+        let Some(introspection) = INTROSPECT.readings(seen).next() else {
             return introspect(grant);
         };
-        if introspection.reading.says != Says::Accepted {
+        if introspection.says != Says::Accepted {
             return Vec::new();
         }
-        let scopes = introspection.reading.scopes.as_ref();
+        let scopes = introspection.scopes.as_ref();
         let allowed = |wanted: &[&str]| scopes.is_none_or(|s| wanted.iter().any(|w| s.grants(w, None)));
-        let fresh = |name: &str| seen.iter().all(|s| s.call != name);
         let mut calls = Vec::new();
         let has_page = grant.accounts.iter().any(|a| !is_profile(a.kind) && a.external_id.is_some());
         if has_page && allowed(&["rw_organization_admin", "r_organization_admin"]) {
-            if fresh(ACLS) {
-                calls.push(roles(grant, "0".to_owned()));
-            } else if seen.iter().filter(|s| s.call == ACLS).count() < PAGES {
-                let more = seen.iter().rev().find(|s| s.call == ACLS).and_then(|s| s.reading.more.clone());
-                calls.extend(more.map(|start| roles(grant, start)));
+            match ACLS.readings(seen).next_back() {
+                None => calls.push(roles(grant, None)),
+                Some(list) if ACLS.readings(seen).count() < PAGES => {
+                    calls.extend(list.more.as_ref().map(|start| roles(grant, Some(start))));
+                }
+                Some(_) => {}
             }
         }
-        if grant.accounts.iter().any(|a| is_profile(a.kind)) && fresh(USERINFO) && fresh(ME) {
+        if grant.accounts.iter().any(|a| is_profile(a.kind))
+            && !USERINFO.was_asked(seen)
+            && !ME.was_asked(seen)
+        {
             // Each wants a scope of its own, and neither is needed where introspection has spoken.
             let told = |wanted: &[&str]| scopes.is_some() && allowed(wanted);
-            let path = if told(&["openid"]) {
-                Some((USERINFO, "/v2/userinfo"))
+            let call = if told(&["openid"]) {
+                Some(&USERINFO)
             } else if told(&["r_liteprofile", "r_basicprofile", "r_fullprofile"]) {
-                Some((ME, "/v2/me"))
+                Some(&ME)
             } else {
                 None
             };
-            calls.extend(path.map(|(name, path)| Call::get(name, API, path).bearer(&grant.tokens.access)));
+            calls.extend(call.map(|call| Call::new(call, &[]).bearer(&grant.tokens.access)));
         }
         calls
     }
 
-    fn read(
-        &self,
-        grant: &Grant<'_>,
-        seen: &[Seen],
-        call: Option<&'static str>,
-        about: Option<usize>,
-        answer: &Answer,
-    ) -> Option<Reading> {
-        let active = seen.iter().any(|s| s.call == INTROSPECT && s.reading.says == Says::Accepted);
+    fn read(&self, grant: &Grant<'_>, seen: &[Seen], question: Question, answer: &Answer) -> Option<Reading> {
+        let active = INTROSPECT.readings(seen).any(|r| r.says == Says::Accepted);
         if let Some(fault) = Fault::find(answer) {
-            let reading = fault.judge(grant, call, about)?.under(answer.status);
-            return Some(if active && call != Some(INTROSPECT) {
+            let reading = fault.judge(grant, question)?.under(answer.status);
+            return Some(if active && !question.is(&INTROSPECT) {
                 in_the_light_of_introspection(reading)
             } else {
                 reading
             });
         }
-        if answer.is(426) || answer.is(401) && call == Some(INTROSPECT) {
+        if answer.is(426) || answer.is(401) && question.is(&INTROSPECT) {
             // A version that is over, or a wrong secret: documented by the status alone.
             return Some(Reading::undetermined(Cause::AppMisconfigured));
         }
         introspection(grant.app, answer)
-            .or_else(|| list(grant, seen, about, active, answer))
-            .or_else(|| person(grant, call, answer))
-            .or_else(|| other_success(call, answer))
+            .or_else(|| list(grant, seen, question, active, answer))
+            .or_else(|| person(grant, question, answer))
+            .or_else(|| other_success(question, answer))
             .map(|reading| reading.under(answer.status))
     }
 
-    fn guess(&self, call: Option<&'static str>, external_id: Option<&str>, answer: &Answer) -> Guess {
+    fn guess(&self, question: Question, external_id: Option<&str>, answer: &Answer) -> Guess {
         let kind = |kind| Guess { kind, ..Guess::default() };
         // Pages have numbers for ids.
         if external_id.is_some_and(|id| bare(id).bytes().all(|b| b.is_ascii_digit())) {
@@ -288,15 +281,11 @@ impl Network for LinkedIn {
         let granted = |part: &str| scopes.iter().any(|scope| scope.contains(part));
         // What the grant allows to post as.
         let member = granted("w_member_social") && !granted("organization");
-        kind((member || matches!(call, Some(USERINFO | ME))).then_some("profile"))
+        kind((member || question.is(&USERINFO) || question.is(&ME)).then_some("profile"))
     }
 
-    fn concerns(&self, call: &str, kind: &str) -> bool {
-        match call {
-            ACLS => !is_profile(kind),
-            USERINFO | ME => is_profile(kind),
-            _ => true,
-        }
+    fn concerns(&self, call: &'static CallInfo, kind: &str) -> bool {
+        if *call == ACLS { !is_profile(kind) } else { *call == INTROSPECT || is_profile(kind) }
     }
 }
 
@@ -313,14 +302,12 @@ fn introspect(grant: &Grant<'_>) -> Vec<Call> {
         ("client_secret", secret.into()),
         ("token", Secret::into(grant.tokens.access.clone())),
     ];
-    vec![Call::post(INTROSPECT, "https://www.linkedin.com", "/oauth/v2/introspectToken", Body::Form(form))]
+    vec![Call::new(&INTROSPECT, &[]).body(Body::Form(form))]
 }
 
-fn roles(grant: &Grant<'_>, start: String) -> Call {
-    let call = Call::get(ACLS, API, "/rest/organizationAcls")
-        .query("q", "roleAssignee")
-        .query("count", PAGE.to_string());
-    let call = if start == "0" { call } else { call.query("start", start) };
+fn roles(grant: &Grant<'_>, start: Option<&String>) -> Call {
+    let call = Call::new(&ACLS, &[]).query("q", "roleAssignee").query("count", PAGE.to_string());
+    let call = if let Some(start) = start { call.query("start", start.clone()) } else { call };
     call.header("LinkedIn-Version", grant.app.api_version.clone())
         .header("X-Restli-Protocol-Version", "2.0.0")
         .bearer(&grant.tokens.access)
@@ -393,9 +380,9 @@ impl Fault {
         marked.then(|| Self { number, code: code.to_uppercase(), text: message, status })
     }
 
-    fn judge(&self, grant: &Grant<'_>, call: Option<&'static str>, about: Option<usize>) -> Option<Reading> {
-        let introspecting = call == Some(INTROSPECT);
-        self.by_status().or_else(|| self.by_code()).or_else(|| self.by_text(grant, about)).or_else(|| {
+    fn judge(&self, grant: &Grant<'_>, question: Question) -> Option<Reading> {
+        let introspecting = question.is(&INTROSPECT);
+        self.by_status().or_else(|| self.by_code()).or_else(|| self.by_text(grant, question)).or_else(|| {
             match self.status {
                 // Documented: a wrong client secret.
                 Some(401) if introspecting => Some(Reading::undetermined(Cause::AppMisconfigured)),
@@ -449,7 +436,7 @@ impl Fault {
         }))
     }
 
-    fn by_text(&self, grant: &Grant<'_>, about: Option<usize>) -> Option<Reading> {
+    fn by_text(&self, grant: &Grant<'_>, question: Question) -> Option<Reading> {
         let says = |part: &str| self.text.contains(part);
         let token = says("token");
         let forbidden = self.status.is_none_or(|s| s == 403);
@@ -489,7 +476,7 @@ impl Fault {
         } else if says("throttle limit") || says("level throttle") {
             Reading::undetermined(Cause::RateLimited)
         } else if says("admin_only") {
-            self.not_admin(grant, about)
+            self.not_admin(grant, question)
         } else if says("insufficient permissions to perform") {
             Reading::refused(Refusal::plain(Reason::MissingRole).of_account())
         } else if says("not enough permissions")
@@ -497,7 +484,7 @@ impl Fault {
             || says("organization permissions must be used")
             || forbidden && (self.number == Some(100) || self.code == "ACCESS_DENIED")
         {
-            self.lacking(grant, about)
+            self.lacking(grant, question)
         } else {
             return None;
         })
@@ -505,7 +492,7 @@ impl Fault {
 
     /// One page is closed to the person. The answer names it, and it may be another than the one
     /// that is meant: a single lost page ends a whole list.
-    fn not_admin(&self, grant: &Grant<'_>, about: Option<usize>) -> Reading {
+    fn not_admin(&self, grant: &Grant<'_>, question: Question) -> Reading {
         let refused = Refusal::plain(Reason::NotAdmin).of_account();
         let named = self
             .text
@@ -514,7 +501,7 @@ impl Fault {
         let Some(page) = named.flatten().filter(|id| !id.is_empty()) else {
             return Reading::refused(refused);
         };
-        if grant.account(about).is_some_and(|a| a.external_id.is_none()) {
+        if grant.account(question).is_some_and(|a| a.external_id.is_none()) {
             return Reading::refused(refused);
         }
         let lost = page_ids(grant).filter(|id| bare(id) == page);
@@ -525,8 +512,8 @@ impl Fault {
 
     /// A permission is missing: for the one capability behind the refused resource if the account
     /// needs others, too.
-    fn lacking(&self, grant: &Grant<'_>, about: Option<usize>) -> Reading {
-        let needs = grant.account(about).map(|a| a.needs).unwrap_or_default();
+    fn lacking(&self, grant: &Grant<'_>, question: Question) -> Reading {
+        let needs = grant.account(question).map(|a| a.needs).unwrap_or_default();
         let partial = self.capability().filter(|c| needs.contains(*c) && needs.iter().count() > 1);
         match partial {
             Some(capability) => {
@@ -615,13 +602,13 @@ fn introspection(app: &ResolvedApp, answer: &Answer) -> Option<Reading> {
 fn list(
     grant: &Grant<'_>,
     seen: &[Seen],
-    about: Option<usize>,
+    question: Question,
     active: bool,
     answer: &Answer,
 ) -> Option<Reading> {
     let rows = answer.json["elements"].as_array().filter(|_| answer.maybe_success())?;
     if rows.iter().any(|row| row["role"].is_string() && page(row).is_some()) || rows.is_empty() && active {
-        let reading = page_roles(grant, seen, about, rows, &answer.json["paging"]);
+        let reading = page_roles(grant, seen, question, rows, &answer.json["paging"]);
         // A part of the list alone, without the role that counts: the rest would tell.
         let silent = reading.more.is_some()
             && !active
@@ -655,7 +642,7 @@ fn bare(id: &str) -> &str {
 fn page_roles(
     grant: &Grant<'_>,
     seen: &[Seen],
-    about: Option<usize>,
+    question: Question,
     rows: &[Value],
     paging: &Value,
 ) -> Reading {
@@ -663,7 +650,7 @@ fn page_roles(
     // Page by page, also for pages of the list that were read before.
     let mut held: Vec<(String, String)> = Vec::new();
     let mut known: Vec<String> = Vec::new();
-    for listed in seen.iter().filter(|s| s.call == ACLS).flat_map(|s| &s.reading.listed) {
+    for listed in ACLS.readings(seen).flat_map(|r| &r.listed) {
         if let Some(urn) = listed.external_id.strip_prefix(UNFINISHED) {
             known.push(urn.to_owned());
             held.extend(listed.facts.roles.iter().flatten().map(|role| (urn.to_owned(), role.clone())));
@@ -706,7 +693,7 @@ fn page_roles(
     }
     reading.listed =
         page_ids(grant).map(|id| Listed { external_id: id.to_owned(), facts: facts(roles_at(id)) }).collect();
-    let unnamed = grant.account(about).is_some_and(|a| a.external_id.is_none() && !is_profile(a.kind));
+    let unnamed = grant.account(question).is_some_and(|a| a.external_id.is_none() && !is_profile(a.kind));
     if unnamed && (known.len() == 1 || held.is_empty()) {
         // Which page is meant is clear all the same.
         reading.facts = facts(held.into_iter().map(|(_, role)| role).collect());
@@ -738,17 +725,17 @@ fn next_start(rows: usize, paging: &Value) -> Option<i64> {
 }
 
 /// `/v2/userinfo` and `/v2/me`.
-fn person(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Option<Reading> {
+fn person(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Reading> {
     let json = &answer.json;
     let named = |names: &[&str]| names.iter().any(|n| json.get(*n).is_some());
-    let told = match call {
-        Some(USERINFO) => parse::text(&json["sub"]),
-        Some(ME) => parse::text(&json["id"]),
-        None if named(&["sub"]) => parse::text(&json["sub"]),
-        None if named(&["localizedFirstName", "localizedLastName", "vanityName", "localizedHeadline"]) => {
-            parse::text(&json["id"])
-        }
-        _ => None,
+    let other = question.call.is_none();
+    let names = ["localizedFirstName", "localizedLastName", "vanityName", "localizedHeadline"];
+    let told = if question.is(&USERINFO) || other && named(&["sub"]) {
+        parse::text(&json["sub"])
+    } else if question.is(&ME) || other && named(&names) {
+        parse::text(&json["id"])
+    } else {
+        None
     };
     let told = told.filter(|id| !id.is_empty() && answer.maybe_success())?;
     let profiles = grant.accounts.iter().filter(|a| is_profile(a.kind)).filter_map(|a| a.external_id);
@@ -768,8 +755,8 @@ fn comparable(configured: &str, told: &str) -> bool {
 }
 
 /// Answers to calls that a probe never makes: something that was made or looked up.
-fn other_success(call: Option<&'static str>, answer: &Answer) -> Option<Reading> {
-    if call.is_some() || !answer.maybe_success() {
+fn other_success(question: Question, answer: &Answer) -> Option<Reading> {
+    if question.call.is_some() || !answer.maybe_success() {
         return None;
     }
     let made =
@@ -825,17 +812,14 @@ mod tests {
         let mut parts = parts.iter();
         while let Some(call) = LinkedIn.next(&grant, &seen).pop() {
             let json =
-                if call.name == INTROSPECT { Some(json!({"active": true})) } else { parts.next().cloned() };
+                if *call.info == INTROSPECT { Some(json!({"active": true})) } else { parts.next().cloned() };
             let answer = json.map_or(Answer { status: Some(503), ..Answer::default() }, |json| Answer {
                 status: Some(200),
                 json,
                 ..Answer::default()
             });
-            seen.push(Seen {
-                call: call.name,
-                about: None,
-                reading: read_answer(&LinkedIn, &grant, &seen, Some(call.name), None, &answer),
-            });
+            let reading = read_answer(&LinkedIn, &grant, &seen, call.question(), &answer);
+            seen.push(Seen { question: call.question(), reading });
         }
         let known = Known { now: Timestamp::now(), clocks: Clocks::default(), auto_refresh: false, grace: 0 };
         conclude(&grant, &seen, &known).into_iter().map(|f| f.verdict).collect()

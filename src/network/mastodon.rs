@@ -13,18 +13,30 @@
 //! `config/locales/doorkeeper.en.yml`, `config/initializers/rack_attack.rb`.
 
 use super::{
-    Answer, AppNeed, Budget, Call, CallInfo, Description, Grant, Network, RateLimitStatus, Reading, Refusal,
-    Requirement, Says, Seen, Style, parse, standard,
+    Answer, AppNeed, Budget, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus,
+    Reading, Refusal, Requirement, Says, Seen, Style, parse, standard,
 };
 use crate::model::{Capability, Cause, Reason};
 
 /// Mastodon.
 pub(super) struct Mastodon;
 
-/// Stands in where no `base_url` is configured.
-const HOST: &str = "https://mastodon.social";
-const ACCOUNT: &str = "verify_credentials";
-const APP: &str = "app_verify_credentials";
+static ACCOUNT: CallInfo = CallInfo {
+    name: "verify_credentials",
+    method: Method::Get,
+    url: "https://mastodon.social/api/v1/accounts/verify_credentials",
+    tells: "whether the token works, whose it is, and whether the login is disabled or unconfirmed",
+    cost: "one of 300 requests per token and 5 minutes",
+};
+
+static APP: CallInfo = CallInfo {
+    name: "app_verify_credentials",
+    method: Method::Get,
+    url: "https://mastodon.social/api/v1/apps/verify_credentials",
+    tells: "whether the token works, without any scope; asked first where the token is not known to \
+                    read accounts",
+    cost: "one of 300 requests per token and 5 minutes",
+};
 
 static DESCRIPTION: Description = Description {
     name: "mastodon",
@@ -35,23 +47,7 @@ static DESCRIPTION: Description = Description {
     kinds: &["profile"],
     carries: &[],
     api_version: None,
-    calls: &[
-        CallInfo {
-            name: ACCOUNT,
-            method: "GET",
-            url: "https://mastodon.social/api/v1/accounts/verify_credentials",
-            tells: "whether the token works, whose it is, and whether the login is disabled or unconfirmed",
-            cost: "one of 300 requests per token and 5 minutes",
-        },
-        CallInfo {
-            name: APP,
-            method: "GET",
-            url: "https://mastodon.social/api/v1/apps/verify_credentials",
-            tells: "whether the token works, without any scope; asked first where the token is not known to \
-                    read accounts",
-            cost: "one of 300 requests per token and 5 minutes",
-        },
-    ],
+    calls: &[&ACCOUNT, &APP],
     steps: &[
         (
             Reason::AccessRevoked,
@@ -172,42 +168,30 @@ impl Network for Mastodon {
 
     fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
         let token = &grant.tokens.access;
-        let account = || vec![Call::get(ACCOUNT, HOST, "/api/v1/accounts/verify_credentials").bearer(token)];
+        let account = || vec![Call::new(&ACCOUNT, &[]).bearer(token)];
         match seen {
             [] if reads_accounts(grant) => account(),
-            [] => vec![Call::get(APP, HOST, "/api/v1/apps/verify_credentials").bearer(token)],
-            [Seen { call: APP, reading, .. }] if matches!(reading.says, Says::Accepted | Says::Nothing) => {
-                account()
-            }
+            [] => vec![Call::new(&APP, &[]).bearer(token)],
+            [_] if app_accepted(seen) => account(),
             _ => Vec::new(),
         }
     }
 
-    fn read(
-        &self,
-        grant: &Grant<'_>,
-        seen: &[Seen],
-        call: Option<&'static str>,
-        _about: Option<usize>,
-        answer: &Answer,
-    ) -> Option<Reading> {
-        let reading = refused(answer).or_else(|| accepted(grant, call, answer))?;
-        let after_app =
-            seen.iter().any(|s| s.call == APP && matches!(s.reading.says, Says::Accepted | Says::Nothing));
-        Some(match (call, reading.refusal().and_then(|r| r.reason)) {
+    fn read(&self, grant: &Grant<'_>, seen: &[Seen], question: Question, answer: &Answer) -> Option<Reading> {
+        let reading = refused(answer).or_else(|| accepted(grant, question, answer))?;
+        let after_app = question.is(&ACCOUNT) && app_accepted(seen);
+        Some(match reading.refusal().and_then(|r| r.reason) {
             // Before 4.3 this call needed a scope, and having none says nothing about the token.
-            (Some(APP), Some(Reason::MissingPermission)) => Reading::default(),
+            Some(Reason::MissingPermission) if question.is(&APP) => Reading::default(),
             // The token is alive, or its scopes would not be looked at; it may not read the account, and no
             // more is known.
-            (Some(ACCOUNT), Some(Reason::MissingPermission)) if after_app => Reading {
+            Some(Reason::MissingPermission) if after_app => Reading {
                 lost: vec![(Capability::Analytics, Reason::MissingPermission)],
                 endless: true,
                 ..Reading::accepted()
             },
             // The app's call accepts a token that the app got for itself.
-            (Some(ACCOUNT), Some(Reason::TokenInvalid))
-                if after_app && says(answer, "requires an authenticated user") =>
-            {
+            Some(Reason::TokenInvalid) if after_app && says(answer, "requires an authenticated user") => {
                 Reading::refused(Refusal::plain(Reason::WrongTokenType))
             }
             _ => reading,
@@ -217,6 +201,11 @@ impl Network for Mastodon {
     fn limits(&self, answer: &Answer) -> Vec<RateLimitStatus> {
         standard::rate_limit(answer, "x-ratelimit-", "requests", Budget::Grant).into_iter().collect()
     }
+}
+
+/// Whether the call to the app was not refused.
+fn app_accepted(seen: &[Seen]) -> bool {
+    APP.readings(seen).any(|r| matches!(r.says, Says::Accepted | Says::Nothing))
 }
 
 /// Whether the token is known to have a scope that reads its own account.
@@ -309,7 +298,7 @@ fn refusal(words: &str) -> Refusal {
     }
 }
 
-fn accepted(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Option<Reading> {
+fn accepted(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Reading> {
     // A list (of notifications, of posts) is judged by its first entry; an empty one proves nothing.
     let json = answer.json.get(0).unwrap_or(&answer.json);
     let there = |name: &str| json.get(name).is_some();
@@ -320,14 +309,14 @@ fn accepted(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> O
     let username = json.get("username").or_else(|| json.get("acct")).and_then(parse::text);
     match (id, username) {
         // Anybody may look at an account; its `source` is for its owner alone.
-        (Some(id), Some(username)) if call == Some(ACCOUNT) || there("source") => {
+        (Some(id), Some(username)) if question.is(&ACCOUNT) || there("source") => {
             if json.get("suspended").and_then(parse::boolean) == Some(true) {
                 return Some(Reading::refused(Refusal::plain(Reason::AccountSuspended)));
             }
             let listed = standard::strangers(grant, &[id, username]);
             Some(Reading { endless: true, listed, ..Reading::accepted() })
         }
-        _ if there("name") && (call == Some(APP) || there("vapid_key")) => Some(Reading::accepted()),
+        _ if there("name") && (question.is(&APP) || there("vapid_key")) => Some(Reading::accepted()),
         // A post that tells whether it was favourited by "me" was asked for, or made, with a token.
         (Some(_), _) if there("account") && there("favourited") => Some(Reading::accepted()),
         // A notification, an upload, a post for later: nobody else gets to see these.

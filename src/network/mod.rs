@@ -22,7 +22,7 @@ mod tiktok;
 mod x;
 
 pub use conclude::{Clocks, Finding, Known, Verdict, clocks, conclude};
-pub use exchange::{Answer, Auth, Body, Call, Method, OAuth1Keys, Param};
+pub use exchange::{Answer, Auth, Body, Call, CallInfo, Method, OAuth1Keys, Param, Question, Seen};
 pub use reading::{
     Budget, Certainty, Facts, Listed, RateLimitStatus, Reach, Reading, Refusal, Reset, Says, Scopes,
 };
@@ -62,17 +62,9 @@ pub trait Network: Sync {
     /// The next questions, given what the answers so far said. None left: the probe is done.
     fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call>;
 
-    /// What an answer means, in the light of those before it. `call` is none for an answer to a
-    /// call that a probe never makes. None: not recognised; shared code then says
-    /// *undetermined*, never *invalid*.
-    fn read(
-        &self,
-        grant: &Grant<'_>,
-        seen: &[Seen],
-        call: Option<&'static str>,
-        about: Option<usize>,
-        answer: &Answer,
-    ) -> Option<Reading>;
+    /// What the answer to a question means, given the answers before it. None: not recognised;
+    /// shared code then says *undetermined*, never *invalid*.
+    fn read(&self, grant: &Grant<'_>, seen: &[Seen], question: Question, answer: &Answer) -> Option<Reading>;
 
     /// What an answer's headers say about rate limits.
     fn limits(&self, _answer: &Answer) -> Vec<RateLimitStatus> {
@@ -86,12 +78,12 @@ pub trait Network: Sync {
 
     /// What an answer's shape tells of the grant it was given to, for `classify`, where nobody may
     /// say so.
-    fn guess(&self, _call: Option<&'static str>, _external_id: Option<&str>, _answer: &Answer) -> Guess {
+    fn guess(&self, _question: Question, _external_id: Option<&str>, _answer: &Answer) -> Guess {
         Guess::default()
     }
 
     /// Whether a call that names no account bears on the accounts of this kind.
-    fn concerns(&self, _call: &str, _kind: &str) -> bool {
+    fn concerns(&self, _call: &'static CallInfo, _kind: &str) -> bool {
         true
     }
 
@@ -121,7 +113,7 @@ pub struct Description {
     /// The version of its API that is asked for unless the configuration says otherwise.
     pub api_version: Option<&'static str>,
     /// Every call that a probe can make.
-    pub calls: &'static [CallInfo],
+    pub calls: &'static [&'static CallInfo],
     /// Steps that take the place of the general ones for a reason.
     pub steps: &'static [(Reason, &'static [&'static str])],
     /// What else people should know of it, for the documentation.
@@ -151,30 +143,6 @@ pub enum AppNeed {
     Optional,
     /// There is no such thing.
     None,
-}
-
-/// One call that a probe can make: documentation, and how the simulator and `classify` recognise
-/// it.
-#[derive(Debug)]
-pub struct CallInfo {
-    /// Its name.
-    pub name: &'static str,
-    /// `GET` or `POST`.
-    pub method: &'static str,
-    /// Host for the documentation, path with `{…}` for segments that vary.
-    pub url: &'static str,
-    /// What is read from it.
-    pub tells: &'static str,
-    /// What it costs in quota or money.
-    pub cost: &'static str,
-}
-
-impl CallInfo {
-    /// The path part of [`CallInfo::url`].
-    pub fn path(&self) -> &'static str {
-        let after_scheme = self.url.find("://").map_or(0, |at| at + 3);
-        self.url[after_scheme..].find('/').map_or("/", |at| &self.url[after_scheme + at..])
-    }
 }
 
 /// What a capability needs.
@@ -258,17 +226,6 @@ pub struct Grant<'a> {
     pub accounts: &'a [Account<'a>],
 }
 
-/// One question and what its answer said.
-#[derive(Clone, Debug)]
-pub struct Seen {
-    /// The call's name.
-    pub call: &'static str,
-    /// The account it was about.
-    pub about: Option<usize>,
-    /// What the answer said.
-    pub reading: Reading,
-}
-
 /// How a network takes several questions in one call.
 #[derive(Debug)]
 pub struct Batch {
@@ -340,7 +297,8 @@ impl Description {
         let target = text.split_once(' ').map_or(text, |(_, rest)| rest.trim());
         // "voiceOfMerchantState" and "voice_of_merchant_state" are the same name.
         let folded = |name: &str| name.replace(['_', '-'], "").to_lowercase();
-        if let Some(exact) = self.calls.iter().find(|c| folded(c.name) == folded(target)) {
+        let calls = || self.calls.iter().copied();
+        if let Some(exact) = calls().find(|c| folded(c.name) == folded(target)) {
             return Some(exact);
         }
         let path = target.find("://").map_or(target, |at| {
@@ -348,10 +306,10 @@ impl Description {
             rest.find('/').map_or("/", |slash| &rest[slash..])
         });
         let path = path.split(['?', '#']).next().unwrap_or(path);
-        self.calls.iter().find(|c| parse::path_matches(c.path(), path)).or_else(|| {
+        calls().find(|c| parse::path_matches(c.path(), path)).or_else(|| {
             // Without its version: "me/accounts" for "/{version}/me/accounts".
             let wanted: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
-            self.calls.iter().find(|c| {
+            calls().find(|c| {
                 let known: Vec<&str> = c.path().split('/').filter(|s| !s.is_empty()).collect();
                 !wanted.is_empty() && known.len() > wanted.len() && known.ends_with(&wanted)
             })
@@ -365,11 +323,10 @@ pub fn read_answer(
     network: &dyn Network,
     grant: &Grant<'_>,
     seen: &[Seen],
-    call: Option<&'static str>,
-    about: Option<usize>,
+    question: Question,
     answer: &Answer,
 ) -> Reading {
-    let read = network.read(grant, seen, call, about, answer);
+    let read = network.read(grant, seen, question, answer);
     // Whatever else stands in it: a limit says nothing about an account.
     let read = read.map(|reading| if answer.is(429) { reading.under(answer.status) } else { reading });
     read.unwrap_or_else(|| {
@@ -392,8 +349,8 @@ pub fn advice(reason: Reason, network: NetworkId) -> &'static [&'static str] {
 }
 
 impl Grant<'_> {
-    /// The account that a reading is about, and its place.
-    pub fn account(&self, about: Option<usize>) -> Option<&Account<'_>> {
-        about.and_then(|i| self.accounts.get(i))
+    /// The account that a question is about.
+    pub fn account(&self, question: Question) -> Option<&Account<'_>> {
+        question.about.and_then(|i| self.accounts.get(i))
     }
 }

@@ -18,24 +18,66 @@ use serde_json::Value;
 use url::{Position, Url};
 
 use super::{
-    Answer, AppNeed, Auth, Body, Budget, Call, CallInfo, Description, Grant, Network, Param, RateLimitStatus,
-    Reading, Refusal, Requirement, Says, Scopes, Seen, Style, parse, standard,
+    Answer, AppNeed, Auth, Body, Budget, Call, CallInfo, Description, Grant, Method, Network, Param,
+    Question, RateLimitStatus, Reading, Refusal, Requirement, Says, Scopes, Seen, Style, parse, standard,
 };
 use crate::model::{Capability, Cause, Expiry, Reason, Secret};
 
 /// Any OAuth 2.0 provider.
 pub(super) struct OAuth2;
 
-const INTROSPECTION: &str = "introspection";
-const REFRESH: &str = "introspection_refresh";
-const USERINFO: &str = "userinfo";
-const PROBE: &str = "probe";
-const OPENID: &str = "openid_configuration";
-const METADATA: &str = "authorization_server_metadata";
-
 /// Stands in where neither an endpoint nor a `base_url` is configured: reserved, resolves nowhere
 /// (RFC 2606).
 const NOWHERE: &str = "https://oauth2.invalid";
+
+static INTROSPECTION: CallInfo = CallInfo {
+    name: "introspection",
+    method: Method::Post,
+    url: "https://provider.example/oauth2/introspect",
+    tells: "whether the access token is active, its expiry and scopes, whose it is",
+    cost: "one request",
+};
+
+static REFRESH: CallInfo = CallInfo {
+    name: "introspection_refresh",
+    method: Method::Post,
+    url: "https://provider.example/oauth2/introspect",
+    tells: "when the refresh token ends; asked where the token source holds one",
+    cost: "one request",
+};
+
+static USERINFO: CallInfo = CallInfo {
+    name: "userinfo",
+    method: Method::Get,
+    url: "https://provider.example/oauth2/userinfo",
+    tells: "whether the access token works, and whose it is",
+    cost: "one request",
+};
+
+static PROBE: CallInfo = CallInfo {
+    name: "probe",
+    method: Method::Get,
+    url: "https://provider.example/api/me",
+    tells: "whether the access token works at the API itself; any URL that answers to a GET with \
+                    the token",
+    cost: "one request",
+};
+
+static OPENID: CallInfo = CallInfo {
+    name: "openid_configuration",
+    method: Method::Get,
+    url: "https://provider.example/.well-known/openid-configuration",
+    tells: "the endpoints, where an issuer is configured in their place",
+    cost: "one request",
+};
+
+static METADATA: CallInfo = CallInfo {
+    name: "authorization_server_metadata",
+    method: Method::Get,
+    url: "https://provider.example/.well-known/oauth-authorization-server",
+    tells: "the same for providers without OpenID Connect",
+    cost: "one request",
+};
 
 static DESCRIPTION: Description = Description {
     name: "oauth2",
@@ -46,51 +88,7 @@ static DESCRIPTION: Description = Description {
     kinds: &["profile"],
     carries: &[],
     api_version: None,
-    calls: &[
-        CallInfo {
-            name: INTROSPECTION,
-            method: "POST",
-            url: "https://provider.example/oauth2/introspect",
-            tells: "whether the access token is active, its expiry and scopes, whose it is",
-            cost: "one request",
-        },
-        CallInfo {
-            name: REFRESH,
-            method: "POST",
-            url: "https://provider.example/oauth2/introspect",
-            tells: "when the refresh token ends; asked where the token source holds one",
-            cost: "one request",
-        },
-        CallInfo {
-            name: USERINFO,
-            method: "GET",
-            url: "https://provider.example/oauth2/userinfo",
-            tells: "whether the access token works, and whose it is",
-            cost: "one request",
-        },
-        CallInfo {
-            name: PROBE,
-            method: "GET",
-            url: "https://provider.example/api/me",
-            tells: "whether the access token works at the API itself; any URL that answers to a GET with \
-                    the token",
-            cost: "one request",
-        },
-        CallInfo {
-            name: OPENID,
-            method: "GET",
-            url: "https://provider.example/.well-known/openid-configuration",
-            tells: "the endpoints, where an issuer is configured in their place",
-            cost: "one request",
-        },
-        CallInfo {
-            name: METADATA,
-            method: "GET",
-            url: "https://provider.example/.well-known/oauth-authorization-server",
-            tells: "the same for providers without OpenID Connect",
-            cost: "one request",
-        },
-    ],
+    calls: &[&INTROSPECTION, &REFRESH, &USERINFO, &PROBE, &OPENID, &METADATA],
     steps: &[],
     notes: super::Notes {
         lifetimes: &["Whatever the provider sets. Introspection tells the end of the access token, and of \
@@ -136,7 +134,6 @@ impl Network for OAuth2 {
         if seen.iter().any(|s| !matches!(s.reading.says, Says::Nothing | Says::Accepted)) {
             return Vec::new();
         }
-        let asked = |name: &str| seen.iter().any(|s| s.call == name);
         let configured = |name: &str| setting(&grant.app.endpoints, name);
         let discovered = |name: &str| seen.iter().find_map(|s| setting(&s.reading.endpoints, name));
         let enough = configured("introspection_url").is_some()
@@ -148,11 +145,11 @@ impl Network for OAuth2 {
             && !(configured("introspection_url").is_some()
                 && (configured("userinfo_url").is_some() || configured("probe_url").is_some()))
         {
-            if !asked(OPENID) {
-                return well_known(OPENID, issuer, "openid-configuration").into_iter().collect();
+            if !OPENID.was_asked(seen) {
+                return well_known(&OPENID, issuer).into_iter().collect();
             }
-            if !asked(METADATA) {
-                return well_known(METADATA, issuer, "oauth-authorization-server").into_iter().collect();
+            if !METADATA.was_asked(seen) {
+                return well_known(&METADATA, issuer).into_iter().collect();
             }
         }
         // A discovered endpoint without a secret would refuse: callers of introspection have to
@@ -161,45 +158,42 @@ impl Network for OAuth2 {
         let introspection = configured("introspection_url")
             .or_else(|| discovered("introspection_url").filter(|_| secret.is_some()));
         if let Some(url) = introspection {
-            if !asked(INTROSPECTION) {
-                return introspect(INTROSPECTION, url, grant, &grant.tokens.access, "access_token")
+            if !INTROSPECTION.was_asked(seen) {
+                return introspect(&INTROSPECTION, url, grant, &grant.tokens.access, "access_token")
                     .into_iter()
                     .collect();
             }
-            if let Some(token) = grant.tokens.refresh.as_ref().filter(|_| !asked(REFRESH)) {
-                return introspect(REFRESH, url, grant, token, "refresh_token").into_iter().collect();
+            if let Some(token) = grant.tokens.refresh.as_ref().filter(|_| !REFRESH.was_asked(seen)) {
+                return introspect(&REFRESH, url, grant, token, "refresh_token").into_iter().collect();
             }
         }
         let alive = seen.iter().any(|s| s.reading.says == Says::Accepted);
         let userinfo = configured("userinfo_url")
             .or_else(|| discovered("userinfo_url").filter(|_| !alive && configured("probe_url").is_none()))
-            .filter(|_| !asked(USERINFO))
-            .map(|url| (USERINFO, url));
-        let probe = configured("probe_url").filter(|_| !asked(PROBE)).map(|url| (PROBE, url));
-        let with_token = |(name, url): (&'static str, &str)| {
-            Some(at(url, |host, path| Call::get(name, host, path))?.bearer(&grant.tokens.access))
+            .filter(|_| !USERINFO.was_asked(seen))
+            .map(|url| (&USERINFO, url));
+        let probe = configured("probe_url").filter(|_| !PROBE.was_asked(seen)).map(|url| (&PROBE, url));
+        let with_token = |(call, url): (&'static CallInfo, &str)| {
+            Some(at(url, |host, path| Call::at(call, host, path))?.bearer(&grant.tokens.access))
         };
         probe.into_iter().chain(userinfo).filter_map(with_token).collect()
     }
 
-    fn read(
-        &self,
-        grant: &Grant<'_>,
-        seen: &[Seen],
-        call: Option<&'static str>,
-        _about: Option<usize>,
-        answer: &Answer,
-    ) -> Option<Reading> {
-        let active = seen.iter().any(|s| s.call == INTROSPECTION && s.reading.says == Says::Accepted);
-        let mut reading = match call {
-            Some(OPENID | METADATA) => return discovery(grant, answer),
-            Some(REFRESH) => return refresh(answer).or_else(|| active.then(Reading::default)),
-            Some(INTROSPECTION) => introspection(grant, answer)?,
+    fn read(&self, grant: &Grant<'_>, seen: &[Seen], question: Question, answer: &Answer) -> Option<Reading> {
+        let active = INTROSPECTION.readings(seen).any(|r| r.says == Says::Accepted);
+        if question.is(&OPENID) || question.is(&METADATA) {
+            return discovery(grant, answer);
+        }
+        if question.is(&REFRESH) {
+            return refresh(answer).or_else(|| active.then(Reading::default));
+        }
+        let mut reading = if question.is(&INTROSPECTION) {
+            introspection(grant, answer)?
+        } else if question.is(&USERINFO) && active {
             // Userinfo wants the scope "openid"; introspection has the last word.
-            Some(USERINFO) if active => {
-                resource(grant, call, answer).filter(|r| r.says == Says::Accepted).unwrap_or_default()
-            }
-            _ => resource(grant, call, answer)?,
+            resource(grant, question, answer).filter(|r| r.says == Says::Accepted).unwrap_or_default()
+        } else {
+            resource(grant, question, answer)?
         };
         if matches!(reading.says, Says::Accepted | Says::Refused(_)) {
             reading.access_expiry = reading.access_expiry.or(standard::jwt_expiry(&grant.tokens.access));
@@ -226,21 +220,21 @@ fn at(url: &str, call: impl FnOnce(String, String) -> Call) -> Option<Call> {
     ))
 }
 
-fn well_known(name: &'static str, issuer: &str, document: &str) -> Option<Call> {
+fn well_known(document: &'static CallInfo, issuer: &str) -> Option<Call> {
     at(issuer, |host, path| {
-        let path = path.trim_end_matches('/');
-        // OpenID Connect puts it behind the issuer's path, RFC 8414 before.
-        let path = if name == OPENID {
-            format!("{path}/.well-known/{document}")
+        let (path, document_path) = (path.trim_end_matches('/'), document.path());
+        // OpenID Connect puts the document after the issuer's path, RFC 8414 before it.
+        let path = if *document == OPENID {
+            format!("{path}{document_path}")
         } else {
-            format!("/.well-known/{document}{path}")
+            format!("{document_path}{path}")
         };
-        Call::get(name, host, path)
+        Call::at(document, host, path)
     })
 }
 
 fn introspect(
-    name: &'static str,
+    call: &'static CallInfo,
     url: &str,
     grant: &Grant<'_>,
     token: &Secret,
@@ -257,7 +251,7 @@ fn introspect(
             Auth::None
         }
     };
-    at(url, |host, path| Call::post(name, host, path, Body::Form(form)).auth(auth))
+    at(url, |host, path| Call::at(call, host, path).body(Body::Form(form)).auth(auth))
 }
 
 /// Reads a discovery document. That there is none says nothing about the token.
@@ -342,7 +336,7 @@ fn described(grant: &Grant<'_>, json: &Value) -> Reading {
 }
 
 /// Reads an answer of userinfo, of a probe URL, or of any other call that carried the token.
-fn resource(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Option<Reading> {
+fn resource(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Reading> {
     if answer.maybe_success() && answer.json.get("active").and_then(parse::boolean) == Some(false) {
         // Elsewhere an inactive person may be meant, not an inactive token.
         let about_a_token =
@@ -352,7 +346,7 @@ fn resource(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> O
     if let Some(reading) = refused(answer) {
         return Some(reading);
     }
-    accepted(grant, call, answer)
+    accepted(grant, question, answer)
 }
 
 /// The status, or the one that the body tells where that of HTTP is not known or a success.
@@ -642,11 +636,11 @@ fn has_error(json: &Value) -> bool {
         || failed
 }
 
-fn accepted(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Option<Reading> {
+fn accepted(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Reading> {
     if !answer.maybe_success() {
         return None;
     }
-    if call == Some(USERINFO) && !answer.text.is_empty() {
+    if question.is(&USERINFO) && !answer.text.is_empty() {
         // Userinfo may come signed (OpenID Connect Core, section 5.3.2).
         let claims = Secret::new(answer.text.as_str()).jwt_claims().filter(|c| c.get("sub").is_some())?;
         return Some(Reading {
@@ -690,8 +684,8 @@ fn accepted(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> O
             described(grant, json)
         }
         // The operator chose the URL: what it answers to a token is its own affair.
-        Value::Object(_) if call == Some(PROBE) && succeeded => Reading::accepted(),
-        Value::Array(items) if call == Some(PROBE) && succeeded && !items.is_empty() => Reading::accepted(),
+        Value::Object(_) if question.is(&PROBE) && succeeded => Reading::accepted(),
+        Value::Array(items) if question.is(&PROBE) && succeeded && !items.is_empty() => Reading::accepted(),
         _ => return None,
     };
     let member = json.get("result").filter(|r| r["user"]["is_bot"] == true);
@@ -735,7 +729,7 @@ mod tests {
     }
 
     /// Everything that a probe asks when these answers come: `name host path`.
-    fn asked(app: &ResolvedApp, refresh: bool, answers: &[(&str, u16, Value)]) -> Vec<String> {
+    fn asked(app: &ResolvedApp, refresh: bool, answers: &[(&CallInfo, u16, Value)]) -> Vec<String> {
         let tokens = Tokens {
             access: Secret::new("sim-access"),
             secret: None,
@@ -750,15 +744,15 @@ mod tests {
                 return asked;
             }
             for call in calls {
-                asked.push(format!("{} {}{}", call.name, call.host, call.path));
+                asked.push(format!("{} {}{}", call.info.name, call.host, call.path));
                 let (status, json) = answers
                     .iter()
-                    .find(|(name, ..)| *name == call.name)
+                    .find(|(asked, ..)| *asked == call.info)
                     .map_or((404, Value::Null), |(_, status, json)| (*status, json.clone()));
                 let answer =
                     Answer { status: Some(status), headers: HeaderMap::new(), json, text: String::new() };
-                let reading = read_answer(&OAuth2, &grant, &seen, Some(call.name), None, &answer);
-                seen.push(Seen { call: call.name, about: None, reading });
+                let reading = read_answer(&OAuth2, &grant, &seen, call.question(), &answer);
+                seen.push(Seen { question: call.question(), reading });
             }
         }
     }
@@ -775,9 +769,9 @@ mod tests {
                 &issuer,
                 false,
                 &[
-                    (OPENID, 404, Value::Null),
-                    (METADATA, 200, document.clone()),
-                    (USERINFO, 200, json!({"sub": "1"}))
+                    (&OPENID, 404, Value::Null),
+                    (&METADATA, 200, document.clone()),
+                    (&USERINFO, 200, json!({"sub": "1"}))
                 ]
             ),
             [
@@ -791,7 +785,7 @@ mod tests {
             asked(
                 &with_secret,
                 false,
-                &[(OPENID, 200, document.clone()), (INTROSPECTION, 200, json!({"active": true}))]
+                &[(&OPENID, 200, document.clone()), (&INTROSPECTION, 200, json!({"active": true}))]
             ),
             [
                 "openid_configuration https://id.example/tenant/.well-known/openid-configuration",
@@ -801,7 +795,7 @@ mod tests {
         // A document of another issuer is not used.
         let other = app(&[("issuer", "https://other.example")], true);
         assert_eq!(
-            asked(&other, false, &[(OPENID, 200, document.clone()), (METADATA, 200, document)]).len(),
+            asked(&other, false, &[(&OPENID, 200, document.clone()), (&METADATA, 200, document)]).len(),
             2
         );
     }
@@ -818,18 +812,18 @@ mod tests {
             names(asked(
                 &both,
                 true,
-                &[(INTROSPECTION, 200, json!({"active": true})), (REFRESH, 500, Value::Null)]
+                &[(&INTROSPECTION, 200, json!({"active": true})), (&REFRESH, 500, Value::Null)]
             )),
-            [INTROSPECTION, REFRESH, PROBE]
+            [INTROSPECTION.name, REFRESH.name, PROBE.name]
         );
         assert_eq!(
-            names(asked(&both, true, &[(INTROSPECTION, 200, json!({"active": false}))])),
-            [INTROSPECTION]
+            names(asked(&both, true, &[(&INTROSPECTION, 200, json!({"active": false}))])),
+            [INTROSPECTION.name]
         );
         assert_eq!(
-            names(asked(&both, false, &[(INTROSPECTION, 401, json!({"error": "invalid_client"}))])),
-            [INTROSPECTION]
+            names(asked(&both, false, &[(&INTROSPECTION, 401, json!({"error": "invalid_client"}))])),
+            [INTROSPECTION.name]
         );
-        assert_eq!(names(asked(&both, false, &[])), [INTROSPECTION, PROBE]);
+        assert_eq!(names(asked(&both, false, &[])), [INTROSPECTION.name, PROBE.name]);
     }
 }

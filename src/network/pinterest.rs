@@ -12,18 +12,37 @@
 //! 404): the pair decides.
 
 use super::{
-    Account, Answer, AppNeed, Budget, Call, CallInfo, Description, Facts, Grant, Network, RateLimitStatus,
-    Reading, Refusal, Requirement, Says, Seen, Style, parse, standard,
+    Account, Answer, AppNeed, Budget, Call, CallInfo, Description, Facts, Grant, Method, Network, Question,
+    RateLimitStatus, Reading, Refusal, Requirement, Says, Seen, Style, parse, standard,
 };
 use crate::model::{Capability, Cause, Reason};
 
 /// Pinterest.
 pub(super) struct Pinterest;
 
-const HOST: &str = "https://api.pinterest.com";
-const USER: &str = "user_account";
-const BOARDS: &str = "boards";
-const AD_ACCOUNTS: &str = "ad_accounts";
+static USER: CallInfo = CallInfo {
+    name: "user_account",
+    method: Method::Get,
+    url: "https://api.pinterest.com/v5/user_account",
+    tells: "whether the token works, whose it is, and whether the account is a business account",
+    cost: "one request of the org_read category",
+};
+
+static BOARDS: CallInfo = CallInfo {
+    name: "boards",
+    method: Method::Get,
+    url: "https://api.pinterest.com/v5/boards",
+    tells: "whether a token without user_accounts:read works; asked in place of user_account",
+    cost: "one request of the org_read category",
+};
+
+static AD_ACCOUNTS: CallInfo = CallInfo {
+    name: "ad_accounts",
+    method: Method::Get,
+    url: "https://api.pinterest.com/v5/ad_accounts",
+    tells: "the person's roles at ad accounts; asked only where ads are needed",
+    cost: "one request of the ads_read category",
+};
 
 static DESCRIPTION: Description = Description {
     name: "pinterest",
@@ -34,29 +53,7 @@ static DESCRIPTION: Description = Description {
     kinds: &["profile"],
     carries: &[],
     api_version: None,
-    calls: &[
-        CallInfo {
-            name: USER,
-            method: "GET",
-            url: "https://api.pinterest.com/v5/user_account",
-            tells: "whether the token works, whose it is, and whether the account is a business account",
-            cost: "one request of the org_read category",
-        },
-        CallInfo {
-            name: BOARDS,
-            method: "GET",
-            url: "https://api.pinterest.com/v5/boards",
-            tells: "whether a token without user_accounts:read works; asked in place of user_account",
-            cost: "one request of the org_read category",
-        },
-        CallInfo {
-            name: AD_ACCOUNTS,
-            method: "GET",
-            url: "https://api.pinterest.com/v5/ad_accounts",
-            tells: "the person's roles at ad accounts; asked only where ads are needed",
-            cost: "one request of the ads_read category",
-        },
-    ],
+    calls: &[&USER, &BOARDS, &AD_ACCOUNTS],
     steps: &[
         (
             Reason::AccessRevoked,
@@ -155,32 +152,25 @@ impl Network for Pinterest {
         let token = &grant.tokens.access;
         match seen {
             [] if without_profile(grant) => {
-                vec![Call::get(BOARDS, HOST, "/v5/boards").query("page_size", "1").bearer(token)]
+                vec![Call::new(&BOARDS, &[]).query("page_size", "1").bearer(token)]
             }
-            [] => vec![Call::get(USER, HOST, "/v5/user_account").bearer(token)],
+            [] => vec![Call::new(&USER, &[]).bearer(token)],
             [first] if first.reading.says == Says::Accepted && needs_ads(grant) => {
-                vec![Call::get(AD_ACCOUNTS, HOST, "/v5/ad_accounts").query("page_size", "250").bearer(token)]
+                vec![Call::new(&AD_ACCOUNTS, &[]).query("page_size", "250").bearer(token)]
             }
             _ => Vec::new(),
         }
     }
 
-    fn read(
-        &self,
-        grant: &Grant<'_>,
-        seen: &[Seen],
-        call: Option<&'static str>,
-        about: Option<usize>,
-        answer: &Answer,
-    ) -> Option<Reading> {
+    fn read(&self, grant: &Grant<'_>, seen: &[Seen], question: Question, answer: &Answer) -> Option<Reading> {
         if let Some(reading) = refused(answer) {
-            return Some(softened(reading, seen, call));
+            return Some(softened(reading, seen, question));
         }
         if !answer.maybe_success() {
             return None;
         }
-        profile(grant, call, answer)
-            .or_else(|| list(grant, about, answer))
+        profile(grant, question, answer)
+            .or_else(|| list(grant, question, answer))
             .or_else(|| standard::token_response(answer))
             .or_else(|| written(answer))
     }
@@ -244,8 +234,8 @@ fn refused(answer: &Answer) -> Option<Reading> {
 }
 
 /// Where the profile was read, what is refused at the ad accounts is ads alone.
-fn softened(reading: Reading, seen: &[Seen], call: Option<&'static str>) -> Reading {
-    let optional = call == Some(AD_ACCOUNTS) && seen.iter().any(|s| s.reading.says == Says::Accepted);
+fn softened(reading: Reading, seen: &[Seen], question: Question) -> Reading {
+    let optional = question.is(&AD_ACCOUNTS) && seen.iter().any(|s| s.reading.says == Says::Accepted);
     match reading.refusal().and_then(|r| r.reason) {
         Some(reason @ (Reason::MissingPermission | Reason::MissingRole | Reason::UnsupportedAccountType))
             if optional =>
@@ -256,11 +246,11 @@ fn softened(reading: Reading, seen: &[Seen], call: Option<&'static str>) -> Read
     }
 }
 
-fn profile(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Option<Reading> {
+fn profile(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Reading> {
     let json = &answer.json;
     let username = json.get("username").and_then(parse::text)?;
     let kind = json.get("account_type").and_then(|v| v.as_str());
-    if kind.is_none() && call != Some(USER) {
+    if kind.is_none() && !question.is(&USER) {
         return None;
     }
     let mut reading = Reading::accepted();
@@ -278,7 +268,7 @@ fn profile(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Op
 
 /// A list of ad accounts, boards or pins. All of them need a token, but an empty one may be a
 /// stand-in.
-fn list(grant: &Grant<'_>, about: Option<usize>, answer: &Answer) -> Option<Reading> {
+fn list(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Reading> {
     let items = answer.json.get("items")?.as_array()?;
     let Some(first) = items.first() else { return Some(Reading::default()) };
     first.get("id")?;
@@ -295,7 +285,7 @@ fn list(grant: &Grant<'_>, about: Option<usize>, answer: &Answer) -> Option<Read
             let own = roles_at(account.external_id);
             if own.is_empty() { roles_at(None) } else { own }
         };
-        reading.facts.roles = grant.account(about).map(of);
+        reading.facts.roles = grant.account(question).map(of);
         reading.listed = grant
             .accounts
             .iter()

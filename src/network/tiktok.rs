@@ -14,8 +14,8 @@
 use serde_json::Value;
 
 use super::{
-    Answer, AppNeed, Auth, Body, Call, CallInfo, Description, Facts, Grant, Guess, Listed, Network, Reading,
-    Refusal, Requirement, Says, Scopes, Seen, Style, parse,
+    Answer, AppNeed, Auth, Body, Call, CallInfo, Description, Facts, Grant, Guess, Listed, Method, Network,
+    Question, Reading, Refusal, Requirement, Says, Scopes, Seen, Style, parse,
 };
 use crate::model::{Capability, Cause, Reason};
 
@@ -24,7 +24,30 @@ pub(super) struct TikTok;
 
 const LOGIN_KIT: &str = "login_kit";
 const BUSINESS: &str = "business";
-const BUSINESS_HOST: &str = "https://business-api.tiktok.com";
+
+static USER_INFO: CallInfo = CallInfo {
+    name: "user_info",
+    method: Method::Get,
+    url: "https://open.tiktokapis.com/v2/user/info/",
+    tells: "login_kit: whether the token lives, and whose it is",
+    cost: "1 of 600 requests a minute and app",
+};
+
+static TOKEN_INFO: CallInfo = CallInfo {
+    name: "token_info",
+    method: Method::Post,
+    url: "https://business-api.tiktok.com/open_api/v1.3/tt_user/token_info/get/",
+    tells: "business: whether the token lives, whose it is, and its scopes",
+    cost: "1 of 40 requests a minute and account",
+};
+
+static BUSINESS_GET: CallInfo = CallInfo {
+    name: "business_get",
+    method: Method::Get,
+    url: "https://business-api.tiktok.com/open_api/v1.3/business/get/",
+    tells: "business: whether the account can be read with it",
+    cost: "1 of 40 requests a minute and account",
+};
 
 static DESCRIPTION: Description = Description {
     name: "tiktok",
@@ -35,29 +58,7 @@ static DESCRIPTION: Description = Description {
     kinds: &["profile"],
     carries: &[],
     api_version: None,
-    calls: &[
-        CallInfo {
-            name: "user_info",
-            method: "GET",
-            url: "https://open.tiktokapis.com/v2/user/info/",
-            tells: "login_kit: whether the token lives, and whose it is",
-            cost: "1 of 600 requests a minute and app",
-        },
-        CallInfo {
-            name: "token_info",
-            method: "POST",
-            url: "https://business-api.tiktok.com/open_api/v1.3/tt_user/token_info/get/",
-            tells: "business: whether the token lives, whose it is, and its scopes",
-            cost: "1 of 40 requests a minute and account",
-        },
-        CallInfo {
-            name: "business_get",
-            method: "GET",
-            url: "https://business-api.tiktok.com/open_api/v1.3/business/get/",
-            tells: "business: whether the account can be read with it",
-            cost: "1 of 40 requests a minute and account",
-        },
-    ],
+    calls: &[&USER_INFO, &TOKEN_INFO, &BUSINESS_GET],
     steps: &[
         (
             Reason::AccessRevoked,
@@ -198,16 +199,15 @@ impl Network for TikTok {
         &self,
         grant: &Grant<'_>,
         _seen: &[Seen],
-        _call: Option<&'static str>,
-        _about: Option<usize>,
+        _question: Question,
         answer: &Answer,
     ) -> Option<Reading> {
         interpret(grant, answer).map(|reading| reading.under(answer.status))
     }
 
-    fn guess(&self, call: Option<&'static str>, _: Option<&str>, answer: &Answer) -> Guess {
+    fn guess(&self, question: Question, _: Option<&str>, answer: &Answer) -> Guess {
         let business = !answer.json["error"].is_object() && parse::integer(&answer.json["code"]).is_some();
-        let asked = matches!(call, Some("token_info" | "business_get"));
+        let asked = question.is(&TOKEN_INFO) || question.is(&BUSINESS_GET);
         Guess { api: Some(if business || asked { BUSINESS } else { LOGIN_KIT }), ..Guess::default() }
     }
 }
@@ -231,16 +231,14 @@ fn interpret(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
 }
 
 fn next_of_login_kit(grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
-    let user_info = Call::get("user_info", "https://open.tiktokapis.com", "/v2/user/info/")
-        .query("fields", "open_id")
-        .bearer(&grant.tokens.access);
+    let user_info = Call::new(&USER_INFO, &[]).query("fields", "open_id").bearer(&grant.tokens.access);
     if seen.is_empty() { vec![user_info] } else { Vec::new() }
 }
 
 fn next_of_business(grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
     let app = &grant.app.client_id;
     let business_get = |id: &str| {
-        let call = Call::get("business_get", BUSINESS_HOST, "/open_api/v1.3/business/get/")
+        let call = Call::new(&BUSINESS_GET, &[])
             .query("business_id", id.to_owned())
             .query("fields", r#"["username"]"#)
             .auth(Auth::Header("Access-Token", grant.tokens.access.clone()));
@@ -254,9 +252,9 @@ fn next_of_business(grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
                 ("app_id", app.clone().into()),
                 ("access_token", (&grant.tokens.access).into()),
             ]);
-            vec![Call::post("token_info", BUSINESS_HOST, "/open_api/v1.3/tt_user/token_info/get/", body)]
+            vec![Call::new(&TOKEN_INFO, &[]).body(body)]
         }
-        [Seen { call: "token_info", reading, .. }] if reading.says == Says::Accepted => {
+        [Seen { question, reading }] if question.is(&TOKEN_INFO) && reading.says == Says::Accepted => {
             // A healthy token without any right to the profile is not held against it.
             let open = reading
                 .scopes

@@ -19,17 +19,30 @@ use serde_json::Value;
 
 use super::{
     Account, Answer, AppNeed, Auth, Budget, Call, CallInfo, Certainty, Description, Facts, Grant, Guess,
-    Listed, Network, OAuth1Keys, RateLimitStatus, Reading, Refusal, Requirement, Says, Scopes, Seen, Style,
-    parse, standard,
+    Listed, Method, Network, OAuth1Keys, Question, RateLimitStatus, Reading, Refusal, Requirement, Says,
+    Scopes, Seen, Style, parse, standard,
 };
 use crate::model::{Capability, Cause, Expiry, Reason};
 
-const HOST: &str = "https://api.x.com";
-const ME: &str = "me";
-const TIE_BREAKER: &str = "verify_credentials";
-
 /// See the module's description.
 pub(super) struct X;
+
+static ME: CallInfo = CallInfo {
+    name: "me",
+    method: Method::Get,
+    url: "https://api.x.com/2/users/me",
+    tells: "whether the token works, whose it is, whether the account is locked or suspended; with \
+                    OAuth 1.0a also the access level",
+    cost: "one user read (charged once per account and UTC day); 75 per 15 minutes and user",
+};
+
+static TIE_BREAKER: CallInfo = CallInfo {
+    name: "verify_credentials",
+    method: Method::Get,
+    url: "https://api.x.com/1.1/account/verify_credentials.json",
+    tells: "OAuth 1.0a, after a bare refusal only: whether the token or the app's keys are refused",
+    cost: "75 per 15 minutes and user",
+};
 
 static DESCRIPTION: Description = Description {
     name: "x",
@@ -40,23 +53,7 @@ static DESCRIPTION: Description = Description {
     kinds: &["profile"],
     carries: &[],
     api_version: None,
-    calls: &[
-        CallInfo {
-            name: ME,
-            method: "GET",
-            url: "https://api.x.com/2/users/me",
-            tells: "whether the token works, whose it is, whether the account is locked or suspended; with \
-                    OAuth 1.0a also the access level",
-            cost: "one user read (charged once per account and UTC day); 75 per 15 minutes and user",
-        },
-        CallInfo {
-            name: TIE_BREAKER,
-            method: "GET",
-            url: "https://api.x.com/1.1/account/verify_credentials.json",
-            tells: "OAuth 1.0a, after a bare refusal only: whether the token or the app's keys are refused",
-            cost: "75 per 15 minutes and user",
-        },
-    ],
+    calls: &[&ME, &TIE_BREAKER],
     steps: &[
         (
             Reason::AccountLocked,
@@ -178,37 +175,34 @@ impl Network for X {
 
     fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
         let Some(auth) = authorization(grant) else { return Vec::new() };
-        let Some(me) = seen.iter().find(|s| s.call == ME) else {
+        let Some(me) = ME.readings(seen).next() else {
             return vec![
-                Call::get(ME, HOST, "/2/users/me")
+                Call::new(&ME, &[])
                     .query("user.fields", "verified,verified_type,subscription_type")
                     .auth(auth),
             ];
         };
-        let bare = me.reading.refusal().is_some_and(|r| r.certainty == Certainty::Ambiguous);
-        if grant.style.oauth1 && bare && seen.iter().all(|s| s.call != TIE_BREAKER) {
-            let call = Call::get(TIE_BREAKER, HOST, "/1.1/account/verify_credentials.json");
-            vec![call.query("include_entities", "false").query("skip_status", "true").auth(auth)]
+        let bare = me.refusal().is_some_and(|r| r.certainty == Certainty::Ambiguous);
+        if grant.style.oauth1 && bare && !TIE_BREAKER.was_asked(seen) {
+            vec![
+                Call::new(&TIE_BREAKER, &[])
+                    .query("include_entities", "false")
+                    .query("skip_status", "true")
+                    .auth(auth),
+            ]
         } else {
             Vec::new()
         }
     }
 
-    fn read(
-        &self,
-        grant: &Grant<'_>,
-        seen: &[Seen],
-        call: Option<&'static str>,
-        about: Option<usize>,
-        answer: &Answer,
-    ) -> Option<Reading> {
+    fn read(&self, grant: &Grant<'_>, seen: &[Seen], question: Question, answer: &Answer) -> Option<Reading> {
         let reading =
-            interpret(grant, call, about, answer).or_else(|| by_bare_status(answer))?.under(answer.status);
-        let breaks_tie = call == Some(TIE_BREAKER) && seen.iter().any(|s| s.call == ME);
+            interpret(grant, question, answer).or_else(|| by_bare_status(answer))?.under(answer.status);
+        let breaks_tie = question.is(&TIE_BREAKER) && ME.was_asked(seen);
         Some(if breaks_tie { break_tie(reading) } else { reading })
     }
 
-    fn guess(&self, _: Option<&'static str>, _: Option<&str>, answer: &Answer) -> Guess {
+    fn guess(&self, _: Question, _: Option<&str>, answer: &Answer) -> Guess {
         let oauth1 = access_level(answer).is_some() || problems(answer).iter().any(|p| p.code == Some(89));
         Guess { oauth1, ..Guess::default() }
     }
@@ -263,14 +257,13 @@ fn break_tie(reading: Reading) -> Reading {
     if counts { reading } else { Reading::says(Says::Nothing) }
 }
 
-fn interpret(
-    grant: &Grant<'_>,
-    call: Option<&'static str>,
-    about: Option<usize>,
-    answer: &Answer,
-) -> Option<Reading> {
-    let asked =
-        Asked { grant, account: grant.account(about), own: call.is_some(), oauth1: grant.style.oauth1 };
+fn interpret(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Reading> {
+    let asked = Asked {
+        grant,
+        account: grant.account(question),
+        own: question.call.is_some(),
+        oauth1: grant.style.oauth1,
+    };
     let problems = problems(answer);
     if let Some(reading) = success(&asked, answer) {
         // Errors beside data are about parts of it, unless they are about the account itself.

@@ -11,7 +11,7 @@ use url::Url;
 use crate::inventory::{CredentialView, Inventory};
 use crate::model::{Cause, Timestamp};
 use crate::network::{
-    self, Account, Answer, Budget, Call, Clocks, Grant, Known, Network, RateLimitStatus, Reading,
+    self, Account, Answer, Budget, Call, Clocks, Grant, Known, Network, Question, RateLimitStatus, Reading,
     ResolvedApp, Seen, Style, Tokens, conclude, parse, read_answer,
 };
 use crate::source;
@@ -144,14 +144,8 @@ impl Prober {
                 let reading = match answer {
                     Ok(answer) => {
                         r.limits.extend(network.limits(&answer));
-                        let reading = read_answer(
-                            network,
-                            &r.grant(style, app),
-                            &r.seen,
-                            Some(call.name),
-                            call.about,
-                            &answer,
-                        );
+                        let reading =
+                            read_answer(network, &r.grant(style, app), &r.seen, call.question(), &answer);
                         if reading.says == network::Says::Undetermined(Cause::RateLimited) {
                             r.limits.extend(retry_after(&answer, r.watched.app().is_some()));
                         }
@@ -164,7 +158,7 @@ impl Prober {
                     }
                 };
                 r.done |= reading.says == network::Says::Undetermined(Cause::RateLimited);
-                r.seen.push(Seen { call: call.name, about: call.about, reading });
+                r.seen.push(Seen { question: call.question(), reading });
             }
         }
     }
@@ -210,8 +204,7 @@ impl Prober {
                                     network,
                                     &r.grant(style, app),
                                     &[],
-                                    None,
-                                    None,
+                                    Question::default(),
                                     &answer,
                                 ))
                             });

@@ -169,7 +169,7 @@ impl Simulator {
             .description()
             .calls
             .iter()
-            .find(|c| c.method == method && parse::path_matches(c.path(), path))?;
+            .find(|c| c.method.as_str() == method && parse::path_matches(c.path(), path))?;
         *lock(&self.requests).entry(call.name).or_default() += 1;
         let places = [query, body, headers, path]
             .map(|text| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned());

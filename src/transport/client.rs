@@ -69,8 +69,8 @@ impl Client {
             Err(cause) => Err(cause),
         };
         match &result {
-            Ok(answer) => tracing::trace!(call = call.name, status = answer.status, "answered"),
-            Err(cause) => tracing::debug!(call = call.name, %cause, "no answer"),
+            Ok(answer) => tracing::trace!(call = call.info.name, status = answer.status, "answered"),
+            Err(cause) => tracing::debug!(call = call.info.name, %cause, "no answer"),
         }
         result
     }
@@ -98,7 +98,7 @@ impl Client {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(&query);
         }
-        let (method, name) = match call.method {
+        let (method, name) = match call.info.method {
             Method::Get => (reqwest::Method::GET, "GET"),
             Method::Post => (reqwest::Method::POST, "POST"),
         };

@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 use token_exporter::cli::{Payload, classify, describe};
 use token_exporter::model::{Capabilities, Capability, Cause, Expiry, Reason, Secret, Timestamp};
 use token_exporter::network::{
-    Account, Answer, Certainty, Clocks, Facts, Grant, Known, Listed, Method, NetworkId, Reach, Reading,
-    Refusal, ResolvedApp, Says, Scopes, Seen, Style, Tokens, Verdict, clocks, conclude, read_answer,
+    Account, Answer, CallInfo, Certainty, Clocks, Facts, Grant, Known, Listed, NetworkId, Question, Reach,
+    Reading, Refusal, ResolvedApp, Says, Scopes, Seen, Style, Tokens, Verdict, clocks, conclude, read_answer,
 };
 use token_exporter::simulator::{fill, load_fixtures};
 
@@ -125,7 +125,12 @@ fn known() -> Known {
 }
 
 /// What one answer, read alone, means for an account without needs.
-fn verdict(network: NetworkId, style: Style<'_>, call: Option<&'static str>, answer: &Answer) -> Verdict {
+fn verdict(
+    network: NetworkId,
+    style: Style<'_>,
+    call: Option<&'static CallInfo>,
+    answer: &Answer,
+) -> Verdict {
     let description = network.description();
     let kind = description.kinds.first().copied().unwrap_or("");
     let accounts = [Account { network, kind, external_id: Some(ID), needs: Capabilities::NONE }];
@@ -136,21 +141,22 @@ fn verdict(network: NetworkId, style: Style<'_>, call: Option<&'static str>, ans
     };
     let tokens = tokens();
     let grant = Grant { style, app: &app, tokens: &tokens, accounts: &accounts };
-    let reading = read_answer(network.network(), &grant, &[], call, Some(0), answer);
+    let question = Question { call, about: Some(0) };
+    let reading = read_answer(network.network(), &grant, &[], question, answer);
     let _ = network.network().limits(answer);
-    let _ = network.network().guess(call, Some(ID), answer);
+    let _ = network.network().guess(question, Some(ID), answer);
     let _ = call.is_none_or(|call| network.network().concerns(call, kind));
-    let seen = [Seen { call: call.unwrap_or("other"), about: Some(0), reading }];
+    let seen = [Seen { question, reading }];
     let _ = network.network().next(&grant, &seen);
     conclude(&grant, &seen, &known()).pop().expect("a finding").verdict
 }
 
 /// Runs a check with every network, way of logging in and call, and with a call that a probe never
 /// makes.
-fn everywhere(mut check: impl FnMut(NetworkId, Style<'_>, Option<&'static str>)) {
+fn everywhere(mut check: impl FnMut(NetworkId, Style<'_>, Option<&'static CallInfo>)) {
     for network in NetworkId::all() {
         for style in styles(network) {
-            for call in network.description().calls.iter().map(|c| Some(c.name)).chain([None]) {
+            for call in network.description().calls.iter().copied().map(Some).chain([None]) {
                 check(network, style, call);
             }
         }
@@ -168,10 +174,14 @@ fn noise_is_never_a_refusal() {
             everywhere(|network, style, call| {
                 // Google leaves out what is false: an object of unknown fields is an answer there, of an
                 // unverified location.
-                let empty = call == Some("voice_of_merchant_state") && answer.json.is_object();
+                let empty =
+                    call.is_some_and(|c| c.name == "voice_of_merchant_state") && answer.json.is_object();
                 let found = verdict(network, style, call, &answer);
                 if matches!(found, Verdict::Invalid(..)) && !empty {
-                    failure.get_or_insert(format!("{network} {style:?} {call:?} {status:?}: {found:?}"));
+                    failure.get_or_insert(format!(
+                        "{network} {style:?} {:?} {status:?}: {found:?}",
+                        call.map(|c| c.name)
+                    ));
                 }
             });
         }
@@ -242,7 +252,7 @@ fn known_answers_may_be_mutilated() {
             let Ok(whole) = serde_json::from_str::<Value>(&fill(&reply.body, now, ID, "sim-token")) else {
                 continue;
             };
-            let call = network.description().call(call).map(|c| c.name);
+            let call = network.description().call(call);
             let mut all = Vec::new();
             places(&whole, "", &mut all);
             for place in all {
@@ -436,20 +446,20 @@ fn every_probe_comes_to_an_end() {
                         rounds += 1;
                         prop_assert!(rounds <= ROUNDS, "{network} goes on asking: {:?}", calls);
                         for call in calls {
-                            let info = description.calls.iter().find(|c| c.name == call.name);
-                            let method = if call.method == Method::Post { "POST" } else { "GET" };
+                            let info = call.info;
                             prop_assert!(
-                                info.is_some_and(|i| i.method == method),
-                                "{network}: {} {} is not documented",
-                                method,
-                                call.name
+                                description
+                                    .calls
+                                    .iter()
+                                    .any(|c| (c.name, c.method) == (info.name, info.method)),
+                                "{network}: {info:?} is not documented"
                             );
                             prop_assert!(
                                 call.about.is_none_or(|i| i < accounts.len()),
                                 "{network}: about nobody"
                             );
                             let reading = readings[seen.len() % readings.len()].clone();
-                            seen.push(Seen { call: call.name, about: call.about, reading });
+                            seen.push(Seen { question: call.question(), reading });
                         }
                     }
                     prop_assert!(
@@ -472,7 +482,7 @@ fn any_payload_is_classified_or_refused() {
     let names: Vec<&str> = NetworkId::all().map(NetworkId::name).collect();
     let calls: Vec<String> = NetworkId::all()
         .flat_map(|n| n.description().calls)
-        .flat_map(|c| [c.name.to_owned(), format!("{} {}", c.method, c.url)])
+        .flat_map(|c| [c.name.to_owned(), format!("{} {}", c.method.as_str(), c.url)])
         .collect();
     let call = prop_oneof![prop::sample::select(calls), ".{0,30}"];
     let context = vec(

@@ -255,7 +255,8 @@ fn networks_page(fixtures: &[Fixtures]) -> String {
         let _ = write!(out, "In the configuration: {}.\n\n", configured.join("; "));
         out.push_str("| call | what it tells | what it costs |\n|---|---|---|\n");
         for call in description.calls {
-            let _ = writeln!(out, "| `{} {}` | {} | {} |", call.method, call.url, call.tells, call.cost);
+            let _ =
+                writeln!(out, "| `{} {}` | {} | {} |", call.method.as_str(), call.url, call.tells, call.cost);
         }
         let _ = write!(out, "\n**Recommended `probe_interval`:** {}\n\n", notes.interval);
         bullets(&mut out, "How long logins live", notes.lifetimes);

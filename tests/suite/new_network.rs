@@ -7,14 +7,20 @@
 use serde_json::{Value, json};
 use token_exporter::model::{Capabilities, Capability, Cause, Expiry, Reason, Secret, Timestamp};
 use token_exporter::network::{
-    Account, Answer, AppNeed, Call, CallInfo, Clocks, Description, Finding, Grant, Known, Network, NetworkId,
-    Notes, Reading, Refusal, Requirement, ResolvedApp, Scopes, Seen, Style, Tokens, Verdict, conclude, parse,
-    read_answer,
+    Account, Answer, AppNeed, Call, CallInfo, Clocks, Description, Finding, Grant, Known, Method, Network,
+    NetworkId, Notes, Question, Reading, Refusal, Requirement, ResolvedApp, Scopes, Seen, Style, Tokens,
+    Verdict, conclude, parse, read_answer,
 };
 
 struct Fotogram;
 
-const ME: &str = "me";
+static ME: CallInfo = CallInfo {
+    name: "me",
+    method: Method::Get,
+    url: "https://api.fotogram.example/v1/me",
+    tells: "whether the token works, whose it is, when it ends and what it may do",
+    cost: "one of 1,000 requests an hour",
+};
 
 static DESCRIPTION: Description = Description {
     name: "fotogram",
@@ -25,13 +31,7 @@ static DESCRIPTION: Description = Description {
     kinds: &["profile"],
     carries: &[],
     api_version: None,
-    calls: &[CallInfo {
-        name: ME,
-        method: "GET",
-        url: "https://api.fotogram.example/v1/me",
-        tells: "whether the token works, whose it is, when it ends and what it may do",
-        cost: "one of 1,000 requests an hour",
-    }],
+    calls: &[&ME],
     steps: &[(
         Reason::AccountDeactivated,
         &["Open the Fotogram app and reactivate the account.", "Reconnect it."],
@@ -62,7 +62,7 @@ impl Network for Fotogram {
 
     fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
         match seen {
-            [] => vec![Call::get(ME, "https://api.fotogram.example", "/v1/me").bearer(&grant.tokens.access)],
+            [] => vec![Call::new(&ME, &[]).bearer(&grant.tokens.access)],
             _ => Vec::new(),
         }
     }
@@ -71,8 +71,7 @@ impl Network for Fotogram {
         &self,
         _grant: &Grant<'_>,
         _seen: &[Seen],
-        call: Option<&'static str>,
-        _about: Option<usize>,
+        question: Question,
         answer: &Answer,
     ) -> Option<Reading> {
         match answer.json["code"].as_str() {
@@ -82,7 +81,7 @@ impl Network for Fotogram {
             Some(_) => return None,
             None => {}
         }
-        let mine = call == Some(ME) && answer.maybe_success() && parse::text(&answer.json["id"]).is_some();
+        let mine = question.is(&ME) && answer.maybe_success() && parse::text(&answer.json["id"]).is_some();
         mine.then(|| Reading {
             access_expiry: parse::expiry(&answer.json["expires"]),
             scopes: parse::scopes(&answer.json["scopes"]).map(Scopes::new),
@@ -108,9 +107,9 @@ fn probe(answers: &[(u16, Value)]) -> (Finding, Vec<&'static str>, Clocks) {
     while let Some(call) = Fotogram.next(&grant, &seen).pop() {
         let (status, json) = answers.next().expect("an answer to each question").clone();
         let answer = Answer { status: Some(status), json, ..Answer::default() };
-        asked.push(call.name);
-        let reading = read_answer(&Fotogram, &grant, &seen, Some(call.name), call.about, &answer);
-        seen.push(Seen { call: call.name, about: call.about, reading });
+        asked.push(call.info.name);
+        let reading = read_answer(&Fotogram, &grant, &seen, call.question(), &answer);
+        seen.push(Seen { question: call.question(), reading });
     }
     let known = Known { now: Timestamp::now(), clocks: Clocks::default(), auto_refresh: false, grace: 0 };
     let clocks = token_exporter::network::clocks(known.clocks, &seen);
@@ -123,7 +122,7 @@ fn one_file_is_a_network() {
     let end = 4_000_000_000_i64;
     let (finding, asked, clocks) =
         probe(&[(200, json!({"id": 7, "expires": end, "scopes": "photos.read photos.write"}))]);
-    assert_eq!((finding.verdict, asked), (Verdict::Valid, vec![ME]));
+    assert_eq!((finding.verdict, asked), (Verdict::Valid, vec![ME.name]));
     assert_eq!(clocks.access, Timestamp::from_unix(end).map_or(Expiry::Unknown, Expiry::At));
 
     let (finding, ..) = probe(&[(401, json!({"code": "token_expired"}))]);
@@ -142,6 +141,6 @@ fn one_file_is_a_network() {
         let (finding, ..) = probe(&[(status, json!({"code": "something new"}))]);
         assert_eq!(finding.verdict, Verdict::Undetermined(cause), "{status}");
     }
-    assert_eq!(Fotogram.description().call("GET /v1/me").map(|c| c.name), Some(ME));
+    assert_eq!(Fotogram.description().call("GET /v1/me").map(|c| c.name), Some(ME.name));
     assert!(Fotogram.requirement(Style { api: "", oauth1: false }, "profile", Capability::Ads).is_none());
 }

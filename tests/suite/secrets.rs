@@ -129,8 +129,8 @@ async fn the_running_demo_shows_no_secret_anywhere() {
 
 /// A call with a token, to wherever `base_url` leads.
 async fn send_to(base_url: &str) -> Result<token_exporter::network::Answer, Cause> {
-    let call =
-        Call::get("userinfo", "https://provider.example", "/userinfo").bearer(&Secret::new("sim-token"));
+    let userinfo = NetworkId::from_name("oauth2").and_then(|n| n.description().call("userinfo"));
+    let call = Call::new(userinfo.expect("a call"), &[]).bearer(&Secret::new("sim-token"));
     // Private networks are allowed: what is refused here is refused everywhere.
     let client = Client::new(std::time::Duration::from_secs(60), true).expect("a client");
     client.send(&call, Some(&base_url.parse().expect("a URL"))).await

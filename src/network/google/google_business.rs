@@ -17,16 +17,36 @@ use serde_json::Value;
 use super::{Fault, scopes};
 use crate::model::{Capability, Reason};
 use crate::network::{
-    Answer, AppNeed, Call, CallInfo, Certainty, Description, Grant, Network, Reading, Refusal, Requirement,
-    Says, Seen, Style, google, parse,
+    Answer, AppNeed, Call, CallInfo, Certainty, Description, Grant, Method, Network, Question, Reading,
+    Refusal, Requirement, Says, Seen, Style, google, parse,
 };
 
 /// The network.
 pub(in crate::network) struct GoogleBusiness;
 
-const LOCATION: &str = "location";
-const VOICE: &str = "voice_of_merchant_state";
-const ACCOUNTS: &str = "accounts";
+static LOCATION: CallInfo = CallInfo {
+    name: "location",
+    method: Method::Get,
+    url: "https://mybusinessbusinessinformation.googleapis.com/v1/locations/{id}",
+    tells: "whether the login still sees the location",
+    cost: "1 of 300 requests a minute and project",
+};
+
+static VOICE: CallInfo = CallInfo {
+    name: "voice_of_merchant_state",
+    method: Method::Get,
+    url: "https://mybusinessverifications.googleapis.com/v1/locations/{id}/VoiceOfMerchantState",
+    tells: "whether the location is verified, suspended, under review or claimed by somebody else",
+    cost: "1 of 300 requests a minute and project",
+};
+
+static ACCOUNTS: CallInfo = CallInfo {
+    name: "accounts",
+    method: Method::Get,
+    url: "https://mybusinessaccountmanagement.googleapis.com/v1/accounts",
+    tells: "after a 404, or without a location: whether the login manages anything",
+    cost: "1 of 300 requests a minute and project",
+};
 
 static DESCRIPTION: Description = Description {
     name: "google_business",
@@ -37,30 +57,7 @@ static DESCRIPTION: Description = Description {
     kinds: &["location"],
     carries: &[],
     api_version: None,
-    calls: &[
-        google::TOKENINFO,
-        CallInfo {
-            name: LOCATION,
-            method: "GET",
-            url: "https://mybusinessbusinessinformation.googleapis.com/v1/locations/{id}",
-            tells: "whether the login still sees the location",
-            cost: "1 of 300 requests a minute and project",
-        },
-        CallInfo {
-            name: VOICE,
-            method: "GET",
-            url: "https://mybusinessverifications.googleapis.com/v1/locations/{id}/VoiceOfMerchantState",
-            tells: "whether the location is verified, suspended, under review or claimed by somebody else",
-            cost: "1 of 300 requests a minute and project",
-        },
-        CallInfo {
-            name: ACCOUNTS,
-            method: "GET",
-            url: "https://mybusinessaccountmanagement.googleapis.com/v1/accounts",
-            tells: "after a 404, or without a location: whether the login manages anything",
-            cost: "1 of 300 requests a minute and project",
-        },
-    ],
+    calls: &[&google::TOKENINFO, &LOCATION, &VOICE, &ACCOUNTS],
     steps: &[
         (
             Reason::MissingRole,
@@ -157,17 +154,12 @@ impl Network for GoogleBusiness {
     }
 
     fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
-        let asked = |call| seen.iter().any(|s| s.call == call);
         let Some(token) = seen.first() else { return vec![google::ask_tokeninfo(grant)] };
         let manages = token.reading.scopes.as_ref().is_none_or(|s| google::grants_any(s, MANAGE));
         if token.reading.says != Says::Accepted || !manages {
             return Vec::new();
         }
-        let accounts = || {
-            Call::get(ACCOUNTS, "https://mybusinessaccountmanagement.googleapis.com", "/v1/accounts")
-                .query("pageSize", "20")
-                .bearer(&grant.tokens.access)
-        };
+        let accounts = || Call::new(&ACCOUNTS, &[]).query("pageSize", "20").bearer(&grant.tokens.access);
         if seen.len() == 1 {
             let mut calls: Vec<Call> = grant
                 .accounts
@@ -183,15 +175,14 @@ impl Network for GoogleBusiness {
         let unseen = |s: &Seen| {
             s.reading.refusal().is_some_and(|r| r.certainty == Certainty::Ambiguous && r.reason.is_some())
         };
-        if seen.iter().any(unseen) && !asked(ACCOUNTS) { vec![accounts()] } else { Vec::new() }
+        if seen.iter().any(unseen) && !ACCOUNTS.was_asked(seen) { vec![accounts()] } else { Vec::new() }
     }
 
     fn read(
         &self,
         grant: &Grant<'_>,
         _seen: &[Seen],
-        call: Option<&'static str>,
-        _about: Option<usize>,
+        question: Question,
         answer: &Answer,
     ) -> Option<Reading> {
         if let Some(fault) = Fault::of(answer) {
@@ -204,7 +195,7 @@ impl Network for GoogleBusiness {
         google::read_oauth_error(answer)
             .map(Reading::says)
             .or_else(|| google::read_token(grant, answer))
-            .or_else(|| read_voice(call, answer).map(Reading::says))
+            .or_else(|| read_voice(question, answer).map(Reading::says))
             .or_else(|| read_resource(answer).map(Reading::says))
             .or_else(|| google::read_person(answer))
             .or_else(|| google::read_challenge(answer).map(Reading::says))
@@ -213,24 +204,11 @@ impl Network for GoogleBusiness {
 
 fn ask_location(grant: &Grant<'_>, account: usize, external_id: Option<&str>) -> Vec<Call> {
     // "accounts/1/locations/2", "locations/2" and "2" all name the same location.
-    let Some(id) = external_id
-        .and_then(|id| id.rsplit('/').next())
-        .filter(|id| !id.is_empty())
-        .map(crate::model::percent_encode)
-    else {
+    let Some(id) = external_id.and_then(|id| id.rsplit('/').next()).filter(|id| !id.is_empty()) else {
         return Vec::new();
     };
-    let location = Call::get(
-        LOCATION,
-        "https://mybusinessbusinessinformation.googleapis.com",
-        format!("/v1/locations/{id}"),
-    )
-    .query("readMask", "name,title,metadata,openInfo");
-    let voice = Call::get(
-        VOICE,
-        "https://mybusinessverifications.googleapis.com",
-        format!("/v1/locations/{id}/VoiceOfMerchantState"),
-    );
+    let location = Call::new(&LOCATION, &[id]).query("readMask", "name,title,metadata,openInfo");
+    let voice = Call::new(&VOICE, &[id]);
     [location, voice].map(|call| call.about(account).bearer(&grant.tokens.access)).into()
 }
 
@@ -264,7 +242,7 @@ fn not_seen() -> Says {
 
 /// Whether the location may speak for the business. Fields that are false are left out, down to an
 /// empty object.
-fn read_voice(call: Option<&'static str>, answer: &Answer) -> Option<Says> {
+fn read_voice(question: Question, answer: &Answer) -> Option<Says> {
     let json = answer.json.as_object().filter(|_| answer.maybe_success())?;
     let there = |name: &str| json.get(name).is_some_and(|v| !v.is_null());
     let yes = |name: &str| json.get(name).and_then(parse::boolean) == Some(true);
@@ -282,7 +260,7 @@ fn read_voice(call: Option<&'static str>, answer: &Answer) -> Option<Says> {
         Reason::AccountLocked
     } else if there("hasVoiceOfMerchant")
         || there("hasBusinessAuthority")
-        || (call == Some(VOICE) && json.is_empty())
+        || (question.is(&VOICE) && json.is_empty())
     {
         Reason::AccountUnconfirmed
     } else {

@@ -16,7 +16,7 @@ pub(super) use youtube::YouTube;
 use serde_json::Value;
 
 use crate::model::{Cause, Reason};
-use crate::network::{Answer, Body, Call, CallInfo, Grant, Reading, Refusal, Says, Scopes, parse};
+use crate::network::{Answer, Body, Call, CallInfo, Grant, Method, Reading, Refusal, Says, Scopes, parse};
 
 /// Every scope of Google begins with this; configurations often leave it out.
 const PREFIX: &str = "https://www.googleapis.com/auth/";
@@ -30,9 +30,9 @@ macro_rules! scopes {
 pub(super) use scopes;
 
 /// The call that both networks begin with.
-pub(super) const TOKENINFO: CallInfo = CallInfo {
+pub(super) static TOKENINFO: CallInfo = CallInfo {
     name: "tokeninfo",
-    method: "POST",
+    method: Method::Post,
     url: "https://oauth2.googleapis.com/tokeninfo",
     tells: "whether the access token lives, until when, for which scopes and which app",
     cost: "no quota; Google may throttle it",
@@ -40,8 +40,7 @@ pub(super) const TOKENINFO: CallInfo = CallInfo {
 
 /// Asks about the access token.
 pub(super) fn ask_tokeninfo(grant: &Grant<'_>) -> Call {
-    Call::post(TOKENINFO.name, "https://oauth2.googleapis.com", "/tokeninfo", Body::Form(Vec::new()))
-        .bearer(&grant.tokens.access)
+    Call::new(&TOKENINFO, &[]).body(Body::Form(Vec::new())).bearer(&grant.tokens.access)
 }
 
 /// Whether one of these scopes (without prefix) is granted.

@@ -13,12 +13,20 @@
 use super::{Fault, scopes};
 use crate::model::{Capability, Reason};
 use crate::network::{
-    Answer, AppNeed, Call, CallInfo, Description, Facts, Grant, Listed, Network, Reading, Refusal,
-    Requirement, Says, Seen, Style, google, parse,
+    Answer, AppNeed, Call, CallInfo, Description, Facts, Grant, Listed, Method, Network, Question, Reading,
+    Refusal, Requirement, Says, Seen, Style, google, parse,
 };
 
 /// The network.
 pub(in crate::network) struct YouTube;
+
+static CHANNELS: CallInfo = CallInfo {
+    name: "channels",
+    method: Method::Get,
+    url: "https://www.googleapis.com/youtube/v3/channels",
+    tells: "which channel the token opens, and whether it or its owner is suspended or closed",
+    cost: "1 of 10,000 units that the project has each day",
+};
 
 static DESCRIPTION: Description = Description {
     name: "youtube",
@@ -29,16 +37,7 @@ static DESCRIPTION: Description = Description {
     kinds: &["channel"],
     carries: &[],
     api_version: None,
-    calls: &[
-        google::TOKENINFO,
-        CallInfo {
-            name: "channels",
-            method: "GET",
-            url: "https://www.googleapis.com/youtube/v3/channels",
-            tells: "which channel the token opens, and whether it or its owner is suspended or closed",
-            cost: "1 of 10,000 units that the project has each day",
-        },
-    ],
+    calls: &[&google::TOKENINFO, &CHANNELS],
     steps: &[
         (
             Reason::AccessRevoked,
@@ -182,7 +181,7 @@ impl Network for YouTube {
             [] => vec![google::ask_tokeninfo(grant)],
             [Seen { reading, .. }] if reading.says == Says::Accepted => {
                 let open = reading.scopes.as_ref().is_none_or(|s| google::grants_any(s, OPEN_CHANNELS));
-                let channels = Call::get("channels", "https://www.googleapis.com", "/youtube/v3/channels")
+                let channels = Call::new(&CHANNELS, &[])
                     .query("part", "id,snippet,status")
                     .query("mine", "true")
                     .bearer(&grant.tokens.access);
@@ -196,20 +195,19 @@ impl Network for YouTube {
         &self,
         grant: &Grant<'_>,
         _seen: &[Seen],
-        call: Option<&'static str>,
-        about: Option<usize>,
+        question: Question,
         answer: &Answer,
     ) -> Option<Reading> {
         if let Some(fault) = Fault::of(answer) {
             if fault.reasons.contains(&"ineligibleAccount") {
-                return Some(barred_from_comments(grant, about));
+                return Some(barred_from_comments(grant, question));
             }
             return fault.says(answer, own).map(Reading::says);
         }
         google::read_oauth_error(answer)
             .map(Reading::says)
             .or_else(|| google::read_token(grant, answer))
-            .or_else(|| read_resource(grant, call, answer))
+            .or_else(|| read_resource(grant, question, answer))
             .or_else(|| google::read_person(answer))
             .or_else(|| google::read_challenge(answer).map(Reading::says))
     }
@@ -240,8 +238,8 @@ fn own(reason: &str) -> Option<Says> {
 
 /// `ineligibleAccount` bars an account from comments: where the inbox is a need, that alone is
 /// lost.
-fn barred_from_comments(grant: &Grant<'_>, about: Option<usize>) -> Reading {
-    if grant.account(about).is_some_and(|a| a.needs.contains(Capability::Inbox)) {
+fn barred_from_comments(grant: &Grant<'_>, question: Question) -> Reading {
+    if grant.account(question).is_some_and(|a| a.needs.contains(Capability::Inbox)) {
         Reading { lost: vec![(Capability::Inbox, Reason::AccountRestricted)], ..Reading::accepted() }
     } else {
         Reading::refused(Refusal::plain(Reason::AccountRestricted))
@@ -249,14 +247,14 @@ fn barred_from_comments(grant: &Grant<'_>, about: Option<usize>) -> Reading {
 }
 
 /// A resource or a list of them: `kind` says which.
-fn read_resource(grant: &Grant<'_>, call: Option<&'static str>, answer: &Answer) -> Option<Reading> {
+fn read_resource(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Reading> {
     let json = &answer.json;
     let kind = json["kind"].as_str().unwrap_or_default();
     if !answer.maybe_success() {
         return None;
     }
     let channels =
-        kind == "youtube#channelListResponse" || (call == Some("channels") && json["pageInfo"].is_object());
+        kind == "youtube#channelListResponse" || (question.is(&CHANNELS) && json["pageInfo"].is_object());
     let items = json["items"].as_array().map(Vec::as_slice).unwrap_or_default();
     if channels {
         return Some(read_channels(grant, items));

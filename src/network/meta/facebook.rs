@@ -13,11 +13,9 @@
 
 use crate::model::{Capability, Cause, Reason, Secret};
 use crate::network::{
-    Account, Answer, AppNeed, Batch, Call, CallInfo, Certainty, Description, Facts, Grant, Network,
-    RateLimitStatus, Reach, Reading, Refusal, Requirement, Says, Seen, Style, meta, parse,
+    Account, Answer, AppNeed, Batch, Call, CallInfo, Certainty, Description, Facts, Grant, Method, Network,
+    Question, RateLimitStatus, Reach, Reading, Refusal, Requirement, Says, Seen, Style, meta, parse,
 };
-
-const HOST: &str = "https://graph.facebook.com";
 
 /// Pages of 100 that are read of `/me/accounts` at most.
 const LISTS: usize = 20;
@@ -51,15 +49,8 @@ impl Network for Facebook {
         next(grant, seen)
     }
 
-    fn read(
-        &self,
-        grant: &Grant<'_>,
-        seen: &[Seen],
-        call: Option<&'static str>,
-        about: Option<usize>,
-        answer: &Answer,
-    ) -> Option<Reading> {
-        read(grant, seen, call, about, answer)
+    fn read(&self, grant: &Grant<'_>, seen: &[Seen], question: Question, answer: &Answer) -> Option<Reading> {
+        read(grant, seen, question, answer)
     }
 
     fn limits(&self, answer: &Answer) -> Vec<RateLimitStatus> {
@@ -125,6 +116,50 @@ static ADS: Requirement =
     Requirement { scopes: &[&["ads_management", "ads_read", "pages_manage_ads"]], roles: ADS_ROLES };
 static PROFILE_ADS: Requirement = Requirement { scopes: &[&["ads_management", "ads_read"]], roles: &[] };
 
+pub(super) static DEBUG_TOKEN: CallInfo = CallInfo {
+    name: "debug_token",
+    method: Method::Get,
+    url: "https://graph.facebook.com/{version}/debug_token",
+    tells: "whether the token is valid and why not, both clocks, permissions, and which accounts \
+                    they hold for",
+    cost: "one call of the app's hourly limit",
+};
+
+pub(super) static PERMISSIONS: CallInfo = CallInfo {
+    name: "permissions",
+    method: Method::Get,
+    url: "https://graph.facebook.com/{version}/me/permissions",
+    tells: "permissions that the person declined, took back or let lapse",
+    cost: "one call of the app's hourly limit",
+};
+
+pub(super) static ACCOUNTS: CallInfo = CallInfo {
+    name: "accounts",
+    method: Method::Get,
+    url: "https://graph.facebook.com/{version}/me/accounts",
+    tells: "the pages of the login, the person's tasks there, their tokens, linked Instagram \
+                    accounts; 100 at a time",
+    cost: "one call of the app's hourly limit for each 100 pages",
+};
+
+pub(super) static ME: CallInfo = CallInfo {
+    name: "me",
+    method: Method::Get,
+    url: "https://graph.facebook.com/{version}/me",
+    tells: "the cause where debug_token names none; whether the token works, for accounts without \
+                    an id",
+    cost: "one call of the app's hourly limit",
+};
+
+pub(super) static ACCOUNT: CallInfo = CallInfo {
+    name: "account",
+    method: Method::Get,
+    url: "https://graph.facebook.com/{version}/{account}",
+    tells: "whether this page or Instagram account still answers to this login, and whether the \
+                    page is published",
+    cost: "one call of the account's own daily limit",
+};
+
 static DESCRIPTION: Description = Description {
     name: "facebook",
     aliases: &[],
@@ -134,47 +169,7 @@ static DESCRIPTION: Description = Description {
     kinds: &["page", "group", "profile"],
     carries: &["facebook", "instagram"],
     api_version: Some("v25.0"),
-    calls: &[
-        CallInfo {
-            name: meta::DEBUG_TOKEN,
-            method: "GET",
-            url: "https://graph.facebook.com/{version}/debug_token",
-            tells: "whether the token is valid and why not, both clocks, permissions, and which accounts \
-                    they hold for",
-            cost: "one call of the app's hourly limit",
-        },
-        CallInfo {
-            name: meta::PERMISSIONS,
-            method: "GET",
-            url: "https://graph.facebook.com/{version}/me/permissions",
-            tells: "permissions that the person declined, took back or let lapse",
-            cost: "one call of the app's hourly limit",
-        },
-        CallInfo {
-            name: meta::ACCOUNTS,
-            method: "GET",
-            url: "https://graph.facebook.com/{version}/me/accounts",
-            tells: "the pages of the login, the person's tasks there, their tokens, linked Instagram \
-                    accounts; 100 at a time",
-            cost: "one call of the app's hourly limit for each 100 pages",
-        },
-        CallInfo {
-            name: meta::ME,
-            method: "GET",
-            url: "https://graph.facebook.com/{version}/me",
-            tells: "the cause where debug_token names none; whether the token works, for accounts without \
-                    an id",
-            cost: "one call of the app's hourly limit",
-        },
-        CallInfo {
-            name: meta::ACCOUNT,
-            method: "GET",
-            url: "https://graph.facebook.com/{version}/{account}",
-            tells: "whether this page or Instagram account still answers to this login, and whether the \
-                    page is published",
-            cost: "one call of the page's own daily limit",
-        },
-    ],
+    calls: &[&DEBUG_TOKEN, &PERMISSIONS, &ACCOUNTS, &ME, &ACCOUNT],
     steps: STEPS,
     notes: crate::network::Notes {
         lifetimes: &[
@@ -337,14 +332,15 @@ pub(super) const STEPS: &[(Reason, &[&str])] = &[
 /// for.
 pub(super) fn next(grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
     let token = &grant.tokens.access;
-    let Some(inspection) = seen.iter().find(|s| s.call == meta::DEBUG_TOKEN) else {
-        return vec![meta::debug_token(grant.app, HOST, token, meta::app_token(grant.app))];
+    let Some(inspection) = DEBUG_TOKEN.readings(seen).next() else {
+        let asker = meta::app_token(grant.app);
+        let call = meta::ask(grant.app, &DEBUG_TOKEN, asker.as_ref().unwrap_or(token));
+        return vec![call.query("input_token", token)];
     };
-    let asked = |call: &str| seen.iter().any(|s| s.call == call);
-    match inspection.reading.says {
+    match inspection.says {
         Says::Accepted => {}
         // No cause named: a real call often names it.
-        Says::Refused(refusal) if refusal.certainty == Certainty::Ambiguous && !asked(meta::ME) => {
+        Says::Refused(refusal) if refusal.certainty == Certainty::Ambiguous && !ME.was_asked(seen) => {
             return vec![me(grant)];
         }
         _ => return Vec::new(),
@@ -355,7 +351,7 @@ pub(super) fn next(grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
         Says::Undetermined(_) => true,
         Says::Accepted | Says::Nothing => false,
     };
-    if seen.iter().any(|s| s.about.is_none() && over(s)) {
+    if seen.iter().any(|s| s.question.about.is_none() && over(s)) {
         return Vec::new();
     }
     let alive = |a: &Account<'_>| a.network.network().foregone(a.kind).is_none();
@@ -363,24 +359,22 @@ pub(super) fn next(grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
     let pages: Vec<&str> =
         grant.accounts.iter().filter(|a| has_page(a)).filter_map(|a| a.external_id).collect();
     if !is_page_token(seen) {
-        let lists = seen.iter().filter(|s| s.call == meta::ACCOUNTS).count();
-        if !asked(meta::PERMISSIONS) {
-            let permissions = proven(grant, meta::PERMISSIONS, "me/permissions", token);
+        if !PERMISSIONS.was_asked(seen) {
+            let permissions = proven(grant, meta::ask(grant.app, &PERMISSIONS, token), token);
             return if pages.is_empty() {
                 vec![permissions]
             } else {
                 vec![permissions, accounts(grant, None)]
             };
         }
-        let more =
-            seen.iter().rev().find(|s| s.call == meta::ACCOUNTS).and_then(|s| s.reading.more.as_deref());
-        if let Some(after) =
-            more.filter(|_| lists < LISTS && pages.iter().any(|id| listed(seen, id).is_none()))
-        {
+        let more = ACCOUNTS.readings(seen).next_back().and_then(|r| r.more.as_deref());
+        if let Some(after) = more.filter(|_| {
+            ACCOUNTS.readings(seen).count() < LISTS && pages.iter().any(|id| listed(seen, id).is_none())
+        }) {
             return vec![accounts(grant, Some(after))];
         }
     }
-    let unread = |i: usize| !seen.iter().any(|s| s.about == Some(i));
+    let unread = |i: usize| !seen.iter().any(|s| s.question.about == Some(i));
     grant
         .accounts
         .iter()
@@ -391,8 +385,7 @@ pub(super) fn next(grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
 }
 
 /// A call with the proof that the app's secret is known, where it is.
-fn proven(grant: &Grant<'_>, name: &'static str, path: &str, token: &Secret) -> Call {
-    let call = meta::get(grant.app, name, HOST, path, token);
+fn proven(grant: &Grant<'_>, call: Call, token: &Secret) -> Call {
     match grant.app.client_secret.as_ref().filter(|s| !s.is_empty()) {
         Some(secret) => call.query("appsecret_proof", token.hmac_sha256_hex(secret)),
         None => call,
@@ -400,11 +393,13 @@ fn proven(grant: &Grant<'_>, name: &'static str, path: &str, token: &Secret) -> 
 }
 
 fn me(grant: &Grant<'_>) -> Call {
-    proven(grant, meta::ME, "me", &grant.tokens.access).query("fields", "id,name")
+    let token = &grant.tokens.access;
+    proven(grant, meta::ask(grant.app, &ME, token), token).query("fields", "id,name")
 }
 
 fn accounts(grant: &Grant<'_>, after: Option<&str>) -> Call {
-    let call = proven(grant, meta::ACCOUNTS, "me/accounts", &grant.tokens.access)
+    let token = &grant.tokens.access;
+    let call = proven(grant, meta::ask(grant.app, &ACCOUNTS, token), token)
         .query("fields", "id,name,tasks,access_token,is_published,instagram_business_account{id,username}")
         .query("limit", "100");
     match after {
@@ -425,33 +420,32 @@ fn account(grant: &Grant<'_>, seen: &[Seen], account: &Account<'_>) -> Call {
         (_, None) if !is_page_token(seen) => "id,name,is_published,access_token",
         _ => "id,name,is_published",
     };
-    proven(grant, meta::ACCOUNT, &crate::model::percent_encode(id), own.unwrap_or(&grant.tokens.access))
-        .query("fields", fields)
+    let token = own.unwrap_or(&grant.tokens.access);
+    let call = Call::new(&ACCOUNT, &[&grant.app.api_version, id]).bearer(token);
+    proven(grant, call, token).query("fields", fields)
 }
 
 /// What the lists say of an account.
 fn listed<'a>(seen: &'a [Seen], id: &str) -> Option<&'a Facts> {
-    let lists = seen.iter().filter(|s| s.call == meta::ACCOUNTS);
-    lists.flat_map(|s| &s.reading.listed).find(|l| l.external_id == id).map(|l| &l.facts)
+    ACCOUNTS.readings(seen).flat_map(|r| &r.listed).find(|l| l.external_id == id).map(|l| &l.facts)
 }
 
 /// Whether all pages of the login are known.
 fn list_is_complete(seen: &[Seen]) -> bool {
-    let last = seen.iter().rev().find(|s| s.call == meta::ACCOUNTS);
-    last.is_some_and(|s| s.reading.more.is_none() && matches!(s.reading.says, Says::Accepted | Says::Nothing))
+    let last = ACCOUNTS.readings(seen).next_back();
+    last.is_some_and(|r| r.more.is_none() && matches!(r.says, Says::Accepted | Says::Nothing))
         && !list_was_refused(seen)
 }
 
 /// A list that was refused is read as saying nothing, and marked by what it says of the account
 /// itself.
 fn list_was_refused(seen: &[Seen]) -> bool {
-    seen.iter().any(|s| s.call == meta::ACCOUNTS && s.reading.facts.refused.is_some())
+    ACCOUNTS.readings(seen).any(|r| r.facts.refused.is_some())
 }
 
 /// The page that the token is for, if it is a page's: an inspection lists it.
 fn page_of_token(seen: &[Seen]) -> Option<&str> {
-    let inspection = seen.iter().find(|s| s.call == meta::DEBUG_TOKEN)?;
-    inspection.reading.listed.first().map(|l| l.external_id.as_str())
+    DEBUG_TOKEN.readings(seen).next()?.listed.first().map(|l| l.external_id.as_str())
 }
 
 fn is_page_token(seen: &[Seen]) -> bool {
@@ -459,20 +453,14 @@ fn is_page_token(seen: &[Seen]) -> bool {
 }
 
 /// Reads an answer of a login through Facebook; in a probe, in the light of those before it.
-pub(super) fn read(
-    grant: &Grant<'_>,
-    seen: &[Seen],
-    call: Option<&'static str>,
-    about: Option<usize>,
-    answer: &Answer,
-) -> Option<Reading> {
-    let reading = meta::read(grant, seen, call, about, answer)?;
+pub(super) fn read(grant: &Grant<'_>, seen: &[Seen], question: Question, answer: &Answer) -> Option<Reading> {
+    let reading = meta::read(grant, seen, question, answer)?;
     if seen.is_empty() {
         return Some(reading);
     }
-    Some(match (call, about.and_then(|i| grant.accounts.get(i))) {
-        (Some(meta::PERMISSIONS | meta::ACCOUNTS), _) => optional(reading),
-        (Some(meta::ACCOUNT), Some(account)) => in_the_light(seen, account, reading),
+    Some(match grant.account(question) {
+        _ if question.is(&PERMISSIONS) || question.is(&ACCOUNTS) => optional(reading),
+        Some(account) if question.is(&ACCOUNT) => in_the_light(seen, account, reading),
         _ => reading,
     })
 }
@@ -516,7 +504,7 @@ fn in_the_light(seen: &[Seen], account: &Account<'_>, reading: Reading) -> Readi
         return if public { Reading::undetermined(Cause::UnexpectedAnswer) } else { reading };
     };
     let base: &[&str] = if instagram { &["instagram_basic"] } else { READ };
-    let any_page = seen.iter().any(|s| s.call == meta::ACCOUNTS && !s.reading.listed.is_empty());
+    let any_page = ACCOUNTS.readings(seen).any(|r| !r.listed.is_empty());
     match refusal.reason {
         Some(Reason::NotAdmin | Reason::UnsupportedAccountType) => reading,
         _ if scopes.is_some_and(|s| !base.iter().any(|scope| s.grants(scope, Some(id)))) => {

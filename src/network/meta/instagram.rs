@@ -13,11 +13,9 @@
 use super::facebook;
 use crate::model::{Capability, Reason};
 use crate::network::{
-    Answer, AppNeed, Batch, Call, CallInfo, Description, Grant, Network, RateLimitStatus, Reading,
-    Requirement, Seen, Style, meta,
+    Answer, AppNeed, Batch, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus,
+    Reading, Requirement, Seen, Style, meta,
 };
-
-const HOST: &str = "https://graph.instagram.com";
 
 /// Instagram's own login.
 const OWN: &str = "instagram_login";
@@ -57,19 +55,12 @@ impl Network for Instagram {
         if !seen.is_empty() {
             return Vec::new();
         }
-        let me = meta::get(grant.app, meta::ME, HOST, "me", &grant.tokens.access);
+        let me = meta::ask(grant.app, &ME, &grant.tokens.access);
         vec![me.query("fields", "user_id,username,account_type")]
     }
 
-    fn read(
-        &self,
-        grant: &Grant<'_>,
-        seen: &[Seen],
-        call: Option<&'static str>,
-        about: Option<usize>,
-        answer: &Answer,
-    ) -> Option<Reading> {
-        facebook::read(grant, seen, call, about, answer)
+    fn read(&self, grant: &Grant<'_>, seen: &[Seen], question: Question, answer: &Answer) -> Option<Reading> {
+        facebook::read(grant, seen, question, answer)
     }
 
     fn limits(&self, answer: &Answer) -> Vec<RateLimitStatus> {
@@ -113,6 +104,15 @@ static OWN_INBOX: Requirement = Requirement {
 static OWN_ANALYTICS: Requirement =
     Requirement { scopes: &[&["instagram_business_manage_insights"]], roles: &[] };
 
+pub(super) static ME: CallInfo = CallInfo {
+    name: "me",
+    method: Method::Get,
+    url: "https://graph.instagram.com/{version}/me",
+    tells: "Instagram login, which asks nothing else: whether the token works, whose it is, and the type of \
+                    account. Facebook login, at graph.facebook.com: the cause where debug_token names none",
+    cost: "one call of the account's daily limit",
+};
+
 static DESCRIPTION: Description = Description {
     name: "instagram",
     aliases: &[],
@@ -122,45 +122,7 @@ static DESCRIPTION: Description = Description {
     kinds: &["profile", "business", "creator"],
     carries: &["instagram"],
     api_version: Some("v25.0"),
-    calls: &[
-        CallInfo {
-            name: meta::DEBUG_TOKEN,
-            method: "GET",
-            url: "https://graph.facebook.com/{version}/debug_token",
-            tells: "Facebook login: whether the token is valid and why not, both clocks, permissions, and \
-                    which accounts they hold for",
-            cost: "one call of the app's hourly limit",
-        },
-        CallInfo {
-            name: meta::PERMISSIONS,
-            method: "GET",
-            url: "https://graph.facebook.com/{version}/me/permissions",
-            tells: "Facebook login: permissions that the person declined, took back or let lapse",
-            cost: "one call of the app's hourly limit",
-        },
-        CallInfo {
-            name: meta::ACCOUNTS,
-            method: "GET",
-            url: "https://graph.facebook.com/{version}/me/accounts",
-            tells: "Facebook login: the linked page and the person's tasks there; 100 pages at a time",
-            cost: "one call of the app's hourly limit for each 100 pages",
-        },
-        CallInfo {
-            name: meta::ME,
-            method: "GET",
-            url: "https://graph.instagram.com/{version}/me",
-            tells: "Instagram login: whether the token works, whose it is, and the type of account. \
-                    Facebook login, at graph.facebook.com: the cause where debug_token names none",
-            cost: "one call of the account's daily limit",
-        },
-        CallInfo {
-            name: meta::ACCOUNT,
-            method: "GET",
-            url: "https://graph.facebook.com/{version}/{account}",
-            tells: "Facebook login: whether this account still answers, and is a professional one",
-            cost: "one call of the account's daily limit",
-        },
-    ],
+    calls: &[&facebook::DEBUG_TOKEN, &facebook::PERMISSIONS, &facebook::ACCOUNTS, &ME, &facebook::ACCOUNT],
     steps: STEPS,
     notes: crate::network::Notes {
         lifetimes: &[

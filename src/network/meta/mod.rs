@@ -24,20 +24,9 @@ use serde_json::Value;
 
 use crate::model::{Cause, Expiry, Reason, Secret, percent_encode};
 use crate::network::{
-    Answer, Auth, Batch, Body, Budget, Call, Facts, Grant, Listed, Method, Param, RateLimitStatus, Reading,
-    Refusal, Reset, ResolvedApp, Says, Scopes, Seen, parse,
+    Answer, Auth, Batch, Body, Budget, Call, CallInfo, Facts, Grant, Listed, Method, Param, Question,
+    RateLimitStatus, Reading, Refusal, Reset, ResolvedApp, Says, Scopes, Seen, parse,
 };
-
-/// The call that inspects the token.
-pub(super) const DEBUG_TOKEN: &str = "debug_token";
-/// The call that lists the permissions of a login.
-pub(super) const PERMISSIONS: &str = "permissions";
-/// The call that lists the pages of a login.
-pub(super) const ACCOUNTS: &str = "accounts";
-/// The call that reads one page or Instagram account.
-pub(super) const ACCOUNT: &str = "account";
-/// The call that reads whoever the token is for.
-pub(super) const ME: &str = "me";
 
 /// The app's own token: `id|secret`.
 pub(super) fn app_token(app: &ResolvedApp) -> Option<Secret> {
@@ -45,25 +34,14 @@ pub(super) fn app_token(app: &ResolvedApp) -> Option<Secret> {
     Some(secret.prefixed(&format!("{}|", app.client_id)))
 }
 
-/// A GET under the configured version, proven by this token.
-pub(super) fn get(
-    app: &ResolvedApp,
-    name: &'static str,
-    host: &'static str,
-    path: &str,
-    token: &Secret,
-) -> Call {
-    Call::get(name, host, format!("/{}/{path}", percent_encode(&app.api_version))).bearer(token)
+/// Asks under the configured version, proven by this token.
+pub(super) fn ask(app: &ResolvedApp, call: &'static CallInfo, token: &Secret) -> Call {
+    Call::new(call, &[&app.api_version]).bearer(token)
 }
 
-/// Asks `debug_token` about a token; without an asker of its own the token inspects itself.
-pub(super) fn debug_token(
-    app: &ResolvedApp,
-    host: &'static str,
-    token: &Secret,
-    asker: Option<Secret>,
-) -> Call {
-    get(app, DEBUG_TOKEN, host, "debug_token", asker.as_ref().unwrap_or(token)).query("input_token", token)
+/// Whether the token's own account was asked about, at whichever of the three networks.
+fn is_me(question: Question) -> bool {
+    [&facebook::ME, &instagram::ME, &threads::ME].into_iter().any(|me| question.is(me))
 }
 
 /// An error in any of Meta's envelopes.
@@ -470,16 +448,11 @@ fn by_type(error: &GraphError) -> Option<Says> {
 }
 
 /// Whether an error names another object than the account: a deleted comment, say.
-fn names_another_object(
-    grant: &Grant<'_>,
-    call: Option<&str>,
-    about: Option<usize>,
-    error: &GraphError,
-) -> bool {
-    if call.is_some() {
+fn names_another_object(grant: &Grant<'_>, question: Question, error: &GraphError) -> bool {
+    if question.call.is_some() {
         return false;
     }
-    let configured = grant.account(about).and_then(|a| a.external_id);
+    let configured = grant.account(question).and_then(|a| a.external_id);
     let named = error
         .text
         .split_once("object with id '")
@@ -492,18 +465,12 @@ fn names_another_object(
 }
 
 /// Reads any answer of the Graph API, by its shape.
-pub(super) fn read(
-    grant: &Grant<'_>,
-    seen: &[Seen],
-    call: Option<&'static str>,
-    about: Option<usize>,
-    answer: &Answer,
-) -> Option<Reading> {
+pub(super) fn read(grant: &Grant<'_>, seen: &[Seen], question: Question, answer: &Answer) -> Option<Reading> {
     if let Some(items) = batch_items(&answer.json) {
-        return read_batch(grant, seen, about, &items);
+        return read_batch(grant, seen, question.about, &items);
     }
     if let Some(error) = GraphError::find(answer) {
-        let says = judge(&error, names_another_object(grant, call, about, &error));
+        let says = judge(&error, names_another_object(grant, question, &error));
         if error.inspected {
             let data = &answer.json["data"];
             return match (parse::boolean(&data["is_valid"]), says) {
@@ -514,8 +481,8 @@ pub(super) fn read(
         }
         // A bare error to `debug_token` concerns the token that asked: the app's, unless a token inspects
         // itself. A probe without a secret does that; of an answer that was handed in nobody knows.
-        let asked_by_app =
-            call == Some(DEBUG_TOKEN) && (app_token(grant.app).is_some() || grant.tokens.access.is_empty());
+        let inspecting = question.is(&facebook::DEBUG_TOKEN) || question.is(&threads::DEBUG_TOKEN);
+        let asked_by_app = inspecting && (app_token(grant.app).is_some() || grant.tokens.access.is_empty());
         return says.map(|says| match says {
             Says::Refused(_) if asked_by_app => Reading::undetermined(Cause::AppMisconfigured),
             says => Reading::says(says),
@@ -526,9 +493,9 @@ pub(super) fn read(
     }
     let data = answer.json.get("data");
     match data {
-        Some(data @ Value::Object(_)) => inspected(grant, about, data),
-        Some(Value::Array(items)) => read_list(grant, seen, call, about, items, answer.json.get("paging")),
-        _ => node(grant, about, &answer.json),
+        Some(data @ Value::Object(_)) => inspected(grant, question, data),
+        Some(Value::Array(items)) => read_list(grant, seen, question, items, answer.json.get("paging")),
+        _ => node(grant, question, &answer.json),
     }
 }
 
@@ -548,7 +515,7 @@ fn inspection(data: &Value, says: Says) -> Reading {
 }
 
 /// `debug_token` without an error. `is_valid` goes before every date.
-fn inspected(grant: &Grant<'_>, about: Option<usize>, data: &Value) -> Option<Reading> {
+fn inspected(grant: &Grant<'_>, question: Question, data: &Value) -> Option<Reading> {
     if !parse::boolean(data.get("is_valid")?)? {
         return Some(inspection(data, Says::Refused(Refusal::expired_or_revoked())));
     }
@@ -567,7 +534,7 @@ fn inspected(grant: &Grant<'_>, about: Option<usize>, data: &Value) -> Option<Re
         // A page's token lists the page that it is for; an empty id where that is not told.
         let page = parse::text(&data["profile_id"]).unwrap_or_default();
         let other = grant
-            .account(about)
+            .account(question)
             .filter(|a| a.network.name() == "facebook" && a.kind == "page")
             .is_some_and(|a| parse::same_identity(a.external_id, std::slice::from_ref(&page)) == Some(false));
         if other {
@@ -597,8 +564,7 @@ fn granular(value: &Value) -> Vec<(String, Vec<String>)> {
 fn read_list(
     grant: &Grant<'_>,
     seen: &[Seen],
-    call: Option<&'static str>,
-    about: Option<usize>,
+    question: Question,
     items: &[Value],
     paging: Option<&Value>,
 ) -> Option<Reading> {
@@ -610,11 +576,13 @@ fn read_list(
     if any(&["permission"]) {
         return Some(permissions(seen, items));
     }
-    if any(&["account_type", "user_id"]) || (items.len() == 1 && call == Some(ME)) {
-        return node(grant, about, &items[0]);
+    if any(&["account_type", "user_id"]) || (items.len() == 1 && is_me(question)) {
+        return node(grant, question, &items[0]);
     }
-    if call == Some(ACCOUNTS) || any(&["tasks", "perms", "access_token", "instagram_business_account"]) {
-        return Some(pages(grant, about, items, paging));
+    if question.is(&facebook::ACCOUNTS)
+        || any(&["tasks", "perms", "access_token", "instagram_business_account"])
+    {
+        return Some(pages(grant, question, items, paging));
     }
     items.iter().any(Value::is_object).then(Reading::accepted)
 }
@@ -646,7 +614,7 @@ fn unpublished(node: &Value) -> Option<Refusal> {
 
 /// `/me/accounts`: the pages of a login, with their tokens, and the Instagram accounts linked to
 /// them.
-fn pages(grant: &Grant<'_>, about: Option<usize>, items: &[Value], paging: Option<&Value>) -> Reading {
+fn pages(grant: &Grant<'_>, question: Question, items: &[Value], paging: Option<&Value>) -> Reading {
     let mut reading = Reading::accepted();
     let mut linked = Vec::new();
     for page in items {
@@ -661,7 +629,7 @@ fn pages(grant: &Grant<'_>, about: Option<usize>, items: &[Value], paging: Optio
         }
         reading.listed.push(Listed { external_id: id, facts: Facts { refused: unpublished(page), ..facts } });
     }
-    if let Some(account) = grant.account(about) {
+    if let Some(account) = grant.account(question) {
         // Read alone, the list speaks of one connection: of the configured one, or of whichever is in it.
         let listed = if account.network.name() == "instagram" { &linked } else { &reading.listed };
         match account.external_id {
@@ -691,7 +659,7 @@ fn common(listed: &[Listed]) -> Facts {
 }
 
 /// One object that the token was allowed to read, or the receipt for one that it wrote.
-fn node(grant: &Grant<'_>, about: Option<usize>, node: &Value) -> Option<Reading> {
+fn node(grant: &Grant<'_>, question: Question, node: &Value) -> Option<Reading> {
     if let Some(token) = node["access_token"].as_str().filter(|_| node.get("id").is_none()) {
         // A token response. An app's token says nothing about the person's.
         let scopes = ["permissions", "scope"].iter().find_map(|name| parse::scopes(&node[*name]));
@@ -713,7 +681,7 @@ fn node(grant: &Grant<'_>, about: Option<usize>, node: &Value) -> Option<Reading
         .any(|kind| node["account_type"].as_str().is_some_and(|t| t.eq_ignore_ascii_case(kind)))
     {
         reading.says = refuse(Reason::UnsupportedAccountType, PlainOfAccount);
-    } else if is_somebody_else(grant, about, node, &told) {
+    } else if is_somebody_else(grant, question, node, &told) {
         reading.says = refuse(Reason::WrongAccount, Plain);
     }
     let token = node["access_token"].as_str().filter(|t| !t.is_empty()).map(Secret::new);
@@ -724,8 +692,9 @@ fn node(grant: &Grant<'_>, about: Option<usize>, node: &Value) -> Option<Reading
 /// Whether the token belongs to another account than the configured one. Only where `me` *is* the
 /// account: at Instagram's own login (whose `id` is the app's alias, so that only `user_id` counts)
 /// and at Threads.
-fn is_somebody_else(grant: &Grant<'_>, about: Option<usize>, node: &Value, told: &[String]) -> bool {
-    let Some(account) = grant.account(about.or((grant.accounts.len() == 1).then_some(0))) else {
+fn is_somebody_else(grant: &Grant<'_>, question: Question, node: &Value, told: &[String]) -> bool {
+    let only = grant.accounts.first().filter(|_| question.about.is_none() && grant.accounts.len() == 1);
+    let Some(account) = grant.account(question).or(only) else {
         return false;
     };
     let own = match account.network.name() {
@@ -785,6 +754,14 @@ fn number(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| value.as_str()?.trim().parse().ok()).filter(|n: &f64| n.is_finite())
 }
 
+static BATCH_CALL: CallInfo = CallInfo {
+    name: "batch",
+    method: Method::Post,
+    url: "https://graph.facebook.com/{version}/",
+    tells: "what each call in it tells",
+    cost: "as much as the calls in it",
+};
+
 /// How Meta takes many questions in one call.
 pub(super) static BATCH: Batch = Batch { max: 50, pack, unpack };
 
@@ -796,14 +773,14 @@ fn pack(app: &ResolvedApp, calls: &[&Call]) -> Call {
     let mut parts = Vec::new();
     for (i, call) in calls.iter().enumerate() {
         let comma = if i == 0 { "" } else { "," };
-        let method = match call.method {
-            Method::Get => "GET",
-            Method::Post => "POST",
-        };
         // Path and parameters are percent-encoded, and so need no escaping in JSON.
-        for part in
-            [comma, "{\"method\":\"", method, "\",\"relative_url\":\"", call.path.trim_start_matches('/')]
-        {
+        for part in [
+            comma,
+            "{\"method\":\"",
+            call.info.method.as_str(),
+            "\",\"relative_url\":\"",
+            call.path.trim_start_matches('/'),
+        ] {
             text.push_str(part);
         }
         let mut separator = "?";
@@ -837,7 +814,7 @@ fn pack(app: &ResolvedApp, calls: &[&Call]) -> Call {
     form.push(("include_headers", "true".into()));
     form.push(("batch", Secret::concat(&parts).into()));
     let host = calls.first().map_or("https://graph.facebook.com".into(), |c| c.host.clone());
-    Call::post("batch", host, format!("/{}/", percent_encode(&app.api_version)), Body::Form(form))
+    Call::at(&BATCH_CALL, host, format!("/{}/", percent_encode(&app.api_version))).body(Body::Form(form))
 }
 
 fn bearer(call: &Call) -> Option<&Secret> {
@@ -894,7 +871,7 @@ fn read_batch(grant: &Grant<'_>, seen: &[Seen], about: Option<usize>, items: &[A
     let readings = items
         .iter()
         .filter(|a| batch_items(&a.json).is_none())
-        .filter_map(|a| read(grant, seen, None, about, a));
+        .filter_map(|a| read(grant, seen, Question { call: None, about }, a));
     readings.min_by_key(weight)
 }
 
@@ -956,8 +933,7 @@ mod tests {
             api_version: "v25.0".into(),
             endpoints: Vec::new(),
         };
-        let call = get(&app, ME, "https://graph.facebook.com", "me", &Secret::new("sim-token"))
-            .query("fields", "id,name");
+        let call = ask(&app, &facebook::ME, &Secret::new("sim-token")).query("fields", "id,name");
         let packed = pack(&app, &[&call, &call]);
         assert_eq!(packed.path, "/v25.0/");
         assert!(!format!("{packed:?}").contains("sim-"));

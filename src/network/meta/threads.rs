@@ -10,11 +10,9 @@
 
 use crate::model::{Capability, Reason};
 use crate::network::{
-    Answer, AppNeed, Call, CallInfo, Description, Grant, Network, RateLimitStatus, Reading, Requirement,
-    Says, Seen, Style, meta,
+    Answer, AppNeed, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus, Reading,
+    Requirement, Says, Seen, Style, meta,
 };
-
-const HOST: &str = "https://graph.threads.net";
 
 /// Threads.
 pub(in crate::network) struct Threads;
@@ -41,25 +39,18 @@ impl Network for Threads {
     fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
         let token = &grant.tokens.access;
         match seen {
-            [] => vec![meta::get(grant.app, meta::ME, HOST, "me", token).query("fields", "id,username")],
+            [] => vec![meta::ask(grant.app, &ME, token).query("fields", "id,username")],
             [me] if me.reading.says == Says::Accepted => {
-                vec![meta::debug_token(grant.app, HOST, token, None)]
+                vec![meta::ask(grant.app, &DEBUG_TOKEN, token).query("input_token", token)]
             }
             _ => Vec::new(),
         }
     }
 
-    fn read(
-        &self,
-        grant: &Grant<'_>,
-        seen: &[Seen],
-        call: Option<&'static str>,
-        about: Option<usize>,
-        answer: &Answer,
-    ) -> Option<Reading> {
-        let reading = meta::read(grant, seen, call, about, answer);
-        let known_to_work = seen.iter().any(|s| s.call == meta::ME && s.reading.says == Says::Accepted);
-        if call == Some(meta::DEBUG_TOKEN) && known_to_work {
+    fn read(&self, grant: &Grant<'_>, seen: &[Seen], question: Question, answer: &Answer) -> Option<Reading> {
+        let reading = meta::read(grant, seen, question, answer);
+        let known_to_work = ME.readings(seen).any(|r| r.says == Says::Accepted);
+        if question.is(&DEBUG_TOKEN) && known_to_work {
             let inspected = answer.json["data"].is_object();
             return Some(reading.filter(|_| inspected).unwrap_or_default());
         }
@@ -79,6 +70,22 @@ static INBOX: Requirement = Requirement {
 };
 static ANALYTICS: Requirement = Requirement { scopes: &[&["threads_manage_insights"]], roles: &[] };
 
+pub(super) static ME: CallInfo = CallInfo {
+    name: "me",
+    method: Method::Get,
+    url: "https://graph.threads.net/{version}/me",
+    tells: "whether the token works, and whose it is",
+    cost: "one call of the profile's daily limit",
+};
+
+pub(super) static DEBUG_TOKEN: CallInfo = CallInfo {
+    name: "debug_token",
+    method: Method::Get,
+    url: "https://graph.threads.net/{version}/debug_token",
+    tells: "both clocks and the permissions, where Threads lets the token inspect itself",
+    cost: "one call of the profile's daily limit",
+};
+
 static DESCRIPTION: Description = Description {
     name: "threads",
     aliases: &[],
@@ -88,22 +95,7 @@ static DESCRIPTION: Description = Description {
     kinds: &["profile"],
     carries: &["threads"],
     api_version: Some("v1.0"),
-    calls: &[
-        CallInfo {
-            name: meta::ME,
-            method: "GET",
-            url: "https://graph.threads.net/{version}/me",
-            tells: "whether the token works, and whose it is",
-            cost: "one call of the profile's daily limit",
-        },
-        CallInfo {
-            name: meta::DEBUG_TOKEN,
-            method: "GET",
-            url: "https://graph.threads.net/{version}/debug_token",
-            tells: "both clocks and the permissions, where Threads lets the token inspect itself",
-            cost: "one call of the profile's daily limit",
-        },
-    ],
+    calls: &[&ME, &DEBUG_TOKEN],
     steps: STEPS,
     notes: crate::network::Notes {
         lifetimes: &[
