@@ -298,7 +298,7 @@ fn states() -> Vec<Vec<u8>> {
 
 fn state_file(store: &token_exporter::state::Store) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a folder");
-    token_exporter::state::write(folder.path(), 1, &store.snapshot()).expect("written");
+    token_exporter::state::write_base(folder.path(), 1, &store.snapshot()).expect("written");
     let file =
         std::fs::read_dir(folder.path()).expect("a folder").next().expect("a file").expect("a file").path();
     std::fs::read(file).expect("read")

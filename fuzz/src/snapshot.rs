@@ -8,7 +8,7 @@ use std::path::Path;
 
 use flate2::Crc;
 use token_exporter::config;
-use token_exporter::state::{Snapshot, Store, restore, write};
+use token_exporter::state::{Snapshot, Store, restore, write_base};
 
 use super::folder;
 
@@ -55,7 +55,7 @@ pub fn check(data: &[u8]) {
     if !base_file.exists() && journal.is_empty() {
         assert_eq!(shown(&once), shown(&store().snapshot()), "half of a damaged file was taken");
     }
-    write(folder.path(), generation + 1, &once).expect("written");
+    write_base(folder.path(), generation + 1, &once).expect("written");
     let (again, twice) = restored(folder.path());
     assert_eq!(again, generation + 1);
     assert_eq!(shown(&twice), shown(&once));

@@ -19,7 +19,7 @@ use crate::model::{Cause, Timestamp};
 use crate::network::{Clocks, NetworkId};
 use crate::probe::Prober;
 use crate::state::{
-    Applied, CONFIRM_AFTER, CONFIRM_WITHIN, CredentialState, LONGEST_PAUSE, Next, Outcome, Store,
+    Applied, CONFIRM_AFTER, CONFIRM_WITHIN, CredentialState, LONGEST_PAUSE, NextProbe, Outcome, Store,
 };
 use crate::telemetry::{Heartbeat, Metrics};
 
@@ -99,8 +99,8 @@ const WITNESSES: usize = 4;
 impl SchedulerSettings {
     /// Whether such a next probe is made without being wished for. What a probe left open – a
     /// refusal to be confirmed, trouble on the way – is always followed up.
-    fn plans(self, next: Next) -> bool {
-        !self.on_demand || matches!(next, Next::Confirm | Next::Failed(_))
+    fn plans(self, next: NextProbe) -> bool {
+        !self.on_demand || matches!(next, NextProbe::Confirm | NextProbe::Failed(_))
     }
 }
 
@@ -474,12 +474,12 @@ impl Scheduler {
 }
 
 /// What the state says follows, when the outcome itself is no longer at hand.
-fn next_of(state: &CredentialState, pending: bool) -> Next {
+fn next_of(state: &CredentialState, pending: bool) -> NextProbe {
     match (state.failures, state.deaths) {
-        (0, _) if pending => Next::Confirm,
-        (0, 0) => Next::Regular,
-        (0, deaths) => Next::Dead(deaths),
-        (failures, _) => Next::Failed(failures),
+        (0, _) if pending => NextProbe::Confirm,
+        (0, 0) => NextProbe::Regular,
+        (0, deaths) => NextProbe::Dead(deaths),
+        (failures, _) => NextProbe::Failed(failures),
     }
 }
 
@@ -491,7 +491,7 @@ fn until(paused: Option<Timestamp>, now: Timestamp, instant: Instant) -> Option<
 
 /// How long until the next probe, counted from the last one, which ended `now`. The same each time
 /// it is asked.
-fn delay_after(next: Next, id: &str, interval: Duration, clocks: Clocks, now: Timestamp) -> Duration {
+fn delay_after(next: NextProbe, id: &str, interval: Duration, clocks: Clocks, now: Timestamp) -> Duration {
     let jitter = || fraction(&format!("{id} {}", now.unix()));
     let regular = || {
         // Each credential keeps its own place within the interval, so that probes stay spread over it.
@@ -507,15 +507,15 @@ fn delay_after(next: Next, id: &str, interval: Duration, clocks: Clocks, now: Ti
         soon.and_then(|s| u64::try_from(s).ok()).map_or(regular, |s| regular.min(Duration::from_secs(s)))
     };
     match next {
-        Next::Regular => regular(),
-        Next::Failed(times) => {
+        NextProbe::Regular => regular(),
+        NextProbe::Failed(times) => {
             let delay = FIRST_RETRY * 2_u32.pow(u32::from(times.clamp(1, 16)) - 1);
             delay.min(interval).mul_f64(0.75 + 0.5 * jitter())
         }
-        Next::Confirm => Duration::from_secs_f64(
+        NextProbe::Confirm => Duration::from_secs_f64(
             CONFIRM_AFTER as f64 + 1.0 + (CONFIRM_WITHIN - CONFIRM_AFTER - 10) as f64 * jitter(),
         ),
-        Next::Dead(times) => {
+        NextProbe::Dead(times) => {
             let rare = interval.saturating_mul(2_u32.pow(u32::from(times.min(16))));
             rare.min(RAREST.max(interval)).mul_f64(0.9 + 0.1 * jitter())
         }
@@ -538,7 +538,7 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    fn delay(next: Next, id: &str, interval: Duration, clocks: Clocks, now: Timestamp) -> Duration {
+    fn delay(next: NextProbe, id: &str, interval: Duration, clocks: Clocks, now: Timestamp) -> Duration {
         delay_after(next, id, interval, clocks, now)
     }
 
@@ -551,12 +551,12 @@ mod tests {
         let mut minutes = [0_u32; 60];
         for i in 0..6000 {
             let id = format!("credential-{i}");
-            let wait = delay(Next::Regular, &id, HOUR, Clocks::default(), at(0));
+            let wait = delay(NextProbe::Regular, &id, HOUR, Clocks::default(), at(0));
             assert!(wait >= HOUR / 10 && wait <= HOUR * 11 / 10, "{wait:?}");
             let due = at(i64::try_from(wait.as_secs()).unwrap_or(0));
             minutes[usize::try_from(due.unix() % 3600 / 60).unwrap_or(0)] += 1;
             // From its place on, it comes once an interval.
-            let again = delay(Next::Regular, &id, HOUR, Clocks::default(), due);
+            let again = delay(NextProbe::Regular, &id, HOUR, Clocks::default(), due);
             assert!(again.abs_diff(HOUR) <= Duration::from_secs(2), "{again:?}");
         }
         let busiest = minutes.iter().max().copied().unwrap_or(0);
@@ -566,9 +566,9 @@ mod tests {
     #[test]
     fn an_expiry_is_looked_at_when_it_comes() {
         let clocks = Clocks { access: Expiry::At(at(100)), ..Clocks::default() };
-        assert_eq!(delay(Next::Regular, "a", HOUR, clocks, at(0)), Duration::from_secs(102));
+        assert_eq!(delay(NextProbe::Regular, "a", HOUR, clocks, at(0)), Duration::from_secs(102));
         assert!(
-            delay(Next::Regular, "a", HOUR, clocks, at(200)) >= HOUR / 10,
+            delay(NextProbe::Regular, "a", HOUR, clocks, at(200)) >= HOUR / 10,
             "once it has passed, it does not hurry any more"
         );
     }
@@ -576,7 +576,7 @@ mod tests {
     #[test]
     fn trouble_is_retried_ever_more_rarely_up_to_the_interval() {
         let failed = |times, interval| {
-            delay(Next::Failed(times), "a", interval, Clocks::default(), at(0)).as_secs_f64()
+            delay(NextProbe::Failed(times), "a", interval, Clocks::default(), at(0)).as_secs_f64()
         };
         assert!((45.0..=75.0).contains(&failed(1, HOUR)));
         assert!((90.0..=150.0).contains(&failed(2, HOUR)));
@@ -587,15 +587,16 @@ mod tests {
     #[test]
     fn a_refusal_is_confirmed_within_the_minute() {
         for _ in 0..1000 {
-            let wait = delay(Next::Confirm, "a", HOUR, Clocks::default(), at(0)).as_secs_f64();
+            let wait = delay(NextProbe::Confirm, "a", HOUR, Clocks::default(), at(0)).as_secs_f64();
             assert!(wait > CONFIRM_AFTER as f64 && wait < CONFIRM_WITHIN as f64, "{wait}");
         }
     }
 
     #[test]
     fn dead_tokens_are_probed_ever_more_rarely() {
-        let dead =
-            |times, interval| delay(Next::Dead(times), "a", interval, Clocks::default(), at(0)).as_secs();
+        let dead = |times, interval| {
+            delay(NextProbe::Dead(times), "a", interval, Clocks::default(), at(0)).as_secs()
+        };
         assert!((6480..=7200).contains(&dead(1, HOUR)));
         assert!((12_960..=14_400).contains(&dead(2, HOUR)));
         assert!((77_760..=86_400).contains(&dead(200, HOUR)));

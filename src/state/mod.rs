@@ -1,13 +1,26 @@
-//! What is known, in memory and on disk.
+//! What is known about accounts, credentials and apps: which findings count, in memory, as snapshots
+//! for readers, and on disk.
+//!
+//! Must not know HTTP, the answers of networks, or how state is exposed.
 
+mod app_fault;
 mod column;
-mod disk;
-mod keeper;
-mod rules;
+mod confirmation;
+mod files;
+mod format;
+mod outcome;
+mod rate_limits;
+mod snapshot;
 mod store;
+mod writer;
 
+pub use app_fault::{AppFaultWindow, AppHealth, Evidence, WindowEntry};
 pub use column::Column;
-pub use disk::*;
-pub use keeper::StateWriter;
-pub use rules::*;
-pub use store::*;
+pub use confirmation::{AccountState, CONFIRM_AFTER, CONFIRM_WITHIN, apply_finding};
+pub use files::{begin_journal, restore, write_base};
+pub use format::journal_lines;
+pub use outcome::{Applied, NextProbe, Outcome};
+pub use rate_limits::{LONGEST_PAUSE, RateLimitUsage};
+pub use snapshot::{AppState, Changes, CredentialState, Snapshot, View};
+pub use store::Store;
+pub use writer::StateWriter;

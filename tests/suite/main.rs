@@ -12,6 +12,7 @@ mod arbitrary;
 mod browser;
 mod cli;
 mod config;
+mod confirmation;
 mod conformance;
 mod daemon;
 mod dashboards;

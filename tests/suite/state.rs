@@ -8,9 +8,12 @@ use std::time::Duration;
 use token_exporter::inventory::Inventory;
 use token_exporter::model::{Capability, Cause, Expiry, Reason, Timestamp};
 use token_exporter::network::{Budget, Certainty, Clocks, Finding, RateLimitStatus, Reset, Verdict};
-use token_exporter::state::{Outcome, Snapshot, StateWriter, Store, View, journal, lines, restore, write};
+use token_exporter::state::{
+    Column, Outcome, Snapshot, StateWriter, Store, View, begin_journal, journal_lines, restore, write_base,
+};
 use token_exporter::telemetry::{Metrics, Watchdog};
 
+use crate::exporter::Exporter;
 use crate::exposition::inventory;
 use crate::prometheus::eventually;
 
@@ -70,7 +73,7 @@ fn shown(snapshot: &Snapshot) -> String {
     let apps = snapshot
         .apps
         .iter()
-        .map(|a| format!("{:?} {:?} {:?} {}\n", a.health, a.suspicion, a.paused, a.patience));
+        .map(|a| format!("{:?} {:?} {:?} {}\n", a.health, a.fault_window, a.paused, a.patience));
     accounts.chain(credentials).chain(apps).collect()
 }
 
@@ -87,7 +90,7 @@ fn files(folder: &Path) -> Vec<String> {
 fn everything_known_comes_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let before = store().snapshot();
-    write(folder.path(), 1, &before).expect("written");
+    write_base(folder.path(), 1, &before).expect("written");
     let after = Store::default();
     after.replace_roster(inventory(YAML));
     restore(folder.path(), &after);
@@ -118,11 +121,11 @@ fn read(folder: &Path) -> (String, u64) {
 fn journals_go_on_from_their_base() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store();
-    write(folder.path(), 3, &store.take_changes().snapshot).expect("written");
+    write_base(folder.path(), 3, &store.take_changes().snapshot).expect("written");
     let append = |generation: u64, at: Timestamp| {
         store.apply(0, &Outcome::undetermined(Cause::Dns, 2, at)).expect("applied");
-        let mut file = journal(folder.path(), generation).expect("a journal");
-        file.write_all(&lines(&store.take_changes()).expect("lines")).expect("appended");
+        let mut file = begin_journal(folder.path(), generation).expect("a journal");
+        file.write_all(&journal_lines(&store.take_changes()).expect("lines")).expect("appended");
         shown(&store.snapshot())
     };
     let old = append(2, at(40));
@@ -131,7 +134,7 @@ fn journals_go_on_from_their_base() {
     assert_eq!(read(folder.path()), (first, 3));
     let second = append(4, at(60));
     assert_eq!(read(folder.path()), (second, 4), "one that was begun while a base was written, too");
-    write(folder.path(), 4, &store.snapshot()).expect("written");
+    write_base(folder.path(), 4, &store.snapshot()).expect("written");
     assert_eq!(files(folder.path()), ["journal-4.jsonl", "state.jsonl"], "what has passed is removed");
 }
 
@@ -139,14 +142,14 @@ fn journals_go_on_from_their_base() {
 fn a_journal_is_read_as_far_as_it_goes() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store();
-    write(folder.path(), 1, &store.take_changes().snapshot).expect("written");
+    write_base(folder.path(), 1, &store.take_changes().snapshot).expect("written");
     let mut steps = vec![shown(&store.snapshot())];
-    let mut file = journal(folder.path(), 1).expect("a journal");
+    let mut file = begin_journal(folder.path(), 1).expect("a journal");
     let path = folder.path().join("journal-1.jsonl");
     let mut ends = vec![std::fs::metadata(&path).expect("there").len()];
     for second in [10, 20, 30] {
         store.apply(0, &Outcome::undetermined(Cause::Timeout, 2, at(second))).expect("applied");
-        file.write_all(&lines(&store.take_changes()).expect("lines")).expect("appended");
+        file.write_all(&journal_lines(&store.take_changes()).expect("lines")).expect("appended");
         steps.push(shown(&store.snapshot()));
         ends.push(std::fs::metadata(&path).expect("there").len());
     }
@@ -190,7 +193,7 @@ fn a_journal_is_read_as_far_as_it_goes() {
 fn a_file_that_cannot_be_read_is_set_aside_and_stops_nothing() {
     let whole = {
         let folder = tempfile::tempdir().expect("a folder");
-        write(folder.path(), 1, &store().snapshot()).expect("written");
+        write_base(folder.path(), 1, &store().snapshot()).expect("written");
         std::fs::read_to_string(folder.path().join("state.jsonl")).expect("text")
     };
     let cut = whole.lines().take(3).map(|l| format!("{l}\n")).collect::<String>();
@@ -220,18 +223,18 @@ fn a_file_that_cannot_be_read_is_set_aside_and_stops_nothing() {
             "{name}: nothing is lost"
         );
         // And it is written anew.
-        write(folder.path(), 1, &after.snapshot()).expect("written");
+        write_base(folder.path(), 1, &after.snapshot()).expect("written");
     }
 }
 
-/// A keeper at work, with what it keeps.
+/// A running state writer, with its store and view.
 struct Kept {
     store: Arc<Store>,
     view: View,
     metrics: Metrics,
     stop: tokio::sync::watch::Sender<bool>,
     task: tokio::task::JoinHandle<()>,
-    _heart: Watchdog,
+    _watchdog: Watchdog,
 }
 
 impl Kept {
@@ -243,13 +246,13 @@ impl Kept {
         let store = Arc::new(Store::default());
         store.replace_roster(inventory(yaml));
         let metrics = Metrics::new().expect("metrics");
-        let (mut keeper, view) = StateWriter::new(store.clone(), Some(folder.to_owned()), metrics.clone())
+        let (mut writer, view) = StateWriter::new(store.clone(), Some(folder.to_owned()), metrics.clone())
             .expect("nobody else is there");
-        keeper.restore();
+        writer.restore();
         let (stop, stopped) = tokio::sync::watch::channel(false);
-        let mut heart = Watchdog::default();
-        let task = tokio::spawn(keeper.run(stopped, heart.part("state")));
-        Self { store, view, metrics, stop, task, _heart: heart }
+        let mut watchdog = Watchdog::default();
+        let task = tokio::spawn(writer.run(stopped, watchdog.part("state")));
+        Self { store, view, metrics, stop, task, _watchdog: watchdog }
     }
 
     /// Something changes, and readers see it.
@@ -397,4 +400,133 @@ async fn a_journal_does_not_outgrow_its_base() {
     store.replace_roster(inventory(&yaml));
     restore(folder.path(), &store);
     assert!(store.snapshot().credentials.iter().all(|c| c.last_probe == Some(at(11))));
+}
+
+/// Files that token_exporter 0.1.0 has written: a configuration, a base and the journal that a kill
+/// ended, and metrics of the moment before the kill.
+const OLD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/state/0.1.0");
+
+/// A copy of them, as a start may change them.
+fn old_folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("data")).expect("a folder");
+    for file in ["config.yaml", "data/state.jsonl", "data/journal-2.jsonl"] {
+        std::fs::copy(Path::new(OLD).join(file), folder.path().join(file)).expect("copied");
+    }
+    folder
+}
+
+#[tokio::test]
+async fn files_of_0_1_0_are_read() {
+    let folder = old_folder();
+    let store = Arc::new(Store::default());
+    store.replace_roster(inventory(include_str!("../state/0.1.0/config.yaml")));
+    let metrics = Metrics::new().expect("metrics");
+    let (mut writer, view) =
+        StateWriter::new(store, Some(folder.path().join("data")), metrics).expect("nobody else is there");
+    writer.restore();
+    let snapshot = view.snapshot();
+    let time = |seconds: i64| Timestamp::from_unix(1_796_024_000 + seconds);
+    let expected = [
+        ("page-one", Some(Reason::AccessRevoked), time(309), None, time(309), None),
+        ("page-two", Some(Reason::AccessRevoked), time(309), None, time(309), None),
+        ("valid", Some(Reason::Ok), time(309), None, time(391), None),
+        ("never-expiring", Some(Reason::Ok), time(309), None, time(391), None),
+        ("scope-missing", Some(Reason::Ok), time(309), None, time(391), None),
+        ("confirmed", Some(Reason::PageUnavailable), time(350), None, time(350), None),
+        ("pending", Some(Reason::Ok), time(309), Some(Reason::PageUnavailable), time(309), None),
+        ("server-error", Some(Reason::Ok), time(309), None, time(309), Some(Cause::ServerError)),
+        ("unreadable", None, None, None, None, Some(Cause::CredentialUnreadable)),
+        ("rate-limited", None, None, None, None, Some(Cause::RateLimited)),
+        ("refused-1", Some(Reason::Ok), time(309), Some(Reason::TokenInvalid), time(309), None),
+        ("refused-2", Some(Reason::Ok), time(309), None, time(309), Some(Cause::AppMisconfigured)),
+        ("refused-3", Some(Reason::Ok), time(309), None, time(309), Some(Cause::AppMisconfigured)),
+        ("oauth1", Some(Reason::Ok), time(309), None, time(391), None),
+    ];
+    assert_eq!(expected.len(), snapshot.accounts.len());
+    for (id, verdict, since, pending, last_conclusive, trouble) in expected {
+        let index = snapshot.inventory.find(id).expect("an account");
+        let account = snapshot.accounts.get(index).expect("its state");
+        let pending = pending.zip(time(391));
+        assert_eq!(
+            (account.verdict, account.since, account.pending, account.last_conclusive, account.trouble),
+            (verdict, since, pending, last_conclusive, trouble),
+            "{id}"
+        );
+    }
+    let credential = |id| {
+        let index = snapshot.inventory.find_credential(id).expect("a credential");
+        snapshot.credentials.get(index).expect("its state")
+    };
+    let expiry = |seconds| Timestamp::from_unix(seconds).map_or(Expiry::Unknown, Expiry::At);
+    assert_eq!(
+        credential("valid").clocks,
+        Clocks {
+            access: expiry(1_800_776_391),
+            refresh: Expiry::Unknown,
+            data_access: expiry(1_803_368_391),
+            issued: Timestamp::from_unix(1_795_592_391),
+        }
+    );
+    assert_eq!(credential("never-expiring").clocks.access, Expiry::Never);
+    assert_eq!((credential("jane").deaths, credential("jane").last_probe), (1, time(309)));
+    assert_eq!(credential("refused-2").failures, 2);
+    let apps: Vec<_> = snapshot.apps.iter().map(|a| (a.healthy(), a.paused, a.patience)).collect();
+    assert_eq!(
+        apps,
+        [(Some(true), None, 0), (Some(true), time(609), 1), (Some(false), None, 0)],
+        "too many of the last app's credentials were refused together"
+    );
+    let valid = snapshot.accounts.get(snapshot.inventory.find("scope-missing").expect("an account"));
+    let (capabilities, scopes) = valid.map(|a| (a.capabilities, a.scopes)).expect("its state");
+    assert_eq!(capabilities, [Some(Reason::MissingPermission), Some(Reason::Ok), None, None]);
+    assert_eq!(scopes, Some(0b10));
+}
+
+#[test]
+fn a_base_is_written_as_0_1_0_wrote_it() {
+    let folder = old_folder();
+    let data = folder.path().join("data");
+    std::fs::remove_file(data.join("journal-2.jsonl")).expect("removed");
+    let store = Store::default();
+    store.replace_roster(inventory(include_str!("../state/0.1.0/config.yaml")));
+    assert_eq!(restore(&data, &store), 2);
+    write_base(&data, 2, &store.snapshot()).expect("written");
+    let lines = |path: &Path| -> Vec<String> {
+        let text = std::fs::read_to_string(path).expect("text");
+        let lines: Vec<&str> = text.lines().collect();
+        // Without head and end: they hold the time of writing, and a checksum of it.
+        lines[1..lines.len() - 1].iter().map(|line| (*line).to_owned()).collect()
+    };
+    assert_eq!(lines(&data.join("state.jsonl")), lines(&Path::new(OLD).join("data/state.jsonl")));
+}
+
+/// The networks do not answer now, and tokens are missing: what was known stands.
+#[test]
+fn a_start_on_files_of_0_1_0_shows_what_was_shown_before() {
+    let folder = old_folder();
+    let exporter = Exporter::start(folder.path(), |_| {});
+    let scrape = exporter.wait_for("a scrape", || exporter.ask("/metrics"));
+    let shown: std::collections::HashSet<&str> = scrape.lines().collect();
+    let metrics = std::fs::read_to_string(Path::new(OLD).join("metrics.txt")).expect("metrics");
+    let missing: Vec<&str> = metrics.lines().filter(|line| !shown.contains(line)).collect();
+    assert!(missing.is_empty(), "{missing:#?}\n{scrape}");
+    assert!(!exporter.log().contains("aside"), "{}", exporter.log());
+}
+
+#[test]
+fn a_clone_of_a_column_does_not_change() {
+    let mut column: Column<usize> = (0..1000).collect();
+    let before = column.clone();
+    for index in [0, 63, 64, 999] {
+        if let Some(element) = column.get_mut(index) {
+            *element += 5000;
+        }
+    }
+    assert_eq!(before.iter().copied().collect::<Vec<_>>(), (0..1000).collect::<Vec<_>>());
+    assert_eq!(column.get(64), Some(&5064));
+    assert_eq!(column.get(65), Some(&65));
+    assert_eq!(column.get(1000), None);
+    assert!(column.get_mut(1000).is_none());
+    assert_eq!(column.len(), 1000);
 }

@@ -1,0 +1,281 @@
+//! The lines of the state files, one JSON object each. Tokens are not among them.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use anyhow::Context as _;
+use flate2::Crc;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    AccountState, AppFaultWindow, AppHealth, AppState, Changes, CredentialState, Snapshot, WindowEntry,
+};
+use crate::inventory::AccountView;
+use crate::model::{Capability, Cause, Expiry, Reason, Timestamp};
+use crate::network::Clocks;
+
+/// Version of the format that this program writes, and the newest that it reads.
+const VERSION: u32 = 1;
+
+/// One line of a file.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Line<'a> {
+    /// The first line.
+    Head { version: u32, generation: u64, written: Timestamp },
+    #[serde(borrow)]
+    App(AppLine<'a>),
+    /// A credential with its accounts: in one line, so that a login is restored as a whole or not
+    /// at all.
+    #[serde(borrow)]
+    Credential(CredentialLine<'a>),
+    /// The last line of a base: number of lines between the head and this one, and the checksum of
+    /// everything before it.
+    End { lines: u64, crc32: u32 },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct AppLine<'a> {
+    #[serde(borrow)]
+    pub(super) id: Cow<'a, str>,
+    health: AppHealth,
+    #[serde(rename = "suspicion")]
+    fault_window: AppFaultWindow,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused: Option<Timestamp>,
+    patience: u8,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct CredentialLine<'a> {
+    #[serde(borrow)]
+    pub(super) id: Cow<'a, str>,
+    /// In Unix seconds, like the next two; 0 if there is no end, none if the end is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_access: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_probe: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    failures: u8,
+    #[serde(default, skip_serializing_if = "is_default")]
+    deaths: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused: Option<Timestamp>,
+    #[serde(default, rename = "part", skip_serializing_if = "is_default")]
+    window_entry: WindowEntry,
+    #[serde(borrow)]
+    pub(super) accounts: Vec<AccountLine<'a>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct AccountLine<'a> {
+    #[serde(borrow)]
+    pub(super) id: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending: Option<(Cow<'a, str>, Timestamp)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_conclusive: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<Cow<'a, str>>,
+    capabilities: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
+    /// Those that are granted of the scopes that the account's needs require.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scopes: Option<Vec<Cow<'a, str>>>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+impl<'a> Line<'a> {
+    pub(super) fn head(generation: u64) -> Self {
+        Self::Head { version: VERSION, generation, written: Timestamp::now() }
+    }
+
+    /// The line of an app; none if there is no such app.
+    pub(super) fn app(snapshot: &'a Snapshot, index: usize) -> Option<Self> {
+        let app = snapshot.inventory.apps().get(index)?;
+        let AppState { health, fault_window, paused, patience, .. } = snapshot.apps.get(index)?;
+        Some(Self::App(AppLine {
+            id: (&app.id).into(),
+            health: *health,
+            fault_window: fault_window.clone(),
+            paused: *paused,
+            patience: *patience,
+        }))
+    }
+
+    /// The line of a credential; none if there is no such credential.
+    pub(super) fn credential(snapshot: &'a Snapshot, index: usize) -> Option<Self> {
+        let watched = snapshot.inventory.credential(index)?;
+        let state = snapshot.credentials.get(index)?;
+        let account =
+            |index| Some(AccountLine::new(snapshot.inventory.account(index)?, snapshot.accounts.get(index)?));
+        let seconds = |expiry: Expiry| match expiry {
+            Expiry::Unknown => None,
+            Expiry::Never => Some(0),
+            Expiry::At(instant) => Some(instant.unix()),
+        };
+        Some(Self::Credential(CredentialLine {
+            id: watched.id().into(),
+            access: seconds(state.clocks.access),
+            refresh: seconds(state.clocks.refresh),
+            data_access: seconds(state.clocks.data_access),
+            issued: state.clocks.issued,
+            last_probe: state.last_probe,
+            failures: state.failures,
+            deaths: state.deaths,
+            paused: state.paused,
+            window_entry: state.window_entry,
+            accounts: watched.accounts().filter_map(account).collect(),
+        }))
+    }
+
+    /// Reads line `number` of a file, counted from 1.
+    pub(super) fn parse(line: &'a [u8], number: usize) -> anyhow::Result<Self> {
+        let line = serde_json::from_slice(line).with_context(|| format!("line {number} makes no sense"))?;
+        match line {
+            Self::Head { version, generation, .. } if number == 1 => {
+                anyhow::ensure!(
+                    version <= VERSION,
+                    "version {version} is newer than this program, which knows {VERSION}"
+                );
+                anyhow::ensure!(generation < u64::MAX, "no generation can follow");
+            }
+            _ if number == 1 => anyhow::bail!("does not begin with its version"),
+            Self::Head { .. } => anyhow::bail!("line {number} begins it anew"),
+            _ => {}
+        }
+        Ok(line)
+    }
+}
+
+impl AppLine<'_> {
+    /// Rate-limit usage is not stored: it is outdated after a restart.
+    pub(super) fn state(self) -> AppState {
+        let Self { health, fault_window, paused, patience, .. } = self;
+        AppState { health, fault_window, paused, patience, limits: Vec::new() }
+    }
+}
+
+impl CredentialLine<'_> {
+    pub(super) fn state(&self) -> CredentialState {
+        let expiry = |seconds: Option<i64>| match seconds {
+            None => Expiry::Unknown,
+            Some(0) => Expiry::Never,
+            Some(seconds) => Timestamp::from_unix(seconds).map_or(Expiry::Unknown, Expiry::At),
+        };
+        CredentialState {
+            clocks: Clocks {
+                access: expiry(self.access),
+                refresh: expiry(self.refresh),
+                data_access: expiry(self.data_access),
+                issued: self.issued,
+            },
+            last_probe: self.last_probe,
+            failures: self.failures,
+            deaths: self.deaths,
+            paused: self.paused,
+            window_entry: self.window_entry,
+        }
+    }
+}
+
+impl<'a> AccountLine<'a> {
+    fn new(view: AccountView<'a>, state: &AccountState) -> Self {
+        let scopes = state.scopes.map(|bits| {
+            let required = view.required_scopes().iter().enumerate();
+            required.filter(|(i, _)| bits >> i & 1 == 1).map(|(_, name)| (*name).into()).collect()
+        });
+        let known =
+            |c: &Capability| state.capabilities[*c as usize].map(|r| (c.label().into(), r.label().into()));
+        Self {
+            id: view.id().into(),
+            verdict: state.verdict.map(|r| r.label().into()),
+            since: state.since,
+            pending: state.pending.map(|(r, t)| (r.label().into(), t)),
+            last_conclusive: state.last_conclusive,
+            trouble: state.trouble.map(|c| c.label().into()),
+            capabilities: Capability::ALL.iter().filter_map(known).collect(),
+            scopes,
+        }
+    }
+
+    /// The state of an account, as far as it still has the needs that it had when this was written.
+    pub(super) fn state(&self, view: AccountView<'_>) -> AccountState {
+        let reason = |label: &Cow<'_, str>| Reason::from_label(label);
+        let mut state = AccountState {
+            verdict: self.verdict.as_ref().and_then(reason),
+            since: self.since,
+            pending: self.pending.as_ref().and_then(|(r, t)| Some((reason(r)?, *t))),
+            last_conclusive: self.last_conclusive,
+            trouble: self.trouble.as_deref().and_then(Cause::from_label),
+            ..AccountState::default()
+        };
+        for capability in view.needs().iter() {
+            state.capabilities[capability as usize] =
+                self.capabilities.get(capability.label()).and_then(reason);
+        }
+        state.scopes = self.scopes.as_ref().map(|granted| {
+            let required = view.required_scopes().iter().enumerate();
+            required.fold(0, |bits, (i, name)| bits | u32::from(granted.iter().any(|g| g == name)) << i)
+        });
+        state
+    }
+}
+
+/// Writes lines, and keeps the checksum and the number of bytes written.
+pub(super) struct LineWriter<W> {
+    pub(super) out: W,
+    pub(super) crc: Crc,
+    pub(super) bytes: u64,
+}
+
+impl<W: Write> LineWriter<W> {
+    pub(super) fn new(out: W) -> Self {
+        Self { out, crc: Crc::new(), bytes: 0 }
+    }
+
+    pub(super) fn line(&mut self, line: &Line<'_>) -> std::io::Result<()> {
+        serde_json::to_writer(&mut *self, line)?;
+        self.write_all(b"\n")
+    }
+}
+
+impl<W: Write> Write for LineWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.crc.update(bytes.get(..written).unwrap_or(bytes));
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// The lines to append to a journal for these changes.
+///
+/// # Errors
+/// None in practice: writing to memory does not fail.
+pub fn journal_lines(changes: &Changes) -> std::io::Result<Vec<u8>> {
+    let Changes { snapshot, credentials, apps, .. } = changes;
+    let mut out = LineWriter::new(Vec::new());
+    let apps = apps.iter().filter_map(|index| Line::app(snapshot, *index));
+    for line in apps.chain(credentials.iter().filter_map(|index| Line::credential(snapshot, *index))) {
+        out.line(&line)?;
+    }
+    Ok(out.out)
+}

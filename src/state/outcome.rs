@@ -1,0 +1,66 @@
+//! The outcome of a probe, and what follows from it.
+
+use crate::model::{Cause, Timestamp};
+use crate::network::{Clocks, Finding, RateLimitStatus, Verdict};
+
+/// The outcome of one probe of a credential.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// When the probe ended.
+    pub at: Timestamp,
+    /// One for each account of the credential, in the order of the inventory.
+    pub findings: Vec<Finding>,
+    /// None if the token could not be read.
+    pub clocks: Option<Clocks>,
+    /// What the headers of the answers said about rate limits.
+    pub limits: Vec<RateLimitStatus>,
+}
+
+impl Outcome {
+    /// A probe that was undetermined for the same cause for every account.
+    pub fn undetermined(cause: Cause, accounts: usize, at: Timestamp) -> Self {
+        let finding =
+            Finding { verdict: Verdict::Undetermined(cause), capabilities: Vec::new(), scopes: Vec::new() };
+        Self { at, findings: vec![finding; accounts], clocks: None, limits: Vec::new() }
+    }
+
+    /// The first cause for which the probe was not conclusive.
+    pub fn cause(&self) -> Option<Cause> {
+        self.findings.iter().find_map(|f| match f.verdict {
+            Verdict::Undetermined(cause) => Some(cause),
+            _ => None,
+        })
+    }
+}
+
+/// Why a credential is probed next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextProbe {
+    /// The probe interval has passed.
+    Regular,
+    /// The last probes were not conclusive; this many in a row.
+    Failed(u8),
+    /// A second probe must confirm a refusal.
+    Confirm,
+    /// The token is dead; this many probes in a row have said so.
+    Dead(u8),
+}
+
+/// What follows from an outcome after it was applied to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Applied {
+    pub next: NextProbe,
+    /// Whether a valid credential was refused, so that others of the app should be probed, too.
+    pub suspicious: bool,
+    /// Why the probe does not count as conclusive.
+    pub cause: Option<Cause>,
+    pub clocks: Clocks,
+    /// Until when the credential must not be probed.
+    pub paused: Option<Timestamp>,
+    /// Until when no credential of the app, or of the network if it has no app, must be probed.
+    pub app_paused: Option<Timestamp>,
+    /// Whether the app has exceeded a rate limit: probe one credential at a time.
+    pub limited: bool,
+    /// Version of the first snapshot that holds the outcome.
+    pub version: u64,
+}

@@ -1,0 +1,100 @@
+//! The state of everything at one moment, and how readers get it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::{AccountState, AppFaultWindow, AppHealth, Column, RateLimitUsage, WindowEntry};
+use crate::inventory::Inventory;
+use crate::model::{Expiry, Timestamp};
+use crate::network::Clocks;
+
+/// What is known about one credential.
+#[derive(Clone, Debug, Default)]
+pub struct CredentialState {
+    pub clocks: Clocks,
+    pub last_probe: Option<Timestamp>,
+    /// How many probes in a row were not conclusive.
+    pub failures: u8,
+    /// How many probes in a row found the token dead.
+    pub deaths: u8,
+    /// Until when the network wants no more probes of it.
+    pub paused: Option<Timestamp>,
+    pub window_entry: WindowEntry,
+}
+
+/// What is known about one app.
+#[derive(Clone, Debug, Default)]
+pub struct AppState {
+    pub health: AppHealth,
+    pub fault_window: AppFaultWindow,
+    /// Until when the network wants no more probes of its credentials.
+    pub paused: Option<Timestamp>,
+    /// How many times in a row a rate limit was exceeded.
+    pub patience: u8,
+    /// The latest values of its rate-limit headers, one for each bucket.
+    pub limits: Vec<RateLimitUsage>,
+}
+
+impl AppState {
+    /// Whether the app works; none before its first probe.
+    pub fn healthy(&self) -> Option<bool> {
+        self.health.healthy().map(|healthy| healthy && !self.fault_window.app_to_blame())
+    }
+}
+
+/// The state of everything at one moment. Cheap to clone and to keep.
+///
+/// `accounts`, `credentials` and `apps` have the indexes of the inventory.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Grows with every change.
+    pub version: u64,
+    pub inventory: Arc<Inventory>,
+    pub accounts: Column<AccountState>,
+    pub credentials: Column<CredentialState>,
+    pub apps: Arc<Vec<AppState>>,
+}
+
+impl Snapshot {
+    /// The deadline of an account's connection.
+    pub fn deadline(&self, account: usize) -> Expiry {
+        let view = self.inventory.account(account);
+        let credential = view.and_then(|view| view.credential());
+        let state = view.and_then(|view| self.credentials.get(view.credential_index()));
+        credential.zip(state).map_or(Expiry::Unknown, |(c, s)| s.clocks.deadline(c.auto_refresh()))
+    }
+}
+
+/// A snapshot, and what in it has changed since the changes were taken last.
+#[derive(Debug, Default)]
+pub struct Changes {
+    pub snapshot: Snapshot,
+    /// Indexes of credentials that have changed, or one of their accounts has.
+    pub credentials: BTreeSet<usize>,
+    /// Indexes of apps that have changed.
+    pub apps: BTreeSet<usize>,
+    /// Whether the inventory was replaced.
+    pub inventory: bool,
+}
+
+/// What readers see: the newest snapshot that is on disk, or the newest of all if nothing is
+/// stored.
+#[derive(Clone, Debug)]
+pub struct View(watch::Receiver<Snapshot>);
+
+impl View {
+    pub fn new(snapshots: watch::Receiver<Snapshot>) -> Self {
+        Self(snapshots)
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        self.0.borrow().clone()
+    }
+
+    /// Waits for a snapshot of at least this version. False if there will be no more snapshots.
+    pub async fn reaches(&self, version: u64) -> bool {
+        self.0.clone().wait_for(|snapshot| snapshot.version >= version).await.is_ok()
+    }
+}
