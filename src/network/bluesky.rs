@@ -335,10 +335,9 @@ fn told(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Readin
             _ => Reading::accepted(),
         };
         // Handles change; an account's DID never does.
-        let configured =
-            grant.accounts.iter().filter_map(|a| a.external_id).filter(|id| id.starts_with("did:"));
         let last = |id: &str| id.rsplit(':').next().unwrap_or_default().to_owned();
-        reading.listed = configured.filter(|id| last(id) != last(&did)).map(standard::stranger).collect();
+        reading.listed =
+            standard::wrong_accounts_if(grant, |id| id.starts_with("did:") && last(id) != last(&did));
         return Some(reading);
     }
     // `checkAccountStatus` answers to the account itself alone.

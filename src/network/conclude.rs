@@ -213,7 +213,7 @@ fn facts<'a>(i: usize, account: &Account<'_>, seen: &'a [Seen]) -> Vec<&'a Facts
         if s.question.about == Some(i) {
             facts.push(&s.reading.facts);
         }
-        let listed = s.reading.listed.iter();
+        let listed = s.reading.listed.iter().filter(|l| !l.partial);
         facts
             .extend(listed.filter(|l| Some(l.external_id.as_str()) == account.external_id).map(|l| &l.facts));
     }
@@ -312,7 +312,7 @@ fn all_gone(capabilities: &[(Capability, Reason)]) -> Reason {
 mod tests {
     use super::*;
     use crate::model::{Capabilities, Secret};
-    use crate::network::{NetworkId, Reading, ResolvedApp, Style, Tokens};
+    use crate::network::{Listed, NetworkId, Reading, ResolvedApp, Style, Tokens};
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_unix(1_800_000_000 + seconds).unwrap_or_else(Timestamp::now)
@@ -453,6 +453,20 @@ mod tests {
         ] {
             assert_eq!(verdicts(&readings, nothing_known()), expected, "{readings:?}");
         }
+    }
+
+    #[test]
+    fn an_entry_counts_once_its_list_is_complete() {
+        let refusal = Refusal::plain(Reason::NotAdmin).of_account();
+        let reading = |partial| Reading {
+            listed: vec![Listed { partial, ..Listed::refused("2", refusal) }],
+            ..Reading::accepted()
+        };
+        assert_eq!(verdicts(&[(None, reading(true))], nothing_known()), [Verdict::Valid; 3]);
+        assert_eq!(
+            verdicts(&[(None, reading(true)), (None, reading(false))], nothing_known()),
+            [Verdict::Valid, Verdict::Invalid(Reason::NotAdmin, Certainty::Plain), Verdict::Valid]
+        );
     }
 
     #[test]

@@ -21,8 +21,8 @@
 use serde_json::Value;
 
 use super::{
-    Answer, AppNeed, Body, Call, CallInfo, Description, Facts, Grant, Guess, Listed, Method, Network, Param,
-    Question, Reading, Refusal, Requirement, ResolvedApp, Says, Scopes, Seen, Style, parse,
+    Answer, AppNeed, Body, Call, CallInfo, Description, Facts, Grant, Guess, List, Listed, Method, Network,
+    Param, Question, Reading, Refusal, Requirement, ResolvedApp, Says, Scopes, Seen, Style, parse,
 };
 use crate::model::{Capability, Cause, Expiry, Reason, Secret};
 
@@ -30,9 +30,6 @@ use crate::model::{Capability, Cause, Expiry, Reason, Secret};
 /// day's quota.
 const PAGE: usize = 100;
 const PAGES: usize = 20;
-
-/// Marks what an unfinished role list says: not yet a fact about an account.
-const UNFINISHED: &str = "unfinished list: ";
 
 /// See the module's description.
 pub(super) struct LinkedIn;
@@ -227,7 +224,7 @@ impl Network for LinkedIn {
             match ACLS.readings(seen).next_back() {
                 None => calls.push(roles(grant, None)),
                 Some(list) if ACLS.readings(seen).count() < PAGES => {
-                    calls.extend(list.more.as_ref().map(|start| roles(grant, Some(start))));
+                    calls.extend(list.next_part().map(|start| roles(grant, Some(start))));
                 }
                 Some(_) => {}
             }
@@ -305,9 +302,9 @@ fn introspect(grant: &Grant<'_>) -> Vec<Call> {
     vec![Call::new(&INTROSPECT, &[]).body(Body::Form(form))]
 }
 
-fn roles(grant: &Grant<'_>, start: Option<&String>) -> Call {
+fn roles(grant: &Grant<'_>, start: Option<&str>) -> Call {
     let call = Call::new(&ACLS, &[]).query("q", "roleAssignee").query("count", PAGE.to_string());
-    let call = if let Some(start) = start { call.query("start", start.clone()) } else { call };
+    let call = if let Some(start) = start { call.query("start", start.to_owned()) } else { call };
     call.header("LinkedIn-Version", grant.app.api_version.clone())
         .header("X-Restli-Protocol-Version", "2.0.0")
         .bearer(&grant.tokens.access)
@@ -505,8 +502,7 @@ impl Fault {
             return Reading::refused(refused);
         }
         let lost = page_ids(grant).filter(|id| bare(id) == page);
-        let facts = Facts { refused: Some(refused), ..Facts::default() };
-        let listed = lost.map(|id| Listed { external_id: id.to_owned(), facts: facts.clone() }).collect();
+        let listed = lost.map(|id| Listed::refused(id, refused)).collect();
         Reading { listed, ..Reading::undetermined(Cause::UnexpectedAnswer) }
     }
 
@@ -610,9 +606,7 @@ fn list(
     if rows.iter().any(|row| row["role"].is_string() && page(row).is_some()) || rows.is_empty() && active {
         let reading = page_roles(grant, seen, question, rows, &answer.json["paging"]);
         // A part of the list alone, without the role that counts: the rest would tell.
-        let silent = reading.more.is_some()
-            && !active
-            && reading.listed.iter().all(|l| l.external_id.starts_with(UNFINISHED));
+        let silent = reading.next_part().is_some() && !active && reading.listed.iter().all(|l| l.partial);
         return Some(if silent { Reading::says(Says::Nothing) } else { reading });
     }
     if rows.is_empty() {
@@ -646,57 +640,38 @@ fn page_roles(
     rows: &[Value],
     paging: &Value,
 ) -> Reading {
-    let approved = |row: &Value| row["state"].as_str().is_none_or(|s| s.eq_ignore_ascii_case("APPROVED"));
-    // Page by page, also for pages of the list that were read before.
-    let mut held: Vec<(String, String)> = Vec::new();
-    let mut known: Vec<String> = Vec::new();
-    for listed in ACLS.readings(seen).flat_map(|r| &r.listed) {
-        if let Some(urn) = listed.external_id.strip_prefix(UNFINISHED) {
-            known.push(urn.to_owned());
-            held.extend(listed.facts.roles.iter().flatten().map(|role| (urn.to_owned(), role.clone())));
-        }
-    }
-    for row in rows {
-        if let Some(urn) = page(row) {
-            known.push(urn.to_owned());
-            if approved(row) {
-                held.extend(row["role"].as_str().map(|role| (urn.to_owned(), role.to_uppercase())));
-            }
-        }
-    }
-    known.sort_unstable();
-    known.dedup();
-    let roles_at = |id: &str| -> Vec<String> {
-        held.iter().filter(|(urn, _)| bare(urn) == bare(id)).map(|(_, role)| role.clone()).collect()
+    let entry = |row: &Value| {
+        let approved = row["state"].as_str().is_none_or(|s| s.eq_ignore_ascii_case("APPROVED"));
+        let role = row["role"].as_str().filter(|_| approved).map(str::to_uppercase);
+        let facts = Facts { roles: Some(role.into_iter().collect()), ..Facts::default() };
+        Some(Listed { partial: true, ..Listed::new(page(row)?, facts) })
     };
-    let facts = |roles: Vec<String>| Facts {
-        refused: roles.is_empty().then_some(Refusal::plain(Reason::NotAdmin).of_account()),
-        roles: Some(roles),
-        ..Facts::default()
+    let mut listed: Vec<Listed> = rows.iter().filter_map(entry).collect();
+    let earlier = ACLS.readings(seen).flat_map(|r| &r.listed).filter(|l| l.partial);
+    let held: Vec<(String, Vec<String>)> = earlier
+        .chain(&listed)
+        .map(|l| (l.external_id.clone(), l.facts.roles.clone().unwrap_or_default()))
+        .collect();
+    let facts = |of: &dyn Fn(&str) -> bool| {
+        let roles: Vec<String> =
+            held.iter().filter(|(page, _)| of(page)).flat_map(|(_, r)| r.clone()).collect();
+        let refused = roles.is_empty().then_some(Refusal::plain(Reason::NotAdmin).of_account());
+        Facts { refused, roles: Some(roles), ..Facts::default() }
     };
-    let mut reading = Reading::accepted();
+    let at = |id: &str| Listed::new(id, facts(&|page| bare(page) == bare(id)));
     if let Some(start) = next_start(rows.len(), paging) {
-        // A role may still come: what is known is carried along, as no fact about an account.
-        reading.more = Some(start.to_string());
-        reading.listed = known
-            .iter()
-            .map(|urn| Listed {
-                external_id: format!("{UNFINISHED}{urn}"),
-                facts: Facts { roles: Some(roles_at(urn)), ..Facts::default() },
-            })
-            .collect();
-        // The strongest role is one already.
-        for id in page_ids(grant).filter(|id| roles_at(id).iter().any(|r| r == "ADMINISTRATOR")) {
-            reading.listed.push(Listed { external_id: id.to_owned(), facts: facts(roles_at(id)) });
-        }
-        return reading;
+        // A role may still come, except where there is the strongest one already.
+        let is_admin = |l: &Listed| l.facts.roles.iter().flatten().any(|r| r == "ADMINISTRATOR");
+        listed.extend(page_ids(grant).map(at).filter(is_admin));
+        return Reading { listed, list: Some(List::ContinuesAt(start.to_string())), ..Reading::accepted() };
     }
-    reading.listed =
-        page_ids(grant).map(|id| Listed { external_id: id.to_owned(), facts: facts(roles_at(id)) }).collect();
+    let listed = page_ids(grant).map(at).collect();
+    let mut reading = Reading { listed, list: Some(List::Complete), ..Reading::accepted() };
     let unnamed = grant.account(question).is_some_and(|a| a.external_id.is_none() && !is_profile(a.kind));
-    if unnamed && (known.len() == 1 || held.is_empty()) {
+    let one_page = held.windows(2).all(|pair| pair[0].0 == pair[1].0);
+    if unnamed && (one_page || held.iter().all(|(_, roles)| roles.is_empty())) {
         // Which page is meant is clear all the same.
-        reading.facts = facts(held.into_iter().map(|(_, role)| role).collect());
+        reading.facts = facts(&|_| true);
     }
     reading
 }
@@ -738,11 +713,11 @@ fn person(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Read
         None
     };
     let told = told.filter(|id| !id.is_empty() && answer.maybe_success())?;
+    let refusal = Refusal::plain(Reason::WrongAccount).of_account();
     let profiles = grant.accounts.iter().filter(|a| is_profile(a.kind)).filter_map(|a| a.external_id);
-    let refused = Some(Refusal::plain(Reason::WrongAccount).of_account());
     let listed = profiles
         .filter(|id| comparable(id, &told) && bare(id) != bare(&told))
-        .map(|id| Listed { external_id: id.to_owned(), facts: Facts { refused, ..Facts::default() } })
+        .map(|id| Listed::refused(id, refusal))
         .collect();
     Some(Reading { listed, ..Reading::accepted() })
 }
@@ -839,6 +814,19 @@ mod tests {
             probe(&[rows("ANALYST", 5, 0, true), rows("ADMINISTRATOR", 8, 1, false)]),
             [no(Reason::NotAdmin), Verdict::Valid]
         );
+        let tokens = Tokens { access: Secret::new("t"), secret: None, refresh: None, scopes: None };
+        let grant = Grant {
+            style: Style { api: "", oauth1: false },
+            app: &ResolvedApp::default(),
+            tokens: &tokens,
+            accounts: &[],
+        };
+        let part = |json: &Value| {
+            let rows = json["elements"].as_array().cloned().unwrap_or_default();
+            page_roles(&grant, &[], Question::default(), &rows, &json["paging"]).list
+        };
+        assert_eq!(part(&all[1]), Some(List::ContinuesAt("2".to_owned())));
+        assert_eq!(part(&all[2]), Some(List::Complete));
         let cut = probe(&all[..1]);
         assert!(cut.iter().all(|v| *v == Verdict::Undetermined(Cause::ServerError)), "{cut:?}");
     }

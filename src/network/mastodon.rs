@@ -313,7 +313,7 @@ fn accepted(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Re
             if json.get("suspended").and_then(parse::boolean) == Some(true) {
                 return Some(Reading::refused(Refusal::plain(Reason::AccountSuspended)));
             }
-            let listed = standard::strangers(grant, &[id, username]);
+            let listed = standard::wrong_accounts(grant, &[id, username]);
             Some(Reading { endless: true, listed, ..Reading::accepted() })
         }
         _ if there("name") && (question.is(&APP) || there("vapid_key")) => Some(Reading::accepted()),

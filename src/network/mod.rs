@@ -24,7 +24,7 @@ mod x;
 pub use conclude::{Clocks, Finding, Known, Verdict, clocks, conclude};
 pub use exchange::{Answer, Auth, Body, Call, CallInfo, Method, OAuth1Keys, Param, Question, Seen};
 pub use reading::{
-    Budget, Certainty, Facts, Listed, RateLimitStatus, Reach, Reading, Refusal, Reset, Says, Scopes,
+    Budget, Certainty, Facts, List, Listed, RateLimitStatus, Reach, Reading, Refusal, Reset, Says, Scopes,
 };
 
 use crate::model::{Capabilities, Capability, Cause, Reason, Secret};

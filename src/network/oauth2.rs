@@ -331,7 +331,7 @@ fn described(grant: &Grant<'_>, json: &Value) -> Reading {
         .filter_map(|name| json.get(name).or(user.get(name)))
         .filter_map(parse::text)
         .collect();
-    reading.listed = standard::strangers(grant, &told);
+    reading.listed = standard::wrong_accounts(grant, &told);
     reading
 }
 

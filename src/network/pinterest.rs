@@ -12,8 +12,8 @@
 //! 404): the pair decides.
 
 use super::{
-    Account, Answer, AppNeed, Budget, Call, CallInfo, Description, Facts, Grant, Method, Network, Question,
-    RateLimitStatus, Reading, Refusal, Requirement, Says, Seen, Style, parse, standard,
+    Account, Answer, AppNeed, Budget, Call, CallInfo, Description, Facts, Grant, Listed, Method, Network,
+    Question, RateLimitStatus, Reading, Refusal, Requirement, Says, Seen, Style, parse, standard,
 };
 use crate::model::{Capability, Cause, Reason};
 
@@ -255,7 +255,7 @@ fn profile(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Rea
     }
     let mut reading = Reading::accepted();
     let told: Vec<String> = json.get("id").and_then(parse::text).into_iter().chain([username]).collect();
-    reading.listed = standard::strangers(grant, &told);
+    reading.listed = standard::wrong_accounts(grant, &told);
     if kind.is_some_and(|k| k.eq_ignore_ascii_case("PINNER")) {
         // Personal accounts can publish; analytics and ads are for business accounts.
         reading.lost = vec![
@@ -291,7 +291,7 @@ fn list(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Readin
             .iter()
             .filter_map(|a| {
                 let facts = Facts { roles: Some(of(a)), ..Facts::default() };
-                a.external_id.map(|id| super::Listed { external_id: id.to_owned(), facts })
+                a.external_id.map(|id| Listed::new(id, facts))
             })
             .collect();
     }

@@ -108,13 +108,32 @@ pub struct Facts {
     pub refused: Option<Refusal>,
 }
 
-/// One entry of a list of accounts.
+/// What an answer says about an account that it names itself, in a list for example.
 #[derive(Clone, Debug)]
 pub struct Listed {
     /// The network's id of the account.
     pub external_id: String,
-    /// What the list says of it.
     pub facts: Facts,
+    /// Other parts of the list can add to it: not yet a fact about the account.
+    pub partial: bool,
+}
+
+impl Listed {
+    pub fn new(external_id: impl Into<String>, facts: Facts) -> Self {
+        Self { external_id: external_id.into(), facts, partial: false }
+    }
+
+    pub fn refused(external_id: impl Into<String>, refusal: Refusal) -> Self {
+        Self::new(external_id, Facts { refused: Some(refusal), ..Facts::default() })
+    }
+}
+
+/// Whether a list of accounts ends with this answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum List {
+    Complete,
+    /// The network's cursor or index of the next part.
+    ContinuesAt(String),
 }
 
 /// What one answer says, all in all.
@@ -141,8 +160,8 @@ pub struct Reading {
     pub facts: Facts,
     /// What it says about other accounts.
     pub listed: Vec<Listed>,
-    /// Where a list goes on.
-    pub more: Option<String>,
+    /// Set if the answer is a list of accounts, or the last part of one.
+    pub list: Option<List>,
     /// Endpoints that a provider's discovery document names, by the name of their setting.
     pub endpoints: Vec<(&'static str, String)>,
 }
@@ -178,6 +197,14 @@ impl Reading {
             _ => return self,
         };
         Self::undetermined(if let Says::Undetermined(told) = self.says { told } else { cause })
+    }
+
+    /// Where the list continues, if it does.
+    pub fn next_part(&self) -> Option<&str> {
+        match &self.list {
+            Some(List::ContinuesAt(position)) => Some(position),
+            Some(List::Complete) | None => None,
+        }
     }
 
     /// The refusal in it, if any.

@@ -6,7 +6,7 @@
 
 use http::HeaderMap;
 
-use super::{Answer, Budget, Facts, Grant, Listed, RateLimitStatus, Reading, Refusal, parse};
+use super::{Answer, Budget, Grant, Listed, RateLimitStatus, Reading, Refusal, parse};
 use crate::model::{Cause, Expiry, Reason, Secret};
 
 /// Ways to name one of several possibilities: such a text does not say which it was.
@@ -107,15 +107,15 @@ pub(super) fn jwt_expiry(token: &Secret) -> Expiry {
 
 /// Accounts that are configured with an id other than those that the network tells of the token's
 /// owner.
-pub(super) fn strangers(grant: &Grant<'_>, told: &[String]) -> Vec<Listed> {
-    let configured = grant.accounts.iter().filter_map(|a| a.external_id);
-    configured.filter(|id| parse::same_identity(Some(id), told) == Some(false)).map(stranger).collect()
+pub(super) fn wrong_accounts(grant: &Grant<'_>, told: &[String]) -> Vec<Listed> {
+    wrong_accounts_if(grant, |id| parse::same_identity(Some(id), told) == Some(false))
 }
 
-/// An account that the token does not belong to.
-pub(super) fn stranger(external_id: &str) -> Listed {
-    let refused = Some(Refusal::plain(Reason::WrongAccount));
-    Listed { external_id: external_id.to_owned(), facts: Facts { refused, ..Facts::default() } }
+/// Accounts whose configured id the network's own comparison finds to be another's.
+pub(super) fn wrong_accounts_if(grant: &Grant<'_>, is_other: impl Fn(&str) -> bool) -> Vec<Listed> {
+    let configured = grant.accounts.iter().filter_map(|a| a.external_id);
+    let refusal = Refusal::plain(Reason::WrongAccount).of_account();
+    configured.filter(|id| is_other(id)).map(|id| Listed::refused(id, refusal)).collect()
 }
 
 /// A limit from the headers `…limit`, `…remaining` and `…reset`, as most networks name them.

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::{
     Answer, AppNeed, Auth, Body, Call, CallInfo, Description, Facts, Grant, Guess, Listed, Method, Network,
-    Question, Reading, Refusal, Requirement, Says, Scopes, Seen, Style, parse,
+    Question, Reading, Refusal, Requirement, Says, Scopes, Seen, Style, parse, standard,
 };
 use crate::model::{Capability, Cause, Reason};
 
@@ -291,7 +291,11 @@ fn read_v2(grant: &Grant<'_>, answer: &Answer, error: &Value) -> Option<Reading>
             .into_iter()
             .filter_map(parse::text)
             .collect();
-    Some(Reading { says: accepted_unless_empty(data), listed: strangers(grant, &told), ..Reading::default() })
+    Some(Reading {
+        says: accepted_unless_empty(data),
+        listed: wrong_accounts(grant, &told),
+        ..Reading::default()
+    })
 }
 
 /// TikTok bars the account from posting through any product; all else goes on.
@@ -328,7 +332,7 @@ fn read_grant(grant: &Grant<'_>, json: &Value) -> Reading {
     let told: Vec<String> = parse::text(&json["open_id"]).into_iter().collect();
     Reading {
         scopes: parse::scopes(&json["scope"]).map(Scopes::new),
-        listed: strangers(grant, &told),
+        listed: wrong_accounts(grant, &told),
         ..Reading::accepted()
     }
 }
@@ -411,7 +415,7 @@ fn read_business(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
         scopes: parse::scopes(&data["scope"])
             .filter(|s| s.iter().all(|name| name.parse::<u64>().is_err()))
             .map(Scopes::new),
-        listed: strangers(grant, &told),
+        listed: wrong_accounts(grant, &told),
         facts: Facts { parent: creator, ..Facts::default() },
         ..Reading::default()
     })
@@ -467,16 +471,8 @@ fn accepted_unless_empty(data: &Value) -> Says {
     if data.is_null() || (only_empty && !identified) { Says::Nothing } else { Says::Accepted }
 }
 
-/// The configured accounts that the token does not belong to.
-fn strangers(grant: &Grant<'_>, told: &[String]) -> Vec<Listed> {
-    let ids = grant
-        .accounts
-        .iter()
-        .filter_map(|a| a.external_id)
-        .filter(|id| parse::other_identity(id, told, is_open_id));
-    let wrong =
-        || Facts { refused: Some(Refusal::plain(Reason::WrongAccount).of_account()), ..Facts::default() };
-    ids.map(|id| Listed { external_id: id.to_owned(), facts: wrong() }).collect()
+fn wrong_accounts(grant: &Grant<'_>, told: &[String]) -> Vec<Listed> {
+    standard::wrong_accounts_if(grant, |id| parse::other_identity(id, told, is_open_id))
 }
 
 /// Open ids begin like this or are UUIDs. Names change, and must not be held against an id.

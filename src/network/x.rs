@@ -18,9 +18,9 @@
 use serde_json::Value;
 
 use super::{
-    Account, Answer, AppNeed, Auth, Budget, Call, CallInfo, Certainty, Description, Facts, Grant, Guess,
-    Listed, Method, Network, OAuth1Keys, Question, RateLimitStatus, Reading, Refusal, Requirement, Says,
-    Scopes, Seen, Style, parse, standard,
+    Account, Answer, AppNeed, Auth, Budget, Call, CallInfo, Certainty, Description, Grant, Guess, Method,
+    Network, OAuth1Keys, Question, RateLimitStatus, Reading, Refusal, Requirement, Says, Scopes, Seen, Style,
+    parse, standard,
 };
 use crate::model::{Capability, Cause, Expiry, Reason};
 
@@ -588,15 +588,6 @@ impl Asked<'_> {
         let access_expiry = if self.oauth1 { Expiry::Never } else { Expiry::Unknown };
         Reading { access_expiry, ..Reading::accepted() }
     }
-
-    /// Accounts of the grant that are not the one that the network named.
-    fn strangers(&self, told: &[String]) -> Vec<Listed> {
-        let refused = Some(Refusal::plain(Reason::WrongAccount).of_account());
-        let ids = self.grant.accounts.iter().filter_map(|a| a.external_id);
-        ids.filter(|id| parse::same_identity(Some(id), told) == Some(false))
-            .map(|id| Listed { external_id: id.to_owned(), facts: Facts { refused, ..Facts::default() } })
-            .collect()
-    }
 }
 
 /// The Ads API's codes.
@@ -643,7 +634,7 @@ fn success(asked: &Asked<'_>, answer: &Answer) -> Option<Reading> {
     if parse::boolean(&user["suspended"]) == Some(true) {
         return Some(Reading::refused(Refusal::plain(Reason::AccountSuspended)));
     }
-    let mut reading = Reading { listed: asked.strangers(&told), ..asked.accepted() };
+    let mut reading = Reading { listed: standard::wrong_accounts(asked.grant, &told), ..asked.accepted() };
     reading.facts.roles = parse::scopes(&user["permissions"]);
     reading.scopes = access_level(answer).filter(|_| asked.oauth1).map(|level| Scopes::new([level]));
     Some(reading)

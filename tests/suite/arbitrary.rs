@@ -12,8 +12,9 @@ use serde_json::{Map, Value, json};
 use token_exporter::cli::{Payload, classify, describe};
 use token_exporter::model::{Capabilities, Capability, Cause, Expiry, Reason, Secret, Timestamp};
 use token_exporter::network::{
-    Account, Answer, CallInfo, Certainty, Clocks, Facts, Grant, Known, Listed, NetworkId, Question, Reach,
-    Reading, Refusal, ResolvedApp, Says, Scopes, Seen, Style, Tokens, Verdict, clocks, conclude, read_answer,
+    Account, Answer, CallInfo, Certainty, Clocks, Facts, Grant, Known, List, Listed, NetworkId, Question,
+    Reach, Reading, Refusal, ResolvedApp, Says, Scopes, Seen, Style, Tokens, Verdict, clocks, conclude,
+    read_answer,
 };
 use token_exporter::simulator::{fill, load_fixtures};
 
@@ -329,7 +330,8 @@ fn reading() -> impl Strategy<Value = Reading> {
     ];
     let scope = prop::sample::select(every_scope());
     let scopes = prop::option::of((vec(scope.clone(), 0..6), vec((scope, vec(foreign(), 0..3)), 0..2)));
-    let listed = vec((foreign(), facts()), 0..4);
+    let listed = vec((foreign(), facts(), any::<bool>()), 0..4);
+    let list = prop_oneof![1 => Just(List::Complete), 3 => foreign().prop_map(List::ContinuesAt)];
     let lost = vec((prop::sample::select(Capability::ALL), prop::sample::select(Reason::ALL)), 0..2);
     let endpoint = prop::sample::select(vec!["issuer", "introspection_url", "userinfo_url", "probe_url"]);
     let endpoints = vec((endpoint, foreign()), 0..3);
@@ -340,10 +342,10 @@ fn reading() -> impl Strategy<Value = Reading> {
         lost,
         facts(),
         listed,
-        prop::option::weighted(0.7, foreign()),
+        prop::option::weighted(0.9, list),
         endpoints,
     );
-    parts.prop_map(|(says, [access, refresh, data_access], scopes, lost, facts, listed, more, endpoints)| {
+    parts.prop_map(|(says, [access, refresh, data_access], scopes, lost, facts, listed, list, endpoints)| {
         Reading {
             endless: false,
             says,
@@ -354,8 +356,11 @@ fn reading() -> impl Strategy<Value = Reading> {
             scopes: scopes.map(|(granted, only_for)| Scopes { granted, only_for }),
             lost,
             facts,
-            listed: listed.into_iter().map(|(external_id, facts)| Listed { external_id, facts }).collect(),
-            more,
+            listed: listed
+                .into_iter()
+                .map(|(external_id, facts, partial)| Listed { external_id, facts, partial })
+                .collect(),
+            list,
             endpoints,
         }
     })

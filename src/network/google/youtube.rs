@@ -13,8 +13,8 @@
 use super::{Fault, scopes};
 use crate::model::{Capability, Reason};
 use crate::network::{
-    Answer, AppNeed, Call, CallInfo, Description, Facts, Grant, Listed, Method, Network, Question, Reading,
-    Refusal, Requirement, Says, Seen, Style, google, parse,
+    Answer, AppNeed, Call, CallInfo, Description, Grant, Method, Network, Question, Reading, Refusal,
+    Requirement, Says, Seen, Style, google, parse, standard,
 };
 
 /// The network.
@@ -278,14 +278,7 @@ fn read_channels(grant: &Grant<'_>, items: &[serde_json::Value]) -> Reading {
     if told.is_empty() {
         return Reading::refused(Refusal::plain(Reason::PageUnavailable).of_account());
     }
-    let listed = grant
-        .accounts
-        .iter()
-        .filter_map(|a| a.external_id)
-        .filter(|id| parse::other_identity(id, &told, is_channel_id));
-    let wrong =
-        || Facts { refused: Some(Refusal::plain(Reason::WrongAccount).of_account()), ..Facts::default() };
-    let listed = listed.map(|id| Listed { external_id: id.to_owned(), facts: wrong() }).collect();
+    let listed = standard::wrong_accounts_if(grant, |id| parse::other_identity(id, &told, is_channel_id));
     Reading { listed, ..Reading::accepted() }
 }
 

@@ -13,8 +13,8 @@
 
 use crate::model::{Capability, Cause, Reason, Secret};
 use crate::network::{
-    Account, Answer, AppNeed, Batch, Call, CallInfo, Certainty, Description, Facts, Grant, Method, Network,
-    Question, RateLimitStatus, Reach, Reading, Refusal, Requirement, Says, Seen, Style, meta, parse,
+    Account, Answer, AppNeed, Batch, Call, CallInfo, Certainty, Description, Facts, Grant, List, Method,
+    Network, Question, RateLimitStatus, Reach, Reading, Refusal, Requirement, Says, Seen, Style, meta, parse,
 };
 
 /// Pages of 100 that are read of `/me/accounts` at most.
@@ -367,7 +367,7 @@ pub(super) fn next(grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
                 vec![permissions, accounts(grant, None)]
             };
         }
-        let more = ACCOUNTS.readings(seen).next_back().and_then(|r| r.more.as_deref());
+        let more = ACCOUNTS.readings(seen).next_back().and_then(Reading::next_part);
         if let Some(after) = more.filter(|_| {
             ACCOUNTS.readings(seen).count() < LISTS && pages.iter().any(|id| listed(seen, id).is_none())
         }) {
@@ -432,15 +432,7 @@ fn listed<'a>(seen: &'a [Seen], id: &str) -> Option<&'a Facts> {
 
 /// Whether all pages of the login are known.
 fn list_is_complete(seen: &[Seen]) -> bool {
-    let last = ACCOUNTS.readings(seen).next_back();
-    last.is_some_and(|r| r.more.is_none() && matches!(r.says, Says::Accepted | Says::Nothing))
-        && !list_was_refused(seen)
-}
-
-/// A list that was refused is read as saying nothing, and marked by what it says of the account
-/// itself.
-fn list_was_refused(seen: &[Seen]) -> bool {
-    ACCOUNTS.readings(seen).any(|r| r.facts.refused.is_some())
+    ACCOUNTS.readings(seen).next_back().is_some_and(|r| r.list == Some(List::Complete))
 }
 
 /// The page that the token is for, if it is a page's: an inspection lists it.
@@ -471,11 +463,7 @@ fn optional(reading: Reading) -> Reading {
         Some(refusal)
             if refusal.reach == Reach::Account && refusal.reason != Some(Reason::WrongTokenType) =>
         {
-            Reading {
-                says: Says::Nothing,
-                facts: Facts { refused: Some(refusal), ..Facts::default() },
-                ..reading
-            }
+            Reading { says: Says::Nothing, ..reading }
         }
         _ => reading,
     }

@@ -24,7 +24,7 @@ use serde_json::Value;
 
 use crate::model::{Cause, Expiry, Reason, Secret, percent_encode};
 use crate::network::{
-    Answer, Auth, Batch, Body, Budget, Call, CallInfo, Facts, Grant, Listed, Method, Param, Question,
+    Answer, Auth, Batch, Body, Budget, Call, CallInfo, Facts, Grant, List, Listed, Method, Param, Question,
     RateLimitStatus, Reading, Refusal, Reset, ResolvedApp, Says, Scopes, Seen, parse,
 };
 
@@ -540,7 +540,7 @@ fn inspected(grant: &Grant<'_>, question: Question, data: &Value) -> Option<Read
         if other {
             reading.says = refuse(Reason::WrongAccount, PlainOfAccount);
         }
-        reading.listed.push(Listed { external_id: page, facts: Facts::default() });
+        reading.listed.push(Listed::new(page, Facts::default()));
     }
     Some(reading)
 }
@@ -571,7 +571,7 @@ fn read_list(
     let any = |names: &[&str]| items.iter().any(|item| names.iter().any(|n| item.get(n).is_some()));
     if items.is_empty() {
         // "No page was ticked", "no permission for any", "nothing posted yet": it proves nothing.
-        return Some(Reading::default());
+        return Some(Reading { list: Some(List::Complete), ..Reading::default() });
     }
     if any(&["permission"]) {
         return Some(permissions(seen, items));
@@ -622,12 +622,9 @@ fn pages(grant: &Grant<'_>, question: Question, items: &[Value], paging: Option<
         let token = page["access_token"].as_str().filter(|t| !t.is_empty()).map(Secret::new);
         let facts = Facts { roles: tasks(page), token, ..Facts::default() };
         if let Some(account) = parse::text(&page["instagram_business_account"]["id"]) {
-            linked.push(Listed {
-                external_id: account,
-                facts: Facts { parent: Some(id.clone()), ..facts.clone() },
-            });
+            linked.push(Listed::new(account, Facts { parent: Some(id.clone()), ..facts.clone() }));
         }
-        reading.listed.push(Listed { external_id: id, facts: Facts { refused: unpublished(page), ..facts } });
+        reading.listed.push(Listed::new(id, Facts { refused: unpublished(page), ..facts }));
     }
     if let Some(account) = grant.account(question) {
         // Read alone, the list speaks of one connection: of the configured one, or of whichever is in it.
@@ -642,7 +639,7 @@ fn pages(grant: &Grant<'_>, question: Question, items: &[Value], paging: Option<
     let after = paging
         .filter(|p| p.get("next").is_some_and(Value::is_string))
         .and_then(|p| p["cursors"]["after"].as_str());
-    reading.more = after.map(str::to_owned);
+    reading.list = Some(after.map_or(List::Complete, |after| List::ContinuesAt(after.to_owned())));
     reading
 }
 
