@@ -119,22 +119,22 @@ fn brief(reason: Reason) -> String {
 fn lost(sum: usize) -> String {
     let gone = Capability::ALL.iter().enumerate().filter(|(i, _)| sum >> i & 1 == 1);
     let words: Vec<&str> = gone.map(|(_, c)| c.stops().split(" (").next().expect("a word")).collect();
-    if words.is_empty() { "nothing that it needs".to_owned() } else { words.join(", ") }
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
 }
 
 /// The words of a column, by its name; none where they are the dashboard's own.
 fn words_of_column(column: &str) -> Option<Value> {
     Some(match column {
-        "Reason" | "What is so" => reasons(&meaning(Reason::Ok), meaning),
+        "Reason" | "Meaning" => reasons(&meaning(Reason::Ok), meaning),
         "Obstacle" => reasons("none: it is available", meaning),
-        "To be done by" => reasons("nothing to be done", |r| r.info().fixed_by.text().to_owned()),
+        "Fixed by" => reasons("nothing to be done", |r| r.info().fixed_by.text().to_owned()),
         "Network" => {
             mapping(NetworkId::all().map(|n| (n.name().to_owned(), n.description().title.to_owned())))
         }
         "Lost" | "Capability" => {
             mapping(Capability::ALL.iter().map(|c| (c.label().to_owned(), c.stops().to_owned())))
         }
-        "What is lost" => mapping((0..1 << Capability::ALL.len()).map(|sum| (sum.to_string(), lost(sum)))),
+        "Lost capabilities" => mapping((0..1 << Capability::ALL.len()).map(|sum| (sum.to_string(), lost(sum)))),
         _ => return None,
     })
 }
@@ -898,7 +898,7 @@ fn assert_drawn_connections(demo: &Demo, drawn: &BTreeMap<String, Value>) {
     let names: Vec<&str> = list(table, "/0/fields").iter().map(|f| text(f, "name")).collect();
     assert_eq!(
         names,
-        ["Account", "Network", "Reason", "Since", "Connected by", "What is lost", "Reconnect", "Id"]
+        ["Account", "Network", "Reason", "Since", "Connected by", "Lost capabilities", "Reconnect", "Id"]
     );
     for (row, id) in column(table, "Id", "text").iter().filter_map(Value::as_str).enumerate() {
         let info = &demo.info[id];
@@ -913,9 +913,9 @@ fn assert_drawn_connections(demo: &Demo, drawn: &BTreeMap<String, Value>) {
         assert_eq!(cell("Reconnect"), "Reconnect");
         assert!(cell("Since").ends_with(" ago"), "{}", cell("Since"));
         assert!(
-            !cell("What is lost").contains(|c: char| c.is_ascii_digit()),
+            !cell("Lost capabilities").contains(|c: char| c.is_ascii_digit()),
             "{id}: {}",
-            cell("What is lost")
+            cell("Lost capabilities")
         );
         assert_eq!(column(table, "Reconnect", "href")[row], info["reconnect_url"].as_str());
         let life = format!(
