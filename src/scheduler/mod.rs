@@ -1,8 +1,342 @@
-//! Who is probed when.
+//! Decides which credential is probed when, and hands outcomes to the store.
+//!
+//! One task owns the schedule. A credential waits in the timetable until it is due, and then in the
+//! lane of its app. Lanes take turns, so that an app that is slow, limited or paused does not hold up
+//! the others. Everything that a scheduler needs to start is in the store: a reload ends one
+//! scheduler and starts the next.
+//!
+//! Must not know what answers mean, or how state is stored and exposed.
 
-mod engine;
+mod delay;
+mod lane;
 mod probe_everything;
+mod slot;
+mod start;
+#[cfg(test)]
+mod tests;
 mod timetable;
 
-pub use engine::{ProbeRequest, Scheduler, SchedulerSettings};
-pub use probe_everything::{ProbeResults, probe_everything};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{Id, JoinSet};
+
+use self::lane::Lane;
+use self::slot::Slot;
+use self::timetable::Timetable;
+use crate::inventory::CredentialView;
+use crate::model::{Cause, Timestamp};
+use crate::probe::Prober;
+use crate::state::{LONGEST_PAUSE, NextProbe, Outcome, Store};
+use crate::telemetry::{Heartbeat, Metrics};
+
+pub use self::delay::delay_after;
+pub use self::probe_everything::{ProbeResults, probe_everything};
+
+/// How many other credentials of an app are probed when a valid one is refused.
+const WITNESSES: usize = 4;
+
+/// Asks for a probe at once. Credentials are indexes of the scheduler's inventory.
+#[derive(Debug)]
+pub enum ProbeRequest {
+    /// A client waits for a result that is newer than the last probe it has seen. The reply is the
+    /// version of the first snapshot that holds the result.
+    NewerThan { seen: Option<Timestamp>, credential: usize, reply: oneshot::Sender<u64> },
+    /// The token's source has changed.
+    SourceChanged(usize),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct SchedulerSettings {
+    /// Maximum number of probes that run at the same time.
+    pub concurrency: usize,
+    /// Whether credentials are probed only on request. Failed probes and refusals to confirm are
+    /// followed up nevertheless.
+    pub on_demand: bool,
+}
+
+impl SchedulerSettings {
+    /// Whether a next probe is made without a request.
+    fn plans(self, next: NextProbe) -> bool {
+        !self.on_demand || matches!(next, NextProbe::Confirm | NextProbe::Failed(_))
+    }
+}
+
+#[derive(Debug, Default)]
+struct RunningProbe {
+    lane: usize,
+    credentials: Vec<usize>,
+}
+
+/// Probes the credentials of an inventory until it is stopped.
+pub struct Scheduler {
+    prober: Arc<Prober>,
+    store: Arc<Store>,
+    metrics: Metrics,
+    settings: SchedulerSettings,
+    /// One for each credential.
+    slots: Vec<Slot>,
+    timetable: Timetable,
+    lanes: Vec<Lane>,
+    /// Index of the lane whose turn it is.
+    next_lane: usize,
+    /// Clients that wait for the next outcome of a credential.
+    waiters: HashMap<usize, Vec<oneshot::Sender<u64>>>,
+    /// Return the outcomes of a probe by credential, and how long it took.
+    tasks: JoinSet<(Vec<(usize, Outcome)>, Duration)>,
+    running: HashMap<Id, RunningProbe>,
+}
+
+impl Scheduler {
+    /// A scheduler for the prober's inventory. Plans each credential by what the store knows about
+    /// it; those in `changed`, whose token has changed, are due at once.
+    pub fn new(
+        prober: Arc<Prober>,
+        store: Arc<Store>,
+        metrics: Metrics,
+        settings: SchedulerSettings,
+        changed: &[usize],
+    ) -> Self {
+        let (slots, lanes) = lane::assign(&prober);
+        let mut scheduler = Self {
+            prober,
+            store,
+            metrics,
+            settings,
+            timetable: Timetable::new(slots.len()),
+            slots,
+            lanes,
+            next_lane: 0,
+            waiters: HashMap::new(),
+            tasks: JoinSet::new(),
+            running: HashMap::new(),
+        };
+        scheduler.plan_all();
+        for &credential in changed {
+            scheduler.enqueue(credential);
+        }
+        scheduler
+    }
+
+    /// Runs until `stop` changes or its sender is dropped. Running probes are then aborted, and change
+    /// nothing.
+    pub async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<ProbeRequest>,
+        mut stop: watch::Receiver<bool>,
+        mut heartbeat: Heartbeat,
+    ) {
+        loop {
+            let now = Instant::now();
+            while let Some(credential) = self.timetable.pop(&mut self.slots, now) {
+                self.enqueue(credential);
+            }
+            self.start_probes();
+            let wake = self.next_wake();
+            tokio::select! {
+                _ = stop.changed() => break,
+                () = heartbeat.answer() => {}
+                Some(request) = requests.recv() => self.accept(request),
+                Some(result) = self.tasks.join_next_with_id() => match result {
+                    Ok((id, (outcomes, took))) => {
+                        for credential in self.ended(id) {
+                            if let Some(slot) = self.slots.get_mut(credential) {
+                                slot.alone = false;
+                            }
+                        }
+                        self.apply(outcomes, took);
+                    }
+                    Err(error) => self.panicked(error.id()),
+                },
+                () = tokio::time::sleep_until(wake.into()) => {}
+            }
+        }
+        self.tasks.shutdown().await;
+    }
+
+    fn slot_and_lane(&mut self, credential: usize) -> Option<(&mut Slot, &mut Lane)> {
+        let slot = self.slots.get_mut(credential)?;
+        let lane = self.lanes.get_mut(slot.lane as usize)?;
+        Some((slot, lane))
+    }
+
+    fn enqueue(&mut self, credential: usize) {
+        if let Some((slot, lane)) = self.slot_and_lane(credential) {
+            lane.push(slot, credential);
+        }
+    }
+
+    fn enqueue_first(&mut self, credential: usize) {
+        if let Some((slot, lane)) = self.slot_and_lane(credential) {
+            lane.push_first(slot, credential);
+        }
+    }
+
+    fn accept(&mut self, request: ProbeRequest) {
+        let credential = match request {
+            ProbeRequest::SourceChanged(credential) => credential,
+            ProbeRequest::NewerThan { seen, credential, reply } => {
+                let snapshot = self.store.snapshot();
+                if snapshot.credentials.get(credential).is_some_and(|state| state.last_probe > seen) {
+                    // A probe has just ended, and readers do not see its outcome yet. Fails if the client
+                    // is gone.
+                    let _ = reply.send(snapshot.version);
+                    return;
+                }
+                let Some(slot) = self.slots.get(credential) else { return };
+                self.waiters.entry(credential).or_default().push(reply);
+                if slot.probing {
+                    return;
+                }
+                credential
+            }
+        };
+        self.enqueue_first(credential);
+    }
+
+    /// Starts as many probes as concurrency, pauses and rate limits allow.
+    fn start_probes(&mut self) {
+        let now = Instant::now();
+        let count = self.lanes.len();
+        let mut blocked = vec![false; count];
+        while self.tasks.len() < self.settings.concurrency {
+            let ready =
+                |lane: &usize| !blocked[*lane] && self.lanes.get(*lane).is_some_and(|l| !l.ready.is_empty());
+            let in_turn = (0..count).map(|i| (self.next_lane + i) % count).filter(ready);
+            // The lane with the fewest running probes, so that a slow network leaves room for others.
+            let fewest = in_turn.min_by_key(|lane| self.lanes.get(*lane).map(|l| l.running));
+            let Some(lane) = fewest else { break };
+            self.next_lane = lane + 1;
+            blocked[lane] = !self.start_probe(lane, now);
+        }
+    }
+
+    /// Starts a probe of the first credentials in a lane. Returns false if that is not possible now.
+    fn start_probe(&mut self, index: usize, now: Instant) -> bool {
+        let Some(lane) = self.lanes.get_mut(index) else { return false };
+        if !lane.may_start(now) || self.prober.limiter(lane.app).is_some_and(|l| !l.wait().is_zero()) {
+            return false;
+        }
+        let credentials = lane.take_batch(&mut self.slots);
+        if credentials.is_empty() {
+            return false;
+        }
+        lane.running += 1;
+        let (prober, batch) = (self.prober.clone(), credentials.clone());
+        let handle = self.tasks.spawn(async move {
+            let start = Instant::now();
+            let outcomes = prober.probe(&batch).await;
+            (outcomes, start.elapsed())
+        });
+        self.running.insert(handle.id(), RunningProbe { lane: index, credentials });
+        true
+    }
+
+    /// Notes that a probe has ended, and returns its credentials.
+    fn ended(&mut self, id: Id) -> Vec<usize> {
+        let probe = self.running.remove(&id).unwrap_or_default();
+        if let Some(lane) = self.lanes.get_mut(probe.lane) {
+            lane.running = lane.running.saturating_sub(1);
+        }
+        for credential in &probe.credentials {
+            if let Some(slot) = self.slots.get_mut(*credential) {
+                slot.probing = false;
+            }
+        }
+        probe.credentials
+    }
+
+    /// When there is something to do, unless a request arrives or a probe ends before.
+    fn next_wake(&self) -> Instant {
+        let now = Instant::now();
+        let is_full = self.tasks.len() >= self.settings.concurrency;
+        let lanes = self.lanes.iter().filter(|lane| !is_full && !lane.ready.is_empty());
+        let lanes = lanes.filter_map(|lane| {
+            let limited = self.prober.limiter(lane.app).map(|l| l.wait()).filter(|wait| !wait.is_zero());
+            lane.paused.max(lane.gather).or_else(|| Some(now + limited?))
+        });
+        lanes.chain(self.timetable.next()).fold(now + Duration::from_secs(60), Instant::min)
+    }
+
+    /// Hands outcomes to the store, replies to those who wait for them, and plans what follows.
+    fn apply(&mut self, outcomes: Vec<(usize, Outcome)>, took: Duration) {
+        let inventory = self.prober.inventory().clone();
+        for (credential, outcome) in outcomes {
+            let Some(watched) = inventory.credential(credential) else { continue };
+            let Some(applied) = self.store.apply(credential, &outcome) else { continue };
+            self.metrics.probed(watched.network(), took.as_secs_f64(), applied.cause);
+            tracing::debug!(
+                credential = watched.id(),
+                network = watched.network().name(),
+                cause = applied.cause.map(Cause::label),
+                next = ?applied.next,
+                "probed"
+            );
+            for waiter in self.waiters.remove(&credential).into_iter().flatten() {
+                // Fails if the client is gone.
+                let _ = waiter.send(applied.version);
+            }
+            let (now, instant) = (Timestamp::now(), Instant::now());
+            let delay =
+                delay_after(applied.next, watched.id(), watched.interval(), applied.clocks, outcome.at);
+            let at = (instant + delay).max(instant_of(applied.paused, now, instant).unwrap_or(instant));
+            let Some((slot, lane)) = self.slot_and_lane(credential) else { continue };
+            lane.paused = lane.paused.max(instant_of(applied.app_paused, now, instant));
+            lane.limited = applied.limited;
+            if !slot.is_ready() && self.settings.plans(applied.next) {
+                self.timetable.plan(&mut self.slots, credential, at);
+            }
+            if applied.suspicious {
+                self.probe_witnesses(credential);
+            }
+        }
+    }
+
+    /// Probes other valid credentials of the app, as they tell whether the app is to blame.
+    fn probe_witnesses(&mut self, credential: usize) {
+        let snapshot = self.store.snapshot();
+        let inventory = snapshot.inventory.clone();
+        let app = inventory.credential(credential).and_then(|c| c.app());
+        let valid = |watched: &CredentialView<'_>| {
+            watched.accounts().any(|a| snapshot.accounts.get(a).is_some_and(|s| s.is_valid()))
+        };
+        let others = inventory.credentials().enumerate();
+        let others = others.filter(|(i, c)| *i != credential && c.app() == app && valid(c));
+        for (witness, _) in others.take(WITNESSES) {
+            self.enqueue_first(witness);
+        }
+    }
+
+    /// A probe has panicked, by a fault in the code of a network. If it was a probe of several
+    /// credentials, each of them is probed again alone.
+    fn panicked(&mut self, id: Id) {
+        let inventory = self.prober.inventory().clone();
+        let credentials = self.ended(id);
+        let together = credentials.len() > 1;
+        for (place, credential) in credentials.into_iter().enumerate() {
+            let Some(watched) = inventory.credential(credential) else { continue };
+            if place == 0 {
+                tracing::error!(credential = watched.id(), together, "a fault in this program cost a probe");
+                self.metrics.panicked(watched.network());
+            }
+            if together {
+                if let Some(slot) = self.slots.get_mut(credential) {
+                    slot.alone = true;
+                }
+                self.enqueue_first(credential);
+            } else {
+                let (accounts, now) = (watched.accounts().len(), Timestamp::now());
+                let outcome = Outcome::undetermined(Cause::UnexpectedAnswer, accounts, now);
+                self.apply(vec![(credential, outcome)], Duration::ZERO);
+            }
+        }
+    }
+}
+
+/// The instant of a time; none if it has passed. At most [`LONGEST_PAUSE`] from now.
+fn instant_of(time: Option<Timestamp>, now: Timestamp, instant: Instant) -> Option<Instant> {
+    let wait = u64::try_from(time?.since(now).min(LONGEST_PAUSE)).ok()?;
+    Some(instant + Duration::from_secs(wait))
+}

@@ -1,78 +1,57 @@
-//! When each credential is due, in twelve bytes for each: there may be a million.
+//! When credentials are due, in eight bytes for each: there may be a million.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-/// Instants are counted in sixteenths of a second from the beginning: eight years fit four bytes.
-const TICK: Duration = Duration::from_micros(62_500);
-/// Not planned.
-const IDLE: u32 = u32::MAX;
+use super::slot::{Slot, SlotState};
 
-/// Who is due when.
+/// Length of a tick: four bytes of sixteenths of a second last eight years.
+const TICK: Duration = Duration::from_micros(62_500);
+
+/// Orders the credentials that are planned by the time of their next probe.
 #[derive(Debug)]
 pub(super) struct Timetable {
+    /// Time of tick 0.
     begin: Instant,
-    /// The earliest first; an entry counts if it is the credential's latest.
+    /// Ticks and credentials, the earliest first. An entry is obsolete unless the credential's slot is
+    /// planned for the same tick.
     heap: BinaryHeap<Reverse<(u32, u32)>>,
-    due: Vec<u32>,
 }
 
 impl Timetable {
-    /// For so many credentials, none of them planned.
     pub(super) fn new(credentials: usize) -> Self {
-        Self {
-            begin: Instant::now(),
-            heap: BinaryHeap::with_capacity(credentials),
-            due: vec![IDLE; credentials],
-        }
+        Self { begin: Instant::now(), heap: BinaryHeap::with_capacity(credentials) }
     }
 
-    /// Plans a credential anew: at this instant, or up to a tick later.
-    pub(super) fn plan(&mut self, credential: usize, at: Instant) {
+    /// Plans a credential at a time, rounded up to a tick, instead of what it was planned for.
+    pub(super) fn plan(&mut self, slots: &mut [Slot], credential: usize, at: Instant) {
         let ticks = at.saturating_duration_since(self.begin).as_micros().div_ceil(TICK.as_micros());
-        let tick = u32::try_from(ticks).unwrap_or(IDLE).min(IDLE - 1);
-        if let (Some(due), Ok(credential)) = (self.due.get_mut(credential), u32::try_from(credential)) {
-            *due = tick;
+        let tick = u32::try_from(ticks).unwrap_or(u32::MAX);
+        if let (Some(slot), Ok(credential)) = (slots.get_mut(credential), u32::try_from(credential)) {
+            slot.state = SlotState::Planned(tick);
             self.heap.push(Reverse((tick, credential)));
         }
     }
 
-    /// A credential is planned no more.
-    pub(super) fn forget(&mut self, credential: usize) {
-        if let Some(due) = self.due.get_mut(credential) {
-            *due = IDLE;
-        }
-    }
-
-    #[cfg(test)]
-    pub(super) fn is_planned(&self, credential: usize) -> bool {
-        self.due.get(credential).is_some_and(|due| *due != IDLE)
-    }
-
-    /// Takes out a credential that is due.
-    pub(super) fn pop(&mut self, now: Instant) -> Option<usize> {
-        while let Some(Reverse((tick, credential))) =
-            self.heap.peek().copied().filter(|Reverse((tick, _))| self.instant(*tick) <= now)
-        {
-            self.heap.pop();
+    /// Removes a credential that is due. Its slot is idle then.
+    pub(super) fn pop(&mut self, slots: &mut [Slot], now: Instant) -> Option<usize> {
+        while self.next().is_some_and(|at| at <= now) {
+            let Reverse((tick, credential)) = self.heap.pop()?;
             let credential = credential as usize;
-            // Planned anew meanwhile: that entry counts, not this one.
-            if self.due.get(credential) == Some(&tick) {
-                self.forget(credential);
+            if let Some(slot) =
+                slots.get_mut(credential).filter(|slot| slot.state == SlotState::Planned(tick))
+            {
+                slot.state = SlotState::Idle;
                 return Some(credential);
             }
         }
         None
     }
 
-    /// When something may be due next.
+    /// When the next credential may be due.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.heap.peek().map(|Reverse((tick, _))| self.instant(*tick))
-    }
-
-    fn instant(&self, tick: u32) -> Instant {
-        self.begin + TICK * tick
+        self.heap.peek().map(|Reverse((tick, _))| self.begin + TICK * *tick)
     }
 }
 
@@ -82,27 +61,22 @@ mod tests {
 
     #[test]
     fn each_is_due_once_at_its_latest_instant_and_never_early() {
+        let mut slots = [Slot::new(0); 3];
         let mut timetable = Timetable::new(3);
         let begin = timetable.begin;
         let at = |milliseconds| begin + Duration::from_millis(milliseconds);
-        timetable.plan(0, at(1001));
-        timetable.plan(1, at(500));
-        timetable.plan(2, at(2000));
-        timetable.plan(1, at(3000));
-        timetable.plan(7, at(1));
-        assert_eq!(timetable.pop(at(1001)), None, "a tick later is soon enough");
-        assert_eq!(timetable.pop(at(1063)), Some(0));
-        timetable.forget(2);
-        assert!(
-            timetable.is_planned(1)
-                && !timetable.is_planned(0)
-                && !timetable.is_planned(2)
-                && !timetable.is_planned(7)
-        );
-        assert_eq!(timetable.pop(at(2999)), None);
-        assert_eq!((timetable.pop(at(3000)), timetable.pop(at(9000))), (Some(1), None));
+        for (credential, milliseconds) in [(0, 1001), (1, 500), (2, 2000), (1, 3000), (7, 1)] {
+            timetable.plan(&mut slots, credential, at(milliseconds));
+        }
+        assert_eq!(timetable.pop(&mut slots, at(1001)), None, "a tick later is soon enough");
+        assert_eq!(timetable.pop(&mut slots, at(1063)), Some(0));
+        slots[2].state = SlotState::Idle;
+        assert_eq!(slots.map(|slot| slot.is_planned()), [false, true, false]);
+        assert_eq!(timetable.pop(&mut slots, at(2999)), None);
+        assert_eq!(timetable.pop(&mut slots, at(3000)), Some(1));
+        assert_eq!(timetable.pop(&mut slots, at(9000)), None);
         assert_eq!(timetable.next(), None);
-        timetable.plan(0, at(10 * 365 * 86_400_000));
-        assert_eq!(timetable.pop(at(365 * 86_400_000)), None, "too far is far");
+        timetable.plan(&mut slots, 0, at(10 * 365 * 86_400_000));
+        assert_eq!(timetable.pop(&mut slots, at(365 * 86_400_000)), None, "too far is far");
     }
 }

@@ -16,6 +16,7 @@ mod confirmation;
 mod conformance;
 mod daemon;
 mod dashboards;
+mod delays;
 mod deploy;
 mod docs;
 mod exporter;

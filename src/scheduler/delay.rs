@@ -1,0 +1,58 @@
+//! How long to wait for the next probe of a credential.
+
+use std::time::Duration;
+
+use crate::inventory::stable_hash;
+use crate::model::{Expiry, Timestamp};
+use crate::network::Clocks;
+use crate::state::{CONFIRM_AFTER, CONFIRM_WITHIN, NextProbe};
+
+/// Delay before the first retry after a failed probe; doubles up to the probe interval.
+const FIRST_RETRY: Duration = Duration::from_secs(60);
+/// Longest interval between probes of a dead token, unless its probe interval is longer.
+const LONGEST_DEAD_INTERVAL: Duration = Duration::from_secs(86_400);
+
+/// Delay from the last probe of a credential, at `last`, to the next one. The same arguments always
+/// give the same delay, so that neither a reload nor a restart moves the next probe.
+pub fn delay_after(
+    next: NextProbe,
+    id: &str,
+    interval: Duration,
+    clocks: Clocks,
+    last: Timestamp,
+) -> Duration {
+    let jitter = || fraction(&format!("{id} {}", last.unix()));
+    match next {
+        NextProbe::Regular => regular_delay(id, interval, clocks, last),
+        NextProbe::Failed(times) => {
+            let delay = FIRST_RETRY * 2_u32.pow(u32::from(times.clamp(1, 16)) - 1);
+            delay.min(interval).mul_f64(0.75 + 0.5 * jitter())
+        }
+        NextProbe::Confirm => Duration::from_secs_f64(
+            CONFIRM_AFTER as f64 + 1.0 + (CONFIRM_WITHIN - CONFIRM_AFTER - 10) as f64 * jitter(),
+        ),
+        NextProbe::Dead(times) => {
+            let delay = interval.saturating_mul(2_u32.pow(u32::from(times.min(16))));
+            delay.min(LONGEST_DEAD_INTERVAL.max(interval)).mul_f64(0.9 + 0.1 * jitter())
+        }
+    }
+}
+
+/// Each credential has a fixed offset within the interval, so that probes are spread over it.
+fn regular_delay(id: &str, interval: Duration, clocks: Clocks, last: Timestamp) -> Duration {
+    let period = interval.as_secs_f64();
+    let offset = period * fraction(id);
+    let left = period - (last.unix() as f64 - offset).rem_euclid(period);
+    // After a probe at another time, skip the regular one if it would follow at once.
+    let regular = Duration::from_secs_f64(if left < period / 10.0 { left + period } else { left });
+    // Probe right after a token has expired.
+    let expiries = [clocks.access, clocks.data_access].into_iter().filter_map(Expiry::at);
+    let expired = expiries.map(|at| at.since(last) + 2).filter(|seconds| *seconds > 0).min();
+    let expired = expired.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+    expired.map_or(regular, |expired| regular.min(expired))
+}
+
+/// A number from 0 to 1 that depends on the id only.
+fn fraction(id: &str) -> f64 {
+    (stable_hash(id) >> 11) as f64 / (1_u64 << 53) as f64
+}

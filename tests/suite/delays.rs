@@ -1,0 +1,139 @@
+//! How long credentials wait for their next probes.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use token_exporter::inventory::stable_hash;
+use token_exporter::model::{Cause, Expiry, Timestamp};
+use token_exporter::network::{Clocks, Finding, Verdict};
+use token_exporter::scheduler::delay_after;
+use token_exporter::state::{CONFIRM_AFTER, CONFIRM_WITHIN, NextProbe, Outcome, Store};
+
+use crate::exposition::inventory;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_unix(1_800_000_000 + seconds).unwrap_or_else(Timestamp::now)
+}
+
+#[test]
+fn probes_are_spread_over_the_interval_and_keep_their_place() {
+    let mut minutes = [0_u32; 60];
+    for i in 0..6000 {
+        let id = format!("credential-{i}");
+        let wait = delay_after(NextProbe::Regular, &id, HOUR, Clocks::default(), at(0));
+        assert!(wait >= HOUR / 10 && wait <= HOUR * 11 / 10, "{wait:?}");
+        let due = at(i64::try_from(wait.as_secs()).unwrap_or(0));
+        minutes[usize::try_from(due.unix() % 3600 / 60).unwrap_or(0)] += 1;
+        // From its place on, it comes once an interval.
+        let again = delay_after(NextProbe::Regular, &id, HOUR, Clocks::default(), due);
+        assert!(again.abs_diff(HOUR) <= Duration::from_secs(2), "{again:?}");
+    }
+    let busiest = minutes.iter().max().copied().unwrap_or(0);
+    assert!(busiest < 6000 / 60 * 3, "{minutes:?}");
+}
+
+#[test]
+fn an_expiry_is_looked_at_when_it_comes() {
+    let clocks = Clocks { access: Expiry::At(at(100)), ..Clocks::default() };
+    assert_eq!(delay_after(NextProbe::Regular, "a", HOUR, clocks, at(0)), Duration::from_secs(102));
+    assert!(
+        delay_after(NextProbe::Regular, "a", HOUR, clocks, at(200)) >= HOUR / 10,
+        "once it has passed, it does not hurry any more"
+    );
+}
+
+#[test]
+fn trouble_is_retried_ever_more_rarely_up_to_the_interval() {
+    let failed = |times, interval| {
+        delay_after(NextProbe::Failed(times), "a", interval, Clocks::default(), at(0)).as_secs_f64()
+    };
+    assert!((45.0..=75.0).contains(&failed(1, HOUR)));
+    assert!((90.0..=150.0).contains(&failed(2, HOUR)));
+    assert!((2700.0..=4500.0).contains(&failed(255, HOUR)));
+    assert!(failed(9, Duration::from_secs(1)) <= 1.25);
+}
+
+#[test]
+fn a_refusal_is_confirmed_within_the_minute() {
+    for _ in 0..1000 {
+        let wait = delay_after(NextProbe::Confirm, "a", HOUR, Clocks::default(), at(0)).as_secs_f64();
+        assert!(wait > CONFIRM_AFTER as f64 && wait < CONFIRM_WITHIN as f64, "{wait}");
+    }
+}
+
+#[test]
+fn dead_tokens_are_probed_ever_more_rarely() {
+    let dead = |times, interval| {
+        delay_after(NextProbe::Dead(times), "a", interval, Clocks::default(), at(0)).as_secs()
+    };
+    assert!((6480..=7200).contains(&dead(1, HOUR)));
+    assert!((12_960..=14_400).contains(&dead(2, HOUR)));
+    assert!((77_760..=86_400).contains(&dead(200, HOUR)));
+    let week = Duration::from_secs(7 * 86_400);
+    assert!(dead(200, week) <= week.as_secs(), "never more rarely than its interval wants");
+}
+
+/// Hundreds of credentials, a day in which every probe fails, and what comes after: simulated,
+/// in no time.
+#[test]
+fn a_day_without_networks_changes_nothing_and_ends_gently() -> anyhow::Result<()> {
+    const COUNT: usize = 600;
+    let accounts = (0..COUNT).map(|i| {
+        format!("  - {{id: a-0-{i}, network: mastodon, token: sim-{i}, base_url: \"http://127.0.0.1:1\"}}\n")
+    });
+    let inventory = inventory(&format!("accounts:\n{}", accounts.collect::<String>()));
+    let store = Store::default();
+    store.replace_roster(inventory.clone());
+    let (outage, back, end) = (7_200, 7_200 + 86_400, 7_200 + 86_400 + 3 * 3600);
+    let mut heap: BinaryHeap<Reverse<(i64, usize)>> = inventory
+        .credentials()
+        .enumerate()
+        .map(|(i, c)| {
+            let fraction = (stable_hash(c.id()) >> 11) as f64 / (1_u64 << 53) as f64;
+            Reverse(((3600.0 * fraction) as i64, i))
+        })
+        .collect();
+    let mut minutes = vec![0_usize; usize::try_from(end / 60 + 1)?];
+    let mut recovered = 0;
+    while let Some(Reverse((second, credential))) = heap.pop().filter(|Reverse((second, _))| *second < end) {
+        minutes[usize::try_from(second / 60)?] += 1;
+        let well = !(outage..back).contains(&second);
+        let finding = Finding { verdict: Verdict::Valid, capabilities: vec![], scopes: vec![] };
+        let outcome = if well {
+            Outcome {
+                at: at(second),
+                findings: vec![finding],
+                clocks: Some(Clocks::default()),
+                limits: vec![],
+            }
+        } else {
+            Outcome::undetermined(Cause::Timeout, 1, at(second))
+        };
+        let before = store.snapshot().accounts.get(credential).cloned().unwrap_or_default();
+        let Some(applied) = store.apply(credential, &outcome) else { continue };
+        let after = store.snapshot().accounts.get(credential).cloned().unwrap_or_default();
+        if second >= outage {
+            assert_eq!((after.verdict, after.since), (before.verdict, before.since));
+            assert!(well || after.last_conclusive < Some(at(outage)), "its age shows");
+        }
+        recovered += usize::from(second >= back && before.last_conclusive < Some(at(outage)));
+        let Some(watched) = inventory.credential(credential) else { continue };
+        let wait = delay_after(applied.next, watched.id(), watched.interval(), applied.clocks, at(second));
+        heap.push(Reverse((second + i64::try_from(wait.as_secs())?.max(1), credential)));
+    }
+    assert_eq!(recovered, COUNT, "all come back");
+    let range = |from: i64, to: i64| {
+        &minutes[usize::try_from(from / 60).unwrap_or(0)..usize::try_from(to / 60).unwrap_or(0)]
+    };
+    let busiest = |minutes: &[usize]| minutes.iter().max().copied().unwrap_or(0);
+    // Ten a minute is the usual. Each credential is tried again after a minute, two, four… up to its
+    // interval.
+    assert!(busiest(range(outage, back)) <= 80, "bounded when it begins: {:?}", range(outage, back));
+    assert!(busiest(range(outage + 7200, back)) <= 30, "and while it lasts: {:?}", range(outage, back));
+    assert!(busiest(range(back, end)) <= 30, "and no crowd when it is over: {:?}", range(back, end));
+    assert!(range(back, back + 5400).iter().sum::<usize>() >= COUNT, "all within an interval and its jitter");
+    Ok(())
+}
