@@ -1,4 +1,4 @@
-//! The simulator's fixtures are embedded in the program; a new file among them must rebuild it.
+//! The simulator's fixtures are embedded in the program: rebuild it when one is added.
 
 fn main() {
     println!("cargo::rerun-if-changed=tests/fixtures");
