@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use token_exporter::api::{Listing, Query, json};
+use token_exporter::api::{Listing, Query, connections_json};
 use token_exporter::model::{Capability, Expiry, Reason, Timestamp};
 use token_exporter::network::{Certainty, Clocks, Finding, Verdict};
 use token_exporter::page::{self, Site};
@@ -97,7 +97,9 @@ fn main() {
         });
     }
     let query = Query::default();
-    row("as JSON", &|listing| time(|| drop(black_box(json::page(listing, &query, &listing.page(&query))))));
+    row("as JSON", &|listing| {
+        time(|| drop(black_box(connections_json(listing, &query, &listing.page(&query)))))
+    });
     row("one account", &|listing| {
         let id = format!("account-{}", listing.snapshot.inventory.len() - 1);
         time(|| {

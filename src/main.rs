@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use token_exporter::api::{self, Span};
+use token_exporter::api::{self, Period};
 use token_exporter::cli::{
     CheckArgs, ClassifyArgs, Cli, Command, DemoArgs, Generate, HealthcheckArgs, Level, LogArgs, LogFormat,
     Output, Payload, ScheduleArgs, ScheduleOutput, ServeArgs, WebArgs,
@@ -313,9 +313,9 @@ fn run_schedule(options: ScheduleArgs) -> anyhow::Result<u8> {
     let rules = std::mem::take(&mut config.schedule);
     let plan = block_on(async {
         let probed = probe_everything(config).await?;
-        let standings = api::standings(&probed).await;
-        let span = Span { now: probed.at, days: options.days, offset: options.utc_offset };
-        anyhow::Ok(api::plan(&rules, &probed.inventory, &standings, &span))
+        let statuses = api::expiry_statuses(&probed).await;
+        let period = Period { now: probed.at, days: options.days, offset: options.utc_offset };
+        anyhow::Ok(api::plan_mails(&rules, &probed.inventory, &statuses, &period))
     })?;
     match options.output {
         ScheduleOutput::Json => say(&format!("{}\n", plan.json()?))?,

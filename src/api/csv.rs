@@ -1,19 +1,18 @@
-//! Connections as CSV (RFC 4180) for spreadsheets: every text is quoted, and none can be taken for
-//! a formula.
+//! Connections as CSV (RFC 4180) for spreadsheets. Every value is quoted, and none is taken for a
+//! formula.
 
 use bytes::Bytes;
 
 use super::{Connection, Matches};
 use crate::model::Timestamp;
 
-/// About so many bytes are written at a time.
+/// Approximate size of a chunk, in bytes.
 const CHUNK: usize = 64 << 10;
 
-/// Takes a value from a connection.
-type Field = fn(&mut Line, &Connection<'_>, Timestamp);
+/// Writes a value of a connection.
+type Field = fn(&mut Lines, &Connection<'_>, Timestamp);
 
-/// The columns.
-pub static COLUMNS: &[(&str, Field)] = &[
+static COLUMNS: &[(&str, Field)] = &[
     ("account", |out, c, _| out.text(c.account.id())),
     ("name", |out, c, _| out.text(c.account.name())),
     ("network", |out, c, _| out.text(c.account.network().name())),
@@ -23,28 +22,28 @@ pub static COLUMNS: &[(&str, Field)] = &[
     ("reasons", |out, c, _| out.list(c.reasons().map(|r| r.info().label))),
     ("meaning", |out, c, _| out.text(c.reasons().next().map_or("", |r| r.info().meaning))),
     ("fixed_by", |out, c, _| out.text(c.reasons().next().map_or("", |r| r.info().fixed_by.text()))),
-    ("since", |out, c, _| out.instant(c.known.since)),
+    ("since", |out, c, _| out.instant(c.account_state.since)),
     ("stops", |out, c, _| out.list(c.stops().map(|s| s.label()))),
     ("deadline", |out, c, _| out.instant(c.deadline().at())),
-    ("connected_by", |out, c, _| out.text(c.login.connected_by().unwrap_or(""))),
+    ("connected_by", |out, c, _| out.text(c.credential.connected_by().unwrap_or(""))),
     ("reconnect_url", |out, c, _| out.text(&c.reconnect_url().unwrap_or_default())),
-    ("credential", |out, c, _| out.text(c.login.id())),
+    ("credential", |out, c, _| out.text(c.credential.id())),
     ("app", |out, c, _| out.text(c.account.app_id())),
     ("external_id", |out, c, _| out.text(c.account.external_id())),
     ("labels", |out, c, _| out.list(c.labels().map(|(name, value)| format!("{name}={value}")))),
     ("notify", |out, c, _| out.list(c.notify())),
-    ("last_probe", |out, c, _| out.instant(c.grant.last_probe)),
-    ("last_conclusive_probe", |out, c, _| out.instant(c.known.last_conclusive)),
-    ("cause", |out, c, _| out.text(c.trouble().map_or("", |t| t.label()))),
+    ("last_probe", |out, c, _| out.instant(c.credential_state.last_probe)),
+    ("last_conclusive_probe", |out, c, _| out.instant(c.account_state.last_conclusive)),
+    ("cause", |out, c, _| out.text(c.cause().map_or("", |t| t.label()))),
 ];
 
-/// The connections that match, in parts; the first begins with the names of the columns.
-pub fn write(mut matches: Matches) -> impl Iterator<Item = Bytes> + Send {
+/// Writes the connections that match, in chunks. The first begins with the header line.
+pub fn write_csv(mut matches: Matches) -> impl Iterator<Item = Bytes> + Send {
     let mut head = Some(());
     std::iter::from_fn(move || {
-        let mut out = Line(String::with_capacity(CHUNK + 4096));
+        let mut out = Lines(String::with_capacity(CHUNK + 4096));
         if head.take().is_some() {
-            // Without this mark the best-known spreadsheet takes UTF-8 for something else.
+            // Without a byte order mark, Excel does not read UTF-8.
             out.0.push('\u{feff}');
             for (name, _) in COLUMNS {
                 out.text(name);
@@ -66,18 +65,17 @@ pub fn write(mut matches: Matches) -> impl Iterator<Item = Bytes> + Send {
     })
 }
 
-/// Lines being written.
-pub struct Line(String);
+struct Lines(String);
 
-impl Line {
+impl Lines {
     fn text(&mut self, text: &str) {
         self.0.push('"');
-        // Spreadsheets run what begins like this; a quotation mark in front makes it a text.
+        // Spreadsheets take a value that begins like this for a formula, unless an apostrophe precedes it.
         if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
             self.0.push('\'');
         }
-        for (place, part) in text.split('"').enumerate() {
-            if place > 0 {
+        for (i, part) in text.split('"').enumerate() {
+            if i > 0 {
                 self.0.push_str("\"\"");
             }
             self.0.push_str(part);
@@ -94,7 +92,7 @@ impl Line {
         self.text(&at.map_or_else(String::new, |t| t.to_string()));
     }
 
-    /// The last comma becomes the line's end.
+    /// Replaces the last comma by a line break.
     fn end(&mut self) {
         self.0.pop();
         self.0.push_str("\r\n");

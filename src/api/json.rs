@@ -1,12 +1,12 @@
-//! Connections as JSON: the body of `/api/v1/connections`. What is unknown is absent, never null.
+//! Connections as JSON: the body of `/api/v1/connections`. Unknown values are absent, never null.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
-use super::{Connection, ConnectionState, Listing, Page, Query, QueryProblem};
-use crate::model::{Expiry, Reason, Timestamp};
+use super::{Connection, ConnectionState, Listing, ListingPage, Query, QueryProblem};
+use crate::model::{Expiry, Timestamp};
 use crate::network::advice;
 
 #[derive(Serialize)]
@@ -32,7 +32,7 @@ struct Overview {
     last_probe: Option<Instant>,
 }
 
-/// An instant as RFC 3339.
+/// A timestamp in the notation of RFC 3339.
 struct Instant(Timestamp);
 
 impl Serialize for Instant {
@@ -106,13 +106,15 @@ struct Advice {
     steps: &'static [&'static str],
 }
 
-/// A page of connections.
+/// A page of the connections that match a query.
 ///
 /// # Errors
 /// None in practice: every value has a JSON form.
-pub fn page(listing: &Listing, query: &Query, page: &Page) -> serde_json::Result<String> {
+pub fn connections_json(listing: &Listing, query: &Query, page: &ListingPage) -> serde_json::Result<String> {
     let overview = &listing.overview;
-    let there = |number: usize| format!("?{}", query.address(number));
+    let address = |number: usize| format!("?{}", query.address(number));
+    let has_next = page.before + page.accounts.len() < page.total && !page.accounts.is_empty();
+    let connections = page.accounts.iter().filter_map(|account| listing.connection(*account));
     let body = Body {
         overview: Overview {
             accounts: overview.accounts,
@@ -124,23 +126,16 @@ pub fn page(listing: &Listing, query: &Query, page: &Page) -> serde_json::Result
         total: page.total,
         page: query.page,
         per_page: query.per_page,
-        previous: (query.page > 1).then(|| there(query.page - 1)),
-        next: (page.before + page.accounts.len() < page.total && !page.accounts.is_empty())
-            .then(|| there(query.page + 1)),
-        connections: page
-            .accounts
-            .iter()
-            .filter_map(|i| listing.connection(*i))
-            .map(|c| item(&c, listing.at))
-            .collect(),
+        previous: (query.page > 1).then(|| address(query.page - 1)),
+        next: has_next.then(|| address(query.page + 1)),
+        connections: connections.map(|c| item(&c, listing.at)).collect(),
     };
     serde_json::to_string(&body)
 }
 
 fn item<'a>(connection: &Connection<'a>, now: Timestamp) -> Item<'a> {
-    let Connection { account, known, grant, .. } = connection;
-    let login = connection.login;
-    let clocks = &grant.clocks;
+    let Connection { account, account_state, credential, credential_state } = connection;
+    let clocks = &credential_state.clocks;
     let instant = |expiry: Expiry| expiry.at().map(Instant);
     Item {
         account: account.id(),
@@ -149,17 +144,17 @@ fn item<'a>(connection: &Connection<'a>, now: Timestamp) -> Item<'a> {
         kind: account.kind(),
         purpose: account.purpose().label(),
         external_id: account.external_id(),
-        credential: login.id(),
+        credential: credential.id(),
         app: account.app_id(),
-        connected_by: login.connected_by(),
+        connected_by: credential.connected_by(),
         labels: connection.labels().collect(),
         notify: connection.notify().collect(),
         reconnect_url: connection.reconnect_url(),
         state: connection.state(now).label(),
-        reason: known.verdict.map(|r| r.info().label),
-        since: known.since.map(Instant),
-        unconfirmed_reason: known.pending.map(|(r, _)| r.info().label),
-        cause: connection.trouble().map(|c| c.label()),
+        reason: account_state.verdict.map(|r| r.info().label),
+        since: account_state.since.map(Instant),
+        unconfirmed_reason: account_state.pending.map(|(r, _)| r.info().label),
+        cause: connection.cause().map(|c| c.label()),
         needs: account.needs().iter().map(|c| c.label()).collect(),
         capabilities: connection.capabilities().map(|(c, r)| (c.label(), r.info().label)).collect(),
         stops: connection.stops().map(|c| c.label()).collect(),
@@ -176,24 +171,22 @@ fn item<'a>(connection: &Connection<'a>, now: Timestamp) -> Item<'a> {
             data_access: instant(clocks.data_access),
             issued: clocks.issued.map(Instant),
         },
-        last_probe: grant.last_probe.map(Instant),
-        last_conclusive_probe: known.last_conclusive.map(Instant),
-        advice: connection.reasons().next().map(|reason| told(reason, connection)),
+        last_probe: credential_state.last_probe.map(Instant),
+        last_conclusive_probe: account_state.last_conclusive.map(Instant),
+        advice: connection.reasons().next().map(|reason| {
+            let info = reason.info();
+            Advice {
+                meaning: info.meaning,
+                fixed_by: info.fixed_by.text(),
+                reconnecting: info.reconnecting.text(),
+                steps: advice(reason, account.network()),
+            }
+        }),
     }
 }
 
-fn told(reason: Reason, connection: &Connection<'_>) -> Advice {
-    let info = reason.info();
-    Advice {
-        meaning: info.meaning,
-        fixed_by: info.fixed_by.text(),
-        reconnecting: info.reconnecting.text(),
-        steps: advice(reason, connection.account.network()),
-    }
-}
-
-/// What is wrong with a request, as `application/problem+json` (RFC 9457).
-pub fn problems(status: u16, title: &str, problems: &[QueryProblem]) -> String {
+/// Problems of a request as `application/problem+json` (RFC 9457).
+pub fn problems_json(status: u16, title: &str, problems: &[QueryProblem]) -> String {
     let errors: Vec<_> = problems
         .iter()
         .map(|p| serde_json::json!({"parameter": p.parameter, "found": p.found, "expected": p.expected}))

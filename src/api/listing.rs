@@ -1,8 +1,9 @@
-//! One moment of everything in order: the worst first, and what hangs on one login together.
+//! A snapshot of all connections in order: the most urgent first, and accounts of one credential
+//! together.
 //!
-//! Made once for a moment and then only read. Whatever filters look at stands beside the order in a
-//! few bytes an account, so that a page costs what it shows and a filter a walk over those bytes;
-//! texts are touched by searches alone.
+//! A listing is made once and then only read. It keeps what filters compare in a few bytes for each
+//! account. A page without filters therefore costs only what it shows, a filter one pass over those
+//! bytes, and only a search reads texts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hasher as _};
@@ -15,75 +16,68 @@ use crate::model::{Reason, Timestamp, Use};
 use crate::network::NetworkId;
 use crate::state::Snapshot;
 
-/// Deadlines of so many seconds from now are counted in the overview.
-const SOON: i64 = 30 * 86_400;
-/// A label with more values than this is not offered as a choice.
+/// Deadlines within this many seconds count as expiring in the overview.
+const EXPIRING: i64 = 30 * 86_400;
+/// Labels with more values than this are not offered as filters.
 const MAX_CHOICES: usize = 100;
 
-// A bit each in `Tag::reasons`.
+// Each reason has a bit in `Tag::reasons`.
 const _: () = assert!(Reason::ALL.len() <= 32);
 
-/// What filters look at.
+/// What filters compare.
 #[derive(Clone, Copy)]
 struct Tag {
     account: u32,
     label_set: u32,
     reasons: u32,
-    /// The deadline of a connection that works.
-    ends: Option<Timestamp>,
+    /// The deadline, unless the connection is disconnected.
+    deadline: Option<Timestamp>,
     network: NetworkId,
     state: ConnectionState,
     purpose: Use,
 }
 
-/// Everything in a few numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overview {
-    /// Accounts.
     pub accounts: usize,
-    /// Logins.
     pub logins: usize,
-    /// Accounts by [`ConnectionState`].
+    /// The number of accounts in each [`ConnectionState`].
     pub states: [usize; ConnectionState::ALL.len()],
-    /// Accounts that work and whose deadline comes within 30 days.
+    /// The number of accounts that are not disconnected and have a deadline within 30 days.
     pub expiring: usize,
-    /// When anything was probed last.
+    /// The time of the latest probe.
     pub last_probe: Option<Timestamp>,
 }
 
-/// One moment of everything in order.
 pub struct Listing {
-    /// The moment.
     pub snapshot: Snapshot,
-    /// When it was.
+    /// When the listing was made.
     pub at: Timestamp,
-    /// In numbers.
     pub overview: Overview,
     tags: Vec<Tag>,
-    /// A hash of each account's id above its place in the inventory, in order.
+    /// For each account, a hash of its id in the upper and its index in the lower half. Sorted.
     ids: Vec<u64>,
-    /// Names of own labels, and their values if they are few.
+    /// Names of labels from the configuration, and up to `MAX_CHOICES` + 1 of their values.
     labels: BTreeMap<String, BTreeSet<String>>,
-    /// The reasons that some connection has, a bit each.
+    /// A bit for each reason that some connection has.
     reasons: u32,
     pub(super) made: Instant,
-    /// How long it took to make.
+    /// How long it took to make it.
     pub(super) cost: Duration,
 }
 
-/// A part of a listing.
+/// A page of the accounts that match a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// How many match in all.
+pub struct ListingPage {
+    /// The number of accounts on all pages.
     pub total: usize,
-    /// How many come before these.
+    /// The number of accounts on the pages before this one.
     pub before: usize,
-    /// The accounts of this page, as places in the inventory.
+    /// The accounts of this page, by index in the inventory.
     pub accounts: Vec<usize>,
 }
 
 impl Listing {
-    /// Puts a moment in order.
     pub fn new(snapshot: Snapshot, at: Timestamp) -> Self {
         let made = Instant::now();
         let inventory = &snapshot.inventory;
@@ -92,18 +86,18 @@ impl Listing {
             logins: inventory.credentials().len(),
             ..Overview::default()
         };
-        let mut logins = Vec::with_capacity(inventory.credentials().len());
-        for (place, watched) in inventory.credentials().enumerate() {
+        let mut credentials = Vec::with_capacity(inventory.credentials().len());
+        for (index, watched) in inventory.credentials().enumerate() {
             let accounts = watched.accounts().filter_map(|i| Connection::at(&snapshot, i));
-            logins.push((accounts.map(|c| urgency(&c, at)).min(), place));
+            credentials.push((accounts.map(|c| urgency(&c, at)).min(), index));
             overview.last_probe =
-                overview.last_probe.max(snapshot.credentials.get(place).and_then(|c| c.last_probe));
+                overview.last_probe.max(snapshot.credentials.get(index).and_then(|c| c.last_probe));
         }
-        logins.sort_unstable();
+        credentials.sort_unstable();
         let mut tags = Vec::with_capacity(inventory.len());
         let mut together = Vec::new();
         let mut reasons = 0;
-        for watched in logins.iter().filter_map(|(_, place)| inventory.credential(*place)) {
+        for watched in credentials.iter().filter_map(|(_, index)| inventory.credential(*index)) {
             together.extend(
                 watched.accounts().filter_map(|i| Connection::at(&snapshot, i).map(|c| (urgency(&c, at), i))),
             );
@@ -113,14 +107,14 @@ impl Listing {
             {
                 let tag = tag(connection, at);
                 overview.states[tag.state as usize] += 1;
-                overview.expiring += usize::from(tag.ends.is_some_and(|t| t <= at.plus(SOON)));
+                overview.expiring += usize::from(tag.deadline.is_some_and(|t| t <= at.plus(EXPIRING)));
                 reasons |= tag.reasons;
                 tags.push(tag);
             }
         }
         let mut ids: Vec<u64> = (0..)
             .zip(inventory.accounts())
-            .map(|(place, account)| u64::from(hash(account.id())) << 32 | place)
+            .map(|(index, account)| u64::from(hash(account.id())) << 32 | index)
             .collect();
         ids.sort_unstable();
         let mut labels: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -137,12 +131,12 @@ impl Listing {
         Self { overview, tags, ids, labels, reasons, at, made, cost, snapshot }
     }
 
-    /// The names of labels that accounts have of their own.
+    /// The names of labels from the configuration.
     pub fn label_names(&self) -> impl Iterator<Item = &str> + Clone {
         self.labels.keys().map(String::as_str)
     }
 
-    /// Labels to choose from, with their values: those that have few.
+    /// The labels to filter by and their values: those with few values.
     pub fn label_choices(&self) -> impl Iterator<Item = (&str, &BTreeSet<String>)> {
         self.labels
             .iter()
@@ -150,38 +144,38 @@ impl Listing {
             .map(|(name, values)| (name.as_str(), values))
     }
 
-    /// The reasons that some connection has now.
+    /// The reasons that some connection has.
     pub fn reasons(&self) -> impl Iterator<Item = Reason> {
         super::query::broken().filter(|r| self.reasons >> *r as u32 & 1 == 1)
     }
 
-    /// An account, as it is in this moment.
+    /// The account at an index of the inventory.
     pub fn connection(&self, account: usize) -> Option<Connection<'_>> {
         Connection::at(&self.snapshot, account)
     }
 
-    /// The place of the account with this id, without a walk through all of them.
+    /// The index of the account with this id.
     pub fn find(&self, id: &str) -> Option<usize> {
         let hash = hash(id);
         let from = self.ids.partition_point(|entry| entry >> 32 < u64::from(hash));
-        let alike = self.ids[from..].iter().take_while(|entry| **entry >> 32 == u64::from(hash));
-        let mut places = alike.filter_map(|entry| usize::try_from(entry & u64::from(u32::MAX)).ok());
-        places.find(|place| self.snapshot.inventory.account(*place).is_some_and(|account| account.id() == id))
+        let same_hash = self.ids[from..].iter().take_while(|entry| **entry >> 32 == u64::from(hash));
+        let mut indices = same_hash.filter_map(|entry| usize::try_from(entry & u64::from(u32::MAX)).ok());
+        indices
+            .find(|index| self.snapshot.inventory.account(*index).is_some_and(|account| account.id() == id))
     }
 
-    /// The page that is asked for.
-    pub fn page(&self, query: &Query) -> Page {
+    pub fn page(&self, query: &Query) -> ListingPage {
         let before = (query.page - 1).saturating_mul(query.per_page);
         if query.is_everything() {
             let tags = self.tags.iter().skip(before).take(query.per_page);
-            return Page {
+            return ListingPage {
                 total: self.tags.len(),
                 before,
                 accounts: tags.map(|t| t.account as usize).collect(),
             };
         }
-        let filter = TargetFilter::new(self, query);
-        let mut page = Page { total: 0, before, accounts: Vec::new() };
+        let filter = Filter::new(self, query);
+        let mut page = ListingPage { total: 0, before, accounts: Vec::new() };
         for tag in self.tags.iter().filter(|tag| filter.matches(self, tag)) {
             if page.total >= before && page.accounts.len() < query.per_page {
                 page.accounts.push(tag.account as usize);
@@ -191,17 +185,16 @@ impl Listing {
         page
     }
 
-    /// All that match, one after the other, however many: their places in the inventory.
+    /// All accounts that match, by index in the inventory.
     pub fn matches(self: Arc<Self>, query: &Query) -> Matches {
-        Matches { filter: TargetFilter::new(&self, query), listing: self, next: 0 }
+        Matches { filter: Filter::new(&self, query), listing: self, next: 0 }
     }
 }
 
-/// The accounts that match a query, in the listing's order.
+/// Iterates over the accounts that match a query, in the order of the listing.
 pub struct Matches {
-    /// What they are taken from.
     pub listing: Arc<Listing>,
-    filter: TargetFilter,
+    filter: Filter,
     next: usize,
 }
 
@@ -219,21 +212,22 @@ impl Iterator for Matches {
     }
 }
 
-/// Half of a hash that is only compared within this run.
+/// A hash that is only compared within one run of the program.
 fn hash(id: &str) -> u32 {
     let mut hasher = DefaultHasher::new();
     hasher.write(id.as_bytes());
-    // The lower half is as good as the whole.
     hasher.finish() as u32
 }
 
-/// What comes first: the state; then the newest loss, or the nearest deadline; then the order of
-/// the configuration.
+/// The sort key: the state, then the latest disconnection or the nearest deadline. Accounts with the
+/// same key keep the order of the configuration.
 fn urgency(connection: &Connection<'_>, at: Timestamp) -> (ConnectionState, u32) {
     let state = connection.state(at);
     let seconds = |t: Option<Timestamp>| t.and_then(|t| u32::try_from(t.unix()).ok());
     let rank = match state {
-        ConnectionState::Disconnected => seconds(connection.known.since).map_or(u32::MAX, |s| u32::MAX - s),
+        ConnectionState::Disconnected => {
+            seconds(connection.account_state.since).map_or(u32::MAX, |s| u32::MAX - s)
+        }
         _ => seconds(connection.deadline().at()).unwrap_or(u32::MAX),
     };
     (state, rank)
@@ -246,30 +240,30 @@ fn tag((index, connection): (usize, Connection<'_>), at: Timestamp) -> Tag {
         account: u32::try_from(index).unwrap_or(u32::MAX),
         label_set: u32::try_from(account.label_set()).unwrap_or(u32::MAX),
         reasons: connection.reasons().fold(0, |bits, r| bits | 1 << r as u32),
-        ends: connection.deadline().at().filter(|_| state != ConnectionState::Disconnected),
+        deadline: connection.deadline().at().filter(|_| state != ConnectionState::Disconnected),
         network: account.network(),
         state,
         purpose: account.purpose(),
     }
 }
 
-/// A query as quick comparisons.
-struct TargetFilter {
+/// A query, prepared for fast comparison.
+struct Filter {
     networks: u32,
     reasons: u32,
     states: u32,
     uses: u32,
-    /// By set of labels: whether it is wanted; none without a wish.
+    /// For each label set, whether it matches. `None` if the query has no labels.
     label_sets: Option<Vec<bool>>,
     until: Option<Timestamp>,
     words: Vec<Word>,
 }
 
-impl TargetFilter {
+impl Filter {
     fn new(listing: &Listing, query: &Query) -> Self {
         let label_sets = listing.snapshot.inventory.label_sets().map(|set| {
             let set: Vec<_> = set.collect();
-            // Several values of one name: any of them; several names: all of them.
+            // Values of the same label are alternatives; different labels must all match.
             query.labels.iter().all(|(wanted, _)| {
                 let has = |name: &str, value: &str| {
                     query.labels.iter().any(|(n, v)| n == wanted && n == name && v == value)
@@ -279,10 +273,10 @@ impl TargetFilter {
         });
         let within = query.expires_within.map(|d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
         Self {
-            networks: any_of(&query.networks, |n| n.index()),
-            reasons: any_of(&query.reasons, |r| r as usize),
-            states: any_of(&query.states, |s| s as usize),
-            uses: any_of(&query.uses, |u| u as usize),
+            networks: bits(&query.networks, |n| n.index()),
+            reasons: bits(&query.reasons, |r| r as usize),
+            states: bits(&query.states, |s| s as usize),
+            uses: bits(&query.uses, |u| u as usize),
             label_sets: (!query.labels.is_empty()).then(|| label_sets.collect()),
             until: within.map(|seconds| listing.at.plus(seconds)),
             words: query.search.split_whitespace().map(Word::new).collect(),
@@ -290,35 +284,39 @@ impl TargetFilter {
     }
 
     fn matches(&self, listing: &Listing, tag: &Tag) -> bool {
-        let has = |wanted: u32, place: usize| wanted >> place & 1 == 1;
+        let has = |bits: u32, index: usize| bits >> index & 1 == 1;
         has(self.networks, tag.network.index())
             && has(self.states, tag.state as usize)
             && has(self.uses, tag.purpose as usize)
             && (self.reasons == u32::MAX || self.reasons & tag.reasons != 0)
-            && self.until.is_none_or(|until| tag.ends.is_some_and(|ends| ends <= until))
+            && self.until.is_none_or(|until| tag.deadline.is_some_and(|deadline| deadline <= until))
             && self
                 .label_sets
                 .as_ref()
                 .is_none_or(|sets| sets.get(tag.label_set as usize).copied().unwrap_or(false))
-            && (self.words.is_empty() || self.is_found(listing, tag))
+            && (self.words.is_empty() || self.matches_words(listing, tag))
     }
 
-    fn is_found(&self, listing: &Listing, tag: &Tag) -> bool {
+    fn matches_words(&self, listing: &Listing, tag: &Tag) -> bool {
         let Some(account) = listing.snapshot.inventory.account(tag.account as usize) else { return false };
-        let login = account.credential();
-        let [id, person] =
-            [login.map(|l| l.id()), login.and_then(|l| l.connected_by())].map(Option::unwrap_or_default);
-        let texts = [account.name(), account.id(), account.external_id(), id, person];
+        let credential = account.credential();
+        let texts = [
+            account.name(),
+            account.id(),
+            account.external_id(),
+            credential.map_or("", |c| c.id()),
+            credential.and_then(|c| c.connected_by()).unwrap_or(""),
+        ];
         self.words.iter().all(|word| texts.iter().any(|text| word.is_in(text)))
     }
 }
 
-/// A bit for each wanted value; every bit without a wish.
-fn any_of<T: Copy>(wanted: &[T], place: impl Fn(T) -> usize) -> u32 {
-    if wanted.is_empty() { u32::MAX } else { wanted.iter().fold(0, |bits, value| bits | 1 << place(*value)) }
+/// A bit for each value, or all bits if there is no value.
+fn bits<T: Copy>(values: &[T], index: impl Fn(T) -> usize) -> u32 {
+    if values.is_empty() { u32::MAX } else { values.iter().fold(0, |bits, value| bits | 1 << index(*value)) }
 }
 
-/// A word that is searched for, whatever its case.
+/// A word in lower case, to search for regardless of case.
 struct Word(String);
 
 impl Word {
@@ -327,11 +325,11 @@ impl Word {
     }
 
     fn is_in(&self, text: &str) -> bool {
-        // The usual case without a copy of every name.
+        // The usual case, without a copy of each text.
         if self.0.is_ascii() {
             let (word, text) = (self.0.as_bytes(), text.as_bytes());
             let [Some(first), Some(last)] = [word.first(), word.last()] else { return true };
-            // Two letters rule out nearly every place before whole words are compared.
+            // The first and last letter rule out nearly all positions.
             let may_be = |part: &[u8]| {
                 part.last().is_some_and(|b| b.eq_ignore_ascii_case(last))
                     && part[0].eq_ignore_ascii_case(first)

@@ -1,5 +1,4 @@
-//! What somebody asks for: the parameters of a web address, read once, with every problem in one
-//! go.
+//! Reads the query of a URL, and reports all of its problems together.
 
 use std::time::Duration;
 
@@ -9,38 +8,30 @@ use super::ConnectionState;
 use crate::model::{Reason, Use, format_duration, parse_duration};
 use crate::network::NetworkId;
 
-/// So many connections a page, unless asked otherwise.
+/// Default number of connections on a page.
 const PER_PAGE: usize = 100;
-/// So many connections a page at most.
+/// Maximum number of connections on a page.
 pub const MAX_PER_PAGE: usize = 1000;
-/// So many characters may be searched for.
+/// Maximum number of characters to search for.
 const MAX_SEARCH: usize = 200;
-/// So many values may be asked for in all: each is compared with every connection.
+/// Maximum number of values in a query. Each may be compared with every connection.
 const MAX_VALUES: usize = 100;
 
-/// A parameter that every query may have. Any other name is one of accounts' own labels.
+/// The fixed parameters. All others are names of labels from the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parameter {
-    /// Words in names, ids and the person who connected.
+    /// Words to search for.
     Q,
-    /// The network.
     Network,
-    /// The reason.
     Reason,
-    /// The state.
     State,
-    /// Why it is watched.
     Use,
-    /// The deadline comes within this time.
     ExpiresWithin,
-    /// Which page, from 1.
     Page,
-    /// So many a page.
     PerPage,
 }
 
 impl Parameter {
-    /// All of them.
     pub const ALL: [Self; 8] = [
         Self::Q,
         Self::Network,
@@ -52,7 +43,7 @@ impl Parameter {
         Self::PerPage,
     ];
 
-    /// Its name in addresses.
+    /// Its name in URLs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Q => "q",
@@ -67,27 +58,22 @@ impl Parameter {
     }
 }
 
-/// What is asked for. Several values of one parameter: any of them; several parameters: all of
-/// them.
+/// A query. Values of the same parameter are alternatives; different parameters must all match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
-    /// All of these words occur, each somewhere in names, ids or the person who connected.
+    /// Words that must all occur in the name, the ids or the person who connected the account.
     pub search: String,
-    /// The networks; empty: all.
+    /// Empty for all networks. The same holds for the lists below.
     pub networks: Vec<NetworkId>,
-    /// The reasons; empty: all.
     pub reasons: Vec<Reason>,
-    /// The states; empty: all.
     pub states: Vec<ConnectionState>,
-    /// The uses; empty: all.
     pub uses: Vec<Use>,
-    /// Names and values of own labels.
+    /// Names and values.
     pub labels: Vec<(String, String)>,
-    /// It works, and its deadline comes within this time.
+    /// Only connections that are not disconnected and have a deadline within this time.
     pub expires_within: Option<Duration>,
-    /// Which page, from 1.
+    /// The number of the page, from 1.
     pub page: usize,
-    /// So many a page.
     pub per_page: usize,
 }
 
@@ -107,23 +93,23 @@ impl Default for Query {
     }
 }
 
-/// What is wrong with a parameter.
+/// A parameter that is not understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryProblem {
-    /// Its name, as it was found.
+    /// Its name.
     pub parameter: String,
     /// Its value.
     pub found: String,
-    /// What would be right.
+    /// A description of valid values.
     pub expected: String,
 }
 
 impl Query {
-    /// Reads the part of an address behind its question mark. `labels`: the names of labels that
-    /// accounts have.
+    /// Reads the part of a URL behind its question mark. `labels` are the names of labels from the
+    /// configuration.
     ///
     /// # Errors
-    /// Every problem.
+    /// All problems of the query.
     pub fn parse<'l>(
         raw: &str,
         labels: impl Iterator<Item = &'l str> + Clone,
@@ -132,7 +118,7 @@ impl Query {
         let mut problems = Vec::new();
         let mut values = 0_usize;
         for (name, value) in parse(raw.as_bytes()) {
-            // A form sends its empty fields, too.
+            // Forms also send their empty fields.
             if value.is_empty() {
                 continue;
             }
@@ -171,33 +157,33 @@ impl Query {
         if problems.is_empty() { Ok(query) } else { Err(problems) }
     }
 
-    /// Takes a value of a parameter, or says what would be right.
+    /// Reads a value of a parameter, or describes valid values.
     fn read(&mut self, parameter: Parameter, value: &str) -> Result<(), String> {
         match parameter {
             Parameter::Q if value.chars().count() > MAX_SEARCH => {
                 return Err(format!("at most {MAX_SEARCH} characters"));
             }
             Parameter::Q if self.search.is_empty() => value.trim().clone_into(&mut self.search),
-            Parameter::Q => return Err("one search; write all words into it".to_owned()),
+            Parameter::Q => return Err("a single search with all words in one value".to_owned()),
             Parameter::Network => {
                 let all = NetworkId::all().map(NetworkId::name);
-                put(&mut self.networks, NetworkId::from_name(value), all)?;
+                add(&mut self.networks, NetworkId::from_name(value), all)?;
             }
             Parameter::Reason => {
-                put(&mut self.reasons, Reason::from_label(value), broken().map(|r| r.info().label))?
+                add(&mut self.reasons, Reason::from_label(value), broken().map(|r| r.info().label))?
             }
             Parameter::State => {
                 let state = ConnectionState::ALL.into_iter().find(|s| s.label() == value);
-                put(&mut self.states, state, ConnectionState::ALL.into_iter().map(ConnectionState::label))?;
+                add(&mut self.states, state, ConnectionState::ALL.into_iter().map(ConnectionState::label))?;
             }
             Parameter::Use => {
-                put(&mut self.uses, Use::from_label(value), Use::ALL.iter().map(|u| u.label()))?
+                add(&mut self.uses, Use::from_label(value), Use::ALL.iter().map(|u| u.label()))?
             }
             Parameter::ExpiresWithin => {
                 let given = parse_duration(value).filter(|_| self.expires_within.is_none());
-                self.expires_within = Some(given.ok_or("one duration like 10d, 12h or 30m")?);
+                self.expires_within = Some(given.ok_or("a single duration such as 10d, 12h or 30m")?);
             }
-            Parameter::Page => self.page = number(value, usize::MAX).ok_or("a number from 1 on")?,
+            Parameter::Page => self.page = number(value, usize::MAX).ok_or("a number of at least 1")?,
             Parameter::PerPage => {
                 self.per_page = number(value, MAX_PER_PAGE)
                     .ok_or_else(|| format!("a number from 1 to {MAX_PER_PAGE}"))?;
@@ -206,12 +192,12 @@ impl Query {
         Ok(())
     }
 
-    /// Whether every connection is asked for.
+    /// Whether every connection matches.
     pub fn is_everything(&self) -> bool {
         self.filters().next().is_none()
     }
 
-    /// Its filters as names and values, in a fixed order.
+    /// The filters as names and values, in a fixed order.
     pub fn filters(&self) -> impl Iterator<Item = (&str, String)> {
         let search = Some(self.search.clone()).filter(|s| !s.is_empty()).map(|s| (Parameter::Q.name(), s));
         let networks = self.networks.iter().map(|n| (Parameter::Network.name(), n.name().to_owned()));
@@ -230,20 +216,19 @@ impl Query {
             .chain(within)
     }
 
-    /// The address of a page of it: what stands behind the question mark.
+    /// The part of a URL behind its question mark, for a page of this query.
     pub fn address(&self, page: usize) -> String {
         self.address_where(page, |_| true)
     }
 
-    /// The address of its first page without one of its filters, by its place among
-    /// [`Query::filters`].
+    /// The same for the first page, without the filter at an index of [`Query::filters`].
     pub fn address_without(&self, filter: usize) -> String {
-        self.address_where(1, |place| place != filter)
+        self.address_where(1, |i| i != filter)
     }
 
     fn address_where(&self, page: usize, keep: impl Fn(usize) -> bool) -> String {
         let mut out = Serializer::new(String::new());
-        for (_, (name, value)) in self.filters().enumerate().filter(|(place, _)| keep(*place)) {
+        for (_, (name, value)) in self.filters().enumerate().filter(|(i, _)| keep(*i)) {
             out.append_pair(name, &value);
         }
         for (parameter, value, default) in
@@ -257,13 +242,13 @@ impl Query {
     }
 }
 
-/// The reasons for which a connection does not work, or not fully.
+/// The reasons for which a connection does not work, or works only in part.
 pub(super) fn broken() -> impl Iterator<Item = Reason> {
     Reason::ALL.iter().copied().filter(|r| *r != Reason::Ok)
 }
 
-/// Adds a value that was understood, once; says what there is otherwise.
-fn put<T: PartialEq>(
+/// Adds a value unless it is there already, or lists the valid values.
+fn add<T: PartialEq>(
     values: &mut Vec<T>,
     value: Option<T>,
     all: impl Iterator<Item = &'static str>,
@@ -323,7 +308,7 @@ mod tests {
             "degraded",
             "owned",
             "10d",
-            "from 1",
+            "at least 1",
             "to 1000",
             "team",
         ]) {

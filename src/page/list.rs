@@ -1,35 +1,39 @@
-//! The list of connections: an overview, filters, and a page of them, the worst first and by login.
+//! The list of connections: an overview, filters and a page of connections, grouped by login, the
+//! most urgent first.
 
 use std::time::Duration;
 
 use maud::{Markup, html};
 
 use super::words::{DAY, and, counted, date, distance, instant, number, words};
-use super::{Site, account_address, badge, frame, nothing, reconnect};
-use crate::api::{Connection, ConnectionState, Listing, Page, Parameter, Query};
+use super::{Site, account_address, badge, frame, kind, reconnect};
+use crate::api::{Connection, ConnectionState, Listing, ListingPage, Parameter, Query};
 use crate::model::{Cause, Expiry, Reconnecting, Timestamp, Use, format_duration};
 
-/// So many apps in trouble are named.
-const APPS: usize = 10;
-/// The choices of "expires within".
-const WITHIN: [u64; 5] = [1, 5, 10, 30, 60];
+/// Maximum number of refused apps that are named.
+const MAX_APPS: usize = 10;
+/// The choices of the filter "Expires within", in days.
+const EXPIRES_WITHIN: [u64; 5] = [1, 5, 10, 30, 60];
 
-/// One page of the list.
-pub fn list(site: &Site<'_>, listing: &Listing, query: &Query, page: &Page, now: Timestamp) -> String {
+/// A page of the connections that match a query.
+pub fn list(site: &Site<'_>, listing: &Listing, query: &Query, page: &ListingPage, now: Timestamp) -> String {
     let overview = &listing.overview;
-    let lead = lead(listing);
+    let headline = headline(listing);
     let main = html! {
-        h1 { (lead) }
+        h1 { (headline) }
         @if let Some(last) = overview.last_probe {
-            p.quiet { "Last probe " (distance(now, last)) ". This page is of " (listing.at.utc().format("%-d %b %Y, %H:%M:%S")) "." }
+            p.quiet {
+                "Last probe " (distance(now, last)) ". "
+                "State of " (listing.at.utc().format("%-d %b %Y, %H:%M:%S")) "."
+            }
         }
-        (troubles(listing))
+        (refused_apps(listing))
         @if overview.accounts == 0 {
-            p { "List accounts in the configuration, and they show here." }
+            p { "Accounts appear here when they are in the configuration." }
         } @else {
             (tiles(listing, query))
-            (form(listing, query))
-            (chips(query))
+            (filters(listing, query))
+            (active_filters(query))
             section aria-labelledby="found" {
                 (found(query, page))
                 @if page.accounts.is_empty() {
@@ -42,72 +46,75 @@ pub fn list(site: &Site<'_>, listing: &Listing, query: &Query, page: &Page, now:
         }
     };
     let title =
-        if query.is_everything() { lead } else { format!("{} found", counted(page.total, "connection")) };
+        if query.is_everything() { headline } else { format!("{} found", counted(page.total, "connection")) };
     frame(site, &title, &main)
 }
 
-/// What matters most, in one sentence.
-fn lead(listing: &Listing) -> String {
+/// The overview in one sentence.
+fn headline(listing: &Listing) -> String {
+    use ConnectionState::{Connected, Degraded, Disconnected, Unverified, Waiting};
     let overview = &listing.overview;
     let count = |state: ConnectionState| overview.states[state as usize];
-    let all = overview.accounts;
-    if all == 0 {
-        "No accounts are configured".to_owned()
-    } else if count(ConnectionState::Disconnected) > 0 {
-        let are = if count(ConnectionState::Disconnected) == 1 { "is" } else { "are" };
-        format!(
-            "{} of {} {are} disconnected",
-            number(count(ConnectionState::Disconnected)),
-            counted(all, "connection")
-        )
-    } else if count(ConnectionState::Connected) == all {
-        if all == 1 {
-            "The one connection works".to_owned()
-        } else {
-            format!("All {} connections work", number(all))
+    match (overview.accounts, count(Disconnected)) {
+        (0, _) => "No accounts are configured".to_owned(),
+        (1, 0) if count(Connected) == 1 => "The one connection works".to_owned(),
+        (all, 0) if count(Connected) == all => format!("All {} connections work", number(all)),
+        (_, 0) => {
+            let others = [Degraded, Unverified, Waiting].into_iter().filter(|s| count(*s) > 0);
+            let others: Vec<String> =
+                others.map(|s| format!("{} {}", number(count(s)), s.title().to_lowercase())).collect();
+            let others: Vec<&str> = others.iter().map(String::as_str).collect();
+            format!("No connection is known to be disconnected; {}", and(&others))
         }
-    } else {
-        let rest = [ConnectionState::Degraded, ConnectionState::Unverified, ConnectionState::Waiting]
-            .into_iter()
-            .filter(|s| count(*s) > 0);
-        let rest: Vec<String> =
-            rest.map(|s| format!("{} {}", number(count(s)), s.title().to_lowercase())).collect();
-        format!(
-            "No connection is known to be disconnected; {}",
-            and(&rest.iter().map(String::as_str).collect::<Vec<_>>())
-        )
+        (all, disconnected) => {
+            let are = if disconnected == 1 { "is" } else { "are" };
+            format!("{} of {} {are} disconnected", number(disconnected), counted(all, "connection"))
+        }
     }
 }
 
-/// Apps that are to blame themselves.
-fn troubles(listing: &Listing) -> Markup {
+/// The apps that their networks refuse.
+fn refused_apps(listing: &Listing) -> Markup {
     let snapshot = &listing.snapshot;
     let apps = snapshot.inventory.apps().iter().zip(snapshot.apps.iter());
-    let sick: Vec<_> = apps.filter(|(_, state)| state.healthy() == Some(false)).map(|(app, _)| app).collect();
+    let refused: Vec<_> =
+        apps.filter(|(_, state)| state.healthy() == Some(false)).map(|(app, _)| app).collect();
     html! {
-        @if !sick.is_empty() {
+        @if !refused.is_empty() {
             section.notice aria-labelledby="apps" {
-                h2 #apps { @if sick.len() == 1 { "An app is in trouble" } @else { (counted(sick.len(), "app")) " are in trouble" } }
+                h2 #apps {
+                    @if refused.len() == 1 { "An app does not work" }
+                    @else { (counted(refused.len(), "app")) " do not work" }
+                }
                 p {
-                    @for (place, app) in sick.iter().take(APPS).enumerate() {
-                        @if place > 0 { ", " }
+                    @for (i, app) in refused.iter().take(MAX_APPS).enumerate() {
+                        @if i > 0 { ", " }
                         strong { (app.id) } " (" (app.network.description().title) ")"
                     }
-                    @if let Some(more) = sick.len().checked_sub(APPS).filter(|more| *more > 0) { " and " (number(more)) " more" }
-                    ". " (Cause::AppMisconfigured.meaning()) " Until then, the last verdicts about their connections stand."
+                    @if refused.len() > MAX_APPS { " and " (number(refused.len() - MAX_APPS)) " more" }
+                    ". " (Cause::AppMisconfigured.meaning())
+                    " Until then, their connections keep their last known state."
                 }
             }
         }
     }
 }
 
-/// The overview, each number a link to what it counts.
+/// The overview: each number is a link to the connections that it counts.
 fn tiles(listing: &Listing, query: &Query) -> Markup {
     let overview = &listing.overview;
-    let tile = |name: &str, class: &str, count: usize, wanted: Query| {
-        let current = (query.address(1) == wanted.address(1)).then_some("page");
-        html! { li { a class={ "tile " (class) } href=(there(wanted.address(1))) aria-current=[current] { strong { (number(count)) } " " (name) } } }
+    let tile = |name: &str, class: &str, count: usize, counted: Query| {
+        let current = (query.address(1) == counted.address(1)).then_some("page");
+        html! {
+            li {
+                a class={ "tile " (class) } href=(list_address(counted.address(1))) aria-current=[current] {
+                    strong { (number(count)) } " " (name)
+                }
+            }
+        }
     };
+    let in_state = |state| Query { states: vec![state], ..Query::default() };
+    let expiring = Query { expires_within: Some(days(30)), ..Query::default() };
     html! {
         nav aria-label="Connections by state" {
             ul.tiles {
@@ -115,50 +122,46 @@ fn tiles(listing: &Listing, query: &Query) -> Markup {
                 @for state in ConnectionState::ALL {
                     @let count = overview.states[state as usize];
                     @if count > 0 || matches!(state, ConnectionState::Disconnected | ConnectionState::Connected) {
-                        (tile(state.title(), state.label(), count, Query { states: vec![state], ..Query::default() }))
+                        (tile(state.title(), state.label(), count, in_state(state)))
                     }
                 }
-                (tile("Expire within 30 days", "expiring", overview.expiring, Query { expires_within: Some(days(30)), ..Query::default() }))
+                (tile("Expire within 30 days", "expiring", overview.expiring, expiring))
             }
         }
     }
 }
 
-/// The list at an address of [`Query`].
-fn there(address: String) -> String {
-    if address.is_empty() { "./".to_owned() } else { format!("./?{address}") }
+/// The address of the list with the query of [`Query::address`].
+fn list_address(query: String) -> String {
+    if query.is_empty() { "./".to_owned() } else { format!("./?{query}") }
 }
 
 fn days(count: u64) -> Duration {
     Duration::from_secs(count * DAY.unsigned_abs())
 }
 
-/// Search and filters. What is chosen becomes the address.
-fn form(listing: &Listing, query: &Query) -> Markup {
-    let networks = listing
-        .snapshot
-        .inventory
-        .counts()
-        .0
-        .keys()
-        .map(|n| (n.name().to_owned(), n.description().title.to_owned()));
-    // A reason that is asked for stays among the choices when the last connection with it has
-    // recovered.
+/// The form for search and filters. Its fields are the parameters of [`Query`].
+fn filters(listing: &Listing, query: &Query) -> Markup {
+    let networks = listing.snapshot.inventory.counts().0;
+    let networks = networks.keys().map(|n| (n.name().to_owned(), n.description().title.to_owned()));
+    // An active filter stays a choice when no connection has its reason any more.
     let reasons = listing
         .reasons()
         .chain(query.reasons.iter().copied().filter(|r| !listing.reasons().any(|l| l == *r)));
     let reasons = reasons.map(|r| (r.info().label.to_owned(), words(r.info().label)));
     let states = ConnectionState::ALL.into_iter().map(|s| (s.label().to_owned(), s.title().to_owned()));
     let uses = Use::ALL.iter().map(|u| (u.label().to_owned(), words(u.label())));
-    let mut within: Vec<Duration> = WITHIN.into_iter().map(days).collect();
+    let mut within: Vec<Duration> = EXPIRES_WITHIN.into_iter().map(days).collect();
     within.extend(query.expires_within.filter(|d| !within.contains(d)));
     within.sort_unstable();
-    let within = within.into_iter().map(|d| (format_duration(d), spoken(d)));
+    let within = within.into_iter().map(|d| (format_duration(d), duration(d)));
+    let is_parameter = |name: &str| Parameter::ALL.into_iter().any(|p| p.name() == name);
     html! {
         form.filters method="get" action="./" role="search" aria-label="Connections" {
             p.search {
                 label for="q" { "Search" }
-                input #q type="search" name="q" value=(query.search) maxlength="200" placeholder="name, id or person" autocomplete="off";
+                input #q type="search" name="q" value=(query.search) maxlength="200"
+                    placeholder="name, ID or person" autocomplete="off";
             }
             p.go { button type="submit" { "Show" } }
             details open[query.filters().any(|(name, _)| name != Parameter::Q.name())] {
@@ -169,20 +172,22 @@ fn form(listing: &Listing, query: &Query) -> Markup {
                     (choice(query, Parameter::Network.name(), "Network", networks))
                     (choice(query, Parameter::ExpiresWithin.name(), "Expires within", within))
                     (choice(query, Parameter::Use.name(), "Use", uses))
-                    @for (name, values) in listing.label_choices().filter(|(name, _)| Parameter::ALL.into_iter().all(|p| p.name() != *name)) {
+                    @for (name, values) in listing.label_choices().filter(|(name, _)| !is_parameter(name)) {
                         (choice(query, name, &words(name), values.iter().map(|v| (v.clone(), v.clone()))))
                     }
                 }
             }
-            @if query.per_page != Query::default().per_page { input type="hidden" name=(Parameter::PerPage.name()) value=(query.per_page); }
+            @if query.per_page != Query::default().per_page {
+                input type="hidden" name=(Parameter::PerPage.name()) value=(query.per_page);
+            }
         }
     }
 }
 
-fn spoken(duration: Duration) -> String {
-    let exact = duration.as_secs().is_multiple_of(DAY.unsigned_abs());
-    if exact {
-        counted(usize::try_from(duration.as_secs() / DAY.unsigned_abs()).unwrap_or(usize::MAX), "day")
+fn duration(duration: Duration) -> String {
+    let (seconds, day) = (duration.as_secs(), DAY.unsigned_abs());
+    if seconds.is_multiple_of(day) {
+        counted(usize::try_from(seconds / day).unwrap_or(usize::MAX), "day")
     } else {
         format_duration(duration)
     }
@@ -203,30 +208,30 @@ fn choice(query: &Query, name: &str, title: &str, values: impl Iterator<Item = (
     }
 }
 
-/// The filters in force, each a link to the list without it.
-fn chips(query: &Query) -> Markup {
-    if query.is_everything() {
-        return nothing();
-    }
+/// The active filters, each a link to the list without it.
+fn active_filters(query: &Query) -> Markup {
     html! {
-        nav.chips aria-label="Filters in force" {
-            ul {
-                @for (place, (name, value)) in query.filters().enumerate() {
-                    @let name = if name == Parameter::Q.name() { "Search".to_owned() } else { words(name) };
-                    li {
-                        a href=(there(query.address_without(place))) {
-                            span.unseen { "Remove the filter " } (name) ": " (value) " " span aria-hidden="true" { "✕" }
+        @if !query.is_everything() {
+            nav.chips aria-label="Active filters" {
+                ul {
+                    @for (i, (name, value)) in query.filters().enumerate() {
+                        @let name = if name == Parameter::Q.name() { "Search".to_owned() } else { words(name) };
+                        li {
+                            a href=(list_address(query.address_without(i))) {
+                                span.unseen { "Remove the filter " }
+                                (name) ": " (value) " " span aria-hidden="true" { "✕" }
+                            }
                         }
                     }
+                    li { a href="./" { "Remove all" } }
                 }
-                li { a href="./" { "Remove all" } }
             }
         }
     }
 }
 
-/// How many there are, and how to take them away.
-fn found(query: &Query, page: &Page) -> Markup {
+/// The number of connections that match, and downloads of them.
+fn found(query: &Query, page: &ListingPage) -> Markup {
     let from = page.before + 1;
     let to = page.before + page.accounts.len();
     let address = |path: &str| match query.address(1) {
@@ -236,15 +241,18 @@ fn found(query: &Query, page: &Page) -> Markup {
     html! {
         div.found {
             h2 #found {
-                @if page.accounts.is_empty() || page.accounts.len() == page.total { (counted(page.total, "connection")) }
-                @else { (number(from)) "–" (number(to)) " of " (counted(page.total, "connection")) }
+                @if page.accounts.is_empty() || page.accounts.len() == page.total {
+                    (counted(page.total, "connection"))
+                } @else {
+                    (number(from)) "–" (number(to)) " of " (counted(page.total, "connection"))
+                }
                 @if !query.is_everything() { " found" }
             }
             @if page.total > 0 {
                 p {
-                    "Take them away: "
-                    a href=(address("connections.csv")) { "table (CSV)" } ", "
-                    a href=(address("connections.ics")) { "deadlines (calendar)" } ", "
+                    "Download: "
+                    a href=(address("connections.csv")) { "CSV" } ", "
+                    a href=(address("connections.ics")) { "calendar of deadlines" } ", "
                     a href=(address("api/v1/connections")) { "JSON" }
                 }
             }
@@ -252,36 +260,36 @@ fn found(query: &Query, page: &Page) -> Markup {
     }
 }
 
-fn empty(query: &Query, page: &Page) -> Markup {
+fn empty(query: &Query, page: &ListingPage) -> Markup {
     html! {
         @if page.total > 0 {
-            p.empty { "There is no page " (query.page) ". " a href=(there(query.address(1))) { "Go to the first one" } "." }
+            p.empty {
+                "There is no page " (query.page) ". "
+                a href=(list_address(query.address(1))) { "Go to the first page" } "."
+            }
         } @else {
             p.empty { "Nothing matches. " a href="./" { "Show all connections" } "." }
         }
     }
 }
 
-fn table(listing: &Listing, page: &Page, now: Timestamp) -> Markup {
+fn table(listing: &Listing, page: &ListingPage, now: Timestamp) -> Markup {
     let connections: Vec<Connection<'_>> =
         page.accounts.iter().filter_map(|i| listing.connection(*i)).collect();
     let groups = connections.chunk_by(|a, b| a.account.credential_index() == b.account.credential_index());
-    // The roles say again what the elements are: they get lost where a narrow screen shows rows as
-    // blocks.
+    // On narrow screens the stylesheet shows rows as blocks, and browsers would drop the implicit roles.
     html! {
         table role="table" aria-labelledby="found" {
             thead role="rowgroup" {
                 tr role="row" {
-                    th scope="col" role="columnheader" { "Connection" }
-                    th scope="col" role="columnheader" { "State" }
-                    th scope="col" role="columnheader" { "Deadline" }
-                    th scope="col" role="columnheader" { "Connected by" }
-                    th scope="col" role="columnheader" { "Action" }
+                    @for title in ["Connection", "State", "Deadline", "Connected by", "Action"] {
+                        th scope="col" role="columnheader" { (title) }
+                    }
                 }
             }
             @for group in groups {
                 tbody role="rowgroup" {
-                    @if let [first, ..] = group && first.login.accounts().len() > 1 {
+                    @if let [first, ..] = group && first.credential.accounts().len() > 1 {
                         (login(first, group, now))
                         @for connection in group { (row(connection, true, now)) }
                     } @else {
@@ -293,56 +301,65 @@ fn table(listing: &Listing, page: &Page, now: Timestamp) -> Markup {
     }
 }
 
-/// The heading of accounts that reconnect together.
+/// The heading of the accounts of one login.
 fn login(first: &Connection<'_>, shown: &[Connection<'_>], now: Timestamp) -> Markup {
-    let all = first.login.accounts().len();
+    let all = first.credential.accounts().len();
     let reconnected = shown.iter().find(|c| c.reconnect_url().is_some()).unwrap_or(first);
     html! {
         tr.login role="row" {
             th scope="rowgroup" role="rowheader" colspan="2" {
-                "Login " span.id { (first.login.id()) } " "
-                span.quiet { (counted(all, "account")) " reconnect together" @if shown.len() < all { ", " (shown.len()) " of them here" } }
+                "Login " span.id { (first.credential.id()) } " "
+                span.quiet {
+                    (counted(all, "account")) " reconnect together"
+                    @if shown.len() < all { ", " (shown.len()) " of them shown here" }
+                }
             }
-            td role="cell" data-title="Deadline" { (deadline(first, now)) }
-            td role="cell" data-title="Connected by" { (first.login.connected_by().unwrap_or("not known")) }
-            td role="cell" data-title="Action" { (action(reconnected, now)) }
+            (login_cells(first, reconnected, now))
         }
+    }
+}
+
+/// The cells that are the same for all accounts of a login.
+fn login_cells(connection: &Connection<'_>, reconnected: &Connection<'_>, now: Timestamp) -> Markup {
+    html! {
+        td role="cell" data-title="Deadline" { (deadline(connection, now)) }
+        td role="cell" data-title="Connected by" { (connection.credential.connected_by().unwrap_or("unknown")) }
+        td role="cell" data-title="Action" { (action(reconnected, now)) }
     }
 }
 
 fn row(connection: &Connection<'_>, in_group: bool, now: Timestamp) -> Markup {
-    let account = &connection.account;
     html! {
         tr role="row" class=[in_group.then_some("of-login")] {
             th scope="row" role="rowheader" {
-                a.name href=(account_address(connection)) { (account.name()) }
-                span.quiet { (account.network().description().title) " " (account.kind().replace('_', " ")) }
+                a.name href=(account_address(connection)) { (connection.account.name()) }
+                span.quiet { (kind(connection)) }
             }
-            td role="cell" data-title="State" { (badge(connection.state(now))) (why(connection, now)) }
+            td role="cell" data-title="State" {
+                (badge(connection.state(now)))
+                (explanation(connection, now))
+            }
             @if in_group {
                 td.same role="cell" colspan="3" {}
             } @else {
-                td role="cell" data-title="Deadline" { (deadline(connection, now)) }
-                td role="cell" data-title="Connected by" { (connection.login.connected_by().unwrap_or("not known")) }
-                td role="cell" data-title="Action" { (action(connection, now)) }
+                (login_cells(connection, connection, now))
             }
         }
     }
 }
 
-/// The link to reconnect, unless that changes nothing; it stands out where it is all that should be
-/// done now.
+/// The link to reconnect, unless reconnecting does not help. It stands out if reconnecting is all that
+/// should be done now.
 fn action(connection: &Connection<'_>, now: Timestamp) -> Markup {
     match connection.reasons().next().map(|reason| reason.info().reconnecting) {
-        Some(Reconnecting::DoesNotHelp) => nothing(),
-        Some(helps) => reconnect(connection, helps == Reconnecting::Helps),
+        Some(Reconnecting::DoesNotHelp) => html! {},
+        Some(reconnecting) => reconnect(connection, reconnecting == Reconnecting::Helps),
         None => reconnect(connection, connection.deadline().at().is_some_and(|t| t.since(now) < 10 * DAY)),
     }
 }
 
-/// Why it is as it is, and what that means for those who work with it.
-fn why(connection: &Connection<'_>, now: Timestamp) -> Markup {
-    let known = connection.known;
+/// The reasons of a state, and what does not work.
+fn explanation(connection: &Connection<'_>, now: Timestamp) -> Markup {
     let mut reasons: Vec<_> = connection.reasons().collect();
     reasons.dedup();
     let stops: Vec<&str> = connection.stops().map(|c| c.stops()).collect();
@@ -352,37 +369,44 @@ fn why(connection: &Connection<'_>, now: Timestamp) -> Markup {
         }
         @if !reasons.is_empty() {
             p.quiet {
-                @if !stops.is_empty() { "Stops " (and(&stops)) ". " }
-                @if let Some(since) = known.since { "Since " (instant(now, since)) ". " }
-                a.go href={ (account_address(connection)) "#do" } { "What to do" span.unseen { " about " (connection.account.name()) } }
+                @if !stops.is_empty() { "Not working: " (and(&stops)) ". " }
+                @if let Some(since) = connection.account_state.since { "Since " (instant(now, since)) ". " }
+                a.go href={ (account_address(connection)) "#do" } {
+                    "What to do" span.unseen { " about " (connection.account.name()) }
+                }
             }
         }
-        (doubts(connection, now))
+        (uncertainty(connection, now))
     }
 }
 
-/// What is not known, in words.
-pub(super) fn doubts(connection: &Connection<'_>, now: Timestamp) -> Markup {
-    let known = connection.known;
+/// Why the state is uncertain.
+pub(super) fn uncertainty(connection: &Connection<'_>, now: Timestamp) -> Markup {
+    let state = connection.account_state;
+    let unverified =
+        state.conclusive() == Some(false) || connection.state(now) == ConnectionState::Unverified;
     html! {
-        @if let Some((reason, first)) = known.pending {
-            p.doubt { "Refused " (distance(now, first)) " (" (words(reason.info().label).to_lowercase()) "). A second look will tell whether that holds." }
+        @if let Some((reason, first)) = state.pending {
+            p.doubt {
+                "Refused " (distance(now, first)) " (" (words(reason.info().label).to_lowercase()) "). "
+                "A second probe has to confirm it."
+            }
         }
-        @if let Some(cause) = connection.trouble() {
+        @if let Some(cause) = connection.cause() {
             p.doubt { strong { (words(cause.label())) } ". " (cause.meaning()) }
         }
-        @if connection.known.conclusive() == Some(false) || connection.state(now) == ConnectionState::Unverified {
+        @if unverified {
             p.doubt.quiet {
-                @match known.last_conclusive {
+                @match state.last_conclusive {
                     Some(last) => { "Not verified since " (instant(now, last)) "." }
-                    None => "Never verified yet.",
+                    None => "Not verified yet.",
                 }
             }
         }
     }
 }
 
-/// A deadline as a date and how far away it is; its absence in words.
+/// The deadline as a date and a distance, or the word for its absence.
 fn deadline(connection: &Connection<'_>, now: Timestamp) -> Markup {
     match connection.deadline() {
         Expiry::At(at) => {
@@ -392,30 +416,33 @@ fn deadline(connection: &Connection<'_>, now: Timestamp) -> Markup {
                 5..10 => "within-10d",
                 10.. => "later",
             };
-            html! { span class={ "deadline " (class) } { (date(now, at)) br; span.far { (distance(now, at)) } } }
+            html! {
+                span class={ "deadline " (class) } { (date(now, at)) br; span.far { (distance(now, at)) } }
+            }
         }
         Expiry::Never => html! { span.quiet { "no deadline" } },
-        Expiry::Unknown => html! { span.quiet { "not known" } },
+        Expiry::Unknown => html! { span.quiet { "unknown" } },
     }
 }
 
-fn pages(query: &Query, page: &Page) -> Markup {
+fn pages(query: &Query, page: &ListingPage) -> Markup {
     let last = page.total.div_ceil(query.per_page);
-    if last < 2 {
-        return nothing();
-    }
-    let link = |number: usize, text: &str, rel: Option<&str>| html! { li { a href=(there(query.address(number))) rel=[rel] { (text) } } };
+    let link = |number: usize, text: &str, rel: Option<&str>| {
+        html! { li { a href=(list_address(query.address(number))) rel=[rel] { (text) } } }
+    };
     html! {
-        nav.pages aria-label="Pages" {
-            ul {
-                @if query.page > 1 {
-                    @if query.page > 2 { (link(1, "First", None)) }
-                    (link(query.page - 1, "Previous", Some("prev")))
-                }
-                li { span aria-current="page" { "Page " (number(query.page)) " of " (number(last)) } }
-                @if query.page < last {
-                    (link(query.page + 1, "Next", Some("next")))
-                    @if query.page + 1 < last { (link(last, "Last", None)) }
+        @if last > 1 {
+            nav.pages aria-label="Pages" {
+                ul {
+                    @if query.page > 1 {
+                        @if query.page > 2 { (link(1, "First", None)) }
+                        (link(query.page - 1, "Previous", Some("prev")))
+                    }
+                    li { span aria-current="page" { "Page " (number(query.page)) " of " (number(last)) } }
+                    @if query.page < last {
+                        (link(query.page + 1, "Next", Some("next")))
+                        @if query.page + 1 < last { (link(last, "Last", None)) }
+                    }
                 }
             }
         }

@@ -1,8 +1,8 @@
-//! Pages for people, as HTML: a function of what is shown and the time, with every value escaped.
+//! The status page as HTML, made from a listing and the time. Every value is escaped.
 //!
-//! No script, nothing from elsewhere: one stylesheet, one icon. All addresses are relative to the
-//! page, so that they hold behind any prefix and proxy; every page therefore stands on the first
-//! level below the prefix.
+//! There are no scripts and no external resources, only one stylesheet and one icon. All addresses
+//! are relative, so that they work behind any prefix and proxy. All pages are therefore on the first
+//! level below the prefix. Knows no HTTP.
 
 mod account;
 mod list;
@@ -11,7 +11,7 @@ mod words;
 pub use account::account;
 pub use list::list;
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, html};
 
 use crate::api::{Connection, ConnectionState, QueryProblem};
 
@@ -20,10 +20,10 @@ pub const STYLE: &str = include_str!("style.css");
 /// The icon of all pages.
 pub const ICON: &str = include_str!("icon.svg");
 
-/// What a page says of its surroundings.
+/// The settings of the server that pages link to.
 #[derive(Clone, Copy, Debug)]
 pub struct Site<'a> {
-    /// Where metrics are served, below the prefix.
+    /// The path of the metrics below the prefix.
     pub telemetry_path: &'a str,
 }
 
@@ -40,7 +40,7 @@ fn frame(site: &Site<'_>, title: &str, main: &Markup) -> String {
                 link rel="icon" type="image/svg+xml" href="icon.svg";
             }
             body {
-                a.skip href="#main" { "Skip to the content" }
+                a.skip href="#main" { "Skip to content" }
                 header {
                     a.brand href="./" { img src="icon.svg" alt="" width="28" height="28"; " token_exporter" }
                     nav aria-label="Site" {
@@ -51,7 +51,10 @@ fn frame(site: &Site<'_>, title: &str, main: &Markup) -> String {
                 }
                 main #main tabindex="-1" { (main) }
                 footer {
-                    p { "token_exporter " (env!("CARGO_PKG_VERSION")) ". It only reads: nothing is ever changed at a network. Times are in UTC." }
+                    p {
+                        "token_exporter " (env!("CARGO_PKG_VERSION")) ". It only reads and never changes "
+                        "anything at a network. Times are in UTC."
+                    }
                 }
             }
         }
@@ -59,32 +62,42 @@ fn frame(site: &Site<'_>, title: &str, main: &Markup) -> String {
     .into_string()
 }
 
-/// A request that cannot be answered, and what would be right.
+/// The answer to a request with problems.
 pub fn bad_request(site: &Site<'_>, problems: &[QueryProblem]) -> String {
     let main = html! {
-        h1 { "This address cannot be answered" }
-        p { @if problems.len() == 1 { "One thing in it is" } @else { (problems.len()) " things in it are" } " not understood:" }
+        h1 { "Invalid address" }
+        p {
+            @if problems.len() == 1 { "One parameter is" } @else { (problems.len()) " parameters are" }
+            " not valid:"
+        }
         ul.problems {
             @for problem in problems {
-                li { strong { (problem.parameter) } " is " code { (problem.found) } "; expected: " (problem.expected) "." }
+                li {
+                    strong { (problem.parameter) }
+                    @if problem.found.is_empty() { " is missing" } @else { " is " code { (problem.found) } }
+                    "; expected: " (problem.expected) "."
+                }
             }
         }
         p { a href="./" { "All connections" } }
     };
-    frame(site, "Not understood", &main)
+    frame(site, "Invalid address", &main)
 }
 
-/// An account that does not exist.
+/// The answer to a request for an account that does not exist.
 pub fn unknown_account(site: &Site<'_>, id: &str) -> String {
     let main = html! {
-        h1 { "There is no such account" }
-        p { "No account with the id " code { (id) } " is configured here. It may have been removed, or be another shard's." }
+        h1 { "Account not found" }
+        p {
+            "No account with the ID " code { (id) } " is configured here. "
+            "It may have been removed or belong to another shard."
+        }
         p { a href="./" { "All connections" } }
     };
-    frame(site, "No such account", &main)
+    frame(site, "Account not found", &main)
 }
 
-/// How a connection is: a sign, a colour and, for everybody, a word.
+/// A state as a sign, a colour and a word.
 fn badge(state: ConnectionState) -> Markup {
     let sign = match state {
         ConnectionState::Disconnected => "✕",
@@ -96,7 +109,13 @@ fn badge(state: ConnectionState) -> Markup {
     html! { span class={ "badge " (state.label()) } { span aria-hidden="true" { (sign) } " " (state.title()) } }
 }
 
-/// The address of an account's page.
+/// The network and kind of an account.
+fn kind(connection: &Connection<'_>) -> String {
+    let account = &connection.account;
+    format!("{} {}", account.network().description().title, account.kind().replace('_', " "))
+}
+
+/// The address of the page of an account.
 fn account_address(connection: &Connection<'_>) -> String {
     let id = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("id", connection.account.id())
@@ -104,7 +123,7 @@ fn account_address(connection: &Connection<'_>) -> String {
     format!("account?{id}")
 }
 
-/// A link out of here, to where a connection can be made anew.
+/// The link to reconnect, if there is one. An urgent one stands out.
 fn reconnect(connection: &Connection<'_>, urgent: bool) -> Markup {
     html! {
         @if let Some(url) = connection.reconnect_url() {
@@ -113,9 +132,4 @@ fn reconnect(connection: &Connection<'_>, urgent: bool) -> Markup {
             }
         }
     }
-}
-
-/// Nothing.
-fn nothing() -> Markup {
-    PreEscaped(String::new())
 }

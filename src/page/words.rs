@@ -1,4 +1,4 @@
-//! Instants and labels as people say them.
+//! Times, numbers and labels in words.
 
 use maud::{Markup, html};
 
@@ -8,7 +8,7 @@ const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 pub(super) const DAY: i64 = 24 * HOUR;
 
-/// How far away an instant is: "in 4 days", "3 hours ago".
+/// The distance of a time from now: "in 4 days", "3 hours ago".
 pub(super) fn distance(now: Timestamp, at: Timestamp) -> String {
     let seconds = at.since(now);
     let away = seconds.abs();
@@ -22,19 +22,19 @@ pub(super) fn distance(now: Timestamp, at: Timestamp) -> String {
     if seconds < 0 { format!("{count} {unit}{plural} ago") } else { format!("in {count} {unit}{plural}") }
 }
 
-/// An instant that is near with its time of day, any other as a date.
+/// A date, with the time of day if it is near.
 pub(super) fn date(now: Timestamp, at: Timestamp) -> Markup {
     let near = at.since(now).abs() < 2 * DAY;
     let shown = at.utc().format(if near { "%-d %b %Y, %H:%M" } else { "%-d %b %Y" });
     html! { time datetime=(at) { (shown) } }
 }
 
-/// An instant and how far away it is.
+/// A date and its distance from now.
 pub(super) fn instant(now: Timestamp, at: Timestamp) -> Markup {
     html! { (date(now, at)) " " span.far { "(" (distance(now, at)) ")" } }
 }
 
-/// A label as words: "Password changed".
+/// A label in words: "Password changed".
 pub(super) fn words(label: &str) -> String {
     let mut text = label.replace('_', " ");
     if let Some(first) = text.get_mut(..1) {
@@ -48,12 +48,12 @@ pub(super) fn counted(count: usize, what: &str) -> String {
     format!("{} {what}{}", number(count), if count == 1 { "" } else { "s" })
 }
 
-/// A number with a comma before every third digit from its end.
+/// A number with commas between thousands.
 pub(super) fn number(count: usize) -> String {
     let digits = count.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -61,7 +61,7 @@ pub(super) fn number(count: usize) -> String {
     out
 }
 
-/// Words as an enumeration: "a, b and c".
+/// A list in words: "a, b and c".
 pub(super) fn and(words: &[&str]) -> String {
     match words {
         [] => String::new(),

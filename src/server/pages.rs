@@ -13,7 +13,9 @@ use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
 use super::{Body, ServerContext, accepts_gzip, html, text, with_type};
-use crate::api::{Board, Listing, Query, QueryProblem, csv, ics, json};
+use crate::api::{
+    Listing, ListingCache, Query, QueryProblem, connections_json, problems_json, write_calendar, write_csv,
+};
 use crate::model::Timestamp;
 use crate::page::{self, Site};
 use crate::state::View;
@@ -25,7 +27,7 @@ const DOWNLOADS: usize = 4;
 
 /// For those who look: the newest listing, and how many may look at once.
 pub(super) struct Desk {
-    board: Arc<Board>,
+    listings: Arc<ListingCache>,
     drawing: Semaphore,
     downloads: Arc<Semaphore>,
 }
@@ -33,7 +35,7 @@ pub(super) struct Desk {
 impl Desk {
     pub(super) fn new(store: View) -> Self {
         Self {
-            board: Board::new(store),
+            listings: ListingCache::new(store),
             drawing: Semaphore::new(DRAWN),
             downloads: Arc::new(Semaphore::new(DOWNLOADS)),
         }
@@ -105,7 +107,7 @@ fn asset(media: &'static str, content: &'static str) -> Response<Body> {
 
 async fn draw(context: &ServerContext, place: Place, request: &Request<Incoming>) -> Response<Body> {
     let (Some(listing), Ok(_permit)) =
-        (context.desk.board.listing().await, context.desk.drawing.acquire().await)
+        (context.desk.listings.listing().await, context.desk.drawing.acquire().await)
     else {
         return stopping();
     };
@@ -171,11 +173,11 @@ fn api(listing: &Listing, raw: &str) -> Response<Body> {
     let query = match Query::parse(raw, listing.label_names()) {
         Ok(query) => query,
         Err(problems) => {
-            let body = json::problems(400, "The query is not understood", &problems);
+            let body = problems_json(400, "The query is not understood", &problems);
             return private(with_type(StatusCode::BAD_REQUEST, "application/problem+json", body));
         }
     };
-    let Ok(body) = json::page(listing, &query, &listing.page(&query)) else {
+    let Ok(body) = connections_json(listing, &query, &listing.page(&query)) else {
         return text(StatusCode::INTERNAL_SERVER_ERROR, "The answer could not be written.\n");
     };
     // Only equality matters, and only within one run: whoever changes the body changes the tag.
@@ -203,7 +205,7 @@ fn revalidated(mut response: Response<Body>, asked: &HeaderMap) -> Response<Body
 }
 
 async fn download(context: &ServerContext, place: Place, request: &Request<Incoming>) -> Response<Body> {
-    let Some(listing) = context.desk.board.listing().await else { return stopping() };
+    let Some(listing) = context.desk.listings.listing().await else { return stopping() };
     let site = Site { telemetry_path: &context.settings.telemetry_path };
     let query = match Query::parse(request.uri().query().unwrap_or(""), listing.label_names()) {
         Ok(query) => query,
@@ -217,12 +219,12 @@ async fn download(context: &ServerContext, place: Place, request: &Request<Incom
     };
     let matches = listing.matches(&query);
     let (media, name, parts): (_, _, Box<dyn Iterator<Item = Bytes> + Send>) = if place == Place::Csv {
-        ("text/csv; charset=utf-8", "attachment; filename=\"connections.csv\"", Box::new(csv::write(matches)))
+        ("text/csv; charset=utf-8", "attachment; filename=\"connections.csv\"", Box::new(write_csv(matches)))
     } else {
         (
             "text/calendar; charset=utf-8",
             "attachment; filename=\"connections.ics\"",
-            Box::new(ics::write(matches)),
+            Box::new(write_calendar(matches)),
         )
     };
     let gzip = accepts_gzip(request.headers());

@@ -5,15 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
-use token_exporter::alerting::{Options, Window, rules, windows};
+use token_exporter::alerting::{DAY, Options, rules, windows};
 use token_exporter::config::{Notice, ScheduleRule, default_schedule};
 use token_exporter::model::{Reason, Use};
 use token_exporter::network::{NetworkId, advice};
 
 use crate::golden::assert_golden;
 use crate::mailing::newer;
-
-const DAY: u64 = 86_400;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
@@ -383,7 +381,8 @@ fn the_shipped_alertmanager_configuration_is_that_of_the_default_schedule() {
     // Whatever is mailed to people stands for less than it is repeated after, and that is less than
     // Alertmanager remembers.
     let text = std::fs::read_to_string(&file).expect("the file");
-    let longest = windows(&default_schedule()).iter().map(Window::width).max().expect("a window");
+    let longest =
+        windows(&default_schedule()).iter().map(|(window, _)| window.width()).max().expect("a window");
     assert!(
         text.contains("repeat_interval: 110h\n")
             && text.contains("retention of 120h")

@@ -193,15 +193,15 @@ async fn the_worst_comes_first_and_a_login_stays_together() {
         "Login john 2 accounts reconnect together",
         "Jöhn Roe",
         "Password changed. The password of the person who connected was changed",
-        "Stops publishing (scheduled posts).",
+        "Not working: publishing (scheduled posts).",
         "Partly working",
         "Missing role",
-        "Stops inbox (messages and comments).",
+        "Not working: inbox (messages and comments).",
         "in 4 days",
         "no deadline",
         "Rate limited. The network asks for patience.",
-        "Never verified yet.",
-        "Refused just now (token invalid). A second look will tell whether that holds.",
+        "Not verified yet.",
+        "Refused just now (token invalid). A second probe has to confirm it.",
         "Not probed yet",
     ] {
         assert!(text.contains(part), "{part:?} is not in: {text}");
@@ -247,7 +247,7 @@ async fn filters_find_what_they_say() {
     }
     let page = site.text("/?q=second").await;
     assert!(
-        words(&page).contains("2 accounts reconnect together, 1 of them here"),
+        words(&page).contains("2 accounts reconnect together, 1 of them shown here"),
         "a part of a login says so"
     );
     assert!(words(&site.text("/?page=9").await).contains("There is no page 9."));
@@ -310,8 +310,8 @@ async fn an_account_has_a_page_of_its_own() {
         "First page",
         "Disconnected",
         "Password changed",
-        "Meanwhile this stops: publishing (scheduled posts).",
-        "Who can put it right: the person who connected the account (Jöhn Roe). Reconnecting helps.",
+        "Not working: publishing (scheduled posts).",
+        "Who can fix it: the person who connected the account (Jöhn Roe). Reconnecting helps.",
         "Log in at facebook.com with the new password.",
         "pages_manage_posts",
         "CREATE_CONTENT",
@@ -326,12 +326,12 @@ async fn an_account_has_a_page_of_its_own() {
     }
     let text = words(&site.text("/account?id=quiet").await);
     assert!(
-        text.contains("no conclusion: rate limited")
-            && text.contains("Nothing yet: wait until a probe could tell."),
+        text.contains("inconclusive: rate limited")
+            && text.contains("Nothing yet. Wait for a conclusive probe."),
         "{text}"
     );
     let text = words(&site.text("/account?id=fresh").await);
-    assert!(text.contains("It has not been probed yet: nothing is known of it."), "{text}");
+    assert!(text.contains("This connection has not been probed yet."), "{text}");
     let text = words(&site.text("/account?id=jane").await);
     assert!(text.contains("The connection works.") && text.contains("never"), "{text}");
 }
@@ -343,12 +343,12 @@ async fn what_cannot_be_answered_says_why() {
     assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
     let page = answer.text().await.expect("a page");
     let text = words(&page);
-    assert!(text.contains("3 things in it are not understood"), "{text}");
+    assert!(text.contains("3 parameters are not valid"), "{text}");
     for part in [
         "network is myspace; expected: one of facebook,",
         "colour is <b>red; expected: one of the parameters q,",
         "or a label: region, team",
-        "page is 0; expected: a number from 1 on",
+        "page is 0; expected: a number of at least 1",
     ] {
         assert!(text.contains(part), "{part:?} is not in: {text}");
     }
@@ -370,7 +370,7 @@ async fn what_cannot_be_answered_says_why() {
     assert_eq!(answer.status(), StatusCode::NOT_FOUND);
     assert!(
         words(&answer.text().await.expect("a page"))
-            .contains("No account with the id <script> is configured here")
+            .contains("No account with the ID <script> is configured here")
     );
     for path in [
         "/",

@@ -417,9 +417,9 @@ async fn the_list_of_targets_is_whole_filtered_and_written_in_chunks() {
     assert_eq!(answer.status(), 400);
     let problems = answer.text().await.expect("text");
     for said in [
-        "network: \"mastadon\" is none of facebook, ",
+        "network: \"mastadon\" is not one of facebook, ",
         "shard: \"3/3\" is not a share such as 0/3",
-        "\"page\" is no parameter",
+        "unknown parameter \"page\"",
     ] {
         assert!(problems.contains(said), "{problems}");
     }

@@ -1,5 +1,4 @@
-//! Writes calendars (RFC 5545): events at an instant, lines folded, texts escaped. Knows nothing of
-//! what the events mean.
+//! Writes calendars (RFC 5545): events without a duration, folded lines, escaped texts.
 
 use std::fmt::Write as _;
 
@@ -14,26 +13,22 @@ pub(super) struct Calendar {
     empty: bool,
 }
 
-/// Something that is due at an instant; nobody is busy because of it.
+/// An event at a point in time. It does not show as busy.
 #[derive(Clone, Debug)]
 pub(super) struct Event<'a> {
-    /// The same whenever the calendar is made: see [`uid`].
+    /// Stays the same each time that the calendar is made: see [`uid`].
     pub uid: &'a str,
     /// When the calendar was made.
     pub stamp: Timestamp,
-    /// When it is due.
     pub at: Timestamp,
-    /// In a few words.
     pub summary: &'a str,
-    /// In full.
     pub description: &'a str,
-    /// Where to go for it.
     pub url: Option<&'a str>,
 }
 
 impl Calendar {
-    /// A calendar without events yet, by the part of this program that makes it and with its name
-    /// for people.
+    /// A calendar without events. `product` is the part of this program that makes it, `name` is
+    /// shown to people.
     pub(super) fn new(product: &str, name: &str) -> Self {
         let mut calendar = Self { out: String::new(), empty: true };
         calendar.put("BEGIN", "VCALENDAR");
@@ -45,7 +40,6 @@ impl Calendar {
         calendar
     }
 
-    /// Adds an event.
     pub(super) fn event(&mut self, event: &Event<'_>) {
         self.empty = false;
         self.put("BEGIN", "VEVENT");
@@ -61,10 +55,10 @@ impl Calendar {
         self.put("END", "VEVENT");
     }
 
-    /// Adds the end. What was not taken yet is then in [`Calendar::take`].
+    /// Writes the end of the calendar.
     pub(super) fn end(&mut self) {
         if self.empty {
-            // A calendar without any component is none.
+            // A calendar must have at least one component.
             for (name, value) in [
                 ("BEGIN", "VTIMEZONE"),
                 ("TZID", "UTC"),
@@ -81,12 +75,12 @@ impl Calendar {
         self.put("END", "VCALENDAR");
     }
 
-    /// How much has been written and not yet taken, in bytes.
+    /// The number of bytes that were not taken yet.
     pub(super) fn pending(&self) -> usize {
         self.out.len()
     }
 
-    /// What has been written since the last time.
+    /// Takes what was written since the last call.
     pub(super) fn take(&mut self) -> String {
         std::mem::take(&mut self.out)
     }
@@ -96,7 +90,7 @@ impl Calendar {
     }
 }
 
-/// An event's identity, from what makes it this event and no other.
+/// A UID from the values that identify an event.
 pub(super) fn uid(identity: &[&str]) -> String {
     let hash = Sha256::digest(identity.join("\n").as_bytes()).iter().take(16).fold(
         String::new(),
@@ -108,7 +102,7 @@ pub(super) fn uid(identity: &[&str]) -> String {
     format!("{hash}@token-exporter")
 }
 
-/// A date and time of UTC as calendars write it.
+/// A date and time in UTC.
 fn instant(at: Timestamp) -> String {
     at.utc().format("%Y%m%dT%H%M%SZ").to_string()
 }
@@ -127,8 +121,8 @@ fn escaped(text: &str) -> String {
     out
 }
 
-/// Appends a content line (RFC 5545, section 3.1): at most 75 octets, then it goes on behind a
-/// space; no character is torn.
+/// Appends a content line (RFC 5545, section 3.1). After 75 octets it continues on the next line
+/// behind a space. No character is split.
 fn fold(out: &mut String, line: &str) {
     const OCTETS: usize = 75;
     let mut used = 0;
