@@ -1,14 +1,14 @@
-//! `--web.config.file`: YAML text through everything that opens the gate.
+//! `--web.config.file`: YAML text through everything that reads it.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use token_exporter::config::web::{Pem, read};
-use token_exporter::server::Gate;
+use token_exporter::server::AccessControl;
 
 use super::{CANARY, folder, told};
 
-/// Whatever stands in the file: either a gate, or problems that quote no secret.
+/// Whatever the file says: either access control, or problems that quote no secret.
 pub fn check(data: &[u8]) {
     static FILE: OnceLock<PathBuf> = OnceLock::new();
     let file = FILE.get_or_init(|| {
@@ -26,11 +26,11 @@ pub fn check(data: &[u8]) {
     if let Some(Pem::Inline(key)) = said.tls.and_then(|tls| tls.key).map(|key| key.value) {
         assert_eq!(format!("{key:?}"), "[REDACTED]");
     }
-    match Gate::new(Some(file)) {
-        Ok(gate) => {
-            let warnings = gate.warnings().iter().map(ToString::to_string).collect::<String>();
+    match AccessControl::new(Some(file)) {
+        Ok(access) => {
+            let warnings = access.warnings().iter().map(ToString::to_string).collect::<String>();
             assert!(!warnings.contains(CANARY), "a secret shows in {warnings}");
-            let _ = gate.risk([192, 0, 2, 1].into());
+            let _ = access.risk([192, 0, 2, 1].into());
         }
         Err(problems) => told(&problems),
     }

@@ -1,261 +1,104 @@
-//! `classify`: what would this answer mean? Reads one answer exactly as a probe would.
-//!
-//! Lenient in what it takes (payloads come from logs and tickets); it judges with the same
-//! [`read`](crate::network::Network::read) and [`conclude`] as a probe, and knows no HTTP client.
+//! `classify`: tells what an answer of a network means.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use std::io::{BufRead as _, Read as _, Write as _};
+use std::process::ExitCode;
 
-use crate::model::{Capabilities, Capability, Expiry, Secret, Timestamp};
-use crate::network::{
-    Account, Answer, Clocks, Finding, Grant, Known, NetworkId, Question, ResolvedApp, Seen, Style, Tokens,
-    Verdict, advice, conclude, parse, read_answer,
-};
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::{Value, json};
 
-/// One answer and what is known around it. All but `network` is optional, and may be null; what
-/// else is there (a note, a trace id) is passed over.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Payload {
-    /// Name or alias of the network.
-    pub network: String,
-    /// The call that was answered: a name, a path or a request line.
-    #[serde(default)]
-    pub call: Option<String>,
-    /// The HTTP status.
-    #[serde(default)]
-    pub http_status: Value,
-    /// The response headers: an object, or a list of pairs.
-    #[serde(default)]
-    pub headers: Value,
-    /// The body, as JSON or as text.
-    #[serde(default)]
-    pub body: Value,
-    /// What is known besides.
-    #[serde(default)]
-    pub context: Option<PayloadContext>,
+use super::{FAILED, Payload, PayloadContext, classify, describe, print};
+use crate::model::Timestamp;
+
+#[derive(Debug, Args)]
+pub(super) struct Classify {
+    /// Network that answered
+    #[arg(long, value_name = "NAME", required_unless_present = "jsonl")]
+    network: Option<String>,
+    /// Call that was answered: a name, a path or a request line
+    #[arg(long, value_name = "CALL")]
+    call: Option<String>,
+    /// HTTP status
+    #[arg(long, value_name = "STATUS")]
+    status: Option<u16>,
+    /// Response header; may be given several times
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// When the access token expires: RFC 3339 or Unix seconds
+    #[arg(long, value_name = "TIME")]
+    expires_at: Option<String>,
+    /// Which of the network's APIs
+    #[arg(long, value_name = "API")]
+    api: Option<String>,
+    /// oauth1 or oauth2
+    #[arg(long, value_name = "AUTH")]
+    auth: Option<String>,
+    /// Read one JSON object per line, and print one per line
+    #[arg(long, conflicts_with_all = ["network", "call", "status", "headers", "expires_at", "api", "auth"])]
+    jsonl: bool,
 }
 
-/// What is known besides the answer.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct PayloadContext {
-    /// When the access token ends: RFC 3339 or Unix seconds.
-    pub expires_at: Value,
-    /// When the refresh token ends.
-    pub refresh_expires_at: Value,
-    /// Which of the network's APIs.
-    pub api: Option<String>,
-    /// `oauth1` or `oauth2`.
-    pub auth: Option<String>,
-    /// The granted scopes, where the network does not tell them.
-    pub scopes: Value,
-    /// What the account is used for; `[publish]` if absent.
-    pub needs: Option<Vec<String>>,
-    /// Page, profile, organization…
-    pub kind: Option<String>,
-    /// The network's id of the account.
-    pub external_id: Value,
-}
-
-/// What an answer means, in the words of the output.
-#[derive(Clone, Debug, Serialize)]
-pub struct Classification {
-    /// `valid`, `invalid` or `undetermined`.
-    pub verdict: &'static str,
-    /// For valid (`ok`) and invalid.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'static str>,
-    /// For undetermined.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cause: Option<&'static str>,
-    /// Each needed capability: `ok` or a reason.
-    pub capabilities: Map<String, Value>,
-    /// What to do.
-    pub advice: String,
-}
-
-/// A payload that cannot be classified: which field, what was found, what would be right.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {problem}")]
-pub struct BadPayload {
-    /// The field.
-    pub field: &'static str,
-    /// What is wrong with it.
-    pub problem: String,
-}
-
-fn bad(field: &'static str, problem: impl Into<String>) -> BadPayload {
-    BadPayload { field, problem: problem.into() }
-}
-
-/// What one answer means, at the time `now`.
-///
-/// # Errors
-/// When the payload itself makes no sense: an unknown network or capability, a status that is no
-/// number.
-pub fn classify(payload: &Payload, now: Timestamp) -> Result<(Finding, Clocks, NetworkId), BadPayload> {
-    let network = NetworkId::from_name(&payload.network).ok_or_else(|| {
-        bad("network", format!("\"{}\" is not known; known are {}", payload.network, names()))
-    })?;
-    let description = network.description();
-    let context = payload.context.clone().unwrap_or_default();
-    let needs = match &context.needs {
-        None => Capabilities::DEFAULT,
-        Some(names) => names
-            .iter()
-            .map(|n| {
-                Capability::from_label(n).ok_or_else(|| {
-                    bad("context.needs", format!("\"{n}\" is not one of publish, inbox, analytics, ads"))
-                })
-            })
-            .collect::<Result<_, _>>()?,
-    };
-    let answer = answer(payload)?;
-    let call = payload.call.as_deref().and_then(|text| description.call(text));
-    let question = Question { call, about: Some(0) };
-    let external_id = parse::text(&context.external_id);
-    let guess = network.network().guess(question, external_id.as_deref(), &answer);
-    let api = match context.api.as_deref() {
-        None => guess.api.or(description.apis.first().copied()).unwrap_or(""),
-        Some(api) if description.apis.contains(&api) || description.apis.is_empty() => api,
-        Some(api) => {
-            return Err(bad(
-                "context.api",
-                format!("\"{api}\" is not one of {}", description.apis.join(", ")),
-            ));
+impl Classify {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        if self.jsonl {
+            return classify_lines();
         }
-    };
-    let access = context_expiry("context.expires_at", &context.expires_at)?;
-    let oauth1 = match context.auth.as_deref() {
-        // Tokens of OAuth 1.0a do not end.
-        None => access.at().is_none() && guess.oauth1,
-        Some("oauth2") => false,
-        Some("oauth1") => true,
-        Some(other) => return Err(bad("context.auth", format!("\"{other}\" is neither oauth1 nor oauth2"))),
-    };
-    let accounts = [Account {
-        network,
-        kind: context.kind.as_deref().or(guess.kind).or(description.kinds.first().copied()).unwrap_or(""),
-        external_id: external_id.as_deref(),
-        needs,
-    }];
-    let app = ResolvedApp {
-        api_version: description.api_version.unwrap_or_default().to_owned(),
-        ..ResolvedApp::default()
-    };
-    let tokens = Tokens {
-        access: Secret::new(""),
-        secret: None,
-        refresh: None,
-        scopes: parse::scopes(&context.scopes),
-    };
-    let grant = Grant { style: Style { api, oauth1 }, app: &app, tokens: &tokens, accounts: &accounts };
-
-    let reading = read_answer(network.network(), &grant, &[], question, &answer);
-    let seen = [Seen { question, reading }];
-    let known = Known {
-        now,
-        clocks: Clocks {
-            access,
-            refresh: context_expiry("context.refresh_expires_at", &context.refresh_expires_at)?,
-            ..Clocks::default()
-        },
-        auto_refresh: false,
-        grace: 0,
-    };
-    let finding = conclude(&grant, &seen, &known).into_iter().next();
-    let finding = finding.ok_or_else(|| bad("network", "gave no finding"))?;
-    Ok((finding, crate::network::clocks(known.clocks, &seen), network))
-}
-
-/// A finding in the words of the output.
-pub fn describe(finding: &Finding, network: NetworkId) -> Classification {
-    let (verdict, reason, cause, advice_text) = match finding.verdict {
-        Verdict::Valid => ("valid", Some("ok"), None, degraded(finding, network)),
-        Verdict::Invalid(reason, _) => {
-            ("invalid", Some(reason.label()), None, advice(reason, network).join(" "))
-        }
-        Verdict::Undetermined(cause) => {
-            ("undetermined", None, Some(cause.label()), cause.meaning().to_owned())
-        }
-    };
-    let capabilities =
-        finding.capabilities.iter().map(|(c, r)| (c.label().to_owned(), Value::from(r.label()))).collect();
-    Classification { verdict, reason, cause, capabilities, advice: advice_text }
-}
-
-/// Advice for a valid connection: about the capabilities that it lacks, if any.
-fn degraded(finding: &Finding, network: NetworkId) -> String {
-    let mut reasons: Vec<_> =
-        finding.capabilities.iter().map(|(_, r)| *r).filter(|r| *r != crate::model::Reason::Ok).collect();
-    reasons.sort_unstable();
-    reasons.dedup();
-    reasons.into_iter().flat_map(|r| advice(r, network)).copied().collect::<Vec<_>>().join(" ")
-}
-
-fn names() -> String {
-    NetworkId::all().map(NetworkId::name).collect::<Vec<_>>().join(", ")
-}
-
-fn context_expiry(field: &'static str, value: &Value) -> Result<Expiry, BadPayload> {
-    match value {
-        Value::Null => Ok(Expiry::Unknown),
-        // A token response says 0 for "no end".
-        value if parse::integer(value) == Some(0) => Ok(Expiry::Never),
-        value => match parse::instant(value) {
-            Some(instant) => Ok(Expiry::At(instant)),
-            None => Err(bad(field, "is neither RFC 3339 nor Unix seconds")),
-        },
-    }
-}
-
-fn answer(payload: &Payload) -> Result<Answer, BadPayload> {
-    let status = match &payload.http_status {
-        Value::Null => None,
-        value => Some(
-            parse::integer(value)
-                .and_then(|n| u16::try_from(n).ok())
-                .filter(|n| (100..1000).contains(n))
-                .ok_or_else(|| bad("http_status", "is not an HTTP status"))?,
-        ),
-    };
-    let headers = headers(&payload.headers);
-    Ok(match &payload.body {
-        Value::Null => Answer::new(status, headers, b""),
-        Value::String(text) => Answer::new(status, headers, text.as_bytes()),
-        json => Answer { status, headers, json: json.clone(), text: String::new() },
-    })
-}
-
-/// Headers from an object of texts or lists, or from a list of pairs or of `{name, value}`.
-fn headers(given: &Value) -> HeaderMap {
-    let mut pairs: Vec<(String, &Value)> = Vec::new();
-    match given {
-        Value::Object(fields) => pairs.extend(fields.iter().map(|(name, value)| (name.clone(), value))),
-        Value::Array(items) => {
-            for item in items {
-                let (name, value) =
-                    if item.is_array() { (&item[0], &item[1]) } else { (&item["name"], &item["value"]) };
-                pairs.extend(parse::text(name).map(|name| (name, value)));
-            }
-        }
-        _ => {}
-    }
-    let mut headers = HeaderMap::new();
-    for (name, value) in pairs {
-        let values = match value {
-            Value::Array(items) => items.iter().filter_map(parse::text).collect(),
-            other => parse::text(other).into_iter().collect::<Vec<_>>(),
+        let mut body = String::new();
+        std::io::stdin().lock().read_to_string(&mut body).context("cannot read standard input")?;
+        let payload = Payload {
+            headers: self.headers()?,
+            network: self.network.unwrap_or_default(),
+            call: self.call,
+            http_status: json!(self.status),
+            body: Value::from(body),
+            context: Some(PayloadContext {
+                expires_at: json!(self.expires_at),
+                api: self.api,
+                auth: self.auth,
+                ..PayloadContext::default()
+            }),
         };
-        for value in values {
-            // A header that HTTP would not carry says nothing: logs mangle them.
-            if let (Ok(name), Ok(value)) =
-                (HeaderName::from_bytes(name.trim().as_bytes()), HeaderValue::from_str(value.trim()))
-            {
-                headers.append(name, value);
-            }
-        }
+        let (finding, _, network) = classify(&payload, Timestamp::now())?;
+        print(&format!("{}\n", serde_json::to_string_pretty(&describe(&finding, network))?))?;
+        Ok(ExitCode::SUCCESS)
     }
-    headers
+
+    /// The headers as a list of `[name, value]` pairs.
+    fn headers(&self) -> anyhow::Result<Value> {
+        let pair = |header: &String| {
+            let (name, value) = header
+                .split_once(':')
+                .with_context(|| format!("--header {header:?} is not of the form 'Name: value'"))?;
+            Ok(json!([name, value]))
+        };
+        self.headers.iter().map(pair).collect()
+    }
+}
+
+/// Classifies each line of standard input. A bad line is reported, and the others are read.
+fn classify_lines() -> anyhow::Result<ExitCode> {
+    let now = Timestamp::now();
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut exit_code = ExitCode::SUCCESS;
+    for (number, line) in std::io::stdin().lock().lines().enumerate() {
+        let line = line.context("cannot read standard input")?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let result = serde_json::from_str::<Payload>(&line)
+            // serde's message can quote the payload, which may hold a token: give its position only.
+            .map_err(|e| format!("not a payload (column {})", e.column()))
+            .and_then(|payload| classify(&payload, now).map_err(|e| e.to_string()));
+        let printed = match result {
+            Ok((finding, _, network)) => serde_json::to_string(&describe(&finding, network))?,
+            Err(problem) => {
+                exit_code = ExitCode::from(FAILED);
+                eprintln!("token_exporter: line {}: {problem}", number + 1);
+                json!({"error": problem}).to_string()
+            }
+        };
+        writeln!(out, "{printed}")?;
+    }
+    out.flush()?;
+    Ok(exit_code)
 }

@@ -1,9 +1,108 @@
-//! Arguments, and one file for each subcommand.
+//! The command line: one file for each subcommand, with its arguments and what it does.
+//!
+//! The last room: it may use all the others, and none of them knows it.
+#![allow(clippy::print_stderr, reason = "problems are printed there")]
 
-mod args;
 mod check;
+mod classification;
 mod classify;
+mod demo;
+mod generate;
+mod healthcheck;
+mod options;
+mod schedule;
+mod serve;
+mod web;
 
-pub use args::*;
-pub use check::*;
-pub use classify::*;
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+pub use classification::{BadPayload, Classification, Payload, PayloadContext, classify, describe};
+
+/// Exit code for a program that could not do its work.
+pub const FAILED: u8 = 2;
+
+/// Tells which social-media connection is about to expire or has broken, why, and what to do.
+#[derive(Debug, Parser)]
+#[command(
+    name = "token_exporter",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
+pub struct Cli {
+    /// `serve` if absent.
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    pub serve: serve::Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Probe all accounts regularly and serve metrics
+    Serve(serve::Serve),
+    /// Run the exporter against an embedded simulator of the networks; needs no configuration
+    Demo(demo::Demo),
+    /// Probe accounts once and print the worst first; exit code 0 all valid, 1 some invalid, 2 could
+    /// not run, 3 some undetermined
+    Check(check::Check),
+    /// List the mails to come: when, to whom and about which accounts; probes every account once
+    Schedule(schedule::Schedule),
+    /// Tell what an answer of a network means; reads the body from standard input
+    Classify(classify::Classify),
+    /// Print Prometheus rules or an Alertmanager configuration made from the schedule
+    #[command(subcommand)]
+    Generate(generate::Generate),
+    /// Ask a running exporter whether it is healthy; exit code 0 if so, 1 if not
+    Healthcheck(healthcheck::Healthcheck),
+}
+
+impl Cli {
+    /// Runs the subcommand.
+    ///
+    /// # Errors
+    /// When it could not do its work; the exit code is then [`FAILED`].
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            None => self.serve.run(),
+            Some(Command::Serve(serve)) => serve.run(),
+            Some(Command::Demo(demo)) => demo.run(),
+            Some(Command::Check(check)) => check.run(),
+            Some(Command::Schedule(schedule)) => schedule.run(),
+            Some(Command::Classify(classify)) => classify.run(),
+            Some(Command::Generate(generate)) => generate.run(),
+            Some(Command::Healthcheck(healthcheck)) => Ok(healthcheck.run()),
+        }
+    }
+}
+
+/// Writes to standard output. A reader that has gone (`| head`) is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot write to standard output"),
+    }
+}
+
+/// The width of tables in columns.
+fn table_width() -> u16 {
+    let terminal = std::io::stdout().is_terminal().then(|| console::Term::stdout().size().1);
+    terminal.unwrap_or(160)
+}
+
+/// Runs to the end. Tasks that still hang then, on a disk that does not answer for example, do not
+/// keep the process alive.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}

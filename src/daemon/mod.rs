@@ -1,8 +1,11 @@
-//! Runs all of it.
+//! Runs everything together: the scheduler and the HTTP server, with reloads and a clean shutdown.
+//!
+//! It must not know options of the command line, nor how a probe or an answer is made.
 
-mod health;
+mod reload;
 mod run;
+mod signals;
 mod watch;
 
-pub use health::ask;
-pub use run::{Daemon, DaemonSettings, signals};
+pub use run::{Daemon, DaemonSettings};
+pub use signals::signals;

@@ -1,7 +1,7 @@
-//! Notices changes on disk: of the configuration and what it includes, and of token files.
+//! Notices changes of configuration and token files.
 //!
-//! Looks at metadata at intervals instead of asking the system to tell: that works on every file
-//! system, through Kubernetes' symbolic links, and for any number of files.
+//! It polls metadata instead of subscribing to events: that works on every file system, through
+//! Kubernetes' symbolic links, and for any number of files.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
@@ -17,7 +17,7 @@ use crate::scheduler::ProbeRequest;
 use crate::source::Fingerprint;
 use crate::state::{Snapshot, Store};
 
-/// Watches the files of a configuration.
+/// Watches the files of a configuration and those that it includes.
 #[derive(Clone, Debug)]
 pub(super) struct ConfigWatch {
     main: Vec<PathBuf>,
@@ -26,17 +26,15 @@ pub(super) struct ConfigWatch {
     digest: u64,
 }
 
-/// What a look at a file's metadata shows: of the file that links on the way lead to.
+/// A file and its metadata, or those of the file that it links to.
 type Stamp = (PathBuf, Option<Fingerprint>);
 
 impl ConfigWatch {
-    /// Watches these files.
     pub(super) fn new(main: &[PathBuf]) -> Self {
         Self { main: main.to_vec(), patterns: Vec::new(), stamps: Vec::new(), digest: 0 }
     }
 
-    /// Watches what this configuration includes, too. To be called after the look that came before
-    /// it was read: what changes meanwhile is then noticed at the next.
+    /// Also watches what this configuration includes.
     pub(super) fn follow(&mut self, config: &Config) {
         if self.patterns != config.patterns {
             self.patterns.clone_from(&config.patterns);
@@ -44,10 +42,10 @@ impl ConfigWatch {
         }
     }
 
-    /// Whether the content has changed since the last look. A file that was only touched has not.
+    /// Whether the content has changed since the last check. A file that was only touched has not.
     pub(super) fn changed(&mut self) -> bool {
         let files = self.files();
-        let stamps = stamps(&files);
+        let stamps: Vec<Stamp> = files.iter().map(|file| (file.clone(), Fingerprint::of(file))).collect();
         if stamps == self.stamps {
             return false;
         }
@@ -60,10 +58,6 @@ impl ConfigWatch {
         let included = self.patterns.iter().flat_map(|pattern| config::included(pattern)).flatten().flatten();
         self.main.iter().cloned().chain(included).collect()
     }
-}
-
-fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
-    files.iter().map(|f| (f.clone(), Fingerprint::of(f))).collect()
 }
 
 fn digest(files: &[PathBuf]) -> u64 {
@@ -79,61 +73,65 @@ fn digest(files: &[PathBuf]) -> u64 {
 #[derive(Debug, Default)]
 pub(super) struct TokenWatch {
     inventory: Arc<Inventory>,
-    /// By credential of the inventory, hashed, for there may be a million: of the token's file and,
-    /// with OAuth 1.0a, of its second half's. None where the token comes from no file.
-    prints: Vec<Option<NonZeroU64>>,
-    state: RandomState,
+    /// By credential of the inventory: a hash of the metadata of its token's file and, with OAuth
+    /// 1.0a, of its token secret's. None if the token comes from no file.
+    fingerprints: Vec<Option<NonZeroU64>>,
+    hasher: RandomState,
 }
 
 impl TokenWatch {
-    /// Looks at all token files and wishes for a probe of each credential whose file changed since
-    /// the last look or, where there was none, since its last probe.
-    pub(super) async fn look(self, store: &Store, wishes: &mpsc::Sender<ProbeRequest>) -> Self {
+    /// Requests a probe of each credential whose file has changed since the last check or, without
+    /// one, since its last probe.
+    pub(super) async fn check(self, store: &Store, probes: &mpsc::Sender<ProbeRequest>) -> Self {
         let snapshot = store.snapshot();
-        // Away from the tasks that probe and serve: there may be many files, on a slow disk.
+        // On a thread of its own: there may be many files, on a slow disk.
         let Ok((watch, changed)) = tokio::task::spawn_blocking(move || self.compare(&snapshot)).await else {
             return Self::default();
         };
         for credential in changed {
-            if wishes.send(ProbeRequest::SourceChanged(credential)).await.is_err() {
+            if probes.send(ProbeRequest::SourceChanged(credential)).await.is_err() {
                 break;
             }
         }
         watch
     }
 
+    /// The new fingerprints, and the indexes of the credentials that have changed.
     fn compare(self, snapshot: &Snapshot) -> (Self, Vec<usize>) {
         let inventory = snapshot.inventory.clone();
-        let same = Arc::ptr_eq(&self.inventory, &inventory);
-        let before = |place: usize, now: CredentialView<'_>| {
-            if same {
-                return self.prints.get(place);
-            }
-            let old = self
-                .inventory
-                .find_credential(now.id())
-                .and_then(|place| self.inventory.credential(place))?;
-            let source = |c: CredentialView<'_>| (c.token(), c.token_secret().cloned());
-            self.prints.get(old.index()).filter(|_| source(old) == source(now))
-        };
         let mut changed = Vec::new();
-        let mut prints = Vec::with_capacity(inventory.credentials().len());
-        for (place, watched) in inventory.credentials().enumerate() {
-            let found =
-                [watched.token().fingerprint(), watched.token_secret().and_then(SecretSource::fingerprint)];
-            let now = found[0].and_then(|_| NonZeroU64::new(self.state.hash_one(found)));
-            let news = match before(place, watched) {
-                Some(before) => *before != now && now.is_some(),
+        let mut fingerprints = Vec::with_capacity(inventory.credentials().len());
+        for (index, credential) in inventory.credentials().enumerate() {
+            let secret = credential.token_secret().and_then(SecretSource::fingerprint);
+            let files = [credential.token().fingerprint(), secret];
+            let now = files[0].and_then(|_| NonZeroU64::new(self.hasher.hash_one(files)));
+            let is_new = match self.before(&inventory, index, credential) {
+                Some(before) => now.is_some() && now != before,
                 None => {
-                    let probed = snapshot.credentials.get(place).and_then(|state| state.last_probe);
-                    probed.is_some_and(|probed| {
-                        found.iter().flatten().any(|print| print.written() >= Some(probed))
-                    })
+                    let probed = snapshot.credentials.get(index).and_then(|state| state.last_probe);
+                    let written = files.iter().flatten().map(Fingerprint::written).max().flatten();
+                    probed.is_some() && written >= probed
                 }
             };
-            changed.extend(news.then_some(place));
-            prints.push(now);
+            changed.extend(is_new.then_some(index));
+            fingerprints.push(now);
         }
-        (Self { inventory, prints, state: self.state }, changed)
+        (Self { inventory, fingerprints, hasher: self.hasher }, changed)
+    }
+
+    /// The last fingerprint of a credential, also from before a reload that has not changed where its
+    /// token comes from.
+    fn before(
+        &self,
+        inventory: &Arc<Inventory>,
+        index: usize,
+        credential: CredentialView<'_>,
+    ) -> Option<Option<NonZeroU64>> {
+        if Arc::ptr_eq(&self.inventory, inventory) {
+            return self.fingerprints.get(index).copied();
+        }
+        let old = self.inventory.credential(self.inventory.find_credential(credential.id())?)?;
+        let same = old.token() == credential.token() && old.token_secret() == credential.token_secret();
+        self.fingerprints.get(old.index()).copied().filter(|_| same)
     }
 }

@@ -1,5 +1,4 @@
-//! From the section `tls_server_config` to what rustls needs: certificates, keys, versions, and who
-//! may connect.
+//! From `tls_server_config` in the web configuration to the settings of rustls.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -15,8 +14,8 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
-    SignatureScheme, SupportedProtocolVersion,
+    CertificateError, CipherSuite, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
+    ServerConfig, SignatureScheme, SupportedProtocolVersion,
 };
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
@@ -27,7 +26,7 @@ use crate::config::Problem;
 use crate::config::web::{ClientAuth, Pem, Placed, Tls, TlsVersion};
 use crate::model::Secret;
 
-/// The files that a section names.
+/// The files that the section names.
 pub(super) fn files(section: &Tls) -> impl Iterator<Item = PathBuf> {
     let all = [&section.certificate, &section.key, &section.client_ca];
     all.into_iter().flatten().filter_map(|pem| match &pem.value {
@@ -36,15 +35,15 @@ pub(super) fn files(section: &Tls) -> impl Iterator<Item = PathBuf> {
     })
 }
 
-/// What a section says, for connections; none where something is wrong.
+/// The settings of rustls; none if there are problems.
 pub(super) fn server_config(section: &Tls, http2: bool, problems: &mut Vec<Problem>) -> Option<ServerConfig> {
-    let material = Material { certificate: section.certificate.as_ref()?, key: section.key.as_ref()? };
-    let chain = certificates(material.certificate, problems);
-    let key = private_key(material.key, problems);
+    let (certificate, key_file) = (section.certificate.as_ref()?, section.key.as_ref()?);
+    let chain = certificates(certificate, problems);
+    let key = private_key(key_file, problems);
     let provider = Arc::new(provider(section));
     let verifier = verifier(section, &provider, problems);
     let (chain, key, verifier) = (chain?, key?, verifier?);
-    // What leaves nothing to connect with was told of where the section was read.
+    // An error here has been reported when the section was read.
     let builder =
         ServerConfig::builder_with_provider(provider).with_protocol_versions(&versions(section)).ok()?;
     match builder.with_client_cert_verifier(verifier).with_single_cert(chain, key) {
@@ -55,35 +54,22 @@ pub(super) fn server_config(section: &Tls, http2: bool, problems: &mut Vec<Probl
             Some(config)
         }
         Err(error) => {
-            problems.push(material.problem(&error));
+            problems.push(match error {
+                Error::InconsistentKeys(_) => key_file.problem("is not the key of the certificate"),
+                Error::InvalidCertificate(_) => {
+                    certificate.problem("holds a certificate that is damaged or too old in form")
+                }
+                _ => key_file.problem(
+                    "is a key of a kind that is not offered; offered are RSA (2048 to 4096 bits), ECDSA \
+                     P-256 and P-384, Ed25519",
+                ),
+            });
             None
         }
     }
 }
 
-/// A certificate and its key.
-struct Material<'s> {
-    certificate: &'s Placed<Pem>,
-    key: &'s Placed<Pem>,
-}
-
-impl Material<'_> {
-    /// Why they cannot be used.
-    fn problem(&self, error: &Error) -> Problem {
-        match error {
-            Error::InconsistentKeys(_) => self.key.problem("is not the key of the certificate"),
-            Error::InvalidCertificate(_) => {
-                self.certificate.problem("holds a certificate that is damaged or too old in form")
-            }
-            _ => self.key.problem(
-                "is a key of a kind that is not offered; offered are RSA (2048 to 4096 bits), ECDSA P-256 \
-                 and P-384, Ed25519",
-            ),
-        }
-    }
-}
-
-/// The text of a file, or the one that stands in the web configuration.
+/// The text of a file, or the text in the web configuration itself.
 fn text(pem: &Pem) -> Result<Secret, String> {
     match pem {
         Pem::Inline(text) => Ok(text.clone()),
@@ -95,7 +81,7 @@ fn text(pem: &Pem) -> Result<Secret, String> {
                 std::io::ErrorKind::InvalidInput => "is not a file",
                 _ => "cannot be read",
             };
-            let bytes = super::gate::content(path).map_err(|error| format!("the file {}", why(&error)))?;
+            let bytes = super::access::content(path).map_err(|error| format!("the file {}", why(&error)))?;
             std::str::from_utf8(&bytes)
                 .map(Secret::new)
                 .map_err(|_| "the file is not text in PEM form".to_owned())
@@ -103,7 +89,7 @@ fn text(pem: &Pem) -> Result<Secret, String> {
     }
 }
 
-/// What a text is read to be, or the problem that it is not.
+/// What `take` finds in a text; a problem if it finds nothing.
 fn read<T>(
     pem: &Placed<Pem>,
     problems: &mut Vec<Problem>,
@@ -136,13 +122,12 @@ fn versions(section: &Tls) -> Vec<&'static SupportedProtocolVersion> {
         .collect()
 }
 
-/// Cipher suites and curves of the lists. As with Go, the cipher suites of TLS 1.3 cannot be
-/// switched off one by one, and among curves a client's order goes first.
+/// The cipher suites and curves that are allowed. As in Go, the cipher suites of TLS 1.3 cannot be
+/// disabled individually, and the client's order of curves takes precedence.
 fn provider(section: &Tls) -> CryptoProvider {
     let mut provider = ring::default_provider();
     if let Some(wanted) = &section.cipher_suites {
-        let place =
-            |suite: rustls::CipherSuite| wanted.iter().position(|w| *w == suite).unwrap_or(usize::MAX);
+        let place = |suite: CipherSuite| wanted.iter().position(|w| *w == suite).unwrap_or(usize::MAX);
         provider.cipher_suites.retain(|suite| suite.tls13().is_some() || wanted.contains(&suite.suite()));
         provider.cipher_suites.sort_by_key(|suite| place(suite.suite()));
     }
@@ -161,22 +146,22 @@ fn verifier(
         return Some(WebPkiClientVerifier::no_client_auth());
     }
     let mut roots = RootCertStore::empty();
-    if let Some(place) = &section.client_ca {
-        for certificate in certificates(place, problems)? {
+    if let Some(pem) = &section.client_ca {
+        for certificate in certificates(pem, problems)? {
             if roots.add(certificate).is_err() {
-                problems.push(place.problem("holds a certificate that is damaged"));
+                problems.push(pem.problem("holds a certificate that is damaged"));
                 return None;
             }
         }
     }
     let hints = roots.subjects();
     let authority = if section.client_auth.verifies() {
-        // It fails without roots, which the section's reader has told of.
+        // It fails without roots, which has been reported when the section was read.
         Some(WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().ok()?)
     } else {
         None
     };
-    Some(Arc::new(Visitors {
+    Some(Arc::new(ClientVerifier {
         authority,
         required: section.client_auth.requires(),
         names: section.allowed_sans.iter().cloned().collect(),
@@ -185,19 +170,19 @@ fn verifier(
     }))
 }
 
-/// Who may connect. Every client proves that it has the key of its certificate; whose certificate
-/// it is, is asked only where there is an authority.
+/// Checks client certificates. Every client proves that it has the key of its certificate; who has
+/// signed the certificate matters only if there is an authority.
 #[derive(Debug)]
-struct Visitors {
+struct ClientVerifier {
     authority: Option<Arc<dyn ClientCertVerifier>>,
     required: bool,
-    /// A certificate must hold one of these names, if there are any.
+    /// If there are any, a certificate must hold one of these names.
     names: HashSet<String>,
     hints: Vec<DistinguishedName>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl ClientCertVerifier for Visitors {
+impl ClientCertVerifier for ClientVerifier {
     fn client_auth_mandatory(&self) -> bool {
         self.required
     }
@@ -244,8 +229,8 @@ impl ClientCertVerifier for Visitors {
     }
 }
 
-/// The alternative names of a certificate as text: DNS names, mail addresses, IP addresses and
-/// URIs. None of a certificate that cannot be read.
+/// The alternative names of a certificate: DNS names, mail addresses, IP addresses and URIs. None
+/// if the certificate cannot be read.
 fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let extension = Certificate::from_der(certificate)
         .ok()

@@ -1,68 +1,38 @@
-//! `demo`: the simulator and the exporter in one process, with an account in every state.
-//!
-//! The accounts are those of the fixtures' cases that ask for it, written as YAML and loaded like
-//! any configuration.
+//! The configurations of the demo and of tests: YAML with an account for each case of the fixtures.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use super::fixtures::{Case, Fixtures, fill};
 use super::server::{Simulator, fixture_token};
 use crate::model::Timestamp;
 use crate::network::{AppNeed, NetworkId};
-use crate::simulator::{Case, Fixtures, fill};
 
-/// The account of a case that names none.
+/// The external id of a case that names none.
 pub const DEMO_ID: &str = "1000001";
 
-/// An account of the demo and what it must show: the demo's test reads the same list.
-#[derive(Clone, Debug)]
-pub struct Shown<'a> {
-    /// Its id in the configuration.
-    pub account: String,
-    /// Its network.
-    pub network: NetworkId,
-    /// The case behind it.
-    pub case: &'a Case,
+/// The cases that the demo shows, in the order of the fixtures.
+fn demo_cases(fixtures: &[Fixtures]) -> impl Iterator<Item = (&Fixtures, &Case)> {
+    let cases = fixtures.iter().flat_map(|f| f.cases.iter().map(move |case| (f, case)));
+    cases.filter(|(_, case)| case.demo.is_some())
 }
 
-/// The accounts of the demo, in the order of the fixtures.
-pub fn shown_cases(fixtures: &[Fixtures]) -> Vec<Shown<'_>> {
-    let mut shown = Vec::new();
-    for fixtures in fixtures {
-        let network = fixtures.network;
-        for case in &fixtures.cases {
-            let Some(demo) = &case.demo else { continue };
-            let account = format!("{network}-{}", case.name);
-            shown.push(Shown { account: account.clone(), network, case });
-            shown.extend(demo.also.iter().map(|id| Shown {
-                account: format!("{account}-{id}"),
-                network,
-                case,
-            }));
-        }
-    }
-    shown
-}
-
-/// The configuration of the demo, against a simulator at this address.
+/// The configuration of the demo, for a simulator at this address.
 pub fn demo_config(
     fixtures: &[Fixtures],
     address: SocketAddr,
     now: Timestamp,
     probe_interval: &str,
 ) -> String {
-    let mut yaml = Yaml::new(probe_interval);
-    for fixtures in fixtures {
-        for case in fixtures.cases.iter().filter(|c| c.demo.is_some()) {
-            yaml.case(fixtures, case, address, now, &format!("{}-{}", fixtures.network, case.name), DEMO_ID);
-        }
+    let mut yaml = Yaml::new(address, now);
+    for (fixtures, case) in demo_cases(fixtures) {
+        yaml.case(fixtures, case, &format!("{}-{}", fixtures.network, case.name), DEMO_ID);
     }
-    yaml.finish()
+    yaml.finish(probe_interval)
 }
 
-/// A configuration of so many generated accounts, each with a login of its own, in the demo's
-/// mixture of states.
+/// A configuration with `count` generated accounts, each with a credential of its own.
 pub fn generated_config(
     fixtures: &[Fixtures],
     address: SocketAddr,
@@ -70,69 +40,57 @@ pub fn generated_config(
     probe_interval: &str,
     count: usize,
 ) -> String {
-    let cases: Vec<(&Fixtures, &Case)> = fixtures
-        .iter()
-        .flat_map(|f| {
-            f.cases.iter().filter(|c| c.demo.as_ref().is_some_and(|d| d.also.is_empty())).map(move |c| (f, c))
-        })
+    let cases: Vec<(&Fixtures, &Case)> = demo_cases(fixtures)
+        .filter(|(_, case)| case.demo.as_ref().is_some_and(|demo| demo.also.is_empty()))
         .collect();
     let healthy: Vec<(&Fixtures, &Case)> = cases.iter().copied().filter(|(_, c)| c.name == "valid").collect();
-    let mut yaml = Yaml::new(probe_interval);
+    let mut yaml = Yaml::new(address, now);
     for number in 0..count {
-        // Nineteen of twenty are well, as in life.
+        // Nineteen of twenty are healthy.
         let from = if number % 20 == 0 { &cases } else { &healthy };
         if let Some((fixtures, case)) = from.get(number / 20 % from.len().max(1)).or(from.first()) {
-            yaml.case(
-                fixtures,
-                case,
-                address,
-                now,
-                &format!("account-{number}"),
-                &format!("{}", 1_000_001 + number),
-            );
+            let external_id = (1_000_001 + number).to_string();
+            yaml.case(fixtures, case, &format!("account-{number}"), &external_id);
         }
     }
-    yaml.finish()
+    yaml.finish(probe_interval)
 }
 
-/// A configuration with one case alone, as tests use it.
+/// A configuration with one case only, for tests.
 pub fn single_case_config(fixtures: &Fixtures, case: &Case, address: SocketAddr, now: Timestamp) -> String {
-    let mut yaml = Yaml::new("1h");
-    yaml.case(fixtures, case, address, now, "account", DEMO_ID);
-    yaml.finish()
+    let mut yaml = Yaml::new(address, now);
+    yaml.case(fixtures, case, "account", DEMO_ID);
+    yaml.finish("1h")
 }
 
-/// The parts of a configuration that grow together.
+/// A configuration that grows case by case.
 struct Yaml {
-    global: String,
-    apps: Vec<String>,
-    app_texts: String,
+    address: SocketAddr,
+    now: Timestamp,
+    app_ids: Vec<String>,
+    apps: String,
     credentials: String,
     accounts: String,
 }
 
 impl Yaml {
-    fn new(probe_interval: &str) -> Self {
-        let global =
-            format!("global:\n  probe_interval: {probe_interval}\n  notify: [social-ops@example.com]\n");
-        Self {
-            global,
-            apps: Vec::new(),
-            app_texts: String::new(),
-            credentials: String::new(),
-            accounts: String::new(),
-        }
+    fn new(address: SocketAddr, now: Timestamp) -> Self {
+        let [apps, credentials, accounts] = [const { String::new() }; 3];
+        Self { address, now, app_ids: Vec::new(), apps, credentials, accounts }
     }
 
-    fn finish(self) -> String {
-        let Self { global, app_texts, credentials, accounts, .. } = self;
-        let apps = if app_texts.is_empty() { String::new() } else { format!("apps:\n{app_texts}") };
-        format!("{global}{apps}credentials:\n{credentials}accounts:\n{accounts}")
+    fn finish(self, probe_interval: &str) -> String {
+        let Self { apps, credentials, accounts, .. } = self;
+        let apps = if apps.is_empty() { String::new() } else { format!("apps:\n{apps}") };
+        format!(
+            "global:\n  probe_interval: {probe_interval}\n  notify: [social-ops@example.com]\n\
+             {apps}credentials:\n{credentials}accounts:\n{accounts}"
+        )
     }
 
-    /// The app of a case. Cases in which the app itself is refused or slowed down have one of
-    /// their own, or the others would suffer.
-    fn app(&mut self, fixtures: &Fixtures, case: &Case, address: SocketAddr) -> Option<String> {
+    /// The app of a case. Cases in which the app itself is refused or rate-limited have an app of
+    /// their own, as it would affect the others.
+    fn app(&mut self, fixtures: &Fixtures, case: &Case) -> Option<String> {
         let network = fixtures.network;
         if network.description().app == AppNeed::None {
             return None;
@@ -140,61 +98,50 @@ impl Yaml {
         let api = case.context.api.as_deref().or(network.description().apis.first().copied());
         let expected = case.probe.as_ref().unwrap_or(&case.expect);
         let broken = matches!(expected.cause.as_deref(), Some("app_misconfigured" | "rate_limited"));
-        let mut id = format!("demo-{network}");
+        let parts = [Some(network.name()), api, broken.then_some(case.name.as_str())];
+        let id = format!("demo-{}", parts.into_iter().flatten().collect::<Vec<_>>().join("-"));
+        if self.app_ids.contains(&id) {
+            return Some(id);
+        }
+        let out = &mut self.apps;
+        let _ = writeln!(out, "  - id: {id}\n    network: {network}");
         if let Some(api) = api {
-            let _ = write!(id, "-{api}");
+            let _ = writeln!(out, "    api: {api}");
         }
-        if broken {
-            let _ = write!(id, "-{}", case.name);
+        let base_url = Simulator::base_url(self.address, network);
+        let _ = writeln!(out, "    client_secret: sim-client-secret\n    base_url: {base_url}");
+        let known = fixtures.app.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let settings: BTreeMap<&str, &str> =
+            [("client_id", "demo-client")].into_iter().chain(known).collect();
+        for (key, value) in settings {
+            let _ = writeln!(out, "    {key}: {}", quoted(value));
         }
-        if !self.apps.contains(&id) {
-            let api = api.map_or_else(String::new, |api| format!("    api: {api}\n"));
-            let base_url = Simulator::base_url(address, network);
-            let _ = write!(
-                self.app_texts,
-                "  - id: {id}\n    network: {network}\n{api}    client_secret: sim-client-secret\n    \
-                 base_url: {base_url}\n"
-            );
-            let known = fixtures.app.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-            let settings: BTreeMap<&str, &str> =
-                [("client_id", "demo-client")].into_iter().chain(known).collect();
-            for (key, value) in settings {
-                let _ = writeln!(self.app_texts, "    {key}: {}", quoted(value));
-            }
-            self.apps.push(id.clone());
-        }
+        self.app_ids.push(id.clone());
         Some(id)
     }
 
-    fn case(
-        &mut self,
-        fixtures: &Fixtures,
-        case: &Case,
-        address: SocketAddr,
-        now: Timestamp,
-        id: &str,
-        default_id: &str,
-    ) {
+    /// Adds the credential and the accounts of a case.
+    fn case(&mut self, fixtures: &Fixtures, case: &Case, id: &str, default_external_id: &str) {
         let network = fixtures.network;
         let context = &case.context;
-        let external_id = context.external_id.as_deref().unwrap_or(default_id);
+        let external_id = context.external_id.as_deref().unwrap_or(default_external_id);
         let demo = case.demo.as_ref();
-        let app = self.app(fixtures, case, address);
+        let app = self.app(fixtures, case);
         let token = fixture_token(network, &case.name, external_id);
         let out = &mut self.credentials;
-        let _ = write!(out, "  - id: {id}\n    network: {network}\n    token: {}\n", quoted(&token));
-        match app {
-            Some(app) => _ = writeln!(out, "    app: {app}"),
-            None => _ = writeln!(out, "    base_url: {}", Simulator::base_url(address, network)),
-        }
+        let _ = writeln!(out, "  - id: {id}\n    network: {network}\n    token: {}", quoted(&token));
+        let _ = match app {
+            Some(app) => writeln!(out, "    app: {app}"),
+            None => writeln!(out, "    base_url: {}", Simulator::base_url(self.address, network)),
+        };
         if context.auth.as_deref() == Some("oauth1") {
             let _ = writeln!(out, "    token_secret: sim-token-secret");
         }
-        for (key, value) in
+        for (key, time) in
             [("expires_at", &context.expires_at), ("refresh_expires_at", &context.refresh_expires_at)]
         {
-            if let Some(value) = value {
-                let _ = writeln!(out, "    {key}: {}", quoted(&fill(value, now, external_id, &token)));
+            if let Some(time) = time {
+                let _ = writeln!(out, "    {key}: {}", quoted(&fill(time, self.now, external_id, &token)));
             }
         }
         if let Some(scopes) = &context.scopes {
@@ -207,55 +154,43 @@ impl Yaml {
         let _ = writeln!(out, "    connected_by: {}", quoted(person));
 
         let name = demo.map_or(case.name.as_str(), |d| &d.name);
-        self.account(network, case, id, id, name, external_id, person);
+        let common = common_settings(network, case, id, person);
+        self.account(id, name, external_id, &common);
         for also in demo.iter().flat_map(|d| &d.also) {
-            self.account(network, case, &format!("{id}-{also}"), id, &format!("{name} {also}"), also, person);
+            self.account(&format!("{id}-{also}"), &format!("{name} {also}"), also, &common);
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one line of YAML each")]
-    fn account(
-        &mut self,
-        network: NetworkId,
-        case: &Case,
-        id: &str,
-        credential: &str,
-        name: &str,
-        external_id: &str,
-        person: &str,
-    ) {
-        let demo = case.demo.as_ref();
-        let mail = format!(
-            "{}@example.com",
-            person.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), ".")
-        );
-        let out = &mut self.accounts;
+    fn account(&mut self, id: &str, name: &str, external_id: &str, common: &str) {
+        let (name, external_id) = (quoted(name), quoted(external_id));
         let _ = write!(
-            out,
-            "  - id: {id}\n    name: {}\n    network: {network}\n    credential: {credential}\n    \
-             external_id: {}\n",
-            quoted(name),
-            quoted(external_id)
-        );
-        if let Some(kind) = &case.context.kind {
-            let _ = writeln!(out, "    kind: {kind}");
-        }
-        if let Some(needs) = &case.context.needs {
-            let _ = writeln!(out, "    needs: {}", list(needs));
-        }
-        if let Some(purpose) = demo.and_then(|d| d.purpose.as_deref()) {
-            let _ = writeln!(out, "    use: {purpose}");
-        }
-        let team = demo.and_then(|d| d.team.as_deref()).unwrap_or("marketing");
-        let _ = write!(
-            out,
-            "    labels: {{team: {}}}\n    notify: [{mail}]\n    reconnect_url: https://app.example.com/reconnect/{id}\n",
-            quoted(team)
+            self.accounts,
+            "  - id: {id}\n    name: {name}\n    external_id: {external_id}\n{common}    \
+             reconnect_url: https://app.example.com/reconnect/{id}\n"
         );
     }
 }
 
-/// A text as a double-quoted scalar: JSON's notation is YAML's, too.
+/// The settings that all accounts of a case have in common.
+fn common_settings(network: NetworkId, case: &Case, credential: &str, person: &str) -> String {
+    let demo = case.demo.as_ref();
+    let mut out = format!("    network: {network}\n    credential: {credential}\n");
+    if let Some(kind) = &case.context.kind {
+        let _ = writeln!(out, "    kind: {kind}");
+    }
+    if let Some(needs) = &case.context.needs {
+        let _ = writeln!(out, "    needs: {}", list(needs));
+    }
+    if let Some(purpose) = demo.and_then(|d| d.purpose.as_deref()) {
+        let _ = writeln!(out, "    use: {purpose}");
+    }
+    let team = demo.and_then(|d| d.team.as_deref()).unwrap_or("marketing");
+    let user = person.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), ".");
+    let _ = writeln!(out, "    labels: {{team: {}}}\n    notify: [{user}@example.com]", quoted(team));
+    out
+}
+
+/// A text as a double-quoted scalar, which YAML writes as JSON does.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -1,10 +1,10 @@
-//! The fixtures under `tests/fixtures`: what networks answer, as data, one directory a network.
+//! The fixtures under `tests/fixtures`: what networks answer, as data, one directory per network.
 //!
-//! The same files feed the simulator (and through it `demo`) and the tests. A directory holds YAML
-//! files with `app` (settings of the app that the answers speak of), `answers` (what the network
-//! says to each call when all is well) and `cases` (what it says otherwise, and what that means).
-//! Texts may hold markers: `{{id}}` the account's id, `{{token}}` the token that was sent,
-//! `{{now+60d}}` an instant in Unix seconds, `{{iso now-1h}}` the same as RFC 3339.
+//! The simulator and the tests use the same files. A YAML file has up to three parts: `app` (the
+//! settings of the developer app that the answers are about), `answers` (the answer to each call of
+//! a healthy account) and `cases` (answers in other situations, and what they mean).
+//! Texts may contain markers: `{{id}}` is the account's id, `{{token}}` the token that was sent,
+//! `{{now+60d}}` a time in Unix seconds, and `{{iso now-1h}}` a time in RFC 3339.
 
 use std::collections::BTreeMap;
 
@@ -16,20 +16,17 @@ use crate::network::NetworkId;
 
 static FILES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/tests/fixtures");
 
-/// Everything known about one network's answers.
+/// The fixtures of one network.
 #[derive(Debug)]
 pub struct Fixtures {
-    /// The network.
     pub network: NetworkId,
-    /// Settings of the developer app that the answers speak of, by their key in the configuration.
+    /// Settings of the developer app, by key of the configuration.
     pub app: BTreeMap<String, String>,
-    /// What it answers to each call when all is well; for networks with several APIs by `api/call`.
+    /// The answers for a healthy account by call, or by `api/call` for networks with several APIs.
     pub healthy: BTreeMap<String, Reply>,
-    /// What it answers otherwise.
     pub cases: Vec<Case>,
 }
 
-/// One file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
@@ -42,19 +39,19 @@ struct File {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
-    /// Names the situation: lower case, with dashes, unique in its network.
+    /// Lower case, with dashes, unique in its network.
     pub name: String,
     /// Where the shape of the answer comes from.
     pub source: String,
-    /// The account around it.
     #[serde(default)]
     pub context: CaseContext,
-    /// Answers by call; to other calls the network answers as when all is well. A name that is none
-    /// of the network's calls stands for a call that a probe never makes.
+    /// Answers by call; other calls are answered as for a healthy account. A name that is no call of
+    /// the network stands for a call that no probe makes.
     pub answers: BTreeMap<String, Reply>,
-    /// What it means: the single answer read alone, or the whole probe if there are several.
+    /// What the answer means when it is classified alone or, if there are several, what the whole
+    /// probe finds.
     pub expect: Expect,
-    /// What the whole probe says, where that differs.
+    /// What the whole probe finds, if that differs.
     #[serde(default)]
     pub probe: Option<Expect>,
     /// The account that shows this case in the demo.
@@ -62,43 +59,32 @@ pub struct Case {
     pub demo: Option<DemoAccount>,
 }
 
-/// What is configured for a case's account.
+/// The configuration of a case's account. Times may be markers.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CaseContext {
-    /// Which of the network's APIs.
     pub api: Option<String>,
     /// `oauth1` or `oauth2`.
     pub auth: Option<String>,
-    /// When the access token ends (may hold a marker).
     pub expires_at: Option<String>,
-    /// When the refresh token ends (may hold a marker).
     pub refresh_expires_at: Option<String>,
-    /// The configured scopes.
     pub scopes: Option<Vec<String>>,
-    /// What the account is used for.
     pub needs: Option<Vec<String>>,
-    /// Page, profile…
     pub kind: Option<String>,
-    /// The network's id of the account.
     pub external_id: Option<String>,
 }
 
-/// One answer, or a fault in its place.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Reply {
     /// The HTTP status; 200 if absent.
     pub status: Option<u16>,
-    /// The headers.
     pub headers: BTreeMap<String, String>,
-    /// The body.
     pub body: String,
-    /// A fault to play instead.
+    /// A fault instead of an answer.
     pub fault: Option<NetworkFault>,
 }
 
-/// How a network can fail to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NetworkFault {
@@ -114,7 +100,6 @@ pub enum NetworkFault {
     GzipBomb,
 }
 
-/// What a case means.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expect {
@@ -132,31 +117,26 @@ pub struct Expect {
     /// Whether a second probe has to confirm it; unchecked if absent.
     #[serde(default)]
     pub ambiguous: Option<bool>,
-    /// Clocks (`access`, `refresh`, `data_access`, `issued`), each `never` or a marker; unchecked
-    /// if absent.
+    /// Clocks (`access`, `refresh`, `data_access`, `issued`), each `never` or a marker; unchecked if
+    /// absent.
     #[serde(default)]
     pub clocks: BTreeMap<String, String>,
 }
 
-/// An account of the demo.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DemoAccount {
-    /// Its name.
     pub name: String,
     /// `owned`, `paid` or `monitored`.
     #[serde(default, rename = "use")]
     pub purpose: Option<String>,
-    /// Its team label.
     #[serde(default)]
     pub team: Option<String>,
-    /// Who connected it.
     #[serde(default)]
     pub connected_by: Option<String>,
-    /// Ids of further accounts behind the same login.
+    /// Ids of further accounts of the same credential.
     #[serde(default)]
     pub also: Vec<String>,
-    /// Something else refreshes the token.
     #[serde(default)]
     pub auto_refresh: bool,
 }
@@ -164,7 +144,7 @@ pub struct DemoAccount {
 /// All fixtures, in the order of the networks.
 ///
 /// # Errors
-/// When a file is not as described: a mistake in this repository, told by file and position.
+/// When a file is not as described, which is a mistake in this repository.
 pub fn load_fixtures() -> anyhow::Result<Vec<Fixtures>> {
     NetworkId::all().map(load_network).collect()
 }
@@ -184,28 +164,26 @@ fn load_network(network: NetworkId) -> anyhow::Result<Fixtures> {
     Ok(fixtures)
 }
 
-/// Fills the markers of a text.
+/// Replaces the markers of a text. What is no marker stays: JSON inside JSON can look like one.
 pub fn fill(text: &str, now: Timestamp, id: &str, token: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(open) = rest.find("{{") {
-        let Some(length) = rest[open..].find("}}") else { break };
-        out.push_str(&rest[..open]);
-        let marker = &rest[open + 2..open + length];
-        match marker {
-            "id" => out.push_str(id),
-            "token" => out.push_str(token),
+    while let Some((before, (marker, after))) =
+        rest.split_once("{{").and_then(|(before, rest)| Some((before, rest.split_once("}}")?)))
+    {
+        out.push_str(before);
+        out += &match marker {
+            "id" => id.to_owned(),
+            "token" => token.to_owned(),
             _ => match (marker.strip_prefix("iso ").and_then(|m| moment(m, now)), moment(marker, now)) {
-                (Some(instant), _) => out.push_str(&instant.to_string()),
-                (None, Some(instant)) => out.push_str(&instant.unix().to_string()),
-                // Not a marker: JSON inside JSON can look like one.
-                (None, None) => out.push_str(&rest[open..open + length + 2]),
+                (Some(instant), _) => instant.to_string(),
+                (None, Some(instant)) => instant.unix().to_string(),
+                (None, None) => format!("{{{{{marker}}}}}"),
             },
-        }
-        rest = &rest[open + length + 2..];
+        };
+        rest = after;
     }
-    out.push_str(rest);
-    out
+    out + rest
 }
 
 /// `now`, `now+60d`, `now-1h`.

@@ -1,15 +1,15 @@
-//! A stand-in for every network, on loopback: plays the fixtures for `demo` and for the tests.
+//! The simulator's HTTP server, which answers with the fixtures.
 //!
-//! One server plays all networks; the first segment of the path names the network, so that it
-//! serves as any `base_url`. The token that a request carries names the case and the account:
-//! `sim-<network>-<case>.<id>`. What the case does not answer is answered as when all is well.
+//! The first segment of a path names the network, so that one server can be the `base_url` of all.
+//! The token of a request names the case and the account: `sim-<network>-<case>.<id>`. A call that
+//! the case does not answer is answered as for a healthy account.
 
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -27,32 +27,30 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use super::fixtures::{Case, Fixtures, NetworkFault, Reply, fill};
 use crate::model::Timestamp;
 use crate::network::{CallInfo, NetworkId, parse};
-use crate::simulator::{Case, Fixtures, NetworkFault, Reply, fill};
 
-/// The largest request that is read: a batch of fifty questions stays far below.
+/// Maximum size of a request's body. A batch of fifty calls stays far below.
 const MAX_REQUEST: usize = 1 << 20;
-/// A gzip bomb unpacks to this.
+/// Unpacked size of a gzip bomb.
 const BOMB: usize = 64 << 20;
 
-/// All networks in one.
 #[derive(Debug)]
 pub struct Simulator {
     fixtures: Vec<Fixtures>,
-    /// Cases put in place of others, by account id: how a test lets a connection break or recover.
+    /// Cases by account id, with which tests let connections break and recover.
     overrides: Mutex<HashMap<String, String>>,
     requests: Mutex<HashMap<&'static str, u64>>,
     exchanges: AtomicU64,
 }
 
-/// The name under which a case's token travels.
+/// The token of a case.
 pub fn fixture_token(network: NetworkId, case: &str, id: &str) -> String {
     format!("sim-{network}-{case}.{id}")
 }
 
 impl Simulator {
-    /// Plays these fixtures.
     pub fn new(fixtures: Vec<Fixtures>) -> Self {
         Self {
             fixtures,
@@ -62,8 +60,7 @@ impl Simulator {
         }
     }
 
-    /// From now on, requests about this account are answered as in another case; none: as its token
-    /// says.
+    /// Answers requests about an account as in another case from now on; none: as its token says.
     pub fn play(&self, id: &str, case: Option<&str>) {
         let mut overrides = lock(&self.overrides);
         match case {
@@ -72,12 +69,12 @@ impl Simulator {
         };
     }
 
-    /// How often each call was made so far, by its name.
+    /// Number of calls so far, by name.
     pub fn requests(&self) -> HashMap<&'static str, u64> {
         lock(&self.requests).clone()
     }
 
-    /// How many HTTP requests were made so far; a batch is one.
+    /// Number of HTTP requests so far; a batch is one.
     pub fn exchanges(&self) -> u64 {
         self.exchanges.load(Ordering::Relaxed)
     }
@@ -92,7 +89,7 @@ impl Simulator {
                     let simulator = simulator.clone();
                     async move { simulator.answer(request).await }
                 });
-                // A connection that a fault cuts off ends in an error: that is its point.
+                // A connection that a fault interrupts ends with an error.
                 let _ = auto::Builder::new(TokioExecutor::new())
                     .serve_connection(TokioIo::new(stream), service)
                     .await;
@@ -100,7 +97,7 @@ impl Simulator {
         }
     }
 
-    /// Where a network is to be found on a simulator's address.
+    /// The `base_url` of a network.
     pub fn base_url(address: SocketAddr, network: NetworkId) -> String {
         format!("http://{address}/{network}")
     }
@@ -133,28 +130,29 @@ impl Simulator {
         Ok(respond(&reply, &id, &token))
     }
 
-    /// Many questions in one call, as Facebook takes them.
+    /// Several calls in one request, as Facebook takes them.
     fn answer_batch(&self, fixtures: &Fixtures, items: &[Value], headers: &str) -> Response<Body> {
-        let answers: Vec<Value> = items
-            .iter()
-            .map(|item| {
-                let method = item["method"].as_str().unwrap_or("GET");
-                let target = format!("/{}", item["relative_url"].as_str().unwrap_or("").trim_start_matches('/'));
-                match self.find(fixtures, method, &target, "", headers) {
-                    Some((reply, ..)) if reply.fault.is_some() => Value::Null,
-                    Some((reply, id, token)) => {
-                        let headers: Vec<Value> = reply.headers.iter().map(|(n, v)| json!({"name": n, "value": v})).collect();
-                        json!({"code": reply.status.unwrap_or(200), "headers": headers, "body": fill(&reply.body, Timestamp::now(), &id, &token)})
-                    }
-                    None => json!({"code": 404, "headers": [], "body": "{}"}),
-                }
-            })
-            .collect();
+        let answer = |item: &Value| {
+            let method = item["method"].as_str().unwrap_or("GET");
+            let url = item["relative_url"].as_str().unwrap_or("");
+            let target = format!("/{}", url.trim_start_matches('/'));
+            let Some((reply, id, token)) = self.find(fixtures, method, &target, "", headers) else {
+                return json!({"code": 404, "headers": [], "body": "{}"});
+            };
+            if reply.fault.is_some() {
+                return Value::Null;
+            }
+            let headers: Vec<Value> =
+                reply.headers.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+            let body = fill(&reply.body, Timestamp::now(), &id, &token);
+            json!({"code": reply.status.unwrap_or(200), "headers": headers, "body": body})
+        };
+        let answers: Vec<Value> = items.iter().map(answer).collect();
         let reply = Reply { body: Value::Array(answers).to_string(), ..Reply::default() };
         respond(&reply, "", "")
     }
 
-    /// The answer to a call, with the id and the token that its texts speak of.
+    /// The answer to a call, and the id and token for its markers.
     fn find(
         &self,
         fixtures: &Fixtures,
@@ -164,35 +162,25 @@ impl Simulator {
         headers: &str,
     ) -> Option<(Reply, String, String)> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let call = fixtures
-            .network
-            .description()
-            .calls
-            .iter()
-            .find(|c| c.method.as_str() == method && parse::path_matches(c.path(), path))?;
+        let description = fixtures.network.description();
+        let mut calls = description.calls.iter();
+        let call = calls.find(|c| c.method.as_str() == method && parse::path_matches(c.path(), path))?;
         *lock(&self.requests).entry(call.name).or_default() += 1;
-        let places = [query, body, headers, path]
+        let texts = [query, body, headers, path]
             .map(|text| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned());
-        let named = places.iter().find_map(|text| self.named(fixtures, text));
-        // Some state can be asked for without a token: then the account's own id tells the case.
+        let by_token = texts.iter().find_map(|text| named_case(fixtures, text));
+        // Some calls need no token: then the account's own id tells the case.
         let by_id = || {
-            let places = places.iter();
-            let mut cases =
-                fixtures.cases.iter().filter_map(|c| c.context.external_id.as_deref().map(|id| (c, id)));
-            cases
-                .find(|(_, id)| places.clone().any(|text| text.contains(id)))
-                .map(|(c, id)| (c, id.to_owned(), String::new()))
+            fixtures.cases.iter().find_map(|case| {
+                let id = case.context.external_id.as_deref()?;
+                texts.iter().any(|text| text.contains(id)).then(|| (case, id.to_owned(), String::new()))
+            })
         };
-        let (case, id, token) = named.or_else(by_id)?;
-        let id = asked_id(call, path).unwrap_or(id);
+        let (case, id, token) = by_token.or_else(by_id)?;
+        let id = id_in_path(call, path).unwrap_or(id);
         let overridden = lock(&self.overrides).get(&id).cloned();
         let case = overridden.and_then(|name| fixtures.cases.iter().find(|c| c.name == name)).unwrap_or(case);
-        let api = case
-            .context
-            .api
-            .as_deref()
-            .or(fixtures.network.description().apis.first().copied())
-            .unwrap_or("");
+        let api = case.context.api.as_deref().or(description.apis.first().copied()).unwrap_or("");
         let reply = case
             .answers
             .get(call.name)
@@ -200,25 +188,23 @@ impl Simulator {
             .or_else(|| fixtures.healthy.get(call.name))?;
         Some((reply.clone(), id, token))
     }
-
-    /// The case, id and token that a text of a request names.
-    fn named<'a>(&self, fixtures: &'a Fixtures, text: &str) -> Option<(&'a Case, String, String)> {
-        let start = format!("sim-{}-", fixtures.network);
-        text.match_indices(&start).find_map(|(at, _)| {
-            let token = &text[at..];
-            let end = token
-                .find(|c: char| !(c.is_ascii_alphanumeric() || "-_.:/~".contains(c)))
-                .unwrap_or(token.len());
-            let token = &token[..end];
-            let (name, id) = token[start.len()..].split_once('.')?;
-            let case = fixtures.cases.iter().find(|c| c.name == name)?;
-            Some((case, id.to_owned(), token.to_owned()))
-        })
-    }
 }
 
-/// The id in the path, where the call has one there.
-fn asked_id(call: &CallInfo, path: &str) -> Option<String> {
+/// The case, id and token that a text names.
+fn named_case<'a>(fixtures: &'a Fixtures, text: &str) -> Option<(&'a Case, String, String)> {
+    let start = format!("sim-{}-", fixtures.network);
+    text.match_indices(&start).find_map(|(at, _)| {
+        let token = &text[at..];
+        let end = token.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.:/~".contains(c)));
+        let token = &token[..end.unwrap_or(token.len())];
+        let (name, id) = token[start.len()..].split_once('.')?;
+        let case = fixtures.cases.iter().find(|c| c.name == name)?;
+        Some((case, id.to_owned(), token.to_owned()))
+    })
+}
+
+/// The id in the path, if the call has one there.
+fn id_in_path(call: &CallInfo, path: &str) -> Option<String> {
     let wanted = call.path().trim_matches('/').split('/');
     let found = path.trim_matches('/').split('/');
     let pairs =
@@ -231,7 +217,7 @@ fn asked_id(call: &CallInfo, path: &str) -> Option<String> {
     })
 }
 
-/// The questions of a batch, if this body is one.
+/// The calls of a batch, if the body is one.
 fn batch(body: &str) -> Option<Vec<Value>> {
     let (_, batch) = url::form_urlencoded::parse(body.as_bytes()).find(|(name, _)| name == "batch")?;
     serde_json::from_str(&batch).ok()
@@ -282,8 +268,8 @@ fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
     response
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Ends a connection without an answer.
@@ -291,7 +277,6 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 #[error("hung up, as the fixture wants it")]
 struct Hangup;
 
-/// A body, whole or faulty.
 enum Body {
     Full(Option<Bytes>),
     Cut(Option<Bytes>),

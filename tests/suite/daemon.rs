@@ -27,7 +27,7 @@ struct Running {
     networks: std::net::SocketAddr,
     stop: watch::Sender<bool>,
     hangup: mpsc::Sender<()>,
-    task: JoinHandle<anyhow::Result<()>>,
+    task: JoinHandle<()>,
 }
 
 const SOON: Duration = Duration::from_secs(20);
@@ -45,11 +45,7 @@ impl Running {
     /// Ends and starts anew, with the same configuration, state and networks.
     async fn restart(self) -> Self {
         self.stop.send(true).expect("it listens");
-        tokio::time::timeout(Duration::from_secs(15), self.task)
-            .await
-            .expect("it stops")
-            .expect("no panic")
-            .expect("no error");
+        tokio::time::timeout(Duration::from_secs(15), self.task).await.expect("it stops").expect("no panic");
         Self::start_in(self.folder, self.simulator, self.networks).await
     }
 
@@ -112,11 +108,7 @@ impl Running {
 
     async fn end(self) {
         self.stop.send(true).expect("it listens");
-        tokio::time::timeout(Duration::from_secs(15), self.task)
-            .await
-            .expect("it stops")
-            .expect("no panic")
-            .expect("no error");
+        tokio::time::timeout(Duration::from_secs(15), self.task).await.expect("it stops").expect("no panic");
     }
 }
 

@@ -56,6 +56,33 @@ pub(crate) async fn probe_and_show(
     (prober.probe(&[0]).await.pop().expect("an outcome").1, shown)
 }
 
+/// An account of the demo, and the case that it must show.
+pub(crate) struct Shown<'a> {
+    /// Its id in the configuration.
+    pub(crate) account: String,
+    pub(crate) network: NetworkId,
+    pub(crate) case: &'a Case,
+}
+
+/// The accounts of the demo, in the order of the fixtures.
+pub(crate) fn shown_cases(fixtures: &[Fixtures]) -> Vec<Shown<'_>> {
+    let mut shown = Vec::new();
+    for fixtures in fixtures {
+        let network = fixtures.network;
+        for case in &fixtures.cases {
+            let Some(demo) = &case.demo else { continue };
+            let account = format!("{network}-{}", case.name);
+            shown.push(Shown { account: account.clone(), network, case });
+            shown.extend(demo.also.iter().map(|id| Shown {
+                account: format!("{account}-{id}"),
+                network,
+                case,
+            }));
+        }
+    }
+    shown
+}
+
 /// Whether a probe makes the case's calls, and a configuration allows its needs.
 pub(crate) fn can_be_probed(network: NetworkId, case: &Case) -> bool {
     let context = &case.context;
@@ -102,7 +129,7 @@ async fn every_case_is_probed_as_expected() {
 
 #[test]
 fn the_demo_shows_only_what_can_be_probed() {
-    for shown in simulator::shown_cases(&load_fixtures().expect("fixtures")) {
+    for shown in shown_cases(&load_fixtures().expect("fixtures")) {
         assert!(
             can_be_probed(shown.network, shown.case),
             "{}: its configuration would be refused",
@@ -140,11 +167,11 @@ async fn facebook_is_asked_in_batches() {
 #[test]
 fn the_demo_shows_every_network_and_every_reason() {
     let fixtures = load_fixtures().expect("fixtures");
-    let shown = simulator::shown_cases(&fixtures);
+    let shown = shown_cases(&fixtures);
     for network in NetworkId::all() {
         assert!(shown.iter().any(|s| s.network == network), "{network} is not shown");
     }
-    let expected = |s: &simulator::Shown<'_>| s.case.probe.as_ref().unwrap_or(&s.case.expect).clone();
+    let expected = |s: &Shown<'_>| s.case.probe.as_ref().unwrap_or(&s.case.expect).clone();
     for reason in Reason::ALL {
         let found = shown.iter().any(|s| {
             let expect = expected(s);
@@ -153,7 +180,7 @@ fn the_demo_shows_every_network_and_every_reason() {
         });
         assert!(found, "{reason} is not shown");
     }
-    let degraded = |s: &simulator::Shown<'_>| {
+    let degraded = |s: &Shown<'_>| {
         let expect = expected(s);
         expect.verdict == "valid" && expect.capabilities.is_some_and(|c| c.values().any(|r| r != "ok"))
     };

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use token_exporter::exposition::{FAMILIES, SMALL_FAMILIES};
-use token_exporter::simulator::{load_fixtures, shown_cases};
+use token_exporter::simulator::load_fixtures;
+
+use crate::probing::shown_cases;
 
 /// A process that ends with the test.
 pub(crate) struct Process(pub(crate) Child);

@@ -31,7 +31,7 @@ const SOON: Duration = Duration::from_secs(60);
 struct Exporter {
     address: String,
     stop: watch::Sender<bool>,
-    task: JoinHandle<anyhow::Result<()>>,
+    task: JoinHandle<()>,
     _hangup: mpsc::Sender<()>,
 }
 
@@ -71,7 +71,7 @@ impl Exporter {
 
     async fn end(self) {
         self.stop.send(true).expect("it listens");
-        tokio::time::timeout(SOON, self.task).await.expect("it stops").expect("no panic").expect("no error");
+        tokio::time::timeout(SOON, self.task).await.expect("it stops").expect("no panic");
     }
 }
 

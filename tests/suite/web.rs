@@ -19,7 +19,7 @@ use rustls::{
     CipherSuite, ClientConfig, NamedGroup, ProtocolVersion, RootCertStore, SignatureScheme,
     SupportedProtocolVersion,
 };
-use token_exporter::server::{self, Endpoint, Gate, Limits, ServerContext};
+use token_exporter::server::{self, AccessControl, Endpoint, Limits, ServerContext};
 use token_exporter::state::{Store, View};
 use token_exporter::telemetry::{Metrics, Watchdog};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -90,15 +90,18 @@ impl Pki {
         std::fs::write(self.path(name), text).expect("written");
     }
 
-    fn gate(&self, web: &str) -> Arc<Gate> {
+    fn access(&self, web: &str) -> Arc<AccessControl> {
         self.write("web.yml", web);
-        Arc::new(Gate::new(Some(&self.path("web.yml"))).unwrap_or_else(|problems| panic!("{problems}")))
+        Arc::new(
+            AccessControl::new(Some(&self.path("web.yml"))).unwrap_or_else(|problems| panic!("{problems}")),
+        )
     }
 
     /// What is wrong with a web configuration in this folder.
     fn problems(&self, web: &str) -> String {
         self.write("web.yml", web);
-        let problems = Gate::new(Some(&self.path("web.yml"))).err().map(|problems| problems.to_string());
+        let problems =
+            AccessControl::new(Some(&self.path("web.yml"))).err().map(|problems| problems.to_string());
         problems.unwrap_or_default().replace(&format!("{}/", self.folder.path().display()), "")
     }
 
@@ -157,12 +160,12 @@ struct Site {
 }
 
 impl Site {
-    async fn start(gate: Arc<Gate>) -> Self {
-        Self::start_with(gate, Limits::default(), 0).await
+    async fn start(access: Arc<AccessControl>) -> Self {
+        Self::start_with(access, Limits::default(), 0).await
     }
 
     /// With limits, and so many accounts to make answers long.
-    async fn start_with(gate: Arc<Gate>, limits: Limits, accounts: usize) -> Self {
+    async fn start_with(access: Arc<AccessControl>, limits: Limits, accounts: usize) -> Self {
         let settings = server::WebSettings {
             telemetry_path: "/metrics".to_owned(),
             route_prefix: String::new(),
@@ -182,7 +185,7 @@ impl Site {
         let view = View::new(watch::channel(store.snapshot()).1);
         let mut context =
             ServerContext::new(view, Metrics::new().expect("metrics"), settings, mpsc::channel(1).0);
-        context.gate = gate;
+        context.access = access;
         context.limits = limits;
         let context = Arc::new(context);
         let (stop, stopped) = watch::channel(false);
@@ -527,7 +530,7 @@ fn what_is_wrong_is_told_at_its_place() {
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
     assert_eq!(
-        Gate::new(Some(Path::new("no-such-file.yml"))).err().map(|p| p.to_string()).as_deref(),
+        AccessControl::new(Some(Path::new("no-such-file.yml"))).err().map(|p| p.to_string()).as_deref(),
         Some("no-such-file.yml: does not exist")
     );
 }
@@ -578,7 +581,7 @@ fn secrets_that_lie_open_are_warned_of() {
     use std::os::unix::fs::PermissionsExt as _;
     let pki = Pki::new();
     let warnings = |web: &str| -> Vec<String> {
-        pki.gate(web).warnings().iter().map(|w| w.problem.message.clone()).collect()
+        pki.access(web).warnings().iter().map(|w| w.problem.message.clone()).collect()
     };
     let mode = |mode: u32| {
         std::fs::set_permissions(pki.path("server.key"), std::fs::Permissions::from_mode(mode)).expect("set")
@@ -647,7 +650,7 @@ async fn versions_cipher_suites_and_curves_are_those_of_the_file() {
     };
     let all = |_: &mut CryptoProvider| {};
 
-    let site = Site::start(pki.gate(TLS)).await;
+    let site = Site::start(pki.access(TLS)).await;
     let default = session(site.address, client(all, rustls::ALL_VERSIONS)).await.expect("a session");
     assert_eq!(default.version, ProtocolVersion::TLSv1_3);
     assert!(default.answer.starts_with("HTTP/1.1 200"), "{}", default.answer);
@@ -660,7 +663,7 @@ async fn versions_cipher_suites_and_curves_are_those_of_the_file() {
     assert_eq!(alert.as_bytes().first(), Some(&21), "an alert: {alert:?}");
     site.end().await;
 
-    let site = Site::start(pki.gate(&format!("{TLS}  min_version: TLS13\n"))).await;
+    let site = Site::start(pki.access(&format!("{TLS}  min_version: TLS13\n"))).await;
     assert!(session(site.address, client(all, &[&TLS12])).await.is_err());
     assert!(session(site.address, client(all, &[&TLS13])).await.is_ok());
     site.end().await;
@@ -672,7 +675,7 @@ async fn versions_cipher_suites_and_curves_are_those_of_the_file() {
             .cipher_suites
             .sort_by_key(|s| s.suite() != CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256);
     };
-    let site = Site::start(pki.gate(&format!("{TLS}{two}"))).await;
+    let site = Site::start(pki.access(&format!("{TLS}{two}"))).await;
     assert!(session(site.address, client(all, &[&TLS13])).await.is_err());
     assert!(
         session(site.address, only_suite(CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384))
@@ -689,7 +692,7 @@ async fn versions_cipher_suites_and_curves_are_those_of_the_file() {
         "the list's order goes first"
     );
     site.end().await;
-    let site = Site::start(pki.gate(&format!("{TLS}{two}  prefer_server_cipher_suites: false\n"))).await;
+    let site = Site::start(pki.access(&format!("{TLS}{two}  prefer_server_cipher_suites: false\n"))).await;
     assert_eq!(
         session(site.address, client(chacha_first, &[&TLS12])).await.expect("a session").suite,
         listed,
@@ -697,7 +700,7 @@ async fn versions_cipher_suites_and_curves_are_those_of_the_file() {
     );
     site.end().await;
 
-    let site = Site::start(pki.gate(&format!("{TLS}  curve_preferences: [CurveP384, CurveP256]\n"))).await;
+    let site = Site::start(pki.access(&format!("{TLS}  curve_preferences: [CurveP384, CurveP256]\n"))).await;
     let agreed = session(site.address, client(all, &[&TLS13])).await.expect("a session").group;
     assert!(matches!(agreed, Some(NamedGroup::secp256r1 | NamedGroup::secp384r1)), "{agreed:?}");
     let x25519 =
@@ -722,7 +725,7 @@ async fn http2_is_offered_with_tls_unless_switched_off() {
             .expect("a client");
         client.get(format!("https://{}/-/healthy", site.address)).send().await.expect("an answer")
     };
-    let site = Site::start(pki.gate(TLS)).await;
+    let site = Site::start(pki.access(TLS)).await;
     let answer = get(&site).await;
     assert_eq!((answer.version(), answer.status().as_u16()), (reqwest::Version::HTTP_2, 200));
     assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
@@ -731,11 +734,11 @@ async fn http2_is_offered_with_tls_unless_switched_off() {
         Some(&b"http/1.1"[..])
     );
     site.end().await;
-    let site = Site::start(pki.gate(&format!("{TLS}http_server_config: {{http2: false}}\n"))).await;
+    let site = Site::start(pki.access(&format!("{TLS}http_server_config: {{http2: false}}\n"))).await;
     assert_eq!(get(&site).await.version(), reqwest::Version::HTTP_11);
     site.end().await;
     // Without TLS there is none, whatever a client begins with.
-    let site = Site::start(pki.gate("")).await;
+    let site = Site::start(pki.access("")).await;
     assert!(
         !raw(site.address, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.contains("200")
     );
@@ -777,7 +780,7 @@ async fn client_certificates_are_asked_for_as_the_file_says() {
         ("VerifyClientCertIfGiven", ca, [true, true, false, false]),
         ("RequireAndVerifyClientCert", ca, [false, true, false, false]),
     ] {
-        let site = Site::start(pki.gate(&format!("{TLS}  client_auth_type: {auth}\n{ca}"))).await;
+        let site = Site::start(pki.access(&format!("{TLS}  client_auth_type: {auth}\n{ca}"))).await;
         for versions in [[&rustls::version::TLS12], [&rustls::version::TLS13]] {
             let tls =
                 |identity: Option<&Identity>| pki.tls_with(ring::default_provider(), &versions, identity);
@@ -803,7 +806,7 @@ async fn client_certificates_must_hold_an_allowed_name() {
     let verify = "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n";
     let sans = "  client_allowed_sans: [prometheus.example.com, ops@example.com, 192.0.2.7, \
                 \"2001:db8::1\", spiffe://example.com/prometheus]\n";
-    let site = Site::start(pki.gate(&format!("{TLS}{verify}{sans}"))).await;
+    let site = Site::start(pki.access(&format!("{TLS}{verify}{sans}"))).await;
     let mail = |name: &str| SanType::Rfc822Name(name.try_into().expect("a name"));
     let uri = |name: &str| SanType::URI(name.try_into().expect("a name"));
     let ip = |ip: &str| SanType::IpAddress(ip.parse().expect("an address"));
@@ -831,7 +834,7 @@ async fn client_certificates_must_hold_an_allowed_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn names_and_passwords_are_asked_for_everywhere_but_at_the_health_address() {
     let pki = Pki::new();
-    let site = Site::start(pki.gate(&format!(
+    let site = Site::start(pki.access(&format!(
         "basic_auth_users: {{alice: \"{}\", bob: \"{}\"}}\n",
         hash("wonder", 4),
         hash("büro:1", 5)
@@ -889,7 +892,7 @@ async fn names_and_passwords_are_asked_for_everywhere_but_at_the_health_address(
 async fn a_remembered_password_opens_no_other_door() {
     let pki = Pki::new();
     let secret = hash("wonder", 4);
-    let site = Site::start(pki.gate(&format!("basic_auth_users: {{alice: \"{secret}\"}}\n"))).await;
+    let site = Site::start(pki.access(&format!("basic_auth_users: {{alice: \"{secret}\"}}\n"))).await;
     // What the toolkit once confused in its cache (CVE-2022-46146), both ways.
     assert_eq!(site.get("/", Some((&format!("alice{secret}"), "wonder"))).await.0, 401);
     assert_eq!(site.get("/", Some(("alice", &format!("{secret}wonder")))).await.0, 401);
@@ -903,7 +906,7 @@ async fn a_remembered_password_opens_no_other_door() {
 async fn a_wrong_password_costs_the_same_for_everybody() {
     let pki = Pki::new();
     let users = format!("basic_auth_users: {{cheap: \"{}\", dear: \"{}\"}}\n", hash("a", 5), hash("b", 9));
-    let site = Site::start(pki.gate(&users)).await;
+    let site = Site::start(pki.access(&users)).await;
     let mut least = [f64::MAX; 3];
     // The least of several, taken in turns, is what remains of a busy machine's noise.
     for _ in 0..8 {
@@ -926,7 +929,7 @@ async fn guessing_from_one_address_does_not_keep_others_out() {
     const GUESSES: usize = 60;
     let pki = Pki::new();
     let site =
-        Site::start(pki.gate(&format!("basic_auth_users: {{alice: \"{}\"}}\n", hash("wonder", 8)))).await;
+        Site::start(pki.access(&format!("basic_auth_users: {{alice: \"{}\"}}\n", hash("wonder", 8)))).await;
     let url = format!("http://{}/-/healthy", site.address);
     let client = |from: &str| {
         let _ = ring::default_provider().install_default();
@@ -981,7 +984,7 @@ async fn the_rate_limit_and_headers_of_the_file_hold() {
     let pki = Pki::new();
     let headers = "http_server_config: {headers: {X-Frame-Options: deny, Strict-Transport-Security: \
                    max-age=60, Content-Security-Policy: \"default-src 'self'\"}}\n";
-    let site = Site::start(pki.gate(&format!("{headers}rate_limit: {{interval: 1h, burst: 2}}\n"))).await;
+    let site = Site::start(pki.access(&format!("{headers}rate_limit: {{interval: 1h, burst: 2}}\n"))).await;
     let client = crate::prometheus::http_client();
     for status in [200, 200, 429, 429] {
         let answer =
@@ -1021,7 +1024,7 @@ async fn the_rate_limit_and_headers_of_the_file_hold() {
 async fn changed_files_hold_at_the_next_connection_and_broken_ones_do_not() {
     let pki = Pki::new();
     let web = |hash: &str| format!("{TLS}basic_auth_users: {{alice: \"{hash}\"}}\n");
-    let site = Site::start(pki.gate(&web(&hash("first", 4)))).await;
+    let site = Site::start(pki.access(&web(&hash("first", 4)))).await;
     let shown = async || session(site.address, pki.tls(None)).await.expect("a session").certificate;
     let status = async |password: &str| {
         let client = reqwest::Client::builder()
@@ -1087,7 +1090,7 @@ async fn changed_files_hold_at_the_next_connection_and_broken_ones_do_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn plain_http_at_a_tls_address_is_told_so() {
     let pki = Pki::new();
-    let site = Site::start(pki.gate(TLS)).await;
+    let site = Site::start(pki.access(TLS)).await;
     let answer = raw(site.address, b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await;
     assert!(
         answer.starts_with("HTTP/1.0 400 Bad Request\r\n")
@@ -1106,10 +1109,10 @@ fn short() -> Limits {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_dawdles_is_cut_off() {
     let pki = Pki::new();
-    let plain = Site::start_with(pki.gate(""), short(), 0).await;
-    let tls = Site::start_with(pki.gate(TLS), short(), 0).await;
+    let plain = Site::start_with(pki.access(""), short(), 0).await;
+    let tls = Site::start_with(pki.access(TLS), short(), 0).await;
     let hurried =
-        Site::start_with(pki.gate(TLS), Limits { handshake: short().head, ..Limits::default() }, 0).await;
+        Site::start_with(pki.access(TLS), Limits { handshake: short().head, ..Limits::default() }, 0).await;
     // Says nothing; says half of a head; says nothing of TLS, or half of a handshake; half of a head
     // where health is asked for.
     let cut = tokio::join!(
@@ -1175,7 +1178,7 @@ const HEALTHY: &[u8] = b"GET /-/healthy HTTP/1.1\r\nhost: x\r\n\r\n";
 async fn a_connection_outlives_the_time_between_scrapes_but_not_for_ever() {
     let pki = Pki::new();
     let limits = Limits { idle: Duration::from_secs(5), ..short() };
-    let site = Site::start_with(pki.gate(""), limits, 0).await;
+    let site = Site::start_with(pki.access(""), limits, 0).await;
     let mut stream = TcpStream::connect(site.address).await.expect("a connection");
     for _ in 0..2 {
         stream.write_all(HEALTHY).await.expect("sent");
@@ -1186,7 +1189,7 @@ async fn a_connection_outlives_the_time_between_scrapes_but_not_for_ever() {
     assert_eq!(until_closed(&mut stream).await, "", "closed when it was idle for too long");
     // A second head that stays unfinished has no more time than the first.
     let endless =
-        Site::start_with(pki.gate(""), Limits { idle: Duration::from_secs(3600), ..short() }, 0).await;
+        Site::start_with(pki.access(""), Limits { idle: Duration::from_secs(3600), ..short() }, 0).await;
     let mut stream = TcpStream::connect(endless.address).await.expect("a connection");
     stream.write_all(HEALTHY).await.expect("sent");
     one_answer(&mut stream).await;
@@ -1200,7 +1203,7 @@ async fn a_connection_outlives_the_time_between_scrapes_but_not_for_ever() {
 async fn connections_are_limited_for_each_listener_and_in_total() {
     let pki = Pki::new();
     let limits = Limits { of_listener: 2, total: 3, ..Limits::default() };
-    let site = Site::start_with(pki.gate(""), limits, 0).await;
+    let site = Site::start_with(pki.access(""), limits, 0).await;
     let opened = async |address: SocketAddr| {
         let mut stream = TcpStream::connect(address).await.expect("a connection");
         stream.write_all(HEALTHY).await.expect("sent");
@@ -1255,7 +1258,7 @@ async fn slow_readers_hold_no_scrape_for_ever() {
         stream
     };
     // Reads nothing at all. One scrape at once is allowed: it holds the place until it is cut.
-    let site = Site::start_with(pki.gate(""), short(), ACCOUNTS).await;
+    let site = Site::start_with(pki.access(""), short(), ACCOUNTS).await;
     let _stream = begun(site.address).await;
     assert_eq!(site.get("/metrics", None).await.0, 503);
     free(&site).await;
@@ -1264,7 +1267,7 @@ async fn slow_readers_hold_no_scrape_for_ever() {
     // Reads, but ever so slowly.
     let limits =
         Limits { answer: Duration::from_secs(6), stall: Duration::from_secs(3600), ..Limits::default() };
-    let site = Site::start_with(pki.gate(""), limits, ACCOUNTS).await;
+    let site = Site::start_with(pki.access(""), limits, ACCOUNTS).await;
     let mut stream = begun(site.address).await;
     assert_eq!(site.get("/metrics", None).await.0, 503);
     let trickle = tokio::spawn(async move {
@@ -1278,7 +1281,7 @@ async fn slow_readers_hold_no_scrape_for_ever() {
     site.end().await;
 
     // Speaks HTTP/2, reads everything, and never says that more may come.
-    let site = Site::start_with(pki.gate(TLS), limits, ACCOUNTS).await;
+    let site = Site::start_with(pki.access(TLS), limits, ACCOUNTS).await;
     let mut config = pki.tls(None);
     config.alpn_protocols = vec![b"h2".to_vec()];
     let mut stream = connect(site.address, config).await.expect("TLS");
@@ -1301,7 +1304,7 @@ fn headers_frame(stream: u32, fields: &[u8]) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn rapid_resets_end_the_connection() {
     let pki = Pki::new();
-    let site = Site::start(pki.gate(TLS)).await;
+    let site = Site::start(pki.access(TLS)).await;
     let mut config = pki.tls(None);
     config.alpn_protocols = vec![b"h2".to_vec()];
     let stream = connect(site.address, config).await.expect("TLS");
@@ -1332,7 +1335,7 @@ async fn rapid_resets_end_the_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_requests_get_plain_answers() {
     let pki = Pki::new();
-    let site = Site::start(pki.gate("")).await;
+    let site = Site::start(pki.access("")).await;
     let close = "host: x\r\nconnection: close\r\n\r\n";
     for (line, status) in [
         ("GET /-/healthy HTTP/1.1", 200),
@@ -1390,7 +1393,7 @@ async fn odd_requests_get_plain_answers() {
 async fn no_body_is_read_and_nothing_can_be_written() {
     const MOST: usize = 64 << 20;
     let pki = Pki::new();
-    let site = Site::start(pki.gate("")).await;
+    let site = Site::start(pki.access("")).await;
     for head in ["content-length: 10000000000", "transfer-encoding: chunked"] {
         let (mut reading, mut writing) =
             TcpStream::connect(site.address).await.expect("a connection").into_split();
@@ -1439,7 +1442,7 @@ async fn no_body_is_read_and_nothing_can_be_written() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_waits_for_nobody_who_waits() {
     let pki = Pki::new();
-    let site = Site::start(pki.gate("")).await;
+    let site = Site::start(pki.access("")).await;
     let mut streams = Vec::new();
     for begun in [&b""[..], b"GET / HT", HEALTHY] {
         let mut stream = TcpStream::connect(site.address).await.expect("a connection");
@@ -1509,11 +1512,11 @@ fn addresses_that_others_can_reach_are_warned_of() {
         (Some(format!("{TLS}{users}")), None),
         (Some(format!("{TLS}{verify}")), None),
     ] {
-        let gate = web.as_ref().map_or_else(Arc::default, |web| pki.gate(web));
+        let access = web.as_ref().map_or_else(Arc::default, |web| pki.access(web));
         for (address, local) in
             [("127.0.0.1", true), ("::1", true), ("0.0.0.0", false), ("::", false), ("192.0.2.1", false)]
         {
-            let found = gate.risk(address.parse().expect("an address"));
+            let found = access.risk(address.parse().expect("an address"));
             let expected = risk.filter(|_| !local);
             assert!(
                 found.is_some() == expected.is_some()

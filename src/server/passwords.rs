@@ -1,8 +1,8 @@
-//! Names and passwords of HTTP's basic authentication, against bcrypt hashes.
+//! HTTP basic authentication against bcrypt hashes.
 //!
-//! A wrong password costs the same whether its user exists or not, and whatever the cost of the
-//! user's hash. Checks take turns, so that they cannot keep the machine busy; a password once found
-//! right is remembered.
+//! A wrong password takes the same time whether its user exists or not, and whatever the cost of
+//! the user's hash. Passwords are checked one at a time, so that checks cannot keep the machine
+//! busy; those found right are remembered.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,66 +17,63 @@ use rustls::crypto::ring::default_provider;
 use secrecy::zeroize::Zeroizing;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::gate::AccessDenied;
+use super::access::AccessDenied;
 use crate::model::Secret;
 
-/// How long a request waits for its turn: as long as scrapes do.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a request waits for its check: as long as scrapes commonly do.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Who may come in.
 pub(super) struct Users {
     hashes: HashMap<String, Secret>,
-    /// The highest cost among them, which every wrong password is made to cost.
+    /// The highest cost among the hashes, which every wrong password takes.
     cost: u32,
-    /// Passwords found right, as proofs under a key of this process: one for each user.
+    /// By user: a keyed hash of the password that was found right.
     known: Mutex<HashMap<String, Secret>>,
     key: Secret,
 }
 
-/// Whose turn it is to have a password checked: one at a time, and of those that wait, one from
-/// each address.
-pub(super) struct Turns {
-    one: Arc<Semaphore>,
+/// Lets one password be checked at a time and, of those that wait, one from each address.
+pub(super) struct PasswordQueue {
+    all: Arc<Semaphore>,
     addresses: Mutex<HashMap<IpAddr, Weak<Semaphore>>>,
 }
 
-impl Default for Turns {
+impl Default for PasswordQueue {
     fn default() -> Self {
-        Self { one: Arc::new(Semaphore::new(1)), addresses: Mutex::default() }
+        Self { all: Arc::new(Semaphore::new(1)), addresses: Mutex::default() }
     }
 }
 
-impl Turns {
-    /// Waits for a turn, which lasts until what is returned is dropped.
+impl PasswordQueue {
+    /// Waits until a password may be checked, which lasts until the permits are dropped.
     async fn wait(&self, peer: IpAddr) -> Option<[OwnedSemaphorePermit; 2]> {
-        let of_address = self.of(peer).acquire_owned().await.ok()?;
-        let of_all = self.one.clone().acquire_owned().await.ok()?;
+        let of_address = self.of_address(peer).acquire_owned().await.ok()?;
+        let of_all = self.all.clone().acquire_owned().await.ok()?;
         Some([of_address, of_all])
     }
 
-    fn of(&self, peer: IpAddr) -> Arc<Semaphore> {
+    fn of_address(&self, peer: IpAddr) -> Arc<Semaphore> {
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        // No more than there are connections.
-        addresses.retain(|_, turn| turn.strong_count() > 0);
-        let turn = addresses.entry(network(peer)).or_default();
-        turn.upgrade().unwrap_or_else(|| {
+        // Keeps no more than there are connections.
+        addresses.retain(|_, semaphore| semaphore.strong_count() > 0);
+        let known = addresses.entry(client_network(peer)).or_default();
+        known.upgrade().unwrap_or_else(|| {
             let new = Arc::new(Semaphore::new(1));
-            *turn = Arc::downgrade(&new);
+            *known = Arc::downgrade(&new);
             new
         })
     }
 }
 
-/// Who counts as one: with IPv6, a machine commonly has 2^64 addresses.
-fn network(peer: IpAddr) -> IpAddr {
+/// The addresses that one client commonly has: with IPv6, a network of 2^64.
+fn client_network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) >> 64 << 64).into()),
         ip @ IpAddr::V4(_) => ip,
     }
 }
 
-/// What a request says about who sent it.
-#[derive(Clone)]
+/// The name and password of a request.
 struct Login {
     name: String,
     password: Secret,
@@ -98,17 +95,17 @@ impl Users {
     pub(super) fn new(hashes: HashMap<String, Secret>) -> Self {
         let cost = hashes.values().filter_map(Secret::bcrypt_cost).max().unwrap_or(bcrypt::DEFAULT_COST);
         let mut key = Zeroizing::new([0; 32]);
-        // Without randomness there is no TLS either; what is remembered never leaves this process.
+        // Without random numbers there is no TLS either; the hashes never leave this process.
         if default_provider().secure_random.fill(&mut *key).is_err() {
             tracing::warn!("the system gives no random numbers");
         }
         Self { hashes, cost, known: Mutex::default(), key: Secret::new(STANDARD.encode(*key)) }
     }
 
-    /// Whether a request comes from one of them.
+    /// Whether a request comes from one of the users.
     pub(super) async fn check(
         self: &Arc<Self>,
-        turns: &Turns,
+        queue: &PasswordQueue,
         headers: &HeaderMap,
         peer: IpAddr,
     ) -> Result<(), AccessDenied> {
@@ -116,36 +113,34 @@ impl Users {
         if self.remembers(&login) {
             return Ok(());
         }
-        let turn = tokio::time::timeout(PATIENCE, turns.wait(peer))
-            .await
-            .ok()
-            .flatten()
-            .ok_or(AccessDenied::Busy)?;
+        let Ok(Some(permits)) = tokio::time::timeout(QUEUE_TIMEOUT, queue.wait(peer)).await else {
+            return Err(AccessDenied::Busy);
+        };
         let users = self.clone();
-        // The turn goes along: it lasts as long as the work, even if whoever asked has gone.
         let checking = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            // Many requests may have come before the first one was answered.
+            // Held for as long as the check takes, even if the client has gone.
+            let _permits = permits;
+            // Other requests may have come with the same password meanwhile.
             users.remembers(&login) || users.verify(&login)
         });
         if checking.await.unwrap_or(false) { Ok(()) } else { Err(AccessDenied::Unauthorized) }
     }
 
-    /// Compares proofs under a secret key: how long that takes tells nothing of the password.
+    /// Compares keyed hashes: the time that takes tells nothing about the password.
     fn remembers(&self, login: &Login) -> bool {
-        let proof = login.password.hmac_sha256_hex(&self.key);
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&login.name) == Some(&proof)
+        let hashed = login.password.hmac_sha256_hex(&self.key);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&login.name) == Some(&hashed)
     }
 
     fn verify(&self, login: &Login) -> bool {
         let hash = self.hashes.get(&login.name);
         if hash.is_some_and(|hash| login.password.has_bcrypt(hash)) {
-            let proof = login.password.hmac_sha256_hex(&self.key);
-            self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(login.name.clone(), proof);
+            let hashed = login.password.hmac_sha256_hex(&self.key);
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(login.name.clone(), hashed);
             return true;
         }
-        // Each cost is twice the one before: what was spent, and once more from there up to the highest,
-        // adds up to the highest.
+        // Each cost takes twice the time of the one below: with the check itself, all costs from that
+        // of the hash up to the highest add up to the highest.
         match hash.and_then(Secret::bcrypt_cost) {
             Some(spent) => (spent..self.cost).for_each(|cost| login.password.spend_bcrypt(cost)),
             None => login.password.spend_bcrypt(self.cost),

@@ -1,19 +1,17 @@
 //! One connection, from its first byte to its last: the TLS handshake, HTTP/1.1 or HTTP/2, and
-//! limits on all that it takes.
+//! limits on time and memory, as clients may be slow, idle or hostile.
 //!
-//! Whoever connects may be slow, idle or hostile; none of it may hold memory or a place for ever.
-//! Knows nothing of routes: what answers is handed in.
+//! It must not know any route: the function that answers requests is passed in.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -27,26 +25,28 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// What connections may take.
+use super::body::Body;
+
+/// Limits of connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at once for each listener; more wait to be accepted.
+    /// Maximum number of connections of one listener; further ones wait to be accepted.
     pub of_listener: usize,
-    /// Connections at once for all listeners but the one for health, which must answer when the
-    /// others are full.
+    /// Maximum number of connections of all listeners together, without the one for health, which
+    /// must answer when the others are full.
     pub total: usize,
-    /// The time for a TLS handshake.
+    /// Time for the TLS handshake.
     pub handshake: Duration,
-    /// The time from a request's first byte to the end of its head, and from a connection's
-    /// beginning to its first request.
+    /// Time from the first byte of a request to the end of its head, and from the beginning of a
+    /// connection to its first request.
     pub head: Duration,
-    /// The time between two requests. Longer than scrape intervals are: a connection saves the next
-    /// handshake.
+    /// Time between two requests. Longer than common scrape intervals, so that Prometheus can keep
+    /// its connection.
     pub idle: Duration,
-    /// The time in which a client must read something of what is sent.
+    /// Time within which the client must read some of what is sent.
     pub stall: Duration,
-    /// The time from a request to the end of its answer. No Prometheus waits longer: a series that
-    /// is scraped less than every few minutes is stale between scrapes.
+    /// Time from a request to the end of its answer. No Prometheus waits longer, as a series that is
+    /// scraped less than every few minutes is stale between scrapes.
     pub answer: Duration,
 }
 
@@ -64,47 +64,45 @@ impl Default for Limits {
     }
 }
 
-/// What a request's head, and what hyper keeps of a connection, may measure.
+/// Maximum size of a request's head, and of hyper's buffers for a connection.
 const MAX_BUFFER: usize = 32 << 10;
-/// What HTTP/2 may have in flight in either direction; there are no request bodies, and a scrape
-/// needs no more for its speed.
+/// Flow-control window of HTTP/2. There are no request bodies, and a scrape needs no more.
 const WINDOW: u32 = 64 << 10;
-/// Requests at once in one HTTP/2 connection.
-const STREAMS: u32 = 16;
-/// The time for a polite end with nobody waiting for an answer.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// Maximum number of requests at the same time in one HTTP/2 connection.
+const MAX_STREAMS: u32 = 16;
+/// Time for closing an idle connection cleanly.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Serves a connection until it ends, a limit is passed, or `stop` changes and what was begun is
-/// answered.
-pub(crate) async fn serve<F, B>(
+/// Serves a connection until it ends, exceeds a limit, or `stop` changes and the requests that have
+/// begun are answered.
+pub(super) async fn serve<F>(
     stream: TcpStream,
     tls: Option<Arc<ServerConfig>>,
     limits: &Limits,
     mut stop: watch::Receiver<bool>,
     answer: impl Fn(Request<Incoming>) -> F,
 ) where
-    F: Future<Output = Response<B>> + Send + 'static,
-    B: Body<Data = bytes::Bytes, Error = Infallible> + Send + Unpin + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
 {
     // It fails only for a connection that is gone.
     let _ = stream.set_nodelay(true);
-    let Some(config) = tls else { return drive_http1(stream, limits, stop, answer).await };
-    let shaken = tokio::select! {
+    let Some(config) = tls else { return serve_http1(stream, limits, stop, answer).await };
+    let result = tokio::select! {
         _ = stop.changed() => return,
-        shaken = tokio::time::timeout(limits.handshake, handshake(stream, config)) => shaken,
+        result = tokio::time::timeout(limits.handshake, handshake(stream, config)) => result,
     };
-    match shaken {
+    match result {
         Ok(Ok(Some(stream))) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-            drive_http2(stream, limits, stop, answer).await
+            serve_http2(stream, limits, stop, answer).await
         }
-        Ok(Ok(Some(stream))) => drive_http1(stream, limits, stop, answer).await,
+        Ok(Ok(Some(stream))) => serve_http1(stream, limits, stop, answer).await,
         Ok(Ok(None)) => tracing::debug!("a client sent HTTP where TLS is spoken"),
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => tracing::debug!("a TLS handshake took too long"),
     }
 }
 
-/// The encrypted connection; none for a client that takes https for http, which is told so.
+/// The encrypted connection; none after a client that speaks HTTP has been told so.
 async fn handshake(
     mut stream: TcpStream,
     config: Arc<ServerConfig>,
@@ -125,21 +123,20 @@ async fn handshake(
     TlsAcceptor::from(config).accept(stream).await.map(Some)
 }
 
-async fn drive_http1<IO, F, B>(
+async fn serve_http1<IO, F>(
     io: IO,
     limits: &Limits,
     stop: watch::Receiver<bool>,
     answer: impl Fn(Request<Incoming>) -> F,
 ) where
     IO: AsyncRead + AsyncWrite + Unpin + 'static,
-    F: Future<Output = Response<B>>,
-    B: Body<Data = bytes::Bytes, Error = Infallible> + Unpin + 'static,
+    F: Future<Output = Response<Body>>,
 {
     let activity = Activity::new();
     let io =
-        TokioIo::new(TimedStream { io, heard: Some(activity.clone()), stall: limits.stall, stalled: None });
-    let service = service_fn(|request| counted(activity.begin(), answer(request)));
-    // Its own time limit for heads would end connections between requests.
+        TokioIo::new(TimedStream { io, activity: Some(activity.clone()), stall: limits.stall, timer: None });
+    let service = service_fn(|request| activity.clone().track(answer(request)));
+    // hyper's own time limit for heads would end idle connections.
     let connection = http1::Builder::new()
         .header_read_timeout(None)
         .max_buf_size(MAX_BUFFER)
@@ -147,27 +144,27 @@ async fn drive_http1<IO, F, B>(
     drive(connection, &activity, limits, stop).await;
 }
 
-async fn drive_http2<IO, F, B>(
+async fn serve_http2<IO, F>(
     io: IO,
     limits: &Limits,
     stop: watch::Receiver<bool>,
     answer: impl Fn(Request<Incoming>) -> F,
 ) where
     IO: AsyncRead + AsyncWrite + Unpin + 'static,
-    F: Future<Output = Response<B>> + Send + 'static,
-    B: Body<Data = bytes::Bytes, Error = Infallible> + Send + Unpin + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
 {
     let activity = Activity::new();
-    // What HTTP/2 hears between requests may be anything: pings, say.
-    let io = TokioIo::new(TimedStream { io, heard: None, stall: limits.stall, stalled: None });
-    let service = service_fn(|request| counted(activity.begin(), answer(request)));
+    // Bytes between requests do not begin a request here: they may be pings, for example.
+    let io = TokioIo::new(TimedStream { io, activity: None, stall: limits.stall, timer: None });
+    let service = service_fn(|request| activity.clone().track(answer(request)));
     let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder.max_concurrent_streams(STREAMS).max_header_list_size(32 << 10).max_send_buf_size(WINDOW as usize);
+    builder.max_concurrent_streams(MAX_STREAMS).max_header_list_size(32 << 10);
+    builder.max_send_buf_size(WINDOW as usize);
     builder.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
     drive(builder.serve_connection(io, service), &activity, limits, stop).await;
 }
 
-/// Keeps a connection going within its limits.
+/// Runs a connection within its limits.
 async fn drive<C: GracefulConnection>(
     connection: C,
     activity: &Activity,
@@ -175,153 +172,128 @@ async fn drive<C: GracefulConnection>(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut connection = pin!(connection);
-    let mut alarm = pin!(sleep_until(Instant::now()));
-    // When it is cut, once it has been asked to end.
+    let mut timer = pin!(sleep_until(Instant::now()));
+    // When the connection is cut, after it has been asked to end.
     let mut cut: Option<Instant> = None;
     loop {
         let running = std::future::poll_fn(|context| {
             if connection.as_mut().poll(context).is_ready() {
                 return Poll::Ready(true);
             }
-            // Whatever has just moved may have moved the deadline, too.
-            alarm.as_mut().reset(cut.unwrap_or_else(|| activity.deadline(limits)));
-            alarm.as_mut().poll(context).map(|()| false)
+            // Polling may have changed the deadline.
+            timer.as_mut().reset(cut.unwrap_or_else(|| activity.deadline(limits)));
+            timer.as_mut().poll(context).map(|()| false)
         });
         tokio::select! {
             ended = running => if ended || cut.is_some() { return },
             _ = stop.changed(), if cut.is_none() => {}
         }
-        let patience = if activity.is_busy() && *stop.borrow() { limits.answer } else { FAREWELL };
-        cut = Some(Instant::now() + patience);
+        let time = if activity.is_busy() && *stop.borrow() { limits.answer } else { CLOSE_TIMEOUT };
+        cut = Some(Instant::now() + time);
         connection.as_mut().graceful_shutdown();
     }
 }
 
-/// What a connection is doing: requests under way, or waiting for one.
-struct Activity(Mutex<Beat>);
+/// What a connection is doing: answering requests, or waiting for one.
+struct Activity(Mutex<ActivityState>);
 
-struct Beat {
-    /// When each request under way began.
-    under_way: HashMap<u64, Instant>,
+struct ActivityState {
+    /// When each running request began.
+    running: HashMap<u64, Instant>,
+    /// Number of requests so far.
     begun: u64,
     /// When the last request ended, or the connection began.
-    since: Instant,
-    /// When the first byte of a request came whose head is not complete.
-    heard: Option<Instant>,
+    idle_since: Instant,
+    /// When the first byte of an incomplete request came.
+    head_since: Option<Instant>,
 }
 
 impl Activity {
     fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Beat {
-            under_way: HashMap::new(),
+        Arc::new(Self(Mutex::new(ActivityState {
+            running: HashMap::new(),
             begun: 0,
-            since: Instant::now(),
-            heard: None,
+            idle_since: Instant::now(),
+            head_since: None,
         })))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Beat> {
+    fn lock(&self) -> MutexGuard<'_, ActivityState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(self: &Arc<Self>) -> UnderWay {
-        let mut beat = self.lock();
-        beat.heard = None;
-        beat.begun += 1;
-        let number = beat.begun;
-        beat.under_way.insert(number, Instant::now());
-        UnderWay { activity: self.clone(), number }
+    /// Notes that a request begins. It runs until its answer is written.
+    fn track(
+        self: Arc<Self>,
+        answer: impl Future<Output = Response<Body>>,
+    ) -> impl Future<Output = Result<Response<Body>, Infallible>> {
+        let mut state = self.lock();
+        state.head_since = None;
+        state.begun += 1;
+        let number = state.begun;
+        state.running.insert(number, Instant::now());
+        drop(state);
+        let request = RunningRequest { activity: self, number };
+        async move { Ok(answer.await.map(|body| body.of(request))) }
     }
 
-    fn hear(&self) {
-        let mut beat = self.lock();
-        if beat.under_way.is_empty() {
-            beat.heard.get_or_insert_with(Instant::now);
+    fn bytes_read(&self) {
+        let mut state = self.lock();
+        if state.running.is_empty() {
+            state.head_since.get_or_insert_with(Instant::now);
         }
     }
 
     fn is_busy(&self) -> bool {
-        !self.lock().under_way.is_empty()
+        !self.lock().running.is_empty()
     }
 
-    /// When the connection has taken all the time that it may.
+    /// When the connection has exceeded a limit.
     fn deadline(&self, limits: &Limits) -> Instant {
-        let beat = self.lock();
-        match (beat.under_way.values().min(), beat.heard) {
+        let state = self.lock();
+        match (state.running.values().min(), state.head_since) {
             (Some(oldest), _) => *oldest + limits.answer,
-            (None, Some(heard)) => heard + limits.head,
-            (None, None) if beat.begun == 0 => beat.since + limits.head,
-            (None, None) => beat.since + limits.idle,
+            (None, Some(since)) => since + limits.head,
+            (None, None) if state.begun == 0 => state.idle_since + limits.head,
+            (None, None) => state.idle_since + limits.idle,
         }
     }
 }
 
-/// A request under way, until its answer is written.
-struct UnderWay {
+/// A request that runs until this is dropped.
+pub(super) struct RunningRequest {
     activity: Arc<Activity>,
     number: u64,
 }
 
-impl Drop for UnderWay {
+impl Drop for RunningRequest {
     fn drop(&mut self) {
-        let mut beat = self.activity.lock();
-        beat.under_way.remove(&self.number);
-        beat.since = Instant::now();
+        let mut state = self.activity.lock();
+        state.running.remove(&self.number);
+        state.idle_since = Instant::now();
     }
 }
 
-async fn counted<B>(
-    under_way: UnderWay,
-    answer: impl Future<Output = Response<B>>,
-) -> Result<Response<Counted<B>>, Infallible> {
-    Ok(answer.await.map(|body| Counted { body, _under_way: under_way }))
-}
-
-/// A body whose request is under way until it is written.
-struct Counted<B> {
-    body: B,
-    _under_way: UnderWay,
-}
-
-impl<B: Body + Unpin> Body for Counted<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// A stream that fails when nothing of what is written gets away for a while, and tells when
-/// something was read.
+/// A stream that fails if the client reads nothing of what is written for a while, and that notes
+/// when bytes were read.
 struct TimedStream<IO> {
     io: IO,
-    heard: Option<Arc<Activity>>,
+    activity: Option<Arc<Activity>>,
     stall: Duration,
-    stalled: Option<Pin<Box<Sleep>>>,
+    /// Runs while writing makes no progress.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<IO> TimedStream<IO> {
-    /// What came of an attempt to write, unless it has been of no avail for too long.
+    /// The result of an attempt to write; an error if none has succeeded for too long.
     fn watch<T>(&mut self, context: &mut Context<'_>, attempt: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if attempt.is_ready() {
-            self.stalled = None;
+            self.timer = None;
             return attempt;
         }
         let stall = self.stall;
-        let alarm = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
-        ready!(alarm.as_mut().poll(context));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
+        ready!(timer.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -334,8 +306,8 @@ impl<IO: AsyncRead + Unpin> AsyncRead for TimedStream<IO> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.io).poll_read(context, buffer);
-        if let Some(activity) = self.heard.as_ref().filter(|_| buffer.filled().len() > before) {
-            activity.hear();
+        if let Some(activity) = self.activity.as_ref().filter(|_| buffer.filled().len() > before) {
+            activity.bytes_read();
         }
         read
     }

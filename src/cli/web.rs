@@ -1,0 +1,102 @@
+//! The options of the HTTP server, for `serve` and `demo`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio::net::TcpListener;
+
+use crate::server::{AccessControl, Endpoint, WebSettings};
+
+#[derive(Debug, Args)]
+pub struct WebOptions {
+    /// Address to listen on; may be given several times
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = ":10219")]
+    pub listen_address: Vec<String>,
+    /// Path to configuration file that can enable TLS or authentication. See:
+    /// https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub(super) config_file: Option<PathBuf>,
+    /// Path under which metrics are served
+    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics")]
+    #[arg(value_parser = telemetry_path)]
+    pub(super) telemetry_path: String,
+    /// URL under which the exporter is reached from outside; its path is the default route prefix
+    #[arg(long = "web.external-url", value_name = "URL")]
+    external_url: Option<url::Url>,
+    /// Prefix of all paths
+    #[arg(long = "web.route-prefix", value_name = "PATH")]
+    route_prefix: Option<String>,
+    /// Allow reloads by POST to /-/reload
+    #[arg(long = "web.enable-lifecycle")]
+    enable_lifecycle: bool,
+    /// Maximum number of scrapes at the same time; 0 for no limit
+    #[arg(long = "web.max-requests", value_name = "N", default_value_t = 40)]
+    max_requests: usize,
+}
+
+impl WebOptions {
+    /// The prefix of all paths: empty, or with a leading slash and no trailing one.
+    pub(super) fn prefix(&self) -> String {
+        let given = self.route_prefix.as_deref();
+        let path = given.or(self.external_url.as_ref().map(url::Url::path)).unwrap_or("");
+        let bare = path.trim_matches('/');
+        if bare.is_empty() { String::new() } else { format!("/{bare}") }
+    }
+
+    pub(super) fn settings(&self) -> WebSettings {
+        WebSettings {
+            telemetry_path: self.telemetry_path.clone(),
+            route_prefix: self.prefix(),
+            enable_lifecycle: self.enable_lifecycle,
+            max_requests: self.max_requests,
+        }
+    }
+
+    /// Reads the web configuration and logs its warnings.
+    pub(super) fn access(&self) -> anyhow::Result<Arc<AccessControl>> {
+        let access = AccessControl::new(self.config_file.as_deref())
+            .map_err(|problems| anyhow::anyhow!("{problems}"))?;
+        for warning in access.warnings() {
+            tracing::warn!(%warning, "the web configuration deserves a look");
+        }
+        Ok(Arc::new(access))
+    }
+
+    /// Binds all addresses, with a warning for each that is open to other machines.
+    pub(super) async fn bind(&self, access: &AccessControl) -> anyhow::Result<Vec<(TcpListener, Endpoint)>> {
+        let mut listeners = Vec::new();
+        for address in &self.listen_address {
+            let listener = bind(address, "--web.listen-address").await?;
+            let bound = listener.local_addr().context("cannot tell the address listened on")?;
+            if let Some(risk) = access.risk(bound.ip()) {
+                tracing::warn!(address = %bound, "{risk}");
+            }
+            listeners.push((listener, Endpoint::Main));
+        }
+        Ok(listeners)
+    }
+}
+
+/// Binds an address; `:10219` means port 10219 on all interfaces.
+pub(super) async fn bind(address: &str, option: &str) -> anyhow::Result<TcpListener> {
+    let listener = match address.strip_prefix(':') {
+        Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
+            Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => {
+                TcpListener::bind(format!("0.0.0.0:{port}")).await
+            }
+            result => result,
+        },
+        None => TcpListener::bind(address).await,
+    };
+    let listener = listener.with_context(|| format!("cannot listen on {address} ({option})"))?;
+    let bound = listener.local_addr().context("cannot tell the address listened on")?;
+    tracing::info!(address = %bound, "listening");
+    Ok(listener)
+}
+
+fn telemetry_path(text: &str) -> Result<String, String> {
+    let fits = text.starts_with('/') && text.len() > 1 && !text.contains(['?', '#']);
+    if fits { Ok(text.to_owned()) } else { Err("must be a path such as /metrics".to_owned()) }
+}

@@ -1,0 +1,182 @@
+//! Puts configurations in force, one after the other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+use super::run::DaemonSettings;
+use super::watch::{ConfigWatch, TokenWatch};
+use crate::config;
+use crate::inventory::Inventory;
+use crate::probe::Prober;
+use crate::scheduler::{ProbeRequest, Scheduler, SchedulerSettings};
+use crate::server::{ReloadRequest, ServerContext};
+use crate::state::Store;
+use crate::telemetry::{self, Heartbeat, Metrics};
+use crate::transport::Client;
+
+pub(super) struct Reloader {
+    pub(super) settings: DaemonSettings,
+    pub(super) context: Arc<ServerContext>,
+    pub(super) store: Arc<Store>,
+    pub(super) metrics: Metrics,
+    pub(super) heartbeat: Heartbeat,
+    pub(super) files: ConfigWatch,
+    /// None only between two schedulers.
+    pub(super) running: Option<Running>,
+}
+
+/// The running scheduler.
+pub(super) struct Running {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+    probes: mpsc::Sender<ProbeRequest>,
+}
+
+/// What a scheduler is made of.
+pub(super) struct Setup {
+    pub(super) inventory: Arc<Inventory>,
+    client: Client,
+    /// Maximum number of probes at the same time.
+    concurrency: usize,
+}
+
+impl Reloader {
+    /// Reloads when a request comes or the configuration changes.
+    pub(super) async fn run(
+        &mut self,
+        mut reloads: mpsc::Receiver<ReloadRequest>,
+        mut hangup: mpsc::Receiver<()>,
+    ) {
+        let mut tokens = TokenWatch::default();
+        let mut tick = tokio::time::interval(self.settings.watch.unwrap_or(Duration::from_secs(3600)));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                Some(reply) = reloads.recv() => {
+                    let result = self.reload().await;
+                    // The client may have gone.
+                    let _ = reply.send(result);
+                }
+                Some(()) = hangup.recv() => {
+                    let _ = self.reload().await;
+                }
+                _ = tick.tick(), if self.settings.watch.is_some() => {
+                    if self.config_changed().await {
+                        let _ = self.reload().await;
+                    }
+                    if let Some(running) = &self.running {
+                        tokens = tokens.check(&self.store, &running.probes).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn config_changed(&mut self) -> bool {
+        self.with_files(|_, files| files.changed()).await.unwrap_or(false)
+    }
+
+    /// Runs on a thread of its own, as the disk may be slow. None after a panic.
+    async fn with_files<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&DaemonSettings, &mut ConfigWatch) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (settings, mut files) = (self.settings.clone(), self.files.clone());
+        let task = tokio::task::spawn_blocking(move || (work(&settings, &mut files), files));
+        let (result, files) = task.await.ok()?;
+        self.files = files;
+        Some(result)
+    }
+
+    /// Reads the configuration and puts it in force. One with problems changes nothing. The result
+    /// is logged as well.
+    async fn reload(&mut self) -> Result<(), String> {
+        telemetry::reloading();
+        let setup = self.with_files(load).await;
+        let result = match setup.unwrap_or_else(|| Err("a fault in this program".to_owned())) {
+            Ok(setup) => {
+                // Running probes are cancelled and repeated: they change nothing.
+                self.stop().await;
+                // The state is written before and after the indexes of credentials change.
+                self.context.store.reaches(self.store.snapshot().version).await;
+                self.start(setup);
+                self.context.store.reaches(self.store.snapshot().version).await;
+                tracing::info!("configuration reloaded");
+                Ok(())
+            }
+            Err(problems) => {
+                tracing::error!(%problems, "configuration not reloaded, the last one stays in force");
+                Err(problems)
+            }
+        };
+        self.metrics.reloaded(result.is_ok());
+        telemetry::ready(&match &result {
+            Ok(()) => self.status(),
+            Err(_) => format!("{}; a newer configuration cannot be read", self.status()),
+        });
+        result
+    }
+
+    pub(super) fn start(&mut self, Setup { inventory, client, concurrency }: Setup) {
+        tracing::info!(
+            accounts = inventory.len(),
+            credentials = inventory.credentials().len(),
+            "configuration in force"
+        );
+        let changed = self.store.replace_roster(inventory.clone());
+        let prober = Arc::new(Prober::new(client, inventory));
+        let settings = SchedulerSettings { concurrency, on_demand: self.settings.on_demand };
+        let scheduler = Scheduler::new(prober, self.store.clone(), self.metrics.clone(), settings, &changed);
+        let (stop, stopped) = watch::channel(false);
+        let (probes, requests) = mpsc::channel(1024);
+        self.context.set_probes(probes.clone());
+        let task = tokio::spawn(scheduler.run(requests, stopped, self.heartbeat.clone()));
+        self.running = Some(Running { stop, task, probes });
+    }
+
+    pub(super) async fn stop(&mut self) {
+        let Some(running) = self.running.take() else { return };
+        // It fails only if the scheduler has ended already.
+        let _ = running.stop.send(true);
+        if running.task.await.is_err() {
+            tracing::error!("the engine ended with a fault");
+        }
+    }
+
+    /// The status that the service manager shows.
+    pub(super) fn status(&self) -> String {
+        let inventory = self.store.snapshot().inventory;
+        format!("watching {} accounts of {} credentials", inventory.len(), inventory.credentials().len())
+    }
+}
+
+/// Reads the configuration. The files are stamped before they are read, so that a change meanwhile
+/// is noticed by the next check.
+pub(super) fn load(settings: &DaemonSettings, files: &mut ConfigWatch) -> Result<Setup, String> {
+    /// Maximum number of warnings in the log, where more would hide the rest.
+    const SHOWN: usize = 20;
+    files.changed();
+    let mut config = config::load(&settings.config_files).map_err(|problems| problems.to_string())?;
+    if settings.show_warnings {
+        for warning in config.warnings.iter().take(SHOWN) {
+            tracing::warn!(%warning, "the configuration deserves a look");
+        }
+        if let Some(more) = config.warnings.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+            tracing::warn!(more, "the configuration deserves more looks: --config.check shows them all");
+        }
+    }
+    files.follow(&config);
+    let client = Client::new(config.global.probe_timeout, config.global.allow_private_networks)
+        .map_err(|error| format!("{error:#}"))?;
+    // All shards together keep an app's rate limit: each takes its share.
+    for limit in config.apps.iter_mut().filter_map(|app| app.rate_limit.as_mut()) {
+        limit.per = limit.per.saturating_mul(settings.shard.total());
+    }
+    let concurrency = config.global.probe_concurrency;
+    let inventory = Arc::new(config.inventory(|credential| settings.shard.holds(credential)));
+    Ok(Setup { inventory, client, concurrency })
+}

@@ -1,0 +1,29 @@
+//! `/-/reload`: reads the configuration again.
+
+use http::{Method, Response, StatusCode};
+use tokio::sync::oneshot;
+
+use super::ServerContext;
+use super::body::Body;
+use super::response::{not_allowed, stopping, text};
+
+/// A request for a reload: where its result goes.
+pub type ReloadRequest = oneshot::Sender<Result<(), String>>;
+
+pub(super) async fn reload(context: &ServerContext, method: &Method) -> Response<Body> {
+    if !matches!(*method, Method::POST | Method::PUT) {
+        return not_allowed("POST, PUT");
+    }
+    if !context.settings.enable_lifecycle {
+        return text(StatusCode::FORBIDDEN, "Lifecycle API is not enabled.\n");
+    }
+    let (reply, result) = oneshot::channel();
+    let sent = context.reloads.send(reply).await.is_ok();
+    match result.await {
+        Ok(Ok(())) if sent => text(StatusCode::OK, ""),
+        Ok(Err(problems)) => {
+            text(StatusCode::INTERNAL_SERVER_ERROR, format!("failed to reload config:\n{problems}\n"))
+        }
+        _ => stopping(),
+    }
+}
