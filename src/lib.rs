@@ -1,37 +1,43 @@
-//! token_exporter: which social-media connection is about to expire or has broken, why, and what to
-//! do.
+//! token_exporter tells which social-media connection is about to expire or has broken, why, and
+//! what to do.
 //!
-//! The story of one probe, module by module, each knowing only those before it:
+//! The library has eighteen rooms. A room may use those before it and must not use those after it.
+//! In this order, they tell the story of one probe:
 //!
-//! 1. [`config`] reads YAML into a [`table`]; [`roster`] is who is watched of it.
-//! 2. [`engine`] decides that a credential is due. [`probe`] reads its [`token`] and lets its
-//!    [`network`] ask.
-//! 3. [`http`] carries questions and answers. The network, pure code, reads each answer, and
-//!    [`network::conclude`] makes of all of them a finding for each account.
-//! 4. [`rules`] decide whether the finding counts; [`store`] keeps what is known, and hands out
-//!    snapshots.
-//! 5. [`exposition`] turns a snapshot and the time into text, [`discovery`] into targets;
-//!    [`server`] sends it to whom [`web`] lets in, over a [`wire`].
-//!
-//! [`classify`] reads a single answer as a probe would, [`check`] and [`schedule`] probe everything
-//! [`once`], and [`demo`] runs it all against the [`simulator`], which plays [`fixtures`].
-//! [`alerting`] writes what Prometheus and Alertmanager need to mail the right person.
+//! - [`model`]: the words that all rooms share: reasons, causes, capabilities, times and secrets.
+//! - [`network`]: what to ask a network, and what its answers mean, as pure code.
+//! - [`inventory`]: the apps, credentials and accounts to watch, in compact rows.
+//! - [`config`]: reads the configuration and reports all its problems.
+//! - [`alerting`]: writes the rules of Prometheus and the configuration of Alertmanager.
+//! - [`telemetry`]: the exporter's own metrics, its log, and its messages to systemd.
+//! - [`transport`]: the HTTP client that carries calls to networks.
+//! - [`source`]: reads tokens from files, commands and variables.
+//! - [`state`]: what is known about each account, in memory and on disk.
+//! - [`probe`]: reads a token, asks the network, and concludes.
+//! - [`scheduler`]: decides which credential is probed when.
+//! - [`exposition`]: writes a snapshot of the state as metrics.
+//! - [`api`]: lists of connections for programs: JSON, CSV, calendars and targets.
+//! - [`page`]: the same lists as pages for people.
+//! - [`server`]: the HTTP server and its access control.
+//! - [`simulator`]: stands in for all networks, for the demo and for tests.
+//! - [`daemon`]: runs all of this together, and reloads.
+//! - [`cli`]: the command line.
 
-pub mod alerting;
-pub mod api;
-pub mod cli;
-pub mod config;
-pub mod daemon;
-pub mod exposition;
-pub mod inventory;
 pub mod model;
 pub mod network;
-pub mod page;
-pub mod probe;
-pub mod scheduler;
-pub mod server;
-pub mod simulator;
-pub mod source;
-pub mod state;
+pub mod inventory;
+pub mod config;
+pub mod alerting;
 pub mod telemetry;
 pub mod transport;
+pub mod source;
+pub mod state;
+pub mod probe;
+pub mod scheduler;
+pub mod exposition;
+pub mod api;
+pub mod page;
+pub mod server;
+pub mod simulator;
+pub mod daemon;
+pub mod cli;

@@ -33,6 +33,7 @@ mod probing;
 mod prometheus;
 mod reading;
 mod readme;
+mod rooms;
 mod scaling;
 mod schedule;
 mod secrets;
