@@ -34,7 +34,7 @@ pub(super) fn assign(prober: &Prober) -> (Vec<Slot>, Vec<Lane>) {
     let slots = credentials.map(|credential| {
         let app = credential.app();
         let index = indexes.entry((app, credential.network(), credential.base_url())).or_insert_with(|| {
-            lanes.push(Lane { app, batch_size: prober.together(credential), ..Lane::default() });
+            lanes.push(Lane { app, batch_size: prober.batch_size(credential), ..Lane::default() });
             u32::try_from(lanes.len() - 1).unwrap_or(u32::MAX)
         });
         Slot::new(*index)

@@ -1,7 +1,5 @@
-//! One probe of everything, now: what [`check`](crate::cli) and [`schedule`](crate::api) begin
-//! with.
-//!
-//! The probes are those of the exporter, without its schedule of probes, its rules and its store.
+//! Probes every credential once, for `check` and `schedule`: without a schedule, without second probes
+//! of refusals, and without stored state.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,21 +16,20 @@ use crate::source;
 use crate::state::Outcome;
 use crate::transport::Client;
 
-/// What one probe of everything brought.
+/// The outcomes of one probe of every credential.
 #[derive(Debug)]
 pub struct ProbeResults {
-    /// Who was probed.
     pub inventory: Arc<Inventory>,
-    /// When the last probe had ended.
+    /// When the last probe ended.
     pub at: Timestamp,
-    /// By credential of the inventory; none where a fault in this program cost the probe.
+    /// One for each credential; none if its probe panicked.
     outcomes: Vec<Option<Outcome>>,
 }
 
 /// Probes every credential of a configuration once.
 ///
 /// # Errors
-/// When no HTTP client can be made.
+/// If no HTTP client can be created.
 pub async fn probe_everything(config: Config) -> anyhow::Result<ProbeResults> {
     let concurrency = config.global.probe_concurrency;
     let client = Client::new(config.global.probe_timeout, config.global.allow_private_networks)?;
@@ -40,15 +37,15 @@ pub async fn probe_everything(config: Config) -> anyhow::Result<ProbeResults> {
     let prober = Prober::new(client, inventory.clone());
     let mut outcomes: Vec<Option<Outcome>> = inventory.credentials().map(|_| None).collect();
     for (credential, outcome) in probe_all(&prober, concurrency).await {
-        if let Some(place) = outcomes.get_mut(credential) {
-            *place = Some(outcome);
+        if let Some(entry) = outcomes.get_mut(credential) {
+            *entry = Some(outcome);
         }
     }
     Ok(ProbeResults { inventory, at: Timestamp::now(), outcomes })
 }
 
 impl ProbeResults {
-    /// What was found, with the place of its credential in the inventory.
+    /// The outcomes with the indexes of their credentials.
     pub fn outcomes(&self) -> impl Iterator<Item = (usize, &Outcome)> {
         self.outcomes
             .iter()
@@ -56,20 +53,19 @@ impl ProbeResults {
             .filter_map(|(credential, outcome)| outcome.as_ref().map(|o| (credential, o)))
     }
 
-    /// What was found about one credential.
     pub fn outcome(&self, credential: usize) -> Option<&Outcome> {
         self.outcomes.get(credential).and_then(Option::as_ref)
     }
 
-    /// The clocks of a credential: as its probe found them; where it came to nothing, as its token
-    /// source tells them; where that cannot be read, as they are configured.
+    /// The clocks of a credential: from its probe or, if that has failed, from its token source or, if
+    /// that cannot be read, from the configuration.
     pub async fn clocks(&self, credential: usize) -> Clocks {
         let outcome = self.outcome(credential);
         if let Some(clocks) = outcome.and_then(|o| o.clocks) {
             return clocks;
         }
         let Some(watched) = self.inventory.credential(credential) else { return Clocks::default() };
-        // A source that was found unreadable a moment ago is not asked again: it may be a slow command.
+        // A source that could not be read is not read again: it may be a slow command.
         if outcome.and_then(Outcome::cause) != Some(Cause::CredentialUnreadable)
             && let Ok(token) = source::read_tokens(watched).await
         {
@@ -79,7 +75,7 @@ impl ProbeResults {
     }
 }
 
-/// One probe of each credential, so many at once, with a progress bar where somebody watches.
+/// Probes each credential, with a maximum number of probes at the same time and a progress bar.
 async fn probe_all(prober: &Prober, concurrency: usize) -> Vec<(usize, Outcome)> {
     let inventory = prober.inventory();
     let bar = progress(inventory.credentials().len());
@@ -87,13 +83,13 @@ async fn probe_all(prober: &Prober, concurrency: usize) -> Vec<(usize, Outcome)>
     for (index, watched) in inventory.credentials().enumerate() {
         groups.entry((watched.network(), watched.app())).or_default().push(index);
     }
-    // The apps take turns, so that one with a tight rate limit is begun early and holds up nobody.
+    // The apps take turns, so that one with a tight rate limit starts early and does not delay others.
     let mut queues: Vec<Vec<Vec<usize>>> = groups
         .into_values()
         .map(|group| {
             let first = group.first().and_then(|c| inventory.credential(*c));
-            let together = first.map_or(1, |watched| prober.together(watched));
-            group.chunks(together).rev().map(<[usize]>::to_vec).collect()
+            let batch_size = first.map_or(1, |watched| prober.batch_size(watched));
+            group.chunks(batch_size).rev().map(<[usize]>::to_vec).collect()
         })
         .collect();
     let mut outcomes = Vec::new();
@@ -120,13 +116,12 @@ async fn probe_all(prober: &Prober, concurrency: usize) -> Vec<(usize, Outcome)>
     outcomes
 }
 
-/// On a terminal a bar with the estimated end, elsewhere nothing (indicatif draws to terminals
-/// only).
+/// A progress bar, which indicatif draws on terminals only.
 fn progress(credentials: usize) -> ProgressBar {
     let bar = ProgressBar::new(u64::try_from(credentials).unwrap_or(0));
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} logins probed, {rate}/s, {eta} left");
     let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-        // It draws to a terminal: there is nobody to tell of trouble with it.
+        // Writing to a terminal does not fail.
         let _ = write!(out, "{:.0}", state.per_sec());
     };
     style.map_or(bar.clone(), |style| bar.with_style(style.with_key("rate", rate)))

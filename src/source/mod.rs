@@ -1,5 +1,8 @@
-//! Where accounts and tokens come from.
+//! Where accounts and tokens come from. Today, accounts come from the configuration only; tokens are
+//! read here.
+//!
+//! Must not know what a token is used for.
 
 mod token;
 
-pub use token::*;
+pub use token::{Fingerprint, TokenSet, Unreadable, configured_clocks, read_tokens};

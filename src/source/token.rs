@@ -1,9 +1,10 @@
-//! Where tokens come from: files, environment variables, commands, the configuration itself.
+//! Reads tokens from files, environment variables, commands and the configuration.
 //!
-//! Sources are read anew on every probe, so that whatever refreshes tokens need not tell this
-//! program. What they hold is never quoted: an [`Unreadable`] says what was wrong, not with what.
+//! Every probe reads its sources again, so that tokens can be refreshed without notice to this
+//! program. Errors never quote what a source holds.
 
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,57 +19,45 @@ use crate::inventory::{CredentialView, SecretSource};
 use crate::model::{Expiry, Secret, Timestamp};
 use crate::network::{Clocks, Tokens, parse};
 
-/// No token is longer; a file that is has been mistaken for one.
+/// Maximum size of what a source holds.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// How long a command may take.
 const COMMAND_TIME: Duration = Duration::from_secs(10);
 
-/// Why a secret could not be read; never with what was found.
+/// Why a secret could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// No such file.
     #[error("the file does not exist")]
     Missing,
-    /// No permission.
     #[error("the file may not be read (permission denied)")]
     Denied,
-    /// A directory, a pipe, a device.
     #[error("not a regular file")]
     NotAFile,
-    /// Any other trouble with the file.
     #[error("the file cannot be read ({0})")]
     Io(std::io::ErrorKind),
-    /// Too long.
     #[error("longer than 64 KiB: not a token")]
     TooLong,
-    /// Not a text.
     #[error("not UTF-8 text")]
     NotText,
-    /// Nothing but blanks.
     #[error("empty")]
     Empty,
-    /// Blanks or control characters inside.
     #[error("blanks or control characters inside the token")]
     NotAToken,
-    /// JSON, but no token response.
     #[error("JSON without an access_token")]
     NoAccessToken,
-    /// The environment variable is not set.
     #[error("the environment variable is not set")]
     NotSet,
-    /// The command does not start.
     #[error("the command cannot be started ({0})")]
     NotStarted(std::io::ErrorKind),
-    /// The command takes too long.
     #[error("the command was stopped after 10 s")]
     TooSlow,
-    /// The command failed; none: it was killed.
-    #[error("the command failed with {}", .0.map_or_else(|| "a signal".to_owned(), |code| format!("exit code {code}")))]
-    Failed(Option<i32>),
+    #[error("the command failed with exit code {0}")]
+    Failed(i32),
+    #[error("the command failed with a signal")]
+    Killed,
 }
 
-/// A cheap sign that a file is still the same.
+/// Tells whether a file has changed, without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint {
     modified: Option<SystemTime>,
@@ -76,33 +65,31 @@ pub struct Fingerprint {
     inode: u64,
 }
 
-/// What a credential's sources hold.
+/// What the sources of a credential hold.
 #[derive(Clone, Debug)]
 pub struct TokenSet {
-    /// The tokens themselves.
     pub tokens: Tokens,
-    /// When they end, as far as the sources and the configuration tell.
+    /// As far as the sources and the configuration tell.
     pub clocks: Clocks,
 }
 
 impl Fingerprint {
-    /// Of the file that a path leads to, through all links; none if there is none.
+    /// Of the file at the end of all links; none if there is no file.
     pub fn of(path: &Path) -> Option<Self> {
         let metadata = std::fs::metadata(path).ok()?;
-        Some(Self { modified: metadata.modified().ok(), size: metadata.len(), inode: inode(&metadata) })
+        Some(Self { modified: metadata.modified().ok(), size: metadata.len(), inode: metadata.ino() })
     }
 
-    /// When the file was written.
     pub fn written(&self) -> Option<Timestamp> {
         timestamp(self.modified?)
     }
 }
 
 impl SecretSource {
-    /// The secret, without blanks around it, and when its file was last written.
+    /// The secret without blanks around it, and when its file was written if it has one.
     ///
     /// # Errors
-    /// When there is none, or what is there cannot be one.
+    /// If there is no secret, or what is there cannot be one.
     pub async fn read(&self) -> Result<(Secret, Option<Timestamp>), Unreadable> {
         match self.content().await? {
             Content::Ready(secret) => Ok((secret, None)),
@@ -110,7 +97,7 @@ impl SecretSource {
         }
     }
 
-    /// What changes when a file changes; none for other sources and for a file that is not there.
+    /// None if the source is not a file, or the file does not exist.
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         let Self::File(path) = self else { return None };
         Fingerprint::of(path)
@@ -136,14 +123,13 @@ impl SecretSource {
     }
 }
 
-/// What a source gave. Texts that may hold a secret are wiped when they are dropped.
+/// What a source holds. Texts that may hold a secret are wiped when they are dropped.
 enum Content {
     Ready(Secret),
     Text(Zeroizing<String>, Option<Timestamp>),
 }
 
-/// Reads a file on a thread that may wait: the disk may be slow. One hand-over for all of it, as
-/// each costs more than the reading.
+/// Reads a file on a thread for blocking work, in one step: handing over costs more than reading.
 async fn read_file(path: &Path) -> Result<(Zeroizing<String>, Option<Timestamp>), Unreadable> {
     let path = path.to_owned();
     let read = tokio::task::spawn_blocking(move || read_file_now(&path)).await;
@@ -156,13 +142,13 @@ fn read_file_now(path: &Path) -> Result<(Zeroizing<String>, Option<Timestamp>), 
         std::io::ErrorKind::PermissionDenied => Unreadable::Denied,
         kind => Unreadable::Io(kind),
     };
-    // A pipe would be waited for without end: looked at before it is opened.
+    // Opening a pipe could block forever.
     let metadata = std::fs::metadata(path).map_err(trouble)?;
     if !metadata.is_file() {
         return Err(Unreadable::NotAFile);
     }
     let written = metadata.modified().ok().and_then(timestamp);
-    // As much as is allowed at once: a buffer that grows would leave copies behind.
+    // Never grows: that would leave copies of the token in memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(
         usize::try_from(metadata.len()).unwrap_or(MAX_BYTES).min(MAX_BYTES) + 1,
     ));
@@ -180,9 +166,8 @@ fn timestamp(time: SystemTime) -> Option<Timestamp> {
     i64::try_from(seconds).ok().and_then(Timestamp::from_unix)
 }
 
-/// All that comes, unless it is too much.
 async fn bounded(from: impl AsyncRead + Unpin) -> std::io::Result<Result<Zeroizing<Vec<u8>>, Unreadable>> {
-    // Room for all of it: a buffer that grows leaves copies behind.
+    // Never grows, as above.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 64));
     from.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).await?;
     Ok(if bytes.len() > MAX_BYTES { Err(Unreadable::TooLong) } else { Ok(bytes) })
@@ -195,14 +180,14 @@ fn text(mut bytes: Zeroizing<Vec<u8>>) -> Result<Zeroizing<String>, Unreadable> 
     })
 }
 
-/// What a program prints. It sees little of this process, and is killed, with all that it started,
-/// when it takes too long or too much, or when the probe that waits for it ends.
+/// The output of a command, which gets only `PATH` and `HOME` of the environment. The command and its
+/// children are killed if it exceeds a limit, or if this future is dropped.
 async fn run(words: &[String], limit: Duration) -> Result<Zeroizing<String>, Unreadable> {
     let (program, arguments) =
         words.split_first().ok_or(Unreadable::NotStarted(std::io::ErrorKind::NotFound))?;
     let mut command = Command::new(program);
     command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    // A group of its own, to be killed as one; a killed leader is reaped by the runtime.
+    // Killed as a process group; the runtime reaps the leader.
     command.process_group(0);
     for name in ["PATH", "HOME"] {
         if let Some(value) = std::env::var_os(name) {
@@ -215,26 +200,29 @@ async fn run(words: &[String], limit: Duration) -> Result<Zeroizing<String>, Unr
     let work = async {
         let bytes = bounded(output).await.map_err(|e| Unreadable::Io(e.kind()))??;
         let status = child.wait().await.map_err(|e| Unreadable::Io(e.kind()))?;
-        // It has ended by itself: an agent that it left behind may live on.
+        // The command has ended: background processes that it has started may go on.
         group.0 = None;
-        if status.success() { text(bytes) } else { Err(Unreadable::Failed(status.code())) }
+        if status.success() {
+            text(bytes)
+        } else {
+            Err(status.code().map_or(Unreadable::Killed, Unreadable::Failed))
+        }
     };
     tokio::time::timeout(limit, work).await.unwrap_or(Err(Unreadable::TooSlow))
 }
 
-/// Processes that end with this value.
+/// A process group that is killed when this is dropped.
 struct Group(Option<Pid>);
 
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(leader) = self.0 {
-            // Fails only if nobody is left.
+            // Fails if all its processes have ended.
             let _ = kill_process_group(leader, Signal::KILL);
         }
     }
 }
 
-/// A secret that stands alone.
 fn bare(text: &str) -> Result<Secret, Unreadable> {
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         Err(Unreadable::NotAToken)
@@ -243,10 +231,10 @@ fn bare(text: &str) -> Result<Secret, Unreadable> {
     }
 }
 
-/// The tokens of a credential, as they are now.
+/// Reads the tokens of a credential.
 ///
 /// # Errors
-/// When the token, or the second half of an OAuth 1.0a token, cannot be read.
+/// If the token, or the token secret of OAuth 1.0a, cannot be read.
 pub async fn read_tokens(credential: CredentialView<'_>) -> Result<TokenSet, Unreadable> {
     let mut set = match credential.token().content().await? {
         Content::Ready(access) => TokenSet { tokens: only(access), clocks: Clocks::default() },
@@ -263,7 +251,6 @@ pub async fn read_tokens(credential: CredentialView<'_>) -> Result<TokenSet, Unr
     Ok(set)
 }
 
-/// The clocks as they are configured.
 pub fn configured_clocks(credential: CredentialView<'_>) -> Clocks {
     let told = |instant: Option<Timestamp>| instant.map_or(Expiry::Unknown, Expiry::At);
     Clocks {
@@ -277,7 +264,7 @@ fn only(access: Secret) -> Tokens {
     Tokens { access, secret: None, refresh: None, scopes: None }
 }
 
-/// A token response (RFC 6749, section 5.1) as it was stored, with what the networks add to it.
+/// Reads a stored token response (RFC 6749, section 5.1) with the extensions of networks.
 fn response(text: &str, written: Option<Timestamp>) -> Result<TokenSet, Unreadable> {
     let json = Wiped(serde_json::from_str(text).unwrap_or_default());
     let Value::Object(object) = &json.0 else { return Err(Unreadable::NoAccessToken) };
@@ -304,7 +291,7 @@ fn response(text: &str, written: Option<Timestamp>) -> Result<TokenSet, Unreadab
             &["refresh_token_expires_in", "refresh_expires_in"],
         ),
         data_access: Expiry::Unknown,
-        // The file's time is the token's only where the response counts from it.
+        // Only a response with `expires_in` is assumed to have been stored when it was issued.
         issued: said.or_else(|| first(object, &["expires_in"]).and(written)),
     };
     let scopes = first(object, &["scope", "scopes"]).and_then(parse::scopes).filter(|s| !s.is_empty());
@@ -314,7 +301,7 @@ fn response(text: &str, written: Option<Timestamp>) -> Result<TokenSet, Unreadab
     })
 }
 
-/// JSON whose texts are wiped when it is dropped.
+/// JSON whose strings are wiped when it is dropped.
 struct Wiped(Value);
 
 impl Drop for Wiped {
@@ -335,16 +322,6 @@ fn first<'v>(object: &'v Map<String, Value>, names: &[&str]) -> Option<&'v Value
     names.iter().find_map(|name| object.get(*name)).filter(|v| !v.is_null())
 }
 
-#[cfg(unix)]
-fn inode(metadata: &std::fs::Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(metadata)
-}
-
-#[cfg(not(unix))]
-fn inode(_metadata: &std::fs::Metadata) -> u64 {
-    0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -355,7 +332,6 @@ mod tests {
         assert_eq!(run(&words, Duration::from_millis(50)).await, Err(Unreadable::TooSlow));
     }
 
-    /// Asks again and again until there is an answer.
     async fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
         loop {
             if let Some(answer) = ask() {
@@ -367,7 +343,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn what_a_command_has_started_ends_with_it() {
+    async fn children_of_a_command_end_with_it() {
         let Ok(note) = tempfile::NamedTempFile::new() else { return };
         let script = format!("sleep 600 & echo $! >{}; wait", note.path().display());
         let words = ["sh".to_owned(), "-c".to_owned(), script];
@@ -378,7 +354,7 @@ mod tests {
             child = started => child,
         };
         assert!(!child.is_empty(), "the command ended early");
-        // Ended, though perhaps nobody has asked for its exit code yet.
+        // It may have ended as a zombie.
         let dead = |stat: String| stat.rsplit(") ").next().is_some_and(|state| state.starts_with('Z'));
         until(|| std::fs::read_to_string(format!("/proc/{child}/stat")).map_or(true, dead).then_some(()))
             .await;

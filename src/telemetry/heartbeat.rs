@@ -1,8 +1,5 @@
-//! What the service manager hears: ready, reloading, stopping, and signs of life for as long as
-//! every part of the daemon shows one.
-//!
-//! The protocol is systemd's; where nobody listens, nothing is said. Knows nothing of what the
-//! parts do.
+//! Notifications to systemd: ready, reloading, stopping, and the watchdog, which is notified as long
+//! as every part of the daemon responds. Without systemd nothing is sent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,14 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sd_notify::NotifyState;
 use tokio::sync::watch;
 
-/// Asks every part of the daemon for a sign of life, again and again.
+/// Asks every part of the daemon for a heartbeat at intervals.
 #[derive(Debug, Default)]
 pub struct Watchdog {
+    /// Number of the last heartbeat that was asked for.
     beat: watch::Sender<u64>,
+    /// Each part with the last heartbeat that it has answered.
     parts: Vec<(&'static str, Arc<AtomicU64>)>,
 }
 
-/// A part's way to show that it lives.
+/// Answers for one part of the daemon.
 #[derive(Clone, Debug)]
 pub struct Heartbeat {
     beat: watch::Receiver<u64>,
@@ -25,14 +24,14 @@ pub struct Heartbeat {
 }
 
 impl Watchdog {
-    /// The pulse of one more part.
+    /// Adds a part.
     pub fn part(&mut self, name: &'static str) -> Heartbeat {
         let answered = Arc::default();
         self.parts.push((name, Arc::clone(&answered)));
         Heartbeat { beat: self.beat.subscribe(), answered }
     }
 
-    /// The parts that have not answered the last beat; then the next beat.
+    /// Returns the parts that have not answered the last heartbeat, and asks for the next one.
     fn beat(&self) -> Vec<&'static str> {
         let last = *self.beat.borrow();
         let silent = self
@@ -45,11 +44,10 @@ impl Watchdog {
         silent
     }
 
-    /// Tells systemd's watchdog that the daemon works, as long as all its parts answer. Ends at
-    /// once where there is no watchdog.
+    /// Notifies systemd's watchdog as long as all parts answer. Returns at once if there is no watchdog.
     pub async fn watch(self) {
         let Some(limit) = sd_notify::watchdog_enabled() else { return };
-        // Twice within the limit is asked for; a part may be late now and then.
+        // systemd recommends half of the limit. A quarter allows for a part that is late once.
         let mut beats = tokio::time::interval(limit / 4);
         loop {
             beats.tick().await;
@@ -67,22 +65,20 @@ impl Watchdog {
 }
 
 impl Heartbeat {
-    /// Waits until a sign of life is asked for, and gives it.
+    /// Waits until a heartbeat is asked for, and answers.
     pub async fn answer(&mut self) {
         match self.beat.changed().await {
             Ok(()) => self.answered.store(*self.beat.borrow_and_update(), Ordering::Relaxed),
-            // Nobody asks any more.
+            // The watchdog is gone.
             Err(_) => std::future::pending().await,
         }
     }
 }
 
-/// The daemon answers requests.
 pub fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// The configuration is being read anew.
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
@@ -90,7 +86,6 @@ pub fn reloading() {
     }
 }
 
-/// The daemon is ending.
 pub fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
 }
@@ -106,15 +101,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn whoever_is_silent_is_named() {
-        let mut heart = Watchdog::default();
-        let (mut engine, server) = (heart.part("engine"), heart.part("server"));
-        assert!(heart.beat().is_empty(), "nothing was asked before");
-        engine.answer().await;
-        assert_eq!(heart.beat(), ["server"]);
+    async fn silent_parts_are_named() {
+        let mut watchdog = Watchdog::default();
+        let (mut scheduler, server) = (watchdog.part("scheduler"), watchdog.part("server"));
+        assert!(watchdog.beat().is_empty(), "nothing was asked before");
+        scheduler.answer().await;
+        assert_eq!(watchdog.beat(), ["server"]);
         let mut again = server.clone();
-        engine.answer().await;
+        scheduler.answer().await;
         again.answer().await;
-        assert!(heart.beat().is_empty(), "a part that was started anew answers for the old one");
+        assert!(watchdog.beat().is_empty(), "a part that was started anew answers for the old one");
     }
 }

@@ -1,7 +1,5 @@
-//! The exporter's metrics about itself that count and measure: kept by the prometheus crate.
-//!
-//! Series about accounts and apps are not here: they are written straight from a snapshot, see
-//! `exposition`.
+//! Counters and gauges about the exporter itself. The series of accounts and apps are written by
+//! `exposition`, from a snapshot.
 
 use prometheus::{Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
@@ -9,7 +7,6 @@ use crate::inventory::Shard;
 use crate::model::{Cause, Timestamp};
 use crate::network::NetworkId;
 
-/// Counters and gauges about the exporter itself.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -25,10 +22,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers everything.
-    ///
     /// # Errors
-    /// When two metrics share a name: a mistake in this file.
+    /// If two metrics have the same name.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         let metrics = Self {
@@ -96,7 +91,7 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// One probe has ended.
+    /// Counts a probe, with the cause if it was not conclusive.
     pub fn probed(&self, network: NetworkId, seconds: f64, cause: Option<Cause>) {
         self.probes.with_label_values(&[network.name()]).inc();
         self.duration.with_label_values(&[network.name()]).observe(seconds);
@@ -105,33 +100,27 @@ impl Metrics {
         }
     }
 
-    /// A probe was lost to a panic.
     pub fn panicked(&self, network: NetworkId) {
         self.panics.with_label_values(&[network.name()]).inc();
     }
 
-    /// The state could not be written.
     pub fn state_not_written(&self) {
         self.state_failures.inc();
     }
 
-    /// The configuration was read, or could not be.
     pub fn reloaded(&self, successful: bool) {
         self.reload_successful.set(i64::from(successful));
         if successful {
-            // Seconds since 1970 fit a float exactly.
             self.reload_success.set(Timestamp::now().unix() as f64);
         }
     }
 
-    /// Which share of the credentials is probed here.
     pub fn sharded(&self, shard: Shard) {
         self.shard.set(i64::from(shard.ordinal()));
         self.shards.set(i64::from(shard.total()));
     }
 
-    /// A counter of each kind for a network, so that the first failure is an increase and not a new
-    /// series.
+    /// Creates all series of a network, so that the first failure is an increase and not a new series.
     pub fn announce(&self, network: NetworkId) {
         self.probes.with_label_values(&[network.name()]);
         self.duration.with_label_values(&[network.name()]);
@@ -140,7 +129,6 @@ impl Metrics {
         }
     }
 
-    /// Everything as it is now.
     pub fn gather(&self) -> Vec<prometheus::proto::MetricFamily> {
         self.registry.gather()
     }

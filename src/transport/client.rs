@@ -1,7 +1,6 @@
-//! The one HTTP client: time limits, size limits, redaction, and what trouble on the way means.
+//! The HTTP client: time and size limits, and the causes of failed calls.
 //!
-//! It sends [`Call`]s and brings [`Answer`]s; it knows no network and draws no conclusion about a
-//! token. No URL with its query and no body ever reaches a log: both carry tokens.
+//! Queries and bodies carry tokens and are never logged.
 
 use std::borrow::Cow;
 use std::error::Error as _;
@@ -15,30 +14,30 @@ use super::oauth1;
 use crate::model::{Cause, Secret, Timestamp};
 use crate::network::{Answer, Auth, Body, Call, Method, Param};
 
-/// The largest body that is read, after decompression. Lists of pages stay well below a megabyte.
+/// Maximum size of a body after decompression. Lists of pages stay well below a megabyte.
 pub const MAX_BODY_BYTES: usize = 8 << 20;
 
-/// Sends calls. Cheap to clone; connections are kept and shared.
+/// Sends calls. Cheap to clone; clones share connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// Honours the proxy settings of the environment.
+    /// For the hosts of networks. Uses the proxy settings of the environment.
     outward: reqwest::Client,
-    /// For hosts that somebody configured or that an answer named: public addresses only. Connects
-    /// directly, as a proxy would resolve the name once more.
+    /// For hosts that were configured or named by an answer: public addresses only. Uses no proxy, which
+    /// would resolve the name again.
     foreign: reqwest::Client,
-    /// For this machine's own addresses, which no proxy can reach.
+    /// For loopback addresses, which no proxy can reach.
     local: reqwest::Client,
     allow_private_networks: bool,
 }
 
 impl Client {
-    /// A client that gives each call so much time. `allow_private_networks`: configured hosts may
-    /// lead into them.
+    /// A client with a time limit for each call. `allow_private_networks` permits configured hosts
+    /// there.
     ///
     /// # Errors
-    /// When the system's certificates cannot be used.
+    /// If the system's certificates cannot be used.
     pub fn new(timeout: Duration, allow_private_networks: bool) -> anyhow::Result<Self> {
-        // Fails only if a provider is installed already, which is as good.
+        // Fails only if a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = || {
             reqwest::Client::builder()
@@ -59,15 +58,12 @@ impl Client {
         Ok(Self { outward, foreign, local: builder().no_proxy().build()?, allow_private_networks })
     }
 
-    /// Asks and waits for the answer. `base_url` takes the place of the call's own host.
+    /// Sends a call and returns the answer. `base_url` replaces the call's own host.
     ///
     /// # Errors
-    /// The cause when there is no answer: nothing is known about the token then.
+    /// If there is no answer.
     pub async fn send(&self, call: &Call, base_url: Option<&Url>) -> Result<Answer, Cause> {
-        let result = match self.request(call, base_url) {
-            Ok(request) => self.exchange(request).await,
-            Err(cause) => Err(cause),
-        };
+        let result = async { self.exchange(self.request(call, base_url)?).await }.await;
         match &result {
             Ok(answer) => tracing::trace!(call = call.info.name, status = answer.status, "answered"),
             Err(cause) => tracing::debug!(call = call.info.name, %cause, "no answer"),
@@ -102,7 +98,7 @@ impl Client {
             Method::Get => (reqwest::Method::GET, "GET"),
             Method::Post => (reqwest::Method::POST, "POST"),
         };
-        // A network's own host is a constant of its file; any other was configured, or told by an answer.
+        // The host of a network is a constant; any other was configured or named by an answer.
         let foreign = base_url.is_some() || matches!(call.host, Cow::Owned(_));
         let client = match (is_loopback(&url), foreign) {
             (true, _) => &self.local,
@@ -150,7 +146,7 @@ impl Client {
     }
 }
 
-/// Whether a URL leads to this machine itself.
+/// Whether the host of a URL is this machine.
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
@@ -167,21 +163,20 @@ fn text(param: &Param) -> &str {
     }
 }
 
-/// A header that HTTP libraries know not to show. A secret that no header can carry cannot be used.
+/// A header value that HTTP libraries do not log. An error if no header can hold the secret.
 fn sensitive(secret: &Secret) -> Result<HeaderValue, Cause> {
     let mut value = HeaderValue::from_str(secret.reveal()).map_err(|_| Cause::CredentialUnreadable)?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-/// Whether TLS is the trouble. Errors of input and output hold others, and do not name them as
-/// their source.
+/// Whether TLS has failed. An I/O error may hold the TLS error without naming it as its source.
 fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
     let within = || error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     error.is::<rustls::Error>() || within().is_some_and(|inner| is_tls(inner))
 }
 
-/// What trouble on the way means. The error itself is not kept: it shows the URL with its query.
+/// The cause of an error. The error itself is dropped, as it shows the URL with its query.
 fn cause(error: &reqwest::Error) -> Cause {
     if error.is_timeout() {
         return Cause::Timeout;
@@ -200,7 +195,7 @@ fn cause(error: &reqwest::Error) -> Cause {
     if sources().any(is_tls) {
         return Cause::Tls;
     }
-    // The connector's error types are private; its words for a failed look-up are not.
+    // The error types of the connector are private: its message tells a failed lookup.
     if sources().any(|inner| inner.to_string().contains("dns error")) {
         return Cause::Dns;
     }
@@ -220,7 +215,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_nobody_knows_is_told_from_a_host_that_is_not_there() {
+    async fn an_unknown_name_is_told_from_a_host_that_does_not_answer() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         for (url, expected) in
             [("https://nowhere.example/", Cause::Dns), ("http://127.0.0.1:1/", Cause::Connect)]

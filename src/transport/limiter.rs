@@ -1,25 +1,24 @@
-//! An app's configured rate limit: a token bucket that callers wait on in turn.
+//! The configured rate limit of an app, as a token bucket.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::inventory::RateLimit;
 
-/// Lets calls through at a rate. A call that must wait has its place at once, so that waiting is
-/// fair.
+/// Limits the rate of calls. A call that has to wait is counted at once, so that calls start in order.
 #[derive(Debug)]
 pub struct Limiter {
     capacity: f64,
     per_second: f64,
+    /// Calls left at an instant; negative if calls wait.
     state: Mutex<(f64, Instant)>,
 }
 
 impl Limiter {
-    /// A limiter that never lets more than the limit's count through within its period.
+    /// Never lets more calls through within the limit's period than its count.
     pub fn new(limit: RateLimit) -> Self {
         let count = f64::from(limit.count.max(1));
-        // Capacity and refill share the count, so that a full bucket plus a period's refill stays within
-        // it.
+        // A full bucket plus the refill of one period must not exceed the count.
         let capacity = (count / 10.0).floor().max(1.0);
         let refill = if capacity > 1.0 { count - capacity } else { count };
         Self {
@@ -29,7 +28,7 @@ impl Limiter {
         }
     }
 
-    /// Takes so many calls' worth, now or in advance, and says how long to wait for them.
+    /// Counts calls, and returns how long to wait before they may be made.
     fn reserve(&self, calls: usize, now: Instant) -> Duration {
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (level, at) = *state;
@@ -37,14 +36,10 @@ impl Limiter {
             (level + now.saturating_duration_since(at).as_secs_f64() * self.per_second).min(self.capacity);
         let left = level - calls as f64;
         *state = (left, now.max(at));
-        if left >= 0.0 {
-            Duration::ZERO
-        } else {
-            Duration::try_from_secs_f64(-left / self.per_second).unwrap_or(Duration::MAX)
-        }
+        Duration::try_from_secs_f64((-left).max(0.0) / self.per_second).unwrap_or(Duration::MAX)
     }
 
-    /// Waits until so many calls may be made.
+    /// Waits until this number of calls may be made.
     pub async fn acquire(&self, calls: usize) {
         let wait = self.reserve(calls, Instant::now());
         if !wait.is_zero() {
@@ -52,7 +47,7 @@ impl Limiter {
         }
     }
 
-    /// How long until a call could be made without waiting.
+    /// How long a call would have to wait now.
     pub fn wait(&self) -> Duration {
         self.reserve(0, Instant::now())
     }

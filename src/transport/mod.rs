@@ -1,10 +1,13 @@
-//! The one HTTP client.
+//! Sends calls to networks: the only HTTP client, protection of private networks, OAuth 1.0a
+//! signatures and rate limits.
+//!
+//! Must not know what an answer means for a token.
 
 mod client;
 mod guard;
 mod limiter;
 mod oauth1;
 
-pub use client::*;
-pub use guard::*;
+pub use client::{Client, MAX_BODY_BYTES, is_loopback};
+pub use guard::{PublicOnly, check, is_public};
 pub use limiter::Limiter;

@@ -1,5 +1,4 @@
-//! OAuth 1.0a request signing with HMAC-SHA1 (RFC 5849, section 3.4). Time and nonce come from the
-//! caller.
+//! OAuth 1.0a request signing with HMAC-SHA1 (RFC 5849, section 3.4).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,9 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use crate::model::{Secret, percent_encode as encode};
 use crate::network::OAuth1Keys;
 
-/// The value of the `Authorization` header for a request without a form body.
-///
-/// `url` is the URL that is called, without its query; `query` holds the decoded parameters.
+/// The `Authorization` header of a request without a form body. `url` has no query; `query` holds the
+/// decoded parameters.
 pub(super) fn authorization(
     keys: &OAuth1Keys,
     method: &str,

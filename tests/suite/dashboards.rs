@@ -134,7 +134,9 @@ fn words_of_column(column: &str) -> Option<Value> {
         "Lost" | "Capability" => {
             mapping(Capability::ALL.iter().map(|c| (c.label().to_owned(), c.stops().to_owned())))
         }
-        "Lost capabilities" => mapping((0..1 << Capability::ALL.len()).map(|sum| (sum.to_string(), lost(sum)))),
+        "Lost capabilities" => {
+            mapping((0..1 << Capability::ALL.len()).map(|sum| (sum.to_string(), lost(sum))))
+        }
         _ => return None,
     })
 }

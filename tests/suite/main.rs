@@ -39,5 +39,6 @@ mod schedule;
 mod secrets;
 mod service;
 mod state;
+mod transport;
 mod weather;
 mod web;
