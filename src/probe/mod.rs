@@ -202,7 +202,7 @@ impl Prober {
                         continue;
                     }
                     let grant = context.grant(r);
-                    batch_trouble(&read_answer(context.network, &grant, &[], Question::default(), &answer))
+                    batch_failure(&read_answer(context.network, &grant, &[], Question::default(), &answer))
                 }
             };
             answers.extend(chunk.iter().map(|_| Err(cause)));
@@ -292,7 +292,7 @@ fn blame_clock(reading: Reading, style: Style<'_>, answer: &Answer) -> Reading {
 
 /// Why a batch has failed as a whole. A refusal says nothing about the tokens in it, as the app has sent
 /// the batch.
-fn batch_trouble(reading: &Reading) -> Cause {
+fn batch_failure(reading: &Reading) -> Cause {
     match reading.says {
         Says::Undetermined(cause) => cause,
         Says::Refused(_) => Cause::AppMisconfigured,

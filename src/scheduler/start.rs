@@ -55,7 +55,7 @@ impl Scheduler {
         for lane in &mut self.lanes {
             if let Some(app) = lane.app.and_then(|app| snapshot.apps.get(app)) {
                 lane.paused = instant_of(app.paused, now, instant);
-                lane.limited = app.patience > 0;
+                lane.limited = app.times_limited > 0;
             }
         }
         for network in inventory.credentials().map(|c| c.network()).collect::<HashSet<_>>() {

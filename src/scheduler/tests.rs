@@ -114,7 +114,7 @@ async fn a_network_that_keeps_its_callers_waiting_leaves_places_to_others() -> a
     assert_eq!(
         scheduler.lanes.iter().map(|l| l.running).collect::<Vec<_>>(),
         [8, 0],
-        "nobody else wants them"
+        "no other lane needs them"
     );
     for credential in 50..100 {
         scheduler.enqueue(credential);

@@ -137,13 +137,13 @@ async fn read_file(path: &Path) -> Result<(Zeroizing<String>, Option<Timestamp>)
 }
 
 fn read_file_now(path: &Path) -> Result<(Zeroizing<String>, Option<Timestamp>), Unreadable> {
-    let trouble = |e: std::io::Error| match e.kind() {
+    let unreadable = |e: std::io::Error| match e.kind() {
         std::io::ErrorKind::NotFound => Unreadable::Missing,
         std::io::ErrorKind::PermissionDenied => Unreadable::Denied,
         kind => Unreadable::Io(kind),
     };
     // Opening a pipe could block forever.
-    let metadata = std::fs::metadata(path).map_err(trouble)?;
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(Unreadable::NotAFile);
     }
@@ -154,7 +154,7 @@ fn read_file_now(path: &Path) -> Result<(Zeroizing<String>, Option<Timestamp>), 
     ));
     std::fs::File::open(path)
         .and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes))
-        .map_err(trouble)?;
+        .map_err(unreadable)?;
     if bytes.len() > MAX_BYTES {
         return Err(Unreadable::TooLong);
     }
@@ -252,10 +252,10 @@ pub async fn read_tokens(credential: CredentialView<'_>) -> Result<TokenSet, Unr
 }
 
 pub fn configured_clocks(credential: CredentialView<'_>) -> Clocks {
-    let told = |instant: Option<Timestamp>| instant.map_or(Expiry::Unknown, Expiry::At);
+    let expiry = |time: Option<Timestamp>| time.map_or(Expiry::Unknown, Expiry::At);
     Clocks {
-        access: told(credential.expires_at()),
-        refresh: told(credential.refresh_expires_at()),
+        access: expiry(credential.expires_at()),
+        refresh: expiry(credential.refresh_expires_at()),
         ..Clocks::default()
     }
 }

@@ -44,7 +44,8 @@ pub(super) struct AppLine<'a> {
     fault_window: AppFaultWindow,
     #[serde(skip_serializing_if = "Option::is_none")]
     paused: Option<Timestamp>,
-    patience: u8,
+    #[serde(rename = "patience")]
+    times_limited: u8,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -106,13 +107,13 @@ impl<'a> Line<'a> {
     /// The line of an app; none if there is no such app.
     pub(super) fn app(snapshot: &'a Snapshot, index: usize) -> Option<Self> {
         let app = snapshot.inventory.apps().get(index)?;
-        let AppState { health, fault_window, paused, patience, .. } = snapshot.apps.get(index)?;
+        let AppState { health, fault_window, paused, times_limited, .. } = snapshot.apps.get(index)?;
         Some(Self::App(AppLine {
             id: (&app.id).into(),
             health: *health,
             fault_window: fault_window.clone(),
             paused: *paused,
-            patience: *patience,
+            times_limited: *times_limited,
         }))
     }
 
@@ -164,8 +165,8 @@ impl<'a> Line<'a> {
 impl AppLine<'_> {
     /// Rate-limit usage is not stored: it is outdated after a restart.
     pub(super) fn state(self) -> AppState {
-        let Self { health, fault_window, paused, patience, .. } = self;
-        AppState { health, fault_window, paused, patience, limits: Vec::new() }
+        let Self { health, fault_window, paused, times_limited, .. } = self;
+        AppState { health, fault_window, paused, times_limited, limits: Vec::new() }
     }
 }
 

@@ -46,13 +46,13 @@ pub(super) fn update_pauses(
     }
     let Some(app) = app else { return app_pause };
     if !limited {
-        app.patience = 0;
+        app.times_limited = 0;
     } else if app.paused <= Some(now) {
         // Probes that ran at the same time count once: the first has paused the app.
         if !network_said {
-            app_pause = Some(now.plus(FIRST << app.patience.min(4)));
+            app_pause = Some(now.plus(FIRST << app.times_limited.min(4)));
         }
-        app.patience = app.patience.saturating_add(1);
+        app.times_limited = app.times_limited.saturating_add(1);
     }
     app.paused = app.paused.max(app_pause);
     app.paused

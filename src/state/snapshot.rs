@@ -32,7 +32,7 @@ pub struct AppState {
     /// Until when the network wants no more probes of its credentials.
     pub paused: Option<Timestamp>,
     /// How many times in a row a rate limit was exceeded.
-    pub patience: u8,
+    pub times_limited: u8,
     /// The latest values of its rate-limit headers, one for each bucket.
     pub limits: Vec<RateLimitUsage>,
 }

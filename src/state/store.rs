@@ -135,7 +135,7 @@ impl Store {
             clocks: state.clocks,
             paused: state.paused,
             app_paused,
-            limited: app.is_some_and(|app| app.patience > 0),
+            limited: app.is_some_and(|app| app.times_limited > 0),
             version: *version,
         })
     }

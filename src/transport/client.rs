@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unknown_name_is_told_from_a_host_that_does_not_answer() {
+    async fn an_unknown_name_differs_from_a_host_that_does_not_answer() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         for (url, expected) in
             [("https://nowhere.example/", Cause::Dns), ("http://127.0.0.1:1/", Cause::Connect)]

@@ -73,7 +73,7 @@ fn shown(snapshot: &Snapshot) -> String {
     let apps = snapshot
         .apps
         .iter()
-        .map(|a| format!("{:?} {:?} {:?} {}\n", a.health, a.fault_window, a.paused, a.patience));
+        .map(|a| format!("{:?} {:?} {:?} {}\n", a.health, a.fault_window, a.paused, a.times_limited));
     accounts.chain(credentials).chain(apps).collect()
 }
 
@@ -471,7 +471,7 @@ async fn files_of_0_1_0_are_read() {
     assert_eq!(credential("never-expiring").clocks.access, Expiry::Never);
     assert_eq!((credential("jane").deaths, credential("jane").last_probe), (1, time(309)));
     assert_eq!(credential("refused-2").failures, 2);
-    let apps: Vec<_> = snapshot.apps.iter().map(|a| (a.healthy(), a.paused, a.patience)).collect();
+    let apps: Vec<_> = snapshot.apps.iter().map(|a| (a.healthy(), a.paused, a.times_limited)).collect();
     assert_eq!(
         apps,
         [(Some(true), None, 0), (Some(true), time(609), 1), (Some(false), None, 0)],
