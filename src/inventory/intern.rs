@@ -155,11 +155,6 @@ impl Lists {
         self.ends.len()
     }
 
-    /// Whether there are none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
     /// The list of a number.
     pub(super) fn get(&self, list: u32) -> &[u32] {
         let (start, end) = bounds(&self.ends, list);
@@ -207,16 +202,6 @@ impl<T> Distinct<T> {
     /// The thing of a number, which [`Distinct::put`] gave out.
     pub(super) fn get(&self, number: u32) -> &T {
         &self.items[number as usize]
-    }
-
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    /// Whether there are none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.items.is_empty()
     }
 
     /// Gives back what only new things need.
