@@ -1,4 +1,7 @@
 # The same commands that CI and the README use.
+# Full optimisation and the allocator for production, as in packages and images.
+DIST = --profile dist --features jemalloc
+
 .PHONY: run test lint deny fmt golden bench bench-probing soak picture
 
 run: ## The demo, with nothing set up
@@ -18,16 +21,16 @@ fmt:
 	cargo fmt
 
 bench: ## What scrapes, configurations and pages cost, as ratios within one run; writes docs/performance.md
-	WRITE=1 cargo bench --bench exposition
-	WRITE=1 cargo bench --bench loading
-	cargo bench --bench page
+	WRITE=1 cargo bench $(DIST) --bench exposition
+	WRITE=1 cargo bench $(DIST) --bench loading
+	cargo bench $(DIST) --bench page
 
 bench-probing: ## What a probe costs, beside wrk and blackbox_exporter (Debian: nginx-light wrk prometheus-blackbox-exporter)
-	cargo build --release
+	cargo build $(DIST)
 	python3 benches/probing.py
 
 soak: ## Ten minutes at 100,000 accounts: does memory stay flat?
-	cargo build --release
+	cargo build $(DIST)
 	python3 benches/soak.py
 
 golden: ## Accept what people read as it is now; look at the difference before committing it

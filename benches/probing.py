@@ -2,7 +2,7 @@
 """What a probe costs, as ratios within one run: the whole exporter beside wrk and beside blackbox_exporter, all asking the
 same nginx over TLS on loopback. `make bench-probing`.
 
-Needs a release build and Debian's packages nginx-light, wrk, prometheus-blackbox-exporter, openssl and util-linux. nginx runs on
+Needs a build with the profile dist and Debian's packages nginx-light, wrk, prometheus-blackbox-exporter, openssl and util-linux. nginx runs on
 one processor, whoever asks on another. Processor time is the kernel's count for the process that asks, requests are nginx' own
 count. A table in Markdown goes to standard output, the conversation to standard error.
 """
@@ -207,7 +207,7 @@ def blackbox(server, folder, port, seconds):
 
 def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--binary", default=str(ROOT / "target/release/token_exporter"))
+    options.add_argument("--binary", default=str(ROOT / "target/dist/token_exporter"))
     options.add_argument("--seconds", type=int, default=5, help="of each measurement")
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--logins", type=int, default=100_000)

@@ -34,7 +34,7 @@ def scrape(url, gzip):
 
 def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--binary", default=str(ROOT / "target/release/token_exporter"))
+    options.add_argument("--binary", default=str(ROOT / "target/dist/token_exporter"))
     options.add_argument("--accounts", type=int, default=100_000)
     options.add_argument("--minutes", type=float, default=10)
     options = options.parse_args()

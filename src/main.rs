@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use token_exporter::cli::{Cli, FAILED};
 
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use sha2::{Digest as _, Sha256};
+use ring::digest::{SHA256, digest};
 
 use crate::model::Timestamp;
 
@@ -92,14 +92,12 @@ impl Calendar {
 
 /// A UID from the values that identify an event.
 pub(super) fn uid(identity: &[&str]) -> String {
-    let hash = Sha256::digest(identity.join("\n").as_bytes()).iter().take(16).fold(
-        String::new(),
-        |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        },
-    );
-    format!("{hash}@token-exporter")
+    let hash = digest(&SHA256, identity.join("\n").as_bytes());
+    let mut uid = String::new();
+    for byte in hash.as_ref().iter().take(16) {
+        let _ = write!(uid, "{byte:02x}");
+    }
+    uid + "@token-exporter"
 }
 
 /// A date and time in UTC.

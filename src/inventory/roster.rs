@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
+use ring::digest::{SHA256, digest};
 
 use super::{App, CredentialView, Table};
 use crate::network::NetworkId;
@@ -64,6 +64,6 @@ impl Inventory {
 
 /// A hash of an id that is the same on every machine and in every version.
 pub fn stable_hash(id: &str) -> u64 {
-    let digest = Sha256::digest(id.as_bytes());
-    digest.iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
+    let hash = digest(&SHA256, id.as_bytes());
+    hash.as_ref().iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }

@@ -10,14 +10,12 @@ use std::fmt;
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use ring::hmac;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
-use sha1::Sha1;
-use sha2::Sha256;
 
 /// JWTs have no padding, but some issuers add it.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
@@ -71,26 +69,18 @@ impl Secret {
     /// Hexadecimal HMAC-SHA256 of this secret under `key`: Meta's `appsecret_proof`.
     #[must_use]
     pub fn hmac_sha256_hex(&self, key: &Secret) -> Self {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key.reveal().as_bytes());
         let mut hex = String::with_capacity(64);
-        if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key.reveal().as_bytes()) {
-            mac.update(self.reveal().as_bytes());
-            for byte in mac.finalize().into_bytes() {
-                hex.push_str(&format!("{byte:02x}"));
-            }
+        for byte in hmac::sign(&key, self.reveal().as_bytes()).as_ref() {
+            hex.push_str(&format!("{byte:02x}"));
         }
         Self::new(hex)
     }
 
     /// HMAC-SHA1 of a text under this secret, as OAuth 1.0a signs with it.
-    pub fn hmac_sha1(&self, text: &str) -> Vec<u8> {
-        // HMAC takes keys of any length: the error cannot occur.
-        Hmac::<Sha1>::new_from_slice(self.reveal().as_bytes()).map_or_else(
-            |_| Vec::new(),
-            |mut mac| {
-                mac.update(text.as_bytes());
-                mac.finalize().into_bytes().to_vec()
-            },
-        )
+    pub fn hmac_sha1(&self, text: &str) -> hmac::Tag {
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, self.reveal().as_bytes());
+        hmac::sign(&key, text.as_bytes())
     }
 
     /// The claims of a JWT (RFC 7519). None for an opaque token, and for an encrypted one with its

@@ -1,7 +1,7 @@
 //! Log messages on standard error.
 
 use tracing::Level;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -10,7 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 ///
 /// A panic is logged with its location only, as its message can hold what a network sent.
 pub fn start_logging(level: Level, json: bool) {
-    let filter = EnvFilter::new(format!("off,token_exporter={level}"));
+    let filter = Targets::new().with_target("token_exporter", level);
     let registry = tracing_subscriber::registry().with(filter);
     if json {
         let layer = tracing_subscriber::fmt::layer().json().flatten_event(true);

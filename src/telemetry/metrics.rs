@@ -87,7 +87,7 @@ impl Metrics {
         registry.register(Box::new(metrics.shard.clone()))?;
         registry.register(Box::new(metrics.shards.clone()))?;
         #[cfg(target_os = "linux")]
-        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        registry.register(Box::new(super::process::Process::new()?))?;
         Ok(metrics)
     }
 

@@ -5,6 +5,8 @@
 mod heartbeat;
 mod logging;
 mod metrics;
+#[cfg(target_os = "linux")]
+mod process;
 
 pub use heartbeat::{Heartbeat, Watchdog, ready, reloading, stopping};
 pub use logging::start_logging;

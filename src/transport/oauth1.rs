@@ -35,7 +35,7 @@ pub(super) fn authorization(
         encode(keys.consumer_secret.reveal()),
         encode(keys.token_secret.reveal())
     ));
-    let signature = STANDARD.encode(key.hmac_sha1(&base));
+    let signature = STANDARD.encode(key.hmac_sha1(&base).as_ref());
     let fields = protocol.iter().copied().chain([("oauth_signature", signature.as_str())]);
     Secret::new(format!(
         "OAuth {}",

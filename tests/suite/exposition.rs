@@ -113,6 +113,22 @@ fn steady(text: &str) -> String {
     text.lines().filter(passing).map(|line| format!("{line}\n")).collect()
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn the_process_is_measured() {
+    let text = render(snapshot(), Format::Text, Extent::Everything);
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name}"))
+    };
+    let now = Timestamp::now().unix() as f64;
+    assert!((3.0..=value("process_max_fds")).contains(&value("process_open_fds")));
+    assert!((1e6..value("process_virtual_memory_bytes")).contains(&value("process_resident_memory_bytes")));
+    assert!((now - 3600.0..=now + 1.0).contains(&value("process_start_time_seconds")));
+    assert!(value("process_threads") >= 2.0);
+    assert!(value("process_cpu_seconds_total") >= 0.0);
+}
+
 #[test]
 fn both_formats_are_as_before() {
     assert_golden("golden/metrics.txt", &steady(&render(snapshot(), Format::Text, Extent::Everything)));

@@ -9,7 +9,10 @@ use token_exporter::network::{Call, NetworkId};
 use token_exporter::simulator::load_fixtures;
 use token_exporter::transport::Client;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::prometheus::{eventually, get, start_demo};
 
@@ -54,8 +57,9 @@ impl<'a> MakeWriter<'a> for Captured {
 #[test]
 fn no_fixture_brings_a_secret_into_logs_findings_or_debug_output() {
     let captured = Captured::default();
-    let filter = tracing_subscriber::EnvFilter::new("off,token_exporter=trace");
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(captured.clone()).finish();
+    let filter = Targets::new().with_target("token_exporter", Level::TRACE);
+    let writer = tracing_subscriber::fmt::layer().with_writer(captured.clone());
+    let subscriber = tracing_subscriber::registry().with(filter).with(writer);
     let mut output = String::new();
     // One thread: the subscriber is this thread's.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
