@@ -1,6 +1,6 @@
-//! What a scrape costs: beside copying its bytes, beside sending a body that is ready, beside the
-//! prometheus crate's own vectors, and in memory. Ratios within one run are meant to be read, not
-//! times: `make bench`.
+//! The cost of a scrape, compared with copying its bytes, with sending a static body, and with the
+//! prometheus crate's vectors; also its memory. Look at ratios within one run, not at times. Run it
+//! with `make bench`.
 #![allow(clippy::expect_used, clippy::print_stdout, missing_docs, reason = "a bench prints, and may stop")]
 
 use std::convert::Infallible;
@@ -67,9 +67,9 @@ fn chunks(snapshot: &Snapshot, metrics: &Metrics) -> Vec<Bytes> {
     std::iter::from_fn(|| cursor.next_chunk()).collect()
 }
 
-/// Writing the text, beside copying its bytes from one place to another.
+/// Compares writing the text with copying its bytes.
 fn rendering(metrics: &Metrics) {
-    let mut table = "| accounts | series | MB | copied ms | written ms | ratio | ns a series |\n| --- | --- \
+    let mut table = "| accounts | series | MB | copy ms | write ms | ratio | ns per series |\n| --- | --- \
                      | --- | --- | --- | --- | --- |\n"
         .to_owned();
     for accounts in sizes() {
@@ -100,7 +100,7 @@ fn rendering(metrics: &Metrics) {
     report("rendering", &table);
 }
 
-/// Writing the text, beside the prometheus crate's own vectors with the same labels.
+/// Compares writing the text with the prometheus crate's vectors with the same labels.
 fn crate_vectors(metrics: &Metrics) {
     let accounts = 10_000;
     let snapshot = probed(accounts).snapshot();
@@ -130,14 +130,14 @@ fn crate_vectors(metrics: &Metrics) {
     report(
         "crate",
         &format!(
-            "{accounts} accounts: {ours:.1?} here, {theirs:.1?} with the prometheus crate's vectors of {} \
+            "{accounts} accounts: {ours:.1?} here, {theirs:.1?} with the prometheus crate's vectors for {} \
              families: {ratio:.0} times as long.\n",
             FAMILIES.len()
         ),
     );
 }
 
-/// A body that is ready.
+/// A static body.
 struct Ready(Arc<Vec<Bytes>>, usize);
 
 impl http_body::Body for Ready {
@@ -154,7 +154,7 @@ impl http_body::Body for Ready {
     }
 }
 
-/// Serves a body that is ready, through the server that the exporter uses.
+/// Serves a static body with the exporter's server.
 async fn serve_ready(listener: TcpListener, chunks: Arc<Vec<Bytes>>) {
     while let Ok((stream, _)) = listener.accept().await {
         let chunks = chunks.clone();
@@ -168,7 +168,6 @@ async fn serve_ready(listener: TcpListener, chunks: Arc<Vec<Bytes>>) {
     }
 }
 
-/// Asks for the metrics.
 fn ask(address: SocketAddr, header: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("a connection");
     write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n{header}Connection: close\r\n\r\n")
@@ -176,7 +175,7 @@ fn ask(address: SocketAddr, header: &str) -> TcpStream {
     stream
 }
 
-/// Asks, and reads the answer to its end. Returns how long it is.
+/// Sends a request and reads the whole answer. Returns its length.
 fn length(address: SocketAddr, header: &str) -> usize {
     drain(ask(address, header))
 }
@@ -185,7 +184,7 @@ fn exchange(address: SocketAddr, header: &str) {
     black_box(length(address, header));
 }
 
-/// The exporter's server and one with a body that is ready, on loopback.
+/// The exporter's server and one with a static body, on loopback.
 fn servers(
     runtime: &tokio::runtime::Runtime,
     store: Arc<Store>,
@@ -224,14 +223,14 @@ fn servers(
     })
 }
 
-/// A whole exchange over loopback, beside one whose body is ready; and what scrapes under way take
-/// in memory.
+/// Compares a scrape over loopback with one of a static body, and measures the memory of running
+/// scrapes.
 fn serving(metrics: &Metrics) {
-    let mut table = "| accounts | MB | ready body ms | metrics ms | ratio | KB more for a scrape under way \
+    let mut table = "| accounts | MB | static body ms | metrics ms | ratio | extra KB per running scrape \
                      |\n| --- | --- | --- | --- | --- | --- |\n"
         .to_owned();
-    let mut packed = "| accounts | level | ms | MB/s | times smaller | × writing the text |\n| --- | --- | \
-                      --- | --- | --- | --- |\n"
+    let mut packed = "| accounts | level | ms | MB/s | compression ratio | × writing the text |\n| --- | \
+                      --- | --- | --- | --- | --- |\n"
         .to_owned();
     for accounts in sizes().into_iter().filter(|n| *n >= 10_000) {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
@@ -239,7 +238,7 @@ fn serving(metrics: &Metrics) {
         let (ours, ready) = servers(&runtime, store.clone(), metrics);
         let size = length(ours, "");
         let (plain, live, ratio) = side_by_side(9, || exchange(ready, ""), || exchange(ours, ""));
-        // Eight readers that stop in the middle: each holds a scrape open.
+        // Eight clients that stop reading in the middle, so their scrapes stay open.
         let before = memory("self", "VmRSS");
         let slow: Vec<TcpStream> = (0..8)
             .map(|_| {
@@ -290,7 +289,7 @@ fn serving(metrics: &Metrics) {
             side_by_side(5, || exchange(ours, ""), || exchange(ours, "Accept-Encoding: gzip\r\n"));
         let _ = writeln!(
             packed,
-            "\nThe whole exchange of {accounts} accounts: {:.0} ms as it is, {:.0} ms with gzip ({ratio:.1} \
+            "\nA whole scrape of {accounts} accounts: {:.0} ms without gzip, {:.0} ms with gzip ({ratio:.1} \
              times).",
             ms(identity),
             ms(gzip)

@@ -1,5 +1,5 @@
-//! What a configuration costs the real program: time until it is in force, memory on the way and
-//! afterwards. Ratios and growth are meant to be read, not times: `make bench`.
+//! The cost of loading a configuration in the real program: the time until probing begins, and
+//! memory. Look at ratios and growth, not at times. Run it with `make bench`.
 #![allow(clippy::expect_used, clippy::print_stdout, missing_docs, reason = "a bench prints, and may stop")]
 
 use std::fmt::Write as _;
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 mod common;
 use common::{Shape, configuration, drain, memory, report, sizes};
 
-/// What only the start needs is given back within this time.
+/// Memory that only the start needs is returned within this time.
 const GIVEN_BACK: Duration = Duration::from_secs(15);
 
-/// The program with a configuration in force, and where it listens.
+/// The program after it has loaded a configuration, and its address.
 struct Running {
     child: Child,
     address: String,
@@ -56,7 +56,7 @@ impl Running {
             }
         }
         let loaded = start.elapsed();
-        // Whoever stops reading stops the program.
+        // Keep reading: the program would block on a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, address, loaded }
     }
@@ -65,7 +65,7 @@ impl Running {
         memory(&self.child.id().to_string(), what)
     }
 
-    /// Reads `/metrics` to its end, and returns how long it is.
+    /// Reads all of `/metrics` and returns its length.
     fn scrape(&self) -> usize {
         let mut stream = TcpStream::connect(&self.address).expect("a connection");
         stream
@@ -82,8 +82,7 @@ impl Drop for Running {
     }
 }
 
-/// How long it takes to read all files as text, which is the least that reading a configuration can
-/// take.
+/// The time to read all files as text: the least that loading a configuration can take.
 fn read_all(folder: &Path) -> Duration {
     let start = Instant::now();
     let mut bytes = 0;
@@ -96,10 +95,11 @@ fn read_all(folder: &Path) -> Duration {
 
 fn main() {
     let mb = |bytes: usize| bytes as f64 / 1e6;
-    let mut table = "| accounts | shape | YAML MB | in force after s | µs an account | × reading the text | \
-                     peak MB | at rest MB | after a scrape MB | B an account |\n| --- | --- | --- | --- | \
+    let mut table =
+        "| accounts | per credential | YAML MB | start s | µs per account | × reading the text | \
+                     peak MB | idle MB | after a scrape MB | B per account |\n| --- | --- | --- | --- | \
                      --- | --- | --- | --- | --- | --- |\n"
-        .to_owned();
+            .to_owned();
     for shape in [Shape::Shared, Shape::Own] {
         let empty = tempfile::tempdir().expect("a folder");
         configuration(empty.path(), 1, shape);

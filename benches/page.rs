@@ -1,5 +1,5 @@
-//! What a page of the status page costs with 100,000 accounts, beside the same page with 1,000.
-//! Ratios within one run are meant to be read, not times: `make bench`.
+//! The cost of a page of the status page with 100,000 accounts, compared with 1,000. Look at ratios
+//! within one run, not at times. Run it with `make bench`.
 #![allow(clippy::expect_used, clippy::print_stdout, missing_docs, reason = "a bench prints, and may stop")]
 
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use token_exporter::network::{Certainty, Clocks, Finding, Verdict};
 use token_exporter::page::{self, Site};
 use token_exporter::state::{Outcome, Snapshot, Store};
 
-/// Two accounts a login; one login of twenty is lost.
+/// Two accounts per credential; one credential in twenty is invalid.
 fn snapshot(accounts: usize) -> Snapshot {
     let mut yaml = String::from("credentials:\n");
     for i in 0..accounts / 2 {
@@ -57,7 +57,7 @@ fn snapshot(accounts: usize) -> Snapshot {
     store.snapshot()
 }
 
-/// The quickest of some runs: whatever else the machine does can only add to it.
+/// The fastest of several runs: other load on the machine only adds time.
 fn time(mut run: impl FnMut()) -> Duration {
     let once = |_| {
         let start = Instant::now();

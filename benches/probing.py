@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""What a probe costs, as ratios within one run: the whole exporter beside wrk and beside blackbox_exporter, all asking the
-same nginx over TLS on loopback. `make bench-probing`.
+"""The cost of a probe: compares the whole exporter with wrk and blackbox_exporter. All send requests to the same nginx over TLS
+on loopback. Run it with `make bench-probing`.
 
-Needs a build with the profile dist and Debian's packages nginx-light, wrk, prometheus-blackbox-exporter, openssl and util-linux. nginx runs on
-one processor, whoever asks on another. Processor time is the kernel's count for the process that asks, requests are nginx' own
-count. A table in Markdown goes to standard output, the conversation to standard error.
+Needs a build with the profile dist and Debian's packages nginx-light, wrk, prometheus-blackbox-exporter, openssl and util-linux.
+nginx runs on one processor, the client on another. CPU time is the kernel's count for the client's process, requests are nginx'
+count. Prints a Markdown table to standard output and its progress to standard error.
 """
 
 import argparse
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TICK = os.sysconf("SC_CLK_TCK")
 IN_FLIGHT = 64
 
-# About what the networks answer, and as long.
+# About the content and length of a network's answer.
 USER = {"data": {"id": "1000001", "name": "ACME", "username": "acme", "created_at": "2015-01-01T00:00:00.000Z",
                  "verified": True, "description": "x" * 380, "protected": False}}
 ISSUED = 1767225600
@@ -239,10 +239,10 @@ def main():
                         say(f"wrk: {cost * 1e6:.1f} us, {rate:.0f} requests/s")
                     batch = BATCH if "batches" in name else 1
                     results.setdefault(name, []).append((cost / batch, rate * batch))
-    # The best round of each: what else runs on a machine only ever adds.
+    # The best round of each: other load on the machine only adds time.
     best = {name: min(measured) for name, measured in results.items()}
     base, own = best["wrk, HTTP/1.1"][0], best["exporter, HTTP/2"][0]
-    print("| who asks, over TLS that is kept alive | processor time a probe | beside wrk | beside the exporter | probes a second |")
+    print("| client, over persistent TLS connections | CPU time per probe | × wrk | × exporter | probes per second |")
     print("|---|---|---|---|---|")
     for name, (cost, rate) in best.items():
         print(f"| {name} | {cost * 1e6:.1f} µs | {cost / base:.2f} | {cost / own:.1f} | {rate:,.0f} |")

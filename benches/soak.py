@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Does memory stay flat? Ten minutes of probes, scrapes and reloads at 100,000 accounts, with the state kept on disk and the tokens in
-files. `make soak`.
+"""Checks that memory stays flat during ten minutes of probes, scrapes and reloads with 100,000 accounts, with state on disk and
+tokens in files. Run it with `make soak`.
 
-nginx on loopback plays the network, as in probing.py. Every account is probed each five minutes; metrics are scraped every ten seconds, plain and
-gzipped in turn; accounts are asked for one by one, and listed for service discovery; once a minute accounts come, go and change, and
-the configuration is reloaded. Ends with 1 if the last third needs more than a tenth more memory than the first after the warm-up.
+nginx on loopback plays the network, as in probing.py. Every account is probed every five minutes. Metrics are scraped every ten
+seconds, plain and gzipped in turn, and /probe and /sd are requested. Once a minute, accounts are added, removed and changed, and the
+configuration is reloaded. Exits with 1 if the last third uses over a tenth more memory than the first third after the warm-up.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def main():
                     probes += 1
                 get(f"{url}/sd?shard=0/4")
                 if time.monotonic() >= next_reload:
-                    # A tenth goes and comes back, in turn, and all change their label.
+                    # In turn, a tenth is removed and added again; all accounts change a label.
                     count = options.accounts if reloads % 2 else options.accounts * 9 // 10
                     changed = logins(server.h2, count, secrets, "5m").replace("external_id: '1000001'", f"external_id: '1000001', labels: {{round: r{reloads}}}")
                     (folder / "config.yaml").write_text(changed)
@@ -72,7 +72,7 @@ def main():
                 time.sleep(max(0, begun + 10 - time.monotonic()))
             took, asked = time.monotonic() - start, server.requests() - asked
             spent, peak = processor_time(process.pid), resident(process.pid, "VmHWM")
-    # The first reload brings what every later one brings: measured from after it.
+    # The first reload is the warm-up: measure after it.
     warm = [s for s in samples if s[0] > min(120, took / 5)]
     third = max(len(warm) // 3, 1)
     first, last = (statistics.median(mb for _, mb in part) for part in (warm[:third], warm[-third:]))

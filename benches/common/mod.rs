@@ -1,5 +1,5 @@
-//! What the benches share: accounts to measure with, medians, and the page that keeps the figures.
-#![allow(dead_code, reason = "not every bench needs all of it")]
+//! Shared parts of the benches: example accounts, medians, and writing `docs/performance.md`.
+#![allow(dead_code, reason = "no bench needs all of it")]
 
 use std::fmt::Write as _;
 use std::io::Read as _;
@@ -12,29 +12,29 @@ use std::time::{Duration, Instant};
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Whether accounts share logins.
+/// Whether accounts share credentials.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// Ten accounts behind each login.
+    /// Ten accounts per credential.
     Shared,
-    /// A login of its own for each account.
+    /// One account per credential.
     Own,
 }
 
 impl Shape {
     pub(crate) fn label(self) -> &'static str {
         match self {
-            Self::Shared => "10 to a login",
-            Self::Own => "a login each",
+            Self::Shared => "10",
+            Self::Own => "1",
         }
     }
 }
 
-/// So many accounts stand in one file.
+/// Accounts per file.
 const PER_FILE: usize = 10_000;
 
-/// Writes a configuration of so many accounts with eight labels each, as a product would; tokens
-/// come from a file. Returns how many bytes it takes.
+/// Writes a configuration of accounts with eight labels each and with token files. Returns its size
+/// in bytes.
 pub(crate) fn configuration(folder: &Path, accounts: usize, shape: Shape) -> usize {
     std::fs::create_dir_all(folder.join("accounts.d")).expect("a folder");
     let token = folder.join("accounts.d/token");
@@ -42,7 +42,7 @@ pub(crate) fn configuration(folder: &Path, accounts: usize, shape: Shape) -> usi
     #[cfg(unix)]
     std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600))
         .expect("for the owner alone");
-    // Nobody listens at port 9: probes end at once.
+    // Nothing listens on port 9, so probes end at once.
     const BASE: &str = "base_url: http://127.0.0.1:9";
     let mut main = "global: {probe_interval: 1d, notify: [ops@example.com]}\naccount_files: \
                     [accounts.d/*.yml]\n"
@@ -83,27 +83,27 @@ pub(crate) fn configuration(folder: &Path, accounts: usize, shape: Shape) -> usi
     bytes
 }
 
-/// The sizes that are measured: up to a million, or to what `ACCOUNTS` says.
+/// The numbers of accounts: up to a million, or up to `ACCOUNTS`.
 pub(crate) fn sizes() -> Vec<usize> {
     let most = std::env::var("ACCOUNTS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
     [1_000, 10_000, 100_000, 1_000_000].into_iter().filter(|n| *n <= most).collect()
 }
 
-/// Whether a part of a bench was asked for: all are, unless some are named (`cargo bench --bench
+/// Whether to run a part of a bench: all parts, unless some are named (`cargo bench --bench
 /// exposition -- rendering`).
 pub(crate) fn wanted(part: &str) -> bool {
     let mut named = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).peekable();
     named.peek().is_none() || named.any(|name| name == part)
 }
 
-/// How long something takes.
 pub(crate) fn time(run: impl FnOnce()) -> Duration {
     let start = Instant::now();
     run();
     start.elapsed()
 }
 
-/// The median of a few runs of two things that take turns, and of the ratios of neighbouring runs.
+/// Runs two things in turn. Returns the medians of their times, and of the ratios of neighbouring
+/// runs.
 pub(crate) fn side_by_side(
     rounds: usize,
     mut one: impl FnMut(),
@@ -114,7 +114,6 @@ pub(crate) fn side_by_side(
     (median(runs.iter().map(|r| r.0).collect()), median(runs.iter().map(|r| r.1).collect()), median(ratios))
 }
 
-/// The middle one.
 pub(crate) fn median<T: PartialOrd + Copy>(mut values: Vec<T>) -> T {
     values.sort_by(|a, b| a.partial_cmp(b).expect("numbers"));
     values[values.len() / 2]
@@ -128,7 +127,7 @@ pub(crate) fn memory(process: &str, what: &str) -> usize {
         * 1024
 }
 
-/// Reads an answer to its end. Returns how long it is.
+/// Reads an answer to its end and returns its length.
 pub(crate) fn drain(mut stream: TcpStream) -> usize {
     let mut buffer = vec![0; 256 << 10];
     let mut total = 0;
@@ -140,7 +139,7 @@ pub(crate) fn drain(mut stream: TcpStream) -> usize {
     }
 }
 
-/// Prints a section and, if `WRITE` is set, keeps it in `docs/performance.md` between its markers.
+/// Prints a section. If `WRITE` is set, also writes it to `docs/performance.md` between its markers.
 pub(crate) fn report(section: &str, text: &str) {
     println!("## {section}\n\n{text}");
     if std::env::var_os("WRITE").is_none() {

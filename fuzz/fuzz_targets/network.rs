@@ -1,5 +1,4 @@
-//! One network at a time, the one that `FUZZ_NETWORK` names: each has a corpus and a coverage of
-//! its own.
+//! Fuzzes the network in `FUZZ_NETWORK`. Each network has its own corpus and coverage.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -1,4 +1,4 @@
-//! `WWW-Authenticate`: what servers say with a refusal, in every dialect.
+//! `WWW-Authenticate` headers, in the dialects of many servers.
 
 use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use token_exporter::network::Answer;
@@ -6,8 +6,7 @@ use token_exporter::network::parse::{Challenge, challenges};
 
 use super::network;
 
-/// A header's value: taken apart it says the same as when it is put together again, and no network
-/// falls over it.
+/// Parsing a header's value and formatting it again changes nothing, and no network fails on it.
 pub fn check(data: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(data) else { return };
     let headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, value)]);
@@ -25,7 +24,7 @@ pub fn check(data: &[u8]) {
     }
 }
 
-/// The challenges as RFC 9110 writes them.
+/// The challenges in the syntax of RFC 9110.
 fn written(challenges: &[Challenge]) -> String {
     let quoted = |(name, value): &(String, String)| {
         format!("{name}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))

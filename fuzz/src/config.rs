@@ -1,7 +1,6 @@
-//! The configuration: YAML text through everything that loading does, and on to the exposition of
-//! what it configures.
+//! The configuration: YAML text is loaded, and the result is exported as metrics.
 //!
-//! An input is the main file, and after a line `%%%` the one that `account_files:
+//! An input is the main file, and after a line `%%%` the file that `account_files:
 //! [accounts.d/*.yml]` finds.
 
 use std::path::PathBuf;
@@ -16,15 +15,14 @@ use token_exporter::telemetry::Metrics;
 
 use super::{CANARY, folder, network, told};
 
-/// Parts the main file from the one with accounts.
+/// Separates the main file from the one with accounts.
 pub const MARK: &str = "\n%%%\n";
 
-/// The only account files that are looked for: other patterns could lead anywhere on the machine
-/// that fuzzes.
+/// The only pattern for account files: others could match any file on the machine.
 pub const ACCOUNT_FILES: &str = "account_files: [accounts.d/*.yml]";
 
-/// Whatever stands in the files: either a configuration whose metrics can be parsed, or problems
-/// that quote no secret.
+/// Any files give either a configuration whose metrics can be parsed, or problems that quote no
+/// secret.
 pub fn check(data: &[u8]) {
     static PLACE: OnceLock<[PathBuf; 2]> = OnceLock::new();
     let [main, accounts] = PLACE.get_or_init(|| {

@@ -1,7 +1,7 @@
-//! A network's answers: whole probes, played against one network, and each answer read alone.
+//! A network's answers: whole probes of one network, and single answers.
 //!
-//! An input is a line that chooses how the grant was made, and answers in the order in which the
-//! probe gets them:
+//! An input is a line that selects how the grant was made, followed by answers in the order in
+//! which the probe gets them:
 //!
 //! ```text
 //! 001
@@ -25,45 +25,43 @@ use url::{Position, Url};
 
 use super::CANARY;
 
-/// The id of the account that fixtures speak of.
+/// The id of the account in the fixtures.
 pub const ID: &str = "1000001";
 
-/// Seeds are made for this moment: the same input means the same on every day.
+/// The time of all probes, so that an input gives the same result on every day.
 pub const NOW: i64 = 1_795_000_000;
 
-/// Begins an answer.
+/// Starts an answer.
 const MARK: &str = "=== ";
 
-/// More answers than this are not read from one input.
+/// Maximum number of answers in an input.
 const MAX_ANSWERS: usize = 24;
 
-/// A probe ends after so many rounds; a network has to end long before.
+/// Maximum number of rounds of a probe; a network must end long before.
 const ROUNDS: usize = 64;
 
-/// An answer as it stands in an input.
+/// An answer in an input.
 #[derive(Clone, Debug)]
 pub struct Raw {
-    /// The status, unless there is none.
+    /// The status, if there is one.
     pub status: Option<u16>,
-    /// Names and values.
     pub headers: Vec<(String, String)>,
-    /// The body.
     pub body: Vec<u8>,
 }
 
-/// How the grant was made: each a choice that the first line of an input makes.
+/// How the grant was made, from the first line of an input.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Setup {
-    /// Which API and kind of OAuth, of those that the network has.
+    /// The API and kind of OAuth, among those of the network.
     pub style: u8,
-    /// Which endpoints of a generic provider are configured.
+    /// The endpoints of a generic provider that are configured.
     pub endpoints: u8,
-    /// 1: the token is a JWT; 2: there is no refresh token; 4: something else refreshes; 8: there
-    /// is no app secret.
+    /// 1: the token is a JWT; 2: there is no refresh token; 4: another program refreshes the token;
+    /// 8: there is no app secret.
     pub token: u8,
 }
 
-/// An input of these parts.
+/// Formats an input.
 pub fn written(setup: Setup, answers: &[Raw]) -> Vec<u8> {
     let digit = |n: u8| char::from(b'0' + n);
     let mut out =
@@ -81,7 +79,7 @@ pub fn written(setup: Setup, answers: &[Raw]) -> Vec<u8> {
     out
 }
 
-/// The parts of an input. Everything is one.
+/// Parses an input. All inputs are valid.
 fn parts(data: &[u8]) -> (Setup, Vec<Answer>) {
     let end = data.iter().position(|b| *b == b'\n').unwrap_or(data.len());
     let choice = |i: usize| data[..end].get(i).map_or(0, |b| b.wrapping_sub(b'0'));
@@ -179,8 +177,7 @@ impl Holder {
         Known { now, clocks: Clocks::default(), auto_refresh: self.auto_refresh, grace: 3600 }
     }
 
-    /// A probe as [`token_exporter::probe`] makes it, with answers from here. None: no more of
-    /// them.
+    /// Runs a probe like [`token_exporter::probe`], with these answers. None if there are too few.
     pub fn probe(&self, mut answer: impl FnMut(&Call) -> Option<Answer>) {
         let network = self.id.network();
         let grant = self.grant();
@@ -219,7 +216,7 @@ impl Holder {
         self.check_findings(&seen, recognised);
     }
 
-    /// One answer, read as the answer to each call in turn, and to one that a probe never makes.
+    /// Reads an answer as the answer to each call in turn, and to a call that a probe never makes.
     fn alone(&self, answer: &Answer) {
         let network = self.id.network();
         let grant = self.grant();
@@ -244,7 +241,7 @@ impl Holder {
         }
     }
 
-    /// A question: one that is documented, leads where it says, and shows no secret.
+    /// Checks a call: it is documented, goes to the documented address, and shows no secret.
     pub fn check_call(&self, call: &Call) {
         let id = self.id;
         let info = call.info;
@@ -280,7 +277,7 @@ impl Holder {
         }
     }
 
-    /// What a probe comes to: well formed, and founded on something that was said.
+    /// Checks findings: they are well formed and based on an answer.
     fn check_findings(&self, seen: &[Seen], recognised: bool) {
         let known = self.known();
         let findings = conclude(&self.grant(), seen, &known);
@@ -306,19 +303,19 @@ impl Holder {
     }
 }
 
-/// Each call of a network, and one that a probe never makes, about the first account.
+/// Each call of a network, and a call that a probe never makes, for the first account.
 fn questions(id: NetworkId) -> impl Iterator<Item = Question> {
     let calls = id.description().calls.iter().copied().map(Some).chain([None]);
     calls.map(|call| Question { call, about: Some(0) })
 }
 
-/// Every way of logging in.
+/// Every API and kind of OAuth.
 fn styles(description: &'static Description) -> Vec<Style<'static>> {
     let apis = if description.apis.is_empty() { &[""][..] } else { description.apis };
     apis.iter().flat_map(|api| [false, true].map(|oauth1| Style { api, oauth1 })).collect()
 }
 
-/// Which of [`Setup::style`]'s choices this is.
+/// The value of [`Setup::style`] for this style.
 pub fn style_number(id: NetworkId, api: Option<&str>, oauth1: bool) -> u8 {
     let all = styles(id.description());
     let api = api.or(id.description().apis.first().copied()).unwrap_or("");
@@ -328,7 +325,8 @@ pub fn style_number(id: NetworkId, api: Option<&str>, oauth1: bool) -> u8 {
         .unwrap_or(0)
 }
 
-/// Accounts of a login: of each kind, one without an id, and one of each network that it carries.
+/// Accounts of a credential: one of each kind, one without an id, and one of each network that it
+/// can carry.
 fn accounts(id: NetworkId, style: Style<'static>) -> Vec<Account<'static>> {
     let of = |network: NetworkId, kind: &'static str, external_id: Option<&'static str>| {
         let offered = |c: &Capability| network.network().requirement(style, kind, *c).is_some();
@@ -358,7 +356,7 @@ fn check_finding(account: &Account<'_>, finding: &Finding) {
     assert!(!format!("{finding:?}{told:?}").contains(CANARY));
 }
 
-/// A limit says nothing about a token. (A 500 may: Threads names a missing permission under it.)
+/// A rate limit says nothing about a token. (A 500 may: Threads names a missing permission in one.)
 fn check_reading(reading: &Reading, answer: &Answer) {
     assert!(
         answer.status != Some(429) || !matches!(reading.says, Says::Refused(_)),
@@ -371,12 +369,12 @@ fn check_reading(reading: &Reading, answer: &Answer) {
     assert!(shown.chars().all(|c| "SomeNone([REDACTED]), ".contains(c)), "a token shows in {shown}");
 }
 
-/// What is exported must be a number.
+/// Exported values must be finite.
 fn check_limit(limit: &RateLimitStatus) {
     assert!(limit.used.is_none_or(|used| used.is_finite() && used >= 0.0), "{limit:?}");
 }
 
-/// The answers to one network.
+/// The answers of one network.
 pub fn check(id: NetworkId, data: &[u8]) {
     let (setup, answers) = parts(data);
     let holder = Holder::new(id, setup);

@@ -1,5 +1,4 @@
-//! Seeds and dictionaries, made from the project's fixtures: what is known is where the search for
-//! the unknown begins.
+//! Seeds and dictionaries, made from the project's fixtures.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,7 +14,7 @@ use token_exporter::state::Outcome;
 use super::network::{Holder, ID, NOW, Raw, Setup};
 use super::{CANARY, challenge, config, network, snapshot, token, web};
 
-/// What is fuzzed under one name.
+/// A fuzz target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
     /// The configuration.
@@ -26,7 +25,7 @@ pub enum Target {
     Challenge,
     /// The state on disk.
     Snapshot,
-    /// The configuration of the HTTP side.
+    /// The web configuration.
     Web,
     /// A network's answers.
     Network(NetworkId),
@@ -40,7 +39,7 @@ impl Target {
             .chain(NetworkId::all().map(Self::Network))
     }
 
-    /// The name of its corpus.
+    /// The name of the target's corpus.
     pub fn name(self) -> String {
         match self {
             Self::Config => "config".into(),
@@ -52,7 +51,7 @@ impl Target {
         }
     }
 
-    /// Checks what must hold of one input.
+    /// Runs the target's checks on one input.
     pub fn check(self, data: &[u8]) {
         match self {
             Self::Config => config::check(data),
@@ -64,7 +63,7 @@ impl Target {
         }
     }
 
-    /// Where the search begins.
+    /// The initial inputs.
     pub fn seeds(self) -> Vec<Vec<u8>> {
         match self {
             Self::Config => configurations(),
@@ -76,7 +75,7 @@ impl Target {
         }
     }
 
-    /// Words that inputs are made of.
+    /// Words of the target's inputs, for its dictionary.
     pub fn words(self) -> BTreeSet<String> {
         let mut words = BTreeSet::from([CANARY.to_owned()]);
         let seeds = match self {
@@ -119,7 +118,7 @@ impl Target {
     }
 }
 
-/// The keys of an object, and texts and numbers that are not too long.
+/// The keys of an object, and its texts and numbers unless they are too long.
 fn words_of(value: &Value, into: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => fields.iter().for_each(|(name, inner)| {
@@ -154,7 +153,7 @@ fn filled(text: &str) -> String {
     fill(text, now(), ID, "sim-page-token")
 }
 
-/// Every configuration of the tests, the example, and the demo's.
+/// All configurations of the tests, the example, and the demo's.
 fn configurations() -> Vec<Vec<u8>> {
     let read =
         |path: &Path| std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -181,7 +180,7 @@ fn configurations() -> Vec<Vec<u8>> {
     texts.iter().map(|text| with_canaries(text).into_bytes()).collect()
 }
 
-/// A text with the canary in the place of every simulated secret.
+/// A text with the canary in place of each simulated secret.
 fn with_canaries(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -196,7 +195,7 @@ fn with_canaries(text: &str) -> String {
     out + rest
 }
 
-/// The examples of the guide, and each of their sections with something wrong in it.
+/// The guide's examples, and each of their sections with an error.
 fn web_configurations() -> Vec<Vec<u8>> {
     let guide = std::fs::read_to_string(project().join("docs/web-config.md")).expect("the guide");
     let examples = guide.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
@@ -210,7 +209,7 @@ fn web_configurations() -> Vec<Vec<u8>> {
     examples.map(str::to_owned).chain([inline, hash, odd.to_owned()]).map(String::into_bytes).collect()
 }
 
-/// What token files hold.
+/// The contents of token files.
 fn tokens() -> Vec<Vec<u8>> {
     let texts = [
         "EAAsim-token",
@@ -228,7 +227,7 @@ fn tokens() -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
 
-/// Every challenge of the fixtures, and those of the specifications.
+/// All challenges of the fixtures and of the specifications.
 fn challenges() -> Vec<Vec<u8>> {
     let mut found: BTreeSet<String> = BTreeSet::from(
         [
@@ -252,7 +251,7 @@ fn challenges() -> Vec<Vec<u8>> {
     found.into_iter().map(String::into_bytes).collect()
 }
 
-/// Files with something of each kind in them, whole and damaged.
+/// Files with an item of each kind, whole and damaged.
 fn states() -> Vec<Vec<u8>> {
     let store = snapshot::store();
     let mut files = vec![state_file(&store)];
@@ -288,7 +287,7 @@ fn states() -> Vec<Vec<u8>> {
     let whole = files.last().cloned().unwrap_or_default();
     files.push(whole[..whole.len() / 2].to_vec());
     files.push(String::from_utf8_lossy(&whole).replace("\"version\":", "\"version\":9").into_bytes());
-    // Without its end, which the check puts there, and with its last lines in a journal.
+    // Without its end, which the check appends; and with its last lines in a journal.
     let lines: Vec<&[u8]> = whole.split_inclusive(|b| *b == b'\n').collect();
     let (head, body) = (lines[0], &lines[1..lines.len() - 1]);
     files.push([head, &body.concat()].concat());
@@ -304,8 +303,8 @@ fn state_file(store: &token_exporter::state::Store) -> Vec<u8> {
     std::fs::read(file).expect("read")
 }
 
-/// What a network answers in each case of its fixtures: whole probes as they go, and the case's own
-/// answers in a row.
+/// A network's answers in each case of its fixtures: whole probes, and the case's own answers in a
+/// row.
 fn answers(id: NetworkId) -> Vec<Vec<u8>> {
     let fixtures = of(id);
     let mut seeds = Vec::new();

@@ -1,8 +1,8 @@
-//! The files of what was known before a restart.
+//! The state files.
 //!
-//! An input is a base without its end, and after a line `%%%` the journal that goes on from it. The
-//! end, with the checksum that no fuzzer would find, is put behind it here; a base that has one of
-//! its own is taken as it is.
+//! An input is a base without its end, and after a line `%%%` the journal that follows it. The
+//! check appends the end with its checksum, which a fuzzer would not find; a base that already has
+//! one is used unchanged.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use token_exporter::state::{Snapshot, Store, restore, write_base};
 
 use super::folder;
 
-/// Parts the base from the journal.
+/// Separates the base from the journal.
 pub const MARK: &str = "%%%\n";
 
-/// Who is watched while a state is restored.
+/// The accounts while state is restored.
 pub const YAML: &str = r#"
 apps: [{id: app, network: facebook, client_id: "1", client_secret: sim-client-secret}]
 credentials:
@@ -27,7 +27,7 @@ accounts:
   - {id: c, network: facebook, credential: john}
 "#;
 
-/// A store of these accounts of which nothing is known.
+/// An empty store for these accounts.
 pub fn store() -> Store {
     let file = folder().join("snapshot.yaml");
     std::fs::write(&file, YAML).expect("written");
@@ -37,8 +37,8 @@ pub fn store() -> Store {
     store
 }
 
-/// Any files are taken or set aside; what was taken is the same after it was written and read once
-/// more.
+/// Files are either read or set aside. State that was read is the same after it is written and read
+/// again.
 pub fn check(data: &[u8]) {
     let at = data.windows(MARK.len()).position(|w| w == MARK.as_bytes());
     let (base, journal) = at.map_or((data, &b""[..]), |at| (&data[..at], &data[at + MARK.len()..]));
@@ -61,7 +61,7 @@ pub fn check(data: &[u8]) {
     assert_eq!(shown(&twice), shown(&once));
 }
 
-/// A base with its end behind it.
+/// Appends its end to a base.
 fn ended(base: &[u8]) -> Vec<u8> {
     let mut file = base.to_vec();
     if !base.windows(5).any(|w| w == b"\"end\"") {
@@ -81,7 +81,7 @@ fn restored(folder: &Path) -> (u64, Snapshot) {
     (generation, store.snapshot())
 }
 
-/// What a snapshot carries over a restart.
+/// The parts of a snapshot that survive a restart.
 fn shown(snapshot: &Snapshot) -> String {
     let accounts = snapshot.accounts.iter().map(|a| format!("{a:?}\n"));
     let credentials = snapshot

@@ -1,4 +1,4 @@
-//! Token files: bare tokens, token responses, and whatever else people put into them.
+//! Token files: bare tokens, token responses, and other contents.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::folder;
 
-/// What is read from a file has the form of a token and does not show.
+/// What is read from a file has the form of a token and is not shown.
 pub fn check(data: &[u8]) {
     static PLACE: OnceLock<(PathBuf, Config, Runtime)> = OnceLock::new();
     let (path, config, runtime) = PLACE.get_or_init(|| {
@@ -26,7 +26,7 @@ pub fn check(data: &[u8]) {
     let credential = config.table.credential(0).expect("a credential");
     match runtime.block_on(source::read_tokens(credential)) {
         Ok(mut set) => {
-            // Scopes are no secret, and may be any text.
+            // Scopes are not secret, and can be any text.
             set.tokens.scopes = None;
             let shown = format!("{set:?}");
             let tokens = [Some(&set.tokens.access), set.tokens.refresh.as_ref()];
@@ -36,7 +36,7 @@ pub fn check(data: &[u8]) {
                     !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control()),
                     "not the form of a token"
                 );
-                // Shorter ones could be a part of any word.
+                // Shorter ones could be part of any word.
                 assert!(text.len() < 16 || !shown.contains(text), "a token shows in {shown}");
                 let _ = token.jwt_claims();
             }

@@ -1,4 +1,4 @@
-//! `--web.config.file`: YAML text through everything that reads it.
+//! `--web.config.file`: YAML text is loaded as a web configuration.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -8,7 +8,7 @@ use token_exporter::server::AccessControl;
 
 use super::{CANARY, folder, told};
 
-/// Whatever the file says: either access control, or problems that quote no secret.
+/// A file gives either access control, or problems that quote no secret.
 pub fn check(data: &[u8]) {
     static FILE: OnceLock<PathBuf> = OnceLock::new();
     let file = FILE.get_or_init(|| {
@@ -16,7 +16,7 @@ pub fn check(data: &[u8]) {
         std::fs::create_dir_all(&folder).expect("a folder");
         folder.join("web.yml")
     });
-    // Files outside of that folder could be anything on the machine that fuzzes.
+    // Files outside this directory could be any file on the machine.
     if String::from_utf8_lossy(data).contains("/dev/") {
         return;
     }

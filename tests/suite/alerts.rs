@@ -1,5 +1,4 @@
-//! The rules as Prometheus reads them: promtool checks them and lets accounts live through their
-//! last days.
+//! The alerting rules: promtool checks them and plays the last days of many accounts.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,8 +16,8 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }
 
-/// Runs a program of Prometheus or Alertmanager, the installed one and the newer one if there is
-/// one, and gives what it printed.
+/// Runs a program of Prometheus or Alertmanager in the installed version, and in the newer one if
+/// there is one. Returns its output.
 fn tool(program: &str, arguments: &[&str], file: &Path) -> String {
     let newer = newer().map(|folder| folder.join(program));
     let texts = std::iter::once(PathBuf::from(program)).chain(newer).map(|program| {
@@ -101,7 +100,7 @@ fn odd_schedules_make_good_rules() {
     }
 }
 
-/// One account with a deadline, for so many minutes.
+/// The series of one account with a deadline, for a number of minutes.
 fn account(network: NetworkId, purpose: Use, deadline: u64, minutes: u64) -> Vec<Value> {
     let identity = format!(
         "account=\"{}\",network=\"{}\",job=\"t\",instance=\"i\"",
@@ -131,7 +130,7 @@ fn everyone() -> Vec<(NetworkId, Use)> {
     NetworkId::all().flat_map(|n| Use::ALL.iter().map(move |u| (n, *u))).collect()
 }
 
-/// What the product promises, written down once more.
+/// The promised notices, written independently of the code.
 fn promised(network: NetworkId, purpose: Use) -> &'static [&'static str] {
     match (network.name(), purpose) {
         ("facebook", Use::Monitored) => &["10d"],
@@ -140,8 +139,7 @@ fn promised(network: NetworkId, purpose: Use) -> &'static [&'static str] {
     }
 }
 
-/// Of the notices that are promised, the last one to have come so long before a deadline on another
-/// day.
+/// The latest of the promised notices at a time before a deadline on another day.
 fn tightest(network: NetworkId, purpose: Use, left: u64) -> Vec<&'static str> {
     let mut come = [("10d", 10), ("5d", 5), ("1d", 1)]
         .into_iter()
@@ -150,7 +148,7 @@ fn tightest(network: NetworkId, purpose: Use, left: u64) -> Vec<&'static str> {
     come.rfind(|notice| promised(network, purpose).contains(notice)).into_iter().collect()
 }
 
-/// Expects at a minute that exactly these notices stand.
+/// Expects exactly these notices at a minute.
 fn expect(
     who: &[(NetworkId, Use)],
     minute: u64,
@@ -168,7 +166,7 @@ fn expect(
     })
 }
 
-/// Those of some notices that are promised.
+/// The promised ones among some notices.
 fn of(notices: &'static [&'static str]) -> impl Fn(NetworkId, Use) -> Vec<&'static str> {
     |network, purpose| notices.iter().copied().filter(|n| promised(network, purpose).contains(n)).collect()
 }
@@ -187,8 +185,8 @@ fn shipped() -> PathBuf {
 
 #[test]
 fn each_notice_stands_from_its_minute_on_and_not_before() {
-    // The instant of each boundary is minute 10; deadlines count from the epoch, which is a midnight.
-    // Everyone is new at minute 0: who comes late gets the tightest notice, however long that has
+    // Each boundary is at minute 10; deadlines count from the epoch, which is a midnight. All
+    // accounts are added at minute 0: a late account gets the latest notice, however long it has
     // been due.
     let everyone = everyone();
     let tests: Vec<Value> = [10, 6, 5, 1]
@@ -205,8 +203,8 @@ fn each_notice_stands_from_its_minute_on_and_not_before() {
 
 #[test]
 fn a_token_lives_through_its_last_days() {
-    // From the twelfth day before its deadline, at six in the morning, to the day after it. In steps of
-    // two hours: days take a while.
+    // From the twelfth day before the deadline, at six in the morning, to the day after it, in
+    // steps of two hours: days take long to play.
     let everyone = everyone();
     const STEP: u64 = 120;
     let deadline = 12 * DAY + 6 * 3600;
@@ -218,7 +216,7 @@ fn a_token_lives_through_its_last_days() {
     let mut checks = vec![
         expect(&everyone, minute(10 * DAY) - STEP, of(&[])),
         expect(&everyone, minute(10 * DAY), of(&["10d"])),
-        // No alert stands for longer than Alertmanager remembers its mail.
+        // No alert lasts longer than Alertmanager remembers its notification.
         expect(&everyone, minute(6 * DAY) - STEP, of(&["10d"])),
         expect(&everyone, minute(6 * DAY), of(&[])),
         expect(&everyone, minute(5 * DAY) - STEP, of(&[])),
@@ -232,7 +230,7 @@ fn a_token_lives_through_its_last_days() {
         expect(&everyone, midnight + 1440 - STEP, of(&["today"])),
         expect(&everyone, midnight + 1440, of(&[])),
     ];
-    // How often each was seen: no gap, nothing more.
+    // How often each was seen: without gaps or extra ones.
     let seen = |days: u64| days * 1440 / STEP;
     let samples: Vec<Value> = everyone
         .iter()
@@ -258,8 +256,8 @@ fn who_is_added_late_gets_the_tightest_notice_for_days_alone() {
     let monitored: Vec<(NetworkId, Use)> =
         everyone().into_iter().filter(|(n, u)| promised(*n, *u) == ["10d"]).collect();
     assert_eq!(monitored.len(), 1);
-    // Eight days before its deadline: the one notice stands for four days, as it would have for those
-    // that were there in time.
+    // Eight days before the deadline: the notice lasts four days, as for accounts that were added
+    // in time.
     let series: Vec<Value> = monitored.iter().flat_map(|(n, u)| account(*n, *u, 8 * DAY, 5 * 48)).collect();
     let checks = [
         expect(&monitored, 0, of(&["10d"])),
@@ -303,7 +301,7 @@ fn an_alert_says_when_and_for_how_long() {
     let network = NetworkId::from_name("x").expect("a network");
     let deadline = 3 * DAY + 20 * 3600;
     let series = account(network, Use::Owned, deadline, 4 * 48);
-    // As it stands in the annotations, by a query that is told them by the name of the alert.
+    // As in the annotations, by a query that gets the alert's name.
     let told = |minute: u64, notice: &str, left: &str| {
         json!({
             "eval_time": format!("{minute}m"),
@@ -348,8 +346,8 @@ fn today_follows_the_offset() {
     let schedule = [ScheduleRule { networks: Vec::new(), uses: Vec::new(), notices: vec![Notice::Today] }];
     let options = Options { utc_offset: -5 * 3600, ..Options::default() };
     std::fs::write(&path, rules(&schedule, &options)).expect("written");
-    // Three in the morning in UTC is ten in the evening before: that day begins at five and ends at
-    // five. (The first day's first hours are before the epoch there.)
+    // Three in the morning in UTC is ten in the evening of the day before there: that day begins at
+    // five and ends at five. (The first day's first hours are before the epoch there.)
     let network = NetworkId::from_name("x").expect("a network");
     let series = account(network, Use::Owned, 2 * DAY + 3 * 3600, 324);
     let check = |minute: u64, count: u64| {
@@ -378,8 +376,8 @@ fn the_shipped_alertmanager_configuration_is_that_of_the_default_schedule() {
     assert!(output.status.success());
     let file = root().join("alerts/alertmanager.yml");
     assert_golden("../alerts/alertmanager.yml", &String::from_utf8(output.stdout).expect("text"));
-    // Whatever is mailed to people stands for less than it is repeated after, and that is less than
-    // Alertmanager remembers.
+    // Mailed alerts last less than the repeat interval, and that is less than Alertmanager's
+    // retention.
     let text = std::fs::read_to_string(&file).expect("the file");
     let longest =
         windows(&default_schedule()).iter().map(|(window, _)| window.width()).max().expect("a window");
@@ -388,7 +386,7 @@ fn the_shipped_alertmanager_configuration_is_that_of_the_default_schedule() {
             && text.contains("retention of 120h")
             && longest < 110 * 3600
     );
-    // It reads the templates, too.
+    // It also reads the templates.
     assert!(tool("amtool", &["check-config"], &file).contains("1 templates"));
 }
 
@@ -477,7 +475,7 @@ fn the_operators_of_the_configuration_get_what_nobody_else_gets() {
     tool("amtool", &["check-config"], &made);
 }
 
-/// The mail that a template makes of alerts.
+/// Renders a template's mail for some alerts.
 fn render(template: &str, data: &Value) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("data.json");
@@ -494,7 +492,7 @@ fn render(template: &str, data: &Value) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// What a template is given: alerts with their labels and annotations beside those that all have.
+/// The template's input: alerts with their own labels and annotations, and those that all have.
 fn data(alertname: &str, alerts: &[(Value, Value)]) -> Value {
     let common = |which: fn(&(Value, Value)) -> &Value| -> Value {
         let first = alerts.first().and_then(|a| which(a).as_object()).expect("an alert");
@@ -618,7 +616,7 @@ fn every_alert_has_a_runbook() {
     }
     let files = std::fs::read_dir(root().join("docs/runbooks")).expect("the folder").count();
     assert_eq!(files, pages.len());
-    // Every link leads somewhere in this repository, or to wherever it is told to.
+    // Every link is a file of this repository, or starts with the given address.
     let links = |text: &str| -> Vec<String> {
         text.lines()
             .filter_map(|l| l.trim().strip_prefix("runbook_url: "))

@@ -1,5 +1,4 @@
-//! The JSON API: real answers against its description, paging, and answers that need not be sent
-//! again.
+//! The JSON API: answers match their description, paging, and conditional requests.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,7 +15,7 @@ use crate::prometheus::{eventually, get, http_client, start_demo};
 
 const DESCRIPTION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.yaml");
 
-/// Holds the description against OpenAPI's own schema, and answers against the description.
+/// Validates the description against OpenAPI's schema, and answers against the description.
 fn validate(answers: &[(&str, &str)]) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut arguments = vec![DESCRIPTION.to_owned()];
@@ -73,7 +72,7 @@ async fn answers_are_as_described() {
     validate(&[("Page", &page), ("Page", &second), ("Page", &nothing), ("Problem", &problem)]);
 }
 
-/// The description holds the lists that are in the code, and the parameters that are read.
+/// The description has the same lists and parameters as the code.
 #[test]
 fn the_description_holds_the_same_lists() {
     let text = std::fs::read_to_string(DESCRIPTION).expect("a description");

@@ -1,7 +1,7 @@
-//! Answers that nobody has thought of: no network may fall over them, and none may condemn an
-//! account for noise.
+//! Random answers: no network's code may panic on them or report an account as invalid because of
+//! them.
 //!
-//! The same inputs on every run; `PROPTEST_CASES` and `PROPTEST_RNG_SEED` ask for more and for
+//! The inputs are the same on every run; `PROPTEST_CASES` and `PROPTEST_RNG_SEED` select more and
 //! others.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -20,7 +20,7 @@ use token_exporter::simulator::{fill, load_fixtures};
 
 use crate::reading::ID;
 
-/// Rounds after which a probe is cut off: a network must have ended long before.
+/// Maximum number of rounds of a probe: a network must end long before.
 const ROUNDS: usize = 64;
 
 fn runner(cases: u32) -> TestRunner {
@@ -34,7 +34,7 @@ fn runner(cases: u32) -> TestRunner {
     TestRunner::new(config)
 }
 
-/// Letters of which no word of any network is made.
+/// Letters that form no word of any network.
 const NOISE: &str = "[bcdfghjklmnpqrstvwxz]{1,10}";
 
 fn noise() -> impl Strategy<Value = Value> {
@@ -61,7 +61,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// A status of each sort that some network gives a meaning.
+/// A status of each kind that has a meaning for some network.
 const STATUSES: [Option<u16>; 12] = [
     None,
     Some(200),
@@ -105,7 +105,7 @@ fn headers() -> impl Strategy<Value = HeaderMap> {
     })
 }
 
-/// Every way of logging in at a network.
+/// Every API and kind of OAuth of a network.
 fn styles(network: NetworkId) -> impl Iterator<Item = Style<'static>> {
     let apis = network.description().apis;
     let apis = if apis.is_empty() { &[""][..] } else { apis };
@@ -125,7 +125,7 @@ fn known() -> Known {
     Known { now: Timestamp::now(), clocks: Clocks::default(), auto_refresh: false, grace: 0 }
 }
 
-/// What one answer, read alone, means for an account without needs.
+/// The meaning of a single answer for an account without needs.
 fn verdict(
     network: NetworkId,
     style: Style<'_>,
@@ -152,7 +152,7 @@ fn verdict(
     conclude(&grant, &seen, &known()).pop().expect("a finding").verdict
 }
 
-/// Runs a check with every network, way of logging in and call, and with a call that a probe never
+/// Runs a check with every network, API, kind of OAuth and call, and with a call that a probe never
 /// makes.
 fn everywhere(mut check: impl FnMut(NetworkId, Style<'_>, Option<&'static CallInfo>)) {
     for network in NetworkId::all() {
@@ -166,15 +166,15 @@ fn everywhere(mut check: impl FnMut(NetworkId, Style<'_>, Option<&'static CallIn
 
 #[test]
 fn noise_is_never_a_refusal() {
-    // Each is given to every call of every network, with every status.
+    // Each is the answer to every call of every network, with every status.
     let checked = runner(64).run(&(headers(), body()), |(headers, body)| {
         let mut answer = Answer::new(None, headers, &body);
         let mut failure = None;
         for status in STATUSES {
             answer.status = status;
             everywhere(|network, style, call| {
-                // Google leaves out what is false: an object of unknown fields is an answer there, of an
-                // unverified location.
+                // Google leaves out false values: an object of unknown fields is a valid answer
+                // about an unverified location.
                 let empty =
                     call.is_some_and(|c| c.name == "voice_of_merchant_state") && answer.json.is_object();
                 let found = verdict(network, style, call, &answer);
@@ -191,7 +191,7 @@ fn noise_is_never_a_refusal() {
     assert!(checked.is_ok(), "{}", checked.unwrap_err());
 }
 
-/// Where a value can be changed: pointers to everything in it.
+/// JSON pointers to everything in a value.
 fn places(value: &Value, here: &str, into: &mut Vec<String>) {
     into.push(here.to_owned());
     match value {
@@ -205,7 +205,7 @@ fn places(value: &Value, here: &str, into: &mut Vec<String>) {
     }
 }
 
-/// Puts a value in a place, or takes away what is there.
+/// Sets a value at a pointer, or removes what is there.
 fn change(value: &mut Value, place: &str, new: Option<Value>) {
     if let Some(new) = new {
         if let Some(old) = value.pointer_mut(place) {
@@ -223,7 +223,7 @@ fn change(value: &mut Value, place: &str, new: Option<Value>) {
     }
 }
 
-/// Values that code likes to stumble over.
+/// Values that often cause bugs.
 fn odd_values() -> Vec<Value> {
     let odd = json!([
         null, true, false, "", " ", "true", "0", "-1", "1e400", "{{", "urn:li:organization:", "ä\u{0}\u{feff}", "a b,c", "999999999999999999999999",
@@ -257,8 +257,8 @@ fn known_answers_may_be_mutilated() {
             let mut all = Vec::new();
             places(&whole, "", &mut all);
             for place in all {
-                // What is there is taken away, then replaced by some of the oddities, all of which come up in
-                // turn.
+                // The value is removed, then replaced by some of the odd values; all of them occur
+                // in turn.
                 for new in [None].into_iter().chain(odd.by_ref().take(5).map(Some).collect::<Vec<_>>()) {
                     let mut json = whole.clone();
                     change(&mut json, &place, new);
@@ -289,7 +289,7 @@ fn refusal() -> impl Strategy<Value = Refusal> {
         .prop_map(|(reason, certainty, reach)| Refusal { reason, certainty, reach })
 }
 
-/// A text as networks send it where they are expected to send an id, a cursor or an address.
+/// A text that networks could send instead of an id, a cursor or an address.
 fn foreign() -> impl Strategy<Value = String> {
     let likely = prop::sample::select(vec![
         "7",
@@ -320,7 +320,7 @@ fn facts() -> impl Strategy<Value = Facts> {
     })
 }
 
-/// Anything that an answer could have been read as.
+/// Any reading of an answer.
 fn reading() -> impl Strategy<Value = Reading> {
     let says = prop_oneof![
         1 => Just(Says::Nothing),
@@ -366,7 +366,7 @@ fn reading() -> impl Strategy<Value = Reading> {
     })
 }
 
-/// Every scope that any capability needs anywhere.
+/// All scopes that any capability of any network needs.
 fn every_scope() -> Vec<String> {
     let mut scopes = Vec::new();
     for network in NetworkId::all() {
@@ -411,7 +411,7 @@ fn every_probe_comes_to_an_end() {
         |((accounts, token, secret, endpoints), readings)| {
             for network in NetworkId::all() {
                 let description = network.description();
-                // An account's network, or another that hangs on its logins.
+                // An account's network, or another one that its credentials can carry.
                 let carried: Vec<NetworkId> = NetworkId::all()
                     .filter(|n| *n == network || description.carries.contains(&n.name()))
                     .collect();

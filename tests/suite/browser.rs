@@ -1,5 +1,5 @@
-//! The status page in a real browser: used with a mouse and by keys alone, and judged by axe for
-//! accessibility.
+//! The status page in a real browser: used with a mouse and with the keyboard, and checked by axe
+//! for accessibility.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ use token_exporter::network::{Certainty, Verdict};
 use crate::page::{DAY, Site};
 use crate::prometheus::{eventually, get, start_demo};
 
-/// Runs the script against these sites. What the browser finds is on standard error.
+/// Runs the script with these sites. Problems are on standard error.
 async fn look(script: &'static str, sites: Vec<String>) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser").join(script);
     let run =

@@ -1,5 +1,4 @@
-//! The program as it is called: exit codes, what goes to which stream, and what is said about bad
-//! input.
+//! The command line: exit codes, output streams, and errors about bad input.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -26,7 +25,7 @@ fn run(arguments: &[&str], input: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program");
-    // A program that needs no input may have ended.
+    // A program that needs no input may have exited.
     let _ = child.stdin.take().expect("its input").write_all(input.as_bytes());
     child.wait_with_output().expect("its end")
 }
@@ -176,7 +175,7 @@ async fn check_takes_a_thousand_accounts_the_worst_first() {
             .is_some_and(|l| l.contains(" valid, ") && l.contains(" undetermined"))
     );
 
-    // On a terminal there is a bar; `script` is one.
+    // On a terminal there is a progress bar; `script` provides a terminal.
     let command = format!("{} check --config.file {file}", env!("CARGO_BIN_EXE_token_exporter"));
     let output = tokio::task::spawn_blocking(move || {
         Command::new("script").args(["-qec", &command, "/dev/null"]).output()
@@ -215,7 +214,7 @@ async fn schedule_tells_the_mails_to_come() {
     };
     let expected = ["10d", "5d", "1d", "today"].map(|notice| format!("{notice} [\"jane.doe@example.com\"]"));
 
-    // What the network tells: its token ends in 55 days.
+    // From the network: the token ends in 55 days.
     let file = write(
         folder.path(),
         "valid.yaml",
@@ -233,7 +232,7 @@ async fn schedule_tells_the_mails_to_come() {
         "{calendar}"
     );
 
-    // What is lost is not announced.
+    // Lost connections get no notice.
     let file = write(
         folder.path(),
         "lost.yaml",
@@ -242,7 +241,7 @@ async fn schedule_tells_the_mails_to_come() {
     let table = schedule(&file, "table").await;
     assert!(table.ends_with("\n0 mails within 60 days, about 0 accounts; 1 invalid\n"), "{table}");
 
-    // Where neither network nor token can be asked, the configuration's word holds.
+    // If neither the network nor the token tells, the configuration's value counts.
     let ends = Timestamp::now().plus(20 * 86_400);
     let quiet = format!(
         "global: {{notify: [jane.doe@example.com]}}\naccounts:\n\
@@ -300,7 +299,7 @@ fn classify_reads_one_answer_or_many() {
     assert_eq!((found[2]["verdict"].as_str(), found[2]["reason"].as_str()), (Some("valid"), Some("ok")));
     assert_eq!(found[2]["capabilities"], json!({}));
 
-    // A line that makes no sense costs that line alone, and says nothing of its content.
+    // An invalid line is skipped with a message that does not quote it.
     let output = run(
         &["classify", "--jsonl"],
         "{\"network\":\"x\",\"body\":\"sim-token\"\n{\"network\":\"x\",\"http_status\":503}\n",

@@ -1,8 +1,8 @@
-//! Configurations: what each bad one is told, word by word, and what good ones become.
+//! Configurations: the exact messages about bad ones, and the values of good ones.
 //!
-//! `tests/config/bad/<name>.yaml` must give exactly `<name>.txt`; what is too large to keep is made
-//! here and compared with `tests/config/generated`. `UPDATE_GOLDEN=1` writes the texts anew: read
-//! the difference as code.
+//! `tests/config/bad/<name>.yaml` must give exactly `<name>.txt`. Files that are too large to store
+//! are generated here and compared with `tests/config/generated`. `UPDATE_GOLDEN=1` writes the
+//! texts anew: review the difference like code.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ fn load_one(path: impl Into<PathBuf>) -> Result<Config, Problems> {
     load(&[path.into()])
 }
 
-/// Compares a text with the one that is kept, or keeps it.
+/// Compares a text with the stored one, or stores it.
 fn expect(file: &Path, found: &str) -> Option<String> {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(file, found).unwrap();
@@ -48,7 +48,7 @@ fn bad_configurations_are_told_why() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// Every run of letters and digits with "sim" in it, which every secret of these files has.
+/// All words of letters and digits with "sim" in them, as in every secret of these files.
 fn secrets(text: &str) -> Vec<String> {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
     words.filter(|w| w.len() >= 6 && w.to_ascii_lowercase().contains("sim")).map(str::to_owned).collect()
@@ -74,7 +74,7 @@ fn no_message_shows_a_secret_or_a_part_of_one() {
     assert!(looked_for > 40, "{looked_for}");
 }
 
-/// A bad configuration that is made: its name, what it holds, what it may cost.
+/// A generated bad configuration: its name, its content, and its time limit.
 fn generated(name: &str, content: &[u8]) -> Option<String> {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("config.yaml");
@@ -87,7 +87,7 @@ fn expect_problems(name: &str, directory: &Path, file: &Path) -> Option<String> 
     let found =
         load_one(file).map_or_else(|problems| problems.to_string(), |_| "nothing is wrong".to_owned());
     let took = started.elapsed();
-    // A guard against hanging, not a measure of speed: unguarded, some of these take minutes.
+    // This only detects hanging; without limits in the parser, some of these take minutes.
     assert!(took < Duration::from_secs(60), "{name} took {took:?}");
     let found = found.replace(&format!("{}/", directory.display()), "") + "\n";
     expect(&Path::new(HERE).join("generated").join(name).with_extension("txt"), &found)
@@ -139,7 +139,7 @@ fn files_that_cannot_be_read_are_told() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let large = path("large.yaml");
-    // A hole: 100 MB that take no space.
+    // A sparse file: 100 MB that take no space.
     std::fs::File::create(&large).unwrap().set_len(100_000_000).unwrap();
     std::fs::create_dir(path("directory.yaml")).unwrap();
     let failures: Vec<String> =
@@ -335,7 +335,7 @@ schedule:
     assert!(!format!("{config:?}").contains("sim-token"));
 }
 
-/// A configuration with one account whose token comes from where `source` says.
+/// A configuration with one account whose token comes from `source`.
 fn credential(directory: &Path, source: &str) -> Config {
     let file = directory.join("config.yaml");
     let account = format!(

@@ -1,4 +1,4 @@
-//! Which findings count: second probes that confirm refusals, and apps that are to blame for many.
+//! Which findings count: confirmation by second probes, and faulty apps.
 
 use token_exporter::model::{Capability, Cause, Reason, Timestamp};
 use token_exporter::network::{Certainty, Finding, Verdict};

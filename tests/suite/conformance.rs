@@ -1,5 +1,4 @@
-//! What holds for every network, whatever its answers look like: made from its healthy answers by
-//! damaging them.
+//! Properties of every network, tested with damaged copies of its healthy answers.
 
 use serde_json::{Value, json};
 use token_exporter::cli::{Payload, classify};
@@ -75,8 +74,8 @@ fn trouble_at_the_network_is_undetermined() {
             (200, json!("\u{feff}  "), None),
             (418, json!({"short": "stout"}), None),
         ] {
-            // Google leaves out what is false: an empty VoiceOfMerchantState is an answer, of an unverified
-            // location.
+            // Google leaves out false values: an empty VoiceOfMerchantState is a valid answer about
+            // an unverified location.
             if key == "voice_of_merchant_state" && status == 200 && body == json!({}) {
                 continue;
             }

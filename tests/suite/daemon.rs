@@ -1,5 +1,4 @@
-//! The daemon in this process against the simulator: schedule, rules and reload as they work
-//! together.
+//! The daemon in this process with the simulator: schedule, rules and reloads together.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,7 +32,7 @@ struct Running {
 const SOON: Duration = Duration::from_secs(20);
 
 impl Running {
-    /// Starts with a configuration in which `BASE` stands for the simulator.
+    /// Starts with a configuration in which `BASE` is replaced by the simulator's address.
     async fn start(yaml: impl Fn(&str) -> String) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (simulator, networks) = simulator().await;
@@ -42,7 +41,7 @@ impl Running {
         Self::start_in(folder, simulator, networks).await
     }
 
-    /// Ends and starts anew, with the same configuration, state and networks.
+    /// Restarts with the same configuration, state and networks.
     async fn restart(self) -> Self {
         self.stop.send(true).expect("it listens");
         tokio::time::timeout(Duration::from_secs(15), self.task).await.expect("it stops").expect("no panic");
@@ -101,7 +100,7 @@ impl Running {
         get(&format!("http://{}/metrics", self.address)).await.unwrap_or_default()
     }
 
-    /// Waits until the metrics fulfil a condition, and returns them.
+    /// Waits until the metrics meet a condition, and returns them.
     async fn until(&self, what: &str, condition: impl Fn(&str) -> bool) -> String {
         eventually(what, SOON, async || Some(self.metrics().await).filter(|text| condition(text))).await
     }
@@ -112,7 +111,7 @@ impl Running {
     }
 }
 
-/// How many series of a family have a label and a value.
+/// The number of series of a family with this label and value.
 fn count(text: &str, family: &str, label: &str, value: &str) -> usize {
     let start = format!("{family}{{");
     let end = format!(" {value}");
@@ -127,7 +126,7 @@ fn network(name: &str) -> NetworkId {
     NetworkId::from_name(name).expect("a network")
 }
 
-/// Logins at X with OAuth 2.0 tokens, which fail without a reason: `x-0`, `x-1`…
+/// Credentials at X with OAuth 2.0 tokens, which are refused without a reason: `x-0`, `x-1`…
 fn x_logins(base: &str, logins: usize, interval: &str, extra: &str) -> String {
     let mut yaml = format!(
         "global: {{probe_interval: {interval}}}\napps:\n  - {{id: app, network: x, client_id: key, \
@@ -173,7 +172,7 @@ async fn a_login_is_revoked_and_restored_with_all_its_pages_in_one_step() {
     let text = daemon.until("the revocation shows", |text| valid(text) < 40).await;
     assert_eq!((valid(&text), invalid(&text)), (0, 40), "no scrape shows half of a login revoked");
     daemon.simulator.play(DEMO_ID, None);
-    // Dead tokens are probed ever more rarely: the next probe may be a few intervals away.
+    // Invalid tokens are probed less and less often: the next probe may be a few intervals away.
     let text = daemon.until("the recovery shows", |text| valid(text) > 0).await;
     assert_eq!((valid(&text), invalid(&text)), (40, 0));
     daemon.end().await;
@@ -240,7 +239,7 @@ async fn a_network_that_asks_for_patience_gets_it() {
     let limited = "token_exporter_probe_failures_total{cause=\"rate_limited\",network=\"x\"}";
     daemon.until("the limit is met", |text| sample(text, limited) == Some(1.0)).await;
     let asked = daemon.simulator.exchanges();
-    // Several intervals, and far less than the answer's reset.
+    // Several intervals, but much less than the answer's reset.
     tokio::time::sleep(Duration::from_secs(4)).await;
     let text = daemon.metrics().await;
     assert_eq!(
@@ -336,7 +335,7 @@ async fn reloads_keep_what_stays_and_drop_what_goes() {
     daemon.write(&x_logins("BASE", 3, "1h", ""));
     daemon.until("the third is back", |text| valid(text) == 3 && sample(text, successful) == Some(1.0)).await;
 
-    // By request, too; and by signal.
+    // The same on request and by signal.
     let client = http_client();
     let reload = format!("http://{}/-/reload", daemon.address);
     assert_eq!(client.post(&reload).send().await.expect("an answer").status(), 200);
@@ -378,7 +377,7 @@ async fn a_rate_limit_bounds_what_is_asked() {
     let (start, before) = (Instant::now(), daemon.simulator.exchanges());
     tokio::time::sleep(Duration::from_secs(3)).await;
     let (took, asked) = (start.elapsed().as_secs_f64(), daemon.simulator.exchanges() - before);
-    // 60 credentials a second want to be probed, 20 may.
+    // 60 credentials are due per second, 20 probes are allowed.
     assert!(asked as f64 <= 20.0 * (took + 1.0), "{asked} in {took} s");
     assert!(asked > 20, "and not much less than allowed: {asked} in {took} s");
     daemon.end().await;
@@ -443,8 +442,8 @@ async fn the_http_side_says_clearly_what_it_does_not_do() {
     daemon.end().await;
 }
 
-/// As Kubernetes mounts a ConfigMap or a Secret: names that lead through `..data` to a folder that
-/// is replaced as a whole.
+/// As Kubernetes mounts a ConfigMap or a Secret: the files are symbolic links through `..data` to a
+/// directory that is replaced as a whole.
 #[tokio::test(flavor = "multi_thread")]
 async fn configurations_and_tokens_that_are_swapped_by_links_are_noticed() {
     let mount = tempfile::tempdir().expect("a folder");
@@ -488,8 +487,8 @@ async fn configurations_and_tokens_that_are_swapped_by_links_are_noticed() {
     let valid = |text: &str| count(text, "connection_valid", "reason=\"ok\"", "1");
     daemon.until("it is valid", |text| valid(text) == 1).await;
 
-    // Accounts and token in one swap: the account that stays is probed at once, although a reload goes
-    // with it.
+    // Accounts and token change together: the existing account is probed at once, in spite of the
+    // reload.
     publish(&[("accounts.yml", &accounts(&["one", "two"], mount.path())), ("token", &token_of("suspended"))]);
     daemon
         .until("both see the new token", |text| {
@@ -500,7 +499,7 @@ async fn configurations_and_tokens_that_are_swapped_by_links_are_noticed() {
     let text = daemon.until("the second is valid again", |text| valid(text) == 1).await;
     assert!(!text.contains("account=\"one\""), "the first is gone");
 
-    // What is wrong in an included file keeps the last configuration in force.
+    // A bad included file keeps the previous configuration in force.
     publish(&[("accounts.yml", "- {id: two, network: mastadon}\n"), ("token", &token_of("valid"))]);
     let successful = "token_exporter_config_last_reload_successful";
     let text = daemon.until("the mistake is noticed", |text| sample(text, successful) == Some(0.0)).await;
@@ -508,12 +507,12 @@ async fn configurations_and_tokens_that_are_swapped_by_links_are_noticed() {
     daemon.end().await;
 }
 
-/// Reloads that come faster than anything is due, and a probe that is due between them.
+/// Reloads that are more frequent than probes, and a probe that becomes due between them.
 #[tokio::test(flavor = "multi_thread")]
 async fn reloads_do_not_move_the_schedule() {
     let daemon = Running::start(|base| x_logins(base, 20, "4s", "")).await;
     let valid = |text: &str| count(text, "connection_valid", "reason=\"ok\"", "1");
-    // While they go on, everything is probed for the first time…
+    // Meanwhile, everything is probed for the first time…
     let reload = format!("http://{}/-/reload", daemon.address);
     let reloads = Arc::new(AtomicU32::new(0));
     let counted = reloads.clone();
@@ -525,7 +524,7 @@ async fn reloads_do_not_move_the_schedule() {
         }
     });
     daemon.until("all are known", |text| valid(text) == 20).await;
-    // …and again, each in its turn, no more often than that.
+    // …and again, each in turn, but not more often.
     let (asked, start) = (daemon.simulator.exchanges(), Instant::now());
     let last = |text: &str| -> Vec<f64> {
         let series = (0..20)
@@ -542,7 +541,7 @@ async fn reloads_do_not_move_the_schedule() {
     .await;
     let (asked, rounds) = (daemon.simulator.exchanges() - asked, start.elapsed().as_secs_f64() / 4.0 + 2.0);
     reloading.abort();
-    // A probe that a reload interrupts is made again: now and then, one more.
+    // A probe that a reload interrupts is made again, so there can be a few more.
     assert!(
         f64::from(u32::try_from(asked).expect("few")) <= rounds * 20.0 + f64::from(reloaded()),
         "{asked} in {rounds} rounds"

@@ -1,9 +1,9 @@
-//! The dashboards: what they are made of, what they ask of a real Prometheus, and what Grafana's
-//! own code makes of the answers.
+//! The dashboards: their structure, their queries against a real Prometheus, and the answers
+//! rendered by Grafana's own code.
 //!
-//! No Grafana runs here. `tests/grafana` holds the dashboards against Grafana's published types,
-//! and draws tables and series with its published data code; everything else about them is checked
-//! in this file.
+//! No Grafana runs here. `tests/grafana` validates the dashboards against Grafana's published
+//! types, and renders tables and series with its published data code. This file checks everything
+//! else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -23,8 +23,7 @@ use crate::golden::assert_golden;
 use crate::prometheus::{Prometheus, eventually, every_verdict_of_the_demo, http_client, start_demo};
 
 const NAMES: [&str; 3] = ["connections", "account", "exporter"];
-/// Labels that Prometheus adds, and the one label of their own that the dashboards expect accounts
-/// to have.
+/// Labels that Prometheus adds, and the own label of accounts that the dashboards expect.
 const OTHER_LABELS: [&str; 4] = ["job", "instance", "le", "team"];
 const METRICS_OF_PROMETHEUS: [&str; 3] = ["up", "scrape_duration_seconds", "scrape_samples_scraped"];
 
@@ -46,7 +45,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
 }
 
-/// The panels that show something.
+/// The panels, without rows.
 fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
     list(dashboard, "/panels").iter().filter(|p| text(p, "type") != "row")
 }
@@ -59,7 +58,7 @@ fn expr<'a>(dashboard: &'a Value, title: &str) -> &'a str {
     text(&panel(dashboard, title)["targets"][0], "expr")
 }
 
-/// Every query of a dashboard, with the place it stands in.
+/// Every query of a dashboard, with its location.
 fn queries(dashboard: &Value) -> Vec<(String, &str)> {
     let of_panels = panels(dashboard)
         .flat_map(|p| list(p, "/targets").iter().map(|t| (text(p, "title").to_owned(), text(t, "expr"))));
@@ -86,7 +85,7 @@ fn strings(value: &Value) -> Vec<&str> {
     }
 }
 
-// The words: dashboards show people's words for labels, and these come from the code.
+// The words for labels come from the code.
 
 /// A value mapping of Grafana.
 fn mapping(words: impl IntoIterator<Item = (String, String)>) -> Value {
@@ -115,14 +114,14 @@ fn brief(reason: Reason) -> String {
     if reason == Reason::Ok { "connected".to_owned() } else { reason.label().replace('_', " ") }
 }
 
-/// What is lost, as the sum of 1, 2, 4, 8 for the capabilities in their order.
+/// The lost capabilities, as the sum of 1, 2, 4, 8 in their order.
 fn lost(sum: usize) -> String {
     let gone = Capability::ALL.iter().enumerate().filter(|(i, _)| sum >> i & 1 == 1);
     let words: Vec<&str> = gone.map(|(_, c)| c.stops().split(" (").next().expect("a word")).collect();
     if words.is_empty() { "none".to_owned() } else { words.join(", ") }
 }
 
-/// The words of a column, by its name; none where they are the dashboard's own.
+/// The words of a column, by its name; none for the dashboard's own.
 fn words_of_column(column: &str) -> Option<Value> {
     Some(match column {
         "Reason" | "Meaning" => reasons(&meaning(Reason::Ok), meaning),
@@ -141,8 +140,8 @@ fn words_of_column(column: &str) -> Option<Value> {
     })
 }
 
-/// A verdict as one number, its place in the list of reasons: so that one line tells all about an
-/// account over time.
+/// A verdict as a number, its index in the list of reasons, so that one line shows an account's
+/// verdicts over time.
 fn verdict_code() -> (String, Value) {
     let selector = |reason: Reason| format!("connection_valid{{account=\"$account\",reason=\"{reason}\"}}");
     let terms: Vec<String> =
@@ -194,7 +193,7 @@ fn words_come_from_the_code() {
     }
 }
 
-// What can be wrong without any data.
+// Checks without any data.
 
 #[test]
 fn panels_are_complete_and_stand_side_by_side() {
@@ -223,7 +222,7 @@ fn panels_are_complete_and_stand_side_by_side() {
                 }
             }
         }
-        // No hole: each row of cells is full from the left.
+        // No gaps: each row of cells is filled from the left.
         for (x, y) in cells.keys().filter(|(x, _)| *x > 0) {
             assert!(cells.contains_key(&(x - 1, *y)), "{name}: nothing left of ({x}, {y})");
         }
@@ -316,7 +315,7 @@ fn links_lead_to_dashboards_and_variables_that_exist() {
             for name in query.split('$').skip(1).map(|rest| {
                 rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().expect("a name")
             }) {
-                // "$1" is a group in label_replace, "$__…" are Grafana's own.
+                // "$1" is a group in label_replace; "$__…" are Grafana's own.
                 assert!(
                     name == "1" || name.starts_with("__") || own.contains(name),
                     "{uid}, {place}: no variable {name}"
@@ -326,8 +325,8 @@ fn links_lead_to_dashboards_and_variables_that_exist() {
     }
 }
 
-/// The metrics and the labels that a query names. Labels that it makes itself, by `label_replace`
-/// say, are left out.
+/// The metrics and labels in a query, without labels that the query creates, for example with
+/// `label_replace`.
 fn named(query: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     const WORDS: [&str; 7] = ["and", "or", "unless", "bool", "offset", "by", "on"];
     const LISTS: [&str; 5] = ["by", "on", "without", "ignoring", "group_left"];
@@ -396,7 +395,7 @@ fn every_metric_and_every_label_exists() {
     for name in NAMES {
         let dashboard = load(name);
         let variables = list(&dashboard, "/templating/list").iter().skip(1).map(|v| {
-            // label_values(selector, label), written as PromQL would have it.
+            // label_values(selector, label) as PromQL.
             let inner = text(v, "definition")
                 .strip_prefix("label_values(")
                 .and_then(|s| s.strip_suffix(')'))
@@ -421,7 +420,7 @@ fn every_metric_and_every_label_exists() {
             used.extend(found);
         }
     }
-    // A metric about connections that no dashboard shows is one that somebody forgot.
+    // Every metric about connections must be on a dashboard.
     for family in FAMILIES.iter().filter(|f| {
         !["token_expires_in_seconds", "token_has_expiry", "token_issued_timestamp_seconds"].contains(&f.name)
     }) {
@@ -431,7 +430,7 @@ fn every_metric_and_every_label_exists() {
 
 // Grafana's own types.
 
-/// Runs a script of `tests/grafana` and gives what it printed.
+/// Runs a script of `tests/grafana` and returns its output.
 fn script(name: &str, arguments: &[String], input: &str) -> String {
     let mut child = Command::new("node")
         .arg(root().join("tests/grafana").join(name))
@@ -450,7 +449,7 @@ fn script(name: &str, arguments: &[String], input: &str) -> String {
         "{name} (tests/run installs what it needs): {}",
         String::from_utf8_lossy(&output.stderr)
     );
-    // A script that reads nothing may end before it was told everything.
+    // A script that fails may exit before it has read its input.
     let _ = writer.join().expect("the writer");
     String::from_utf8(output.stdout).expect("text")
 }
@@ -461,7 +460,7 @@ fn dashboards_are_of_grafanas_own_types() {
         NAMES.iter().map(|n| root().join(format!("dashboards/{n}.json")).display().to_string()).collect();
     let problems = script("schema.mjs", &files, "");
     assert!(problems.is_empty(), "{problems}");
-    // That the check can fail: a misspelt option, a value that no version knows, a unit of nobody.
+    // The check can fail: a misspelt option, a value that no version knows, an unknown unit.
     let folder = tempfile::tempdir().expect("a folder");
     let mut broken = load("connections");
     broken["timepickr"] = json!({});
@@ -475,7 +474,7 @@ fn dashboards_are_of_grafanas_own_types() {
     }
 }
 
-// What the queries say at moments that the demo does not live through: promtool plays them.
+// The queries in situations that the demo does not reach: promtool plays them.
 
 fn grafana_variables(query: &str, variables: &BTreeMap<String, String>) -> String {
     let mut out = String::new();
@@ -502,7 +501,7 @@ fn everything(interval: &str) -> BTreeMap<String, String> {
 /// Labels and value of each sample.
 type Samples<'a> = &'a [(&'a str, f64)];
 
-/// Lets promtool live through some series and compare what queries say.
+/// Lets promtool play some series and compare the queries' results.
 fn play(series: &[(&str, &str)], expected: &[(&str, &str, Samples)]) {
     let series: Vec<Value> =
         series.iter().map(|(series, values)| json!({"series": series, "values": values})).collect();
@@ -547,13 +546,13 @@ fn a_recovery_and_a_renewal_are_told_once_and_at_their_time() {
         &[
             ("connection_info{account=\"a\",network=\"x\",name=\"ACME\"}", "1x40"),
             ("connection_info{account=\"new\",network=\"x\",name=\"New\"}", "_x12 1x28"),
-            // Broken until minute 11, connected from minute 12 on; the deadline moves by some 58 days with
-            // it.
+            // Invalid until minute 11, connected from minute 12 on; the deadline moves by about 58
+            // days with it.
             ("connection_valid{account=\"a\",network=\"x\",reason=\"password_changed\"}", "0x11 stale"),
             ("connection_valid{account=\"a\",network=\"x\",reason=\"ok\"}", "_x12 1x28"),
             ("connection_state_change_timestamp_seconds{account=\"a\",network=\"x\"}", "60x11 720x28"),
             ("token_expiry_timestamp_seconds{account=\"a\",network=\"x\"}", "1000000x11 6000000x28"),
-            // An account that is new is none that has recovered.
+            // A new account has not recovered.
             ("connection_valid{account=\"new\",network=\"x\",reason=\"ok\"}", "_x12 1x28"),
             ("connection_state_change_timestamp_seconds{account=\"new\",network=\"x\"}", "_x12 720x28"),
             ("token_expiry_timestamp_seconds{account=\"new\",network=\"x\"}", "_x12 6000000x28"),
@@ -582,7 +581,8 @@ fn two_reasons_at_once_after_a_restart_of_prometheus_are_one_verdict() {
     let twin = |metric: &str, labels: &str| format!("{metric}{{account=\"a\",network=\"x\",{labels}}}");
     play(
         &[
-            // A change that Prometheus slept through leaves the old series visible for five minutes.
+            // After a change during a restart of Prometheus, the old series is visible for five
+            // minutes.
             (&twin("connection_info", "name=\"Old\""), "1x10"),
             (&twin("connection_info", "name=\"New\""), "_x11 1x20"),
             (&twin("connection_valid", "reason=\"not_admin\""), "0x10"),
@@ -610,9 +610,9 @@ fn two_reasons_at_once_after_a_restart_of_prometheus_are_one_verdict() {
     );
 }
 
-// The real thing: the demo, a real Prometheus, every query.
+// The demo and a real Prometheus, with every query.
 
-/// What the demo is, read from Prometheus without any of the dashboards' queries.
+/// The demo's accounts, read from Prometheus without the dashboards' queries.
 struct Demo {
     info: BTreeMap<String, BTreeMap<String, String>>,
     verdicts: BTreeMap<String, String>,
@@ -656,7 +656,7 @@ impl Demo {
         Self { info, verdicts, degraded, judged, deadlines }
     }
 
-    /// The accounts that a variable with this value leaves.
+    /// The accounts that this value of a variable selects.
     fn chosen(&self, variable: &str, value: &str) -> BTreeSet<&str> {
         self.info
             .iter()
@@ -666,7 +666,7 @@ impl Demo {
     }
 }
 
-/// A Prometheus, asked as Grafana asks it.
+/// A Prometheus, queried in the same way as by Grafana.
 #[derive(Clone)]
 struct Asked {
     client: reqwest::Client,
@@ -717,10 +717,10 @@ fn escaped(value: &str) -> String {
         .collect()
 }
 
-/// By title of a panel: each query and what Prometheus said.
+/// By title of a panel: each query and Prometheus' answer.
 type Answers = BTreeMap<String, Vec<(Value, Value)>>;
 
-/// Asks all queries of a dashboard under one choice of its variables; gives the answers of each
+/// Runs all queries of a dashboard with one choice of its variables. Returns the answers of each
 /// panel.
 async fn ask_all(asked: &Asked, dashboard: &Value, variables: &BTreeMap<String, String>) -> Answers {
     let mut answers: Answers = BTreeMap::new();
@@ -743,14 +743,14 @@ fn rows(answers: &Answers, title: &str) -> Vec<Value> {
     list(&answers[title][0].1, "/result").to_vec()
 }
 
-/// The one number of an answer; none where it is empty.
+/// The single number of an answer; none if it is empty.
 fn number(answers: &Answers, title: &str) -> Option<usize> {
     let rows = rows(answers, title);
     assert!(rows.len() <= 1, "{title}: one number");
     rows.first().map(|row| row["value"][1].as_str().and_then(|v| v.parse().ok()).expect("a whole number"))
 }
 
-/// What the dashboard says of the chosen accounts must be what the demo is.
+/// The dashboard's numbers and lists must match the demo's accounts.
 fn assert_connections(demo: &Demo, chosen: &BTreeSet<&str>, answers: &Answers, now: f64, what: &str) {
     let of = |which: &dyn Fn(&str) -> bool| {
         chosen.iter().copied().filter(|a| which(a)).collect::<BTreeSet<&str>>()
@@ -787,7 +787,7 @@ fn assert_connections(demo: &Demo, chosen: &BTreeSet<&str>, answers: &Answers, n
             "{what}, {title}: {:?} in place of {set:?}",
             accounts(title)
         );
-        // One row each, but for degraded ones: one for each capability.
+        // One row each; degraded ones have one per capability.
         assert!(
             title.starts_with("Degraded") || rows(answers, title).len() == set.len(),
             "{what}, {title}: an account twice"
@@ -808,8 +808,8 @@ fn assert_connections(demo: &Demo, chosen: &BTreeSet<&str>, answers: &Answers, n
     assert_eq!(total("Accounts by network"), chosen.len(), "{what}");
 }
 
-/// Draws the panels of a dashboard with Grafana's code: by title, the fields with their texts,
-/// colours and links.
+/// Renders the panels of a dashboard with Grafana's code. Returns by title the fields with their
+/// texts, colours and links.
 fn draw(
     version: &str,
     dashboard: &Value,
@@ -835,14 +835,14 @@ fn draw(
     panels(dashboard).map(|p| text(p, "title").to_owned()).zip(drawn).collect()
 }
 
-/// The texts of a column, or another thing that is told of its cells.
+/// A column's texts, or another property of its cells.
 fn column<'a>(frames: &'a Value, name: &str, what: &str) -> &'a [Value] {
     let fields = list(frames, "/0/fields");
     let field = fields.iter().find(|f| text(f, "name") == name).unwrap_or_else(|| panic!("a column {name}"));
     list(field, &format!("/{what}"))
 }
 
-/// What holds for every panel that Grafana's code has drawn.
+/// Checks for every rendered panel.
 fn assert_drawn(dashboard: &Value, drawn: &BTreeMap<String, Value>) {
     for panel in panels(dashboard) {
         let title = text(panel, "title");
@@ -923,12 +923,11 @@ fn assert_drawn_connections(demo: &Demo, drawn: &BTreeMap<String, Value>) {
         let life = format!(
             "/d/token-exporter-account?var-datasource=The Prometheus&var-account={id}&from=now-1h&to=now"
         );
-        // Recent versions undo the escaping, and leave it to the browser.
+        // Recent versions undo the escaping and leave it to the browser.
         let href = column(table, "Account", "href")[row].as_str().unwrap_or_default();
         assert_eq!(href.replace("%20", " "), life);
     }
-    // Red, orange, yellow and green at 1, 5 and 10 days: as many colours as the demo has kinds of
-    // deadlines.
+    // Red, orange, yellow and green at 1, 5 and 10 days: the demo has deadlines of each kind.
     let deadlines = &drawn["Deadlines"];
     let mut colors: BTreeMap<&str, &str> = BTreeMap::new();
     for (days, color) in
@@ -946,7 +945,7 @@ fn assert_drawn_connections(demo: &Demo, drawn: &BTreeMap<String, Value>) {
     assert_eq!(colors.values().collect::<BTreeSet<_>>().len(), 4, "{colors:?}");
 }
 
-/// Asks under many choices at a time.
+/// Runs queries for many choices at the same time.
 async fn ask_each(
     asked: &Asked,
     dashboard: &Value,
@@ -973,11 +972,11 @@ async fn ask_each(
 #[tokio::test(flavor = "multi_thread")]
 async fn every_query_says_what_the_demo_is_for_every_value_of_every_variable() {
     let (_demo, address, _log) = start_demo(&[]);
-    // Scraped twice, as twins of an exporter would be: no join may stumble over a double, and no count
-    // may count it.
+    // Scraped twice, like a redundant pair of exporters: no join may fail on duplicates, and no
+    // count may include them.
     let prometheus = Prometheus::start(&address, &["one", "two"]).await;
     let verdicts = every_verdict_of_the_demo(&prometheus).await;
-    // All is asked about one moment, at which both twins have said everything.
+    // All queries are for one time, at which both jobs have been scraped.
     let working = verdicts.values().filter(|reason| *reason == "ok").count();
     let settled = format!(
         "sum(up) == 2 and count(connection_valid == 0) == {} and count(connection_valid == 1) == {}",
@@ -1002,7 +1001,7 @@ async fn every_query_says_what_the_demo_is_for_every_value_of_every_variable() {
     let answers = ask_all(&asked, &dashboard, &all).await;
     assert_connections(&demo, &demo.chosen("", ""), &answers, now, "all");
     for (title, answer) in &answers {
-        // Nothing is reconnected in the demo; promtool plays that.
+        // No account recovers in the demo; promtool tests that.
         let expected = !["Recoveries", "Renewals"].contains(&title.as_str());
         assert!(answer.iter().all(|(_, data)| list(data, "/result").is_empty() != expected), "{title}");
     }
@@ -1026,7 +1025,7 @@ async fn every_query_says_what_the_demo_is_for_every_value_of_every_variable() {
         }
     }
 
-    // One account: each of them. Wherever the metrics of a query are there, it has an answer.
+    // One account: each of them. If the metrics of a query exist, it has an answer.
     let dashboard = load("account");
     let accounts = asked.values(text(&list(&dashboard, "/templating/list")[1], "definition")).await;
     assert_eq!(accounts.len(), demo.info.len());
@@ -1069,7 +1068,7 @@ async fn every_query_says_what_the_demo_is_for_every_value_of_every_variable() {
         let login = demo.chosen("credential", &demo.info[&account]["credential"]);
         let judged = login.iter().filter(|a| demo.verdicts.contains_key(**a)).count();
         assert_eq!(rows(&answers, "The same login").len(), judged, "{account}");
-        // An account with everything that can be shown, drawn by both versions.
+        // An account with all data, rendered by both versions.
         if demo.degraded.contains(&account)
             && demo.deadlines.contains_key(&account)
             && there[&account].contains("token_scope_granted")

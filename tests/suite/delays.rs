@@ -1,4 +1,4 @@
-//! How long credentials wait for their next probes.
+//! The delays between probes.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -1,5 +1,4 @@
-//! What the program is installed with: the systemd unit, the image, and the licences of what is in
-//! it.
+//! Deployment: the systemd unit, the image, and the licences of its dependencies.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -19,12 +18,12 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(project(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
-/// What a tool says; none if this machine does not have it, which is told.
+/// A tool's output; none, with a message, if it is not installed.
 fn tool(command: &mut Command) -> Option<Output> {
     match command.output() {
         Ok(output) => Some(output),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            // Past the capture of the test's output: whoever runs it shall see it.
+            // Bypasses the capture of the test's output, so that the message is visible.
             let _ =
                 writeln!(std::io::stderr(), "skipped: {} is not installed", command.get_program().display());
             None
@@ -33,7 +32,7 @@ fn tool(command: &mut Command) -> Option<Output> {
     }
 }
 
-/// The unit with the program of this build in the place of the installed one.
+/// The unit with this build's program instead of the installed one.
 fn unit() -> (tempfile::TempDir, PathBuf) {
     let text = read("deploy/systemd/token_exporter.service");
     let installed = "ExecStart=/usr/local/bin/token_exporter ";
@@ -66,11 +65,11 @@ fn the_unit_leaves_little_to_attack() {
     let text = String::from_utf8_lossy(&output.stdout);
     let level =
         text.lines().find_map(|line| line.split_once(".service: ")?.1.split(' ').next()?.parse::<f64>().ok());
-    // Of 10; what is left is the network, which it is for.
+    // Of 10; the rest is network access, which the program needs.
     assert!(level.is_some_and(|level| level <= 1.5), "{level:?}: {text}");
 }
 
-/// The flags that the unit and the image give are flags of the program.
+/// The flags in the unit and the image exist.
 #[test]
 fn what_is_installed_is_called_with_flags_that_exist() {
     let unit = read("deploy/systemd/token_exporter.service");
@@ -93,7 +92,7 @@ fn what_is_installed_is_called_with_flags_that_exist() {
     }
 }
 
-/// Everything under a folder, as one text.
+/// All files under a directory, as one text.
 fn all_of(folder: &Path) -> String {
     let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     entries
@@ -168,14 +167,14 @@ fn the_image_holds_the_program_alone() {
         assert!(call.contains('[') && !call.contains("/bin/"), "there is no shell: {call}");
     }
     assert!(of("HEALTHCHECK")[0].ends_with(r#"["/token_exporter", "healthcheck"]"#));
-    // The toolchain is as new as the manifest asks for.
+    // The toolchain is at least as new as the manifest requires.
     let version = |text: &str| -> Vec<u32> { text.split('.').map_while(|n| n.parse().ok()).collect() };
     let rust = build
         .iter()
         .find_map(|line| line.strip_prefix("FROM rust:")?.split('-').next())
         .expect("a toolchain");
     assert!(version(rust) >= version(env!("CARGO_PKG_RUST_VERSION")), "{rust}");
-    // What is copied exists, and is not kept from the build.
+    // Copied files exist and are not excluded from the build.
     let context: Vec<String> = read("deploy/Dockerfile.dockerignore")
         .lines()
         .filter_map(|l| Some(l.strip_prefix('!')?.to_owned()))
@@ -195,7 +194,7 @@ fn hadolint_has_nothing_to_say() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
-/// Answers one request with these bytes; returns where.
+/// Answers one request with these bytes. Returns the URL.
 fn answering(answer: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
     let address = listener.local_addr().expect("an address");
@@ -203,7 +202,7 @@ fn answering(answer: &'static str) -> String {
         let (mut stream, _) = listener.accept().expect("a request");
         let mut lines = BufReader::new(stream.try_clone().expect("a stream")).lines();
         while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-        // Who asks may have heard enough.
+        // The client may have closed the connection.
         let _ = stream.write_all(answer.as_bytes());
     });
     format!("http://{address}/-/healthy")
@@ -227,7 +226,7 @@ fn healthcheck_tells_by_its_exit_code() {
         assert_eq!(code, Some(1), "{answer:?}");
         assert!(said.starts_with("http://127.0.0.1:"), "{said}");
     }
-    // Nobody listens where somebody did.
+    // Nothing listens there any more.
     let closed = TcpListener::bind("127.0.0.1:0").expect("loopback").local_addr().expect("an address");
     assert_eq!(ask(&format!("http://{closed}/")).0, Some(1));
     assert!(ask("https://127.0.0.1/").1.contains("--health.listen-address"));
@@ -237,16 +236,16 @@ fn healthcheck_tells_by_its_exit_code() {
 fn healthcheck_finds_the_program_healthy() {
     let (demo, address, _log) = crate::prometheus::start_demo(&[]);
     let url = format!("http://{address}/-/healthy");
-    // A busy machine may let it wait for longer than it is patient.
+    // On a busy machine a health check may time out.
     let healthy =
         || Command::new(PROGRAM).args(["healthcheck", &url]).output().expect("the program").status.success();
     assert!((0..20).any(|_| healthy()));
     drop(demo);
 }
 
-/// Whether a licence expression (SPDX) can be met with these licences.
+/// Whether these licences satisfy an SPDX licence expression.
 fn permitted(expression: &str, allowed: &BTreeSet<String>) -> bool {
-    /// `OR` binds less than `AND`, both less than brackets.
+    /// `OR` binds weaker than `AND`, and both weaker than brackets.
     fn any<'t>(
         words: &mut std::iter::Peekable<impl Iterator<Item = &'t str>>,
         allowed: &BTreeSet<String>,
@@ -269,7 +268,7 @@ fn permitted(expression: &str, allowed: &BTreeSet<String>) -> bool {
                     words.next_if(|word| *word == ")").is_some() && inner
                 }
                 Some(name) => {
-                    // An exception permits more than the licence alone.
+                    // A licence with an exception permits at least as much as the licence alone.
                     if words.next_if(|word| *word == "WITH").is_some() {
                         words.next();
                     }
@@ -286,7 +285,7 @@ fn permitted(expression: &str, allowed: &BTreeSet<String>) -> bool {
     any(&mut spaced.split_whitespace().peekable(), allowed)
 }
 
-/// The quoted texts in a list of `deny.toml`, without its comments.
+/// The quoted texts in a list of `deny.toml`, without comments.
 fn listed(text: &str, list: &str) -> Vec<String> {
     let start = text.find(&format!("\n{list} = [")).unwrap_or_else(|| panic!("deny.toml has no {list}"));
     let lines = text[start..]
@@ -297,7 +296,7 @@ fn listed(text: &str, list: &str) -> Vec<String> {
     lines.map(|line| line.split('"').nth(1).expect("a quoted text").to_owned()).collect()
 }
 
-/// The part of `cargo deny` that costs nothing; `make deny` runs the whole of it.
+/// A quick part of `cargo deny`; `make deny` runs all of it.
 #[test]
 fn what_is_shipped_may_be_shipped() {
     let deny = read("deny.toml");

@@ -1,5 +1,5 @@
-//! What people read about reasons, networks and metrics: written from the code, so that it cannot
-//! say anything else.
+//! The pages about reasons, networks and metrics are generated from the code, and the guides name
+//! only existing files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -18,7 +18,7 @@ use crate::probing::can_be_probed;
 const GENERATED: &str =
     "<!-- Written by tests/suite/docs.rs from the code; `make golden` writes it anew. -->\n\n";
 
-/// The reasons in what is expected of a case, those of single capabilities included.
+/// The reasons in a case's expectations, including those of single capabilities.
 fn reasons_in(expect: &Expect) -> impl Iterator<Item = Reason> {
     let single = expect.capabilities.iter().flat_map(BTreeMap::values);
     expect
@@ -29,8 +29,8 @@ fn reasons_in(expect: &Expect) -> impl Iterator<Item = Reason> {
         .filter(|r| *r != Reason::Ok)
 }
 
-/// What the fixtures of a network show: to a probe, and only to `classify` given an answer to
-/// another call.
+/// The reasons in a network's fixtures: those that a probe can find, and those that only `classify`
+/// finds in answers to other calls.
 fn shown(fixtures: &Fixtures) -> (BTreeSet<Reason>, BTreeSet<Reason>) {
     let (mut probed, mut read) = (BTreeSet::new(), BTreeSet::new());
     for case in &fixtures.cases {
@@ -126,7 +126,7 @@ fn reasons_page(fixtures: &[Fixtures]) -> String {
     out
 }
 
-/// "one of `a`, `b`" for each group, all of them wanted.
+/// "`a` or `b`" for each group; all groups are required.
 fn scopes(requirement: &Requirement) -> String {
     let groups: Vec<String> = requirement
         .scopes
@@ -141,8 +141,8 @@ fn roles(requirement: &Requirement) -> String {
     if roles.is_empty() { "none".to_owned() } else { roles.join(" or ") }
 }
 
-/// A network's ways of logging in, kinds and what each capability needs there: those that need the
-/// same stand together.
+/// What each capability needs, by API, kind and kind of OAuth. Combinations with the same needs
+/// share a table.
 fn capabilities(out: &mut String, network: NetworkId) {
     let description = network.description();
     let apis = if description.apis.is_empty() { &[""][..] } else { description.apis };
@@ -309,7 +309,7 @@ fn metrics_page() -> String {
     }
     out.push_str("\n## About the exporter itself\n\n| metric | type | labels | |\n|---|---|---|---|\n");
     let metrics = Metrics::new().expect("metrics");
-    // A family without a sample is not gathered.
+    // Families without samples are not gathered.
     for network in NetworkId::all() {
         metrics.announce(network);
         metrics.panicked(network);
@@ -420,7 +420,7 @@ fn advice_keeps_what_was_promised() {
     }
 }
 
-/// Paths in backticks, as far as they name one file or folder.
+/// Paths in backticks that name a single file or directory.
 fn paths_in(text: &str) -> Vec<&str> {
     let code = text
         .split('`')

@@ -1,7 +1,7 @@
-//! The real binary, started, watched and struck: what the fault tests share.
+//! The real binary with accounts, token files and state: shared by the fault tests.
 //!
-//! Plain blocking code: a test that kills must know exactly which answers came whole before the
-//! blow.
+//! The code is blocking, because a test that kills the process must know exactly which answers were
+//! complete before that.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -15,25 +15,25 @@ use std::time::{Duration, Instant};
 use token_exporter::network::NetworkId;
 use token_exporter::simulator::fixture_token;
 
-/// Nothing takes longer, even on a busy machine.
+/// An upper limit, even on a busy machine.
 pub(crate) const LONG: Duration = Duration::from_secs(90);
 
-/// A folder with a configuration, token files and state; the networks stay while exporters come and
-/// go.
+/// A directory with a configuration, token files and state. The networks keep running while
+/// exporters are restarted.
 pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
-    /// The first of its accounts at the network.
+    /// The network's id of the first account.
     first: usize,
     /// How often each token was written.
     written: Vec<i64>,
-    /// What readers were shown last, by account.
+    /// The last exported values, by account.
     seen: BTreeMap<String, Facts>,
 }
 
-/// What one answer says about one account.
+/// An answer's values for one account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd)]
 pub(crate) struct Facts {
-    /// How often its token had been written when it was probed: its clock tells.
+    /// How often its token had been written when it was probed, derived from its expiry time.
     pub(crate) written: i64,
     pub(crate) last_probe: i64,
     pub(crate) last_conclusive: i64,
@@ -41,13 +41,13 @@ pub(crate) struct Facts {
     pub(crate) verdict: Option<String>,
 }
 
-/// What a token says in turn; each is stated plainly, and one probe is enough.
+/// The tokens' results, in turn; each is conclusive after one probe.
 const CASES: [(&str, &str); 3] =
     [("valid", "ok"), ("suspended", "account_suspended"), ("locked", "account_locked")];
 
 impl World {
-    /// Accounts at X, with a token file each, and so many labels that a scrape does not fit into a
-    /// socket.
+    /// Creates accounts at X with a token file each, and with so many labels that a scrape does not
+    /// fit into a socket's buffer.
     pub(crate) fn new(networks: SocketAddr, first: usize, accounts: usize, labels: usize) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut world = Self { folder, first, written: vec![0; accounts], seen: BTreeMap::new() };
@@ -81,8 +81,7 @@ impl World {
         format!("{}", 1_000_000 + self.first + account)
     }
 
-    /// Puts the next token of an account in place: what it says and when it ends both tell which it
-    /// is.
+    /// Writes the next token of an account. Both its result and its expiry time identify it.
     pub(crate) fn write_token(&mut self, account: usize) {
         self.written[account] += 1;
         let count = self.written[account];
@@ -100,8 +99,7 @@ impl World {
         std::fs::rename(new, self.path(&format!("tokens/{account}"))).expect("put in place");
     }
 
-    /// Checks an answer against all that was shown before, and remembers it. Returns how many
-    /// accounts it told of.
+    /// Checks an answer against all earlier ones and stores it. Returns its number of accounts.
     pub(crate) fn check(&mut self, answer: &str) -> usize {
         let facts = facts(answer);
         for (account, now) in &facts {
@@ -132,7 +130,7 @@ impl World {
         count
     }
 
-    /// Checks a scrape: it tells of everything that was ever shown.
+    /// Checks that a scrape has everything that was ever exported.
     pub(crate) fn check_scrape(&mut self, answer: &str) -> usize {
         let facts = facts(answer);
         for account in self.seen.keys() {
@@ -141,21 +139,21 @@ impl World {
         self.check(answer)
     }
 
-    /// When each account that was shown was last probed conclusively.
+    /// The time of the last conclusive probe of each exported account.
     pub(crate) fn conclusive(&self) -> Vec<i64> {
         self.seen.values().map(|facts| facts.last_conclusive).collect()
     }
 
-    /// Storage was taken away on purpose: nothing is expected of it.
+    /// Storage was removed on purpose: no state is expected.
     pub(crate) fn forget(&mut self) {
         self.seen.clear();
     }
 }
 
-/// When the first token ends, less one.
+/// The expiry time of the first token, minus one.
 const END: i64 = 4_000_000_000;
 
-/// The accounts of which an answer has verdict, clock and instants.
+/// The accounts for which an answer has verdict, expiry time and timestamps.
 fn facts(answer: &str) -> BTreeMap<String, Facts> {
     let mut facts: BTreeMap<String, Facts> = BTreeMap::new();
     for line in answer.lines() {
@@ -205,7 +203,7 @@ impl Exporter {
         Self::start_through(&["env"], folder, change)
     }
 
-    /// The same, through a command that takes its place.
+    /// The same, started through another command.
     pub(crate) fn start_through(through: &[&str], folder: &Path, change: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(through[0]);
         command
@@ -233,12 +231,12 @@ impl Exporter {
         Self { child: Arc::new(Mutex::new(child)), pid, log }
     }
 
-    /// All it has written to standard error.
+    /// Its standard error so far.
     pub(crate) fn log(&self) -> String {
         lock(&self.log).clone()
     }
 
-    /// Its address, once it listens.
+    /// Waits until it listens and returns its address.
     pub(crate) fn listens(&self) -> Option<String> {
         let log = lock(&self.log);
         let (_, rest) = log.split_once("message=listening address=")?;
@@ -248,21 +246,21 @@ impl Exporter {
     /// A whole answer in OpenMetrics, or none.
     pub(crate) fn ask(&self, path: &str) -> Option<String> {
         let answer = self.get(path)?;
-        // The end tells a whole answer from one that was cut off.
+        // The last line shows that the answer is complete.
         answer.ends_with("# EOF\n").then_some(answer)
     }
 
-    /// An answer with its head, or none.
+    /// An answer with its headers, or none.
     pub(crate) fn get(&self, path: &str) -> Option<String> {
         request(&self.listens()?, "GET", path)
     }
 
     pub(crate) fn kill(&self) {
-        // It may have ended.
+        // It may have exited.
         let _ = lock(&self.child).kill();
     }
 
-    /// Kills it from another thread after a while.
+    /// Kills it from another thread after a delay.
     pub(crate) fn kill_after(&self, wait: Duration) -> std::thread::JoinHandle<()> {
         let child = self.child.clone();
         std::thread::spawn(move || {
@@ -281,12 +279,12 @@ impl Exporter {
         lock(&self.child).try_wait().expect("a child")
     }
 
-    /// How it ends, which is waited for.
+    /// Waits for its exit status.
     pub(crate) fn end(&self) -> ExitStatus {
         self.wait_for("it ends", || self.ended())
     }
 
-    /// Waits until something is there.
+    /// Waits until a value is available.
     pub(crate) fn wait_for<T>(&self, what: &str, mut found: impl FnMut() -> Option<T>) -> T {
         let start = Instant::now();
         loop {
@@ -299,7 +297,7 @@ impl Exporter {
     }
 }
 
-/// An answer with its head, or none where the connection broke.
+/// An answer with its headers, or none if the connection broke.
 pub(crate) fn request(address: &str, method: &str, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(LONG)).ok()?;

@@ -1,4 +1,4 @@
-//! The text of `/metrics`, from a snapshot made by hand at a fixed time.
+//! The text of `/metrics`, for a fixed snapshot and time.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -33,7 +33,7 @@ fn finding(
     Finding { verdict, capabilities: capabilities.to_vec(), scopes: scopes.to_vec() }
 }
 
-/// Accounts in each state that the exposition tells apart.
+/// Accounts in each state that the exposition distinguishes.
 fn snapshot() -> Snapshot {
     let store = Store::default();
     store.replace_roster(inventory(include_str!("../golden/exposition.yaml")));
@@ -107,7 +107,7 @@ fn render(snapshot: Snapshot, format: Format, extent: Extent) -> String {
     String::from_utf8(text).expect("UTF-8")
 }
 
-/// What changes from run to run and from release to release does not belong into a golden file.
+/// Values that change between runs and releases do not belong in a golden file.
 fn steady(text: &str) -> String {
     let passing = |line: &&str| !line.contains("process_") && !line.contains("token_exporter_build_info{");
     text.lines().filter(passing).map(|line| format!("{line}\n")).collect()
@@ -221,7 +221,7 @@ fn a_scrape_sees_one_moment() {
     while let Some(chunk) = cursor.next_chunk() {
         text.extend_from_slice(&chunk);
         chunks += 1;
-        // The login is revoked while the scrape is under way.
+        // The credential is revoked during the scrape.
         if chunks == 2 {
             store
                 .apply(0, &outcome(Verdict::Invalid(Reason::AccessRevoked, Certainty::Plain)))

@@ -1,7 +1,7 @@
-//! Faults at every moment of the real binary's life, and what is to come of each.
+//! Faults at every stage of the real binary, and their expected effects.
 //!
-//! One table: a fault in each row, a moment in each column. Whatever happens, a restart then shows
-//! all that was shown before.
+//! The cases form a table with faults as rows and stages as columns. In every case, a restart must
+//! then show everything that was shown before.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -16,24 +16,24 @@ use crate::exporter::{Exporter, World};
 use crate::probing::simulator;
 use crate::weather::{Sky, Weather};
 
-/// When the blow falls.
+/// The stage at which the fault happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Moment {
-    /// It listens and is not ready yet.
+    /// It listens but is not ready yet.
     Start,
-    /// A network has been asked and does not answer.
+    /// A network does not answer a call.
     Probing,
-    /// Somebody reads a scrape slowly.
+    /// A client reads a scrape slowly.
     Scrape,
-    /// It has just been told to reload.
+    /// A reload has been requested.
     Reload,
-    /// The state is being written, and the disk does not answer.
+    /// State is being written, and the disk hangs.
     Snapshot,
-    /// It has been told to stop and waits for a slow reader.
+    /// It is shutting down and waits for a slow client.
     Shutdown,
 }
 
-/// What happens to it.
+/// The fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     Kill,
@@ -47,24 +47,24 @@ enum Fault {
     TokenGone,
 }
 
-/// What is to come of it.
+/// The expected effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
-    /// It dies of the signal.
+    /// The signal kills it.
     Dies,
-    /// It ends by itself and says that all is well; whoever reads gets a whole answer.
+    /// It exits with status 0, and clients get their whole answers.
     Stops,
-    /// It ends at once.
+    /// It exits at once.
     Aborts,
-    /// It does not start, and says why.
+    /// It does not start, with an error message.
     Refuses,
-    /// It serves as if nothing were, and still shows everything that it knew.
+    /// It continues to serve and still shows everything that it knew.
     GoesOn,
 }
 
 const MOMENTS: [Moment; 6] = [Start, Probing, Scrape, Reload, Snapshot, Shutdown];
 
-/// By moment, in the order of [`MOMENTS`].
+/// By stage, in the order of [`MOMENTS`].
 const MATRIX: [(Fault, [Outcome; 6]); 9] = [
     (Fault::Kill, [Dies; 6]),
     (Fault::Terminate, [Stops, Stops, Stops, Stops, Stops, Aborts]),
@@ -79,7 +79,7 @@ const MATRIX: [(Fault, [Outcome; 6]); 9] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fault_at_every_moment() {
-    /// So many at once: most of the time they wait.
+    /// Several cases run at the same time, because they mostly wait.
     const WORKERS: usize = 6;
     let (_simulator, networks) = simulator().await;
     let cases: Vec<(Fault, Moment, Outcome)> = MATRIX
@@ -119,10 +119,10 @@ fn take<T: Copy>(next: &AtomicUsize, cases: &[T]) -> Option<(usize, T)> {
 
 const ACCOUNTS: usize = 3;
 
-/// One case: everything is known; the moment is brought about; the blow falls; and after that
-/// everything is known still.
+/// Runs one case: probes everything, reaches the stage, causes the fault, and checks that
+/// everything is still known.
 fn strike(index: usize, weather: &Weather, fault: Fault, moment: Moment, outcome: Outcome) {
-    // For a slow reader, a scrape must not fit into the sockets' buffers.
+    // For a slow client, a scrape must not fit into the sockets' buffers.
     let slow = matches!(moment, Scrape | Shutdown);
     let (accounts, labels) = if slow { (240, 30) } else { (ACCOUNTS, 0) };
     let mut world = World::new(weather.address, 1000 * (index + 1), accounts, labels);
@@ -161,7 +161,7 @@ fn strike(index: usize, weather: &Weather, fault: Fault, moment: Moment, outcome
     }
     drop(exporter);
 
-    // The world is put right, and whoever looks finds nothing missing.
+    // The fault is repaired; nothing may be missing after a restart.
     let _ = std::fs::remove_file(&pipe);
     std::fs::write(world.path("config.yaml"), config).expect("written");
     weather.turn(Sky::Fair);
@@ -178,7 +178,7 @@ fn strike(index: usize, weather: &Weather, fault: Fault, moment: Moment, outcome
     assert!(!exporter.log().contains("aside"), "{}", exporter.log());
 }
 
-/// Brings about a moment; somebody who reads slowly comes with some of them.
+/// Reaches a stage. Some stages come with a slow client.
 fn bring_about(
     moment: Moment,
     exporter: &Exporter,
@@ -196,7 +196,7 @@ fn bring_about(
         Start => None,
         Probing => {
             weather.turn(Sky::Silent);
-            // One that waits, like the probe that it asked for.
+            // It waits, like the probe that it has requested.
             let mut stream = TcpStream::connect(address).expect("it listens");
             write!(stream, "GET /probe?account=account-0 HTTP/1.0\r\n\r\n").expect("sent");
             exporter.wait_for("a network that does not answer", || (weather.waiting() > 0).then_some(()));
@@ -220,12 +220,12 @@ fn bring_about(
             exporter.signal("HUP");
             None
         }
-        // The base is written first of all; its pipe keeps it waiting.
+        // The base is written first; its pipe blocks the writing.
         Snapshot => None,
     }
 }
 
-/// What happens to the world.
+/// Causes a fault outside the process.
 fn befall(fault: Fault, world: &World, weather: &Weather) {
     match fault {
         Fault::BadConfiguration => {
@@ -243,14 +243,15 @@ fn befall(fault: Fault, world: &World, weather: &Weather) {
     }
 }
 
-/// What happens to the process.
+/// Causes a fault in the process.
 fn blow(fault: Fault, exporter: &Exporter, later: bool) {
     match fault {
         Fault::Kill => exporter.kill(),
         Fault::Terminate => exporter.signal("TERM"),
         Fault::TerminateTwice => {
             exporter.signal("TERM");
-            // Two signals of a kind that come at once are one: it must have seen the first.
+            // Two signals of the same kind at the same time count as one, so it must have received
+            // the first.
             exporter.wait_for("it stops", || {
                 (exporter.log().contains("message=stopping") || exporter.ended().is_some()).then_some(())
             });
@@ -284,7 +285,7 @@ fn come_of(
         Refuses => unreachable!("looked at before"),
         Aborts => {
             let status = exporter.end();
-            // One that had nothing left to do may have been quicker.
+            // It may have exited already if it had nothing left to do.
             assert!(matches!(status.code(), Some(130 | 0)), "{}", text(status));
             assert!(reader.is_none() || status.code() == Some(130), "{}", text(status));
         }
@@ -317,9 +318,10 @@ fn come_of(
                 Fault::BadConfiguration | Fault::NoConfiguration => {
                     told("token_exporter_config_last_reload_successful 0\n");
                 }
-                // A disk that does not answer is told after a while; the trouble behind it shows only then.
+                // A hanging disk is logged after a while; the problem behind it is logged only
+                // then.
                 Fault::StorageGone if moment != Snapshot => {
-                    // Probes go on, and what they bring cannot be kept.
+                    // Probes continue, but their results cannot be stored.
                     exporter.wait_for("the trouble is told", || {
                         exporter.log().contains("state cannot be written").then_some(())
                     });

@@ -1,5 +1,5 @@
-//! Every seed of the fuzzing targets goes through the checks that the fuzzer makes: they hold for
-//! all that is known, and the targets under `fuzz/` keep compiling. What fuzzing found stays found.
+//! Runs the checks of the fuzz targets on all seeds, so that the targets under `fuzz/` keep
+//! compiling. Also holds regression tests for findings.
 
 #[expect(unreachable_pub, reason = "the fuzzing package's library")]
 #[path = "../../fuzz/src/lib.rs"]
@@ -26,7 +26,7 @@ fn the_fuzzers_checks_hold_for_every_seed() {
     }
 }
 
-/// Found in a challenge: `insufficient_scope` counted as a plain refusal, though it came with a
+/// Found in a challenge: `insufficient_scope` counted as a plain refusal in an answer with status
 /// 429.
 #[test]
 fn a_limit_says_nothing_about_an_account() {
@@ -55,7 +55,7 @@ fn a_limit_says_nothing_about_an_account() {
     ));
 }
 
-/// Found while the check of the state was written: the next generation is one more.
+/// Found while the check of the state was written: the next generation overflowed.
 #[test]
 fn a_generation_that_none_can_follow_is_refused() {
     let last = u64::MAX.to_string();

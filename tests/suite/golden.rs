@@ -1,8 +1,8 @@
-//! Golden files: what people read, kept as it is until somebody looks at the difference.
+//! Golden files: texts that people read, which change only after a review.
 
 use std::path::Path;
 
-/// Compares a text with its golden file, or writes the file where `UPDATE_GOLDEN` is set (`make
+/// Compares a text with its golden file, or writes the file if `UPDATE_GOLDEN` is set (`make
 /// golden`).
 pub(crate) fn assert_golden(path: &str, found: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(path);

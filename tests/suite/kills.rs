@@ -1,8 +1,9 @@
-//! Kills at random moments: whatever somebody has seen before the kill is there after the restart.
+//! Kills at random times: everything that was shown before a kill must still be there after the
+//! restart.
 //!
-//! Each account has a token file that is written anew again and again. Its content decides both the
-//! verdict and the clock, so that an answer tells exactly which token it stems from, and an older
-//! one, or half of one, is noticed.
+//! Each account has a token file that is rewritten all the time. Its content determines both the
+//! verdict and the expiry time, so every answer identifies its token, and outdated or mixed answers
+//! are detected.
 #![allow(clippy::print_stderr, reason = "whoever repeats a run needs its seed")]
 
 use std::process::Command;
@@ -13,7 +14,7 @@ use crate::probing::simulator;
 
 const ACCOUNTS: usize = 12;
 
-/// What came of so many kills.
+/// The results of all kills.
 #[derive(Debug, Default)]
 struct Tally {
     kills: usize,
@@ -61,10 +62,10 @@ async fn nothing_that_was_shown_is_lost_by_a_kill() {
     );
 }
 
-/// One life: tokens change, answers are checked, and after a random time comes the kill.
+/// One run: tokens change, answers are checked, and the process is killed after a random time.
 fn live_and_die(world: &mut World, dice: &mut fastrand::Rng, tally: &mut Tally) {
     let exporter = Exporter::start(world.folder.path(), |_| {});
-    // Some die while they start, most while they work.
+    // Some are killed while they start, most while they work.
     let mut first = dice.u8(..) < 50;
     if !first {
         let scrape = exporter.wait_for("a scrape", || exporter.ask("/metrics"));
@@ -81,7 +82,7 @@ fn live_and_die(world: &mut World, dice: &mut fastrand::Rng, tally: &mut Tally) 
             world.write_token(account);
             exporter.ask(&format!("/probe?account=account-{account}"))
         };
-        // None: it is not up yet, or it died over this answer.
+        // None: it does not listen yet, or it was killed during this answer.
         let Some(answer) = answer else { continue };
         tally.answers += 1;
         if scrape {
@@ -97,7 +98,7 @@ fn live_and_die(world: &mut World, dice: &mut fastrand::Rng, tally: &mut Tally) 
     assert!(!log.contains("aside") && !log.contains("level=error"), "{log}");
 }
 
-/// After all of that it runs as if nothing had been, and a stop by request loses nothing either.
+/// Afterwards it runs normally, and an orderly stop loses nothing either.
 fn last_life(world: &mut World) {
     for _ in 0..2 {
         let exporter = Exporter::start(world.folder.path(), |_: &mut Command| {});

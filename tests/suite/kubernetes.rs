@@ -1,4 +1,4 @@
-//! The set-up for Kubernetes: whole, consistent with itself and with the program, and valid by the
+//! The Kubernetes manifests: complete, consistent with each other and the program, and valid by the
 //! published schemas.
 
 use std::collections::BTreeSet;
@@ -173,7 +173,7 @@ fn its_parts_find_each_other() {
     for mount in container(&set)["volumeMounts"].as_sequence().expect("mounts") {
         assert!(volumes.contains(&&mount["name"]), "{:?}", mount["name"]);
     }
-    // The one in the overlay makes the ConfigMap that the StatefulSet mounts.
+    // The overlay's ConfigMap is the one that the StatefulSet mounts.
     let kustomization = read(&folder("example").join("kustomization.yaml"));
     assert_eq!(
         kustomization["configMapGenerator"][0]["name"],
@@ -204,7 +204,7 @@ fn it_runs_under_the_restricted_standard() {
     assert_eq!(enforced, "restricted");
 }
 
-/// The fields of the operator's resources that are used here, as its API reference documents them.
+/// The fields of the operator's resources that are used here, from its API reference.
 #[test]
 fn the_operators_resources_have_only_documented_fields() {
     fn keys(value: &Value) -> BTreeSet<&str> {
@@ -262,7 +262,7 @@ fn the_resources_are_valid_by_the_published_schemas() {
         files.len() - 2,
         "all but the operator's two: {said}"
     );
-    // A check that cannot fail would be none.
+    // The check itself must be able to fail.
     let folder = tempfile::tempdir().expect("a folder");
     let broken = folder.path().join("broken.yaml");
     let text = std::fs::read_to_string(self::folder("base").join("statefulset.yaml"))
@@ -277,8 +277,8 @@ fn the_resources_are_valid_by_the_published_schemas() {
     assert!(!output.status.success());
 }
 
-/// kubectl is not in Debian's repositories in a version that knows today's kustomizations; where it
-/// is there, it is used.
+/// Debian has no kubectl that knows current kustomizations; the test runs only where one is
+/// installed.
 #[test]
 fn kustomize_renders_the_example() {
     let Ok(output) = Command::new("kubectl").arg("kustomize").arg(folder("example")).output() else { return };

@@ -1,6 +1,6 @@
-//! The whole chain with the real programs, each killed and started anew once: simulated networks,
-//! exporter, Prometheus, Alertmanager, and a mail server that keeps what it gets. Days are seconds
-//! here; everything else is as shipped.
+//! The whole chain with the real programs: simulated networks, exporter, Prometheus, Alertmanager,
+//! and a mail server that stores its mails. Each program is killed and restarted once. Days are
+//! seconds here; everything else is as shipped.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -19,10 +19,10 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::probing::simulator;
 use crate::prometheus::{Process, eventually, get};
 
-/// Nothing here takes long; the machine may be busy.
+/// A generous limit for busy machines.
 const LONG: Duration = Duration::from_secs(90);
 
-/// A mail as it came: when, for whom, and its text.
+/// A received mail: time, recipients and text.
 #[derive(Clone, Debug)]
 struct Received {
     at: Timestamp,
@@ -30,11 +30,11 @@ struct Received {
     raw: String,
 }
 
-/// A mail as its reader sees it.
+/// A parsed mail.
 #[derive(Clone, Debug)]
 struct Mail {
     at: Timestamp,
-    /// Its recipients, as the mail server was told.
+    /// The recipients in the SMTP envelope.
     to: String,
     subject: String,
     text: String,
@@ -43,7 +43,8 @@ struct Mail {
 
 type Mails = Arc<Mutex<Vec<Received>>>;
 
-/// Takes one connection's mails. No more of SMTP than Alertmanager speaks.
+/// Receives the mails of one connection. It implements only the part of SMTP that Alertmanager
+/// uses.
 async fn serve_mail(stream: TcpStream, mails: Mails) -> std::io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).lines();
@@ -72,7 +73,7 @@ async fn serve_mail(stream: TcpStream, mails: Mails) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A mail server on loopback: its address, and what it gets.
+/// Starts a mail server on loopback. Returns its address and its mails.
 async fn mail_server() -> (String, Mails) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let address = listener.local_addr().expect("an address").to_string();
@@ -86,7 +87,7 @@ async fn mail_server() -> (String, Mails) {
     (address, mails)
 }
 
-/// Reads mails as a mail client does: with the parser of a language that has one.
+/// Parses mails with Python's mail parser.
 fn read(mails: &[Received]) -> Vec<Mail> {
     const READER: &str = "import sys, json, email, email.policy\nfor raw in json.load(sys.stdin):\n\x20   m \
                           = email.message_from_bytes(raw.encode(), policy=email.policy.default)\n\x20   \
@@ -121,7 +122,7 @@ fn read(mails: &[Received]) -> Vec<Mail> {
     read
 }
 
-/// A program that is killed and started anew as it was.
+/// A program that can be killed and restarted.
 struct Program {
     path: PathBuf,
     arguments: Vec<String>,
@@ -135,7 +136,7 @@ impl Program {
         program
     }
 
-    /// Kills it without a warning, if it runs, and starts it.
+    /// Kills it if it runs, and starts it.
     fn restart(&mut self) {
         drop(self.running.take());
         let child = Command::new(&self.path)
@@ -147,7 +148,7 @@ impl Program {
     }
 }
 
-/// An address that is free, for programs that do not tell which they took, or must come back to it.
+/// A free address, for programs that do not report their port or must come back to the same one.
 fn free_address() -> String {
     std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").to_string()
 }
@@ -162,12 +163,12 @@ fn generate(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// A name that breaks out of whatever does not escape it.
+/// A name that would break any output without escaping.
 const ODD: &str = "<b>\"Ünïcode\" & Söhne</b>";
 
 const PAGES: usize = 40;
 
-/// Where everything of a run is.
+/// The files and addresses of a run.
 struct Places {
     networks: std::net::SocketAddr,
     folder: PathBuf,
@@ -184,7 +185,7 @@ impl Places {
         fixture_token(NetworkId::from_name(network).expect("a network"), case, id)
     }
 
-    /// A login at Mastodon with one account; `more` is put into both lines.
+    /// A credential at Mastodon with one account; `more` is added to both lines.
     fn mastodon(&self, name: &str, id: &str, login: &str, account: &str) -> (String, String) {
         let (token, base) = (Self::token("mastodon", "valid", id), self.base("mastodon"));
         let token = if login.contains("token_file") { String::new() } else { format!("token: {token}, ") };
@@ -198,7 +199,7 @@ impl Places {
         )
     }
 
-    /// Writes the token of a login that ends at an instant.
+    /// Writes a credential's token that ends at a given time.
     fn write_token(&self, id: &str, ends: Timestamp) {
         let token = Self::token("mastodon", "valid", id);
         let text = format!("{{\"access_token\": \"{token}\", \"expires_at\": {}}}", ends.unix());
@@ -271,7 +272,7 @@ impl Places {
     }
 }
 
-/// How many alerts with these labels Alertmanager has now.
+/// The number of alerts with these labels in Alertmanager.
 async fn alerts(address: &str, labels: &[(&str, &str)]) -> Option<usize> {
     let text = get(&format!("http://{address}/api/v2/alerts?active=true")).await?;
     let alerts: Vec<Value> = serde_json::from_str(&text).ok()?;
@@ -291,7 +292,7 @@ async fn chain(programs: Option<&Path>) {
     let (smarthost, mails) = mail_server().await;
     let kept = tempfile::tempdir().expect("a folder");
     let folder = kept.path();
-    // Enough for all programs to be up before the first notice.
+    // Enough for all programs to start before the first notice.
     let places =
         Places { networks: address, folder: folder.to_owned(), deadline: Timestamp::now().plus(105) };
     let path = |name: &str| folder.join(name).display().to_string();
@@ -368,22 +369,23 @@ async fn chain(programs: Option<&Path>) {
     })
     .await;
 
-    // The login with 40 pages is revoked: one mail to each list of recipients.
+    // The credential with 40 pages is revoked: one mail to each list of recipients.
     let asked = || networks.requests().get("debug_token").copied().unwrap_or_default();
     let before = asked();
     networks.play("1000001", Some("password-changed"));
     shows("the loss", PAGES + 2, "connection_valid{", "reason=\"password_changed\"} 0").await;
     assert!(asked() - before <= 2, "within two probe rounds, not {}", asked() - before);
-    // A network in trouble for the rest of the run.
+    // A network fails for the rest of the run.
     networks.play("2000006", Some("server-error"));
-    // A refusal that a second look does not confirm.
+    // A refusal that the second probe does not confirm.
     networks.play("3000001", Some("bare-unauthorized-end-unknown"));
     shows("a doubt", 1, "connection_probe_success{account=\"flapping\"", " 0").await;
     networks.play("3000001", None);
     mailed("jane@example.com,joe@example.com", 1).await;
     mailed("ann@example.com", 1).await;
 
-    // Each is killed while notices stand. What has been sent is on Alertmanager's disk by then.
+    // Each program is killed while notices are active. Sent notifications are on Alertmanager's
+    // disk by then.
     mailed("rita@example.com", 2).await;
     exporter.restart();
     places.write_token("2000005", places.deadline.plus(30 * 86_400));
@@ -405,7 +407,7 @@ async fn chain(programs: Option<&Path>) {
     mailed("sue@example.com", 6).await;
     mailed("operator@localhost", 3).await;
 
-    // Recovery: the alert ends, and that is told once, without a mail.
+    // Recovery: the alert resolves without a mail.
     networks.play("1000001", None);
     let probe = format!("http://{on_exporter}/probe?account=page-0");
     eventually("a probe", LONG, async || get(&probe).await).await;
@@ -418,14 +420,14 @@ async fn chain(programs: Option<&Path>) {
     })
     .await;
 
-    // What was announced ends at its deadline: a page, no further mail.
+    // After a notice, the deadline causes a page but no further mail.
     let passed = async || (Timestamp::now() > places.deadline).then_some(());
     eventually("the deadline", LONG, passed).await;
     networks.play("2000001", Some("token-expired"));
     shows("the end", 1, "connection_valid{account=\"soon\"", "reason=\"token_expired\"} 0").await;
     let page = [("alertname", "ConnectionInvalid"), ("credential", "soon")];
     eventually("a page", LONG, async || alerts(&on_alertmanager, &page).await.filter(|n| *n == 1)).await;
-    // Nothing more comes: for as long as a notice stands, and its group after it.
+    // No further mail comes, for the duration of a notice and its group interval.
     tokio::time::sleep(Duration::from_secs(45)).await;
     drop((exporter, prometheus, alertmanager));
 
@@ -443,7 +445,7 @@ async fn chain(programs: Option<&Path>) {
     check(&mails, &places);
 }
 
-/// Exactly the mails that are promised, with what their readers need.
+/// Checks that exactly the promised mails were sent, with the required content.
 fn check(mails: &[Mail], places: &Places) {
     let mut count: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for mail in mails {
@@ -475,7 +477,7 @@ fn check(mails: &[Mail], places: &Places) {
         count.into_iter().map(|((to, subject), n)| (to.to_owned(), subject.to_owned(), n)).collect();
     assert_eq!(found, expected);
 
-    // The notices come when they are due, and not before.
+    // Notices come when they are due, not before.
     let mut by_time: Vec<Timestamp> = mails
         .iter()
         .filter(|m| m.subject.starts_with("The soon account (Mastodon): reconnect by"))
@@ -549,8 +551,7 @@ async fn each_event_is_one_mail_although_everything_is_killed_once() {
     chain(None).await;
 }
 
-/// Where newer programs are unpacked, if they are: `tests/run` does it, or says that they are
-/// skipped.
+/// The directory of newer programs; `tests/run` unpacks them, or says that they are skipped.
 pub(crate) fn newer() -> Option<PathBuf> {
     std::env::var_os("NEWER_PROMETHEUS").filter(|folder| !folder.is_empty()).map(PathBuf::from)
 }

@@ -1,7 +1,7 @@
-//! A whole network in one file: what `CONTRIBUTING.md` explains, compiled and asked.
+//! A complete network in one file, as an example for `CONTRIBUTING.md`.
 //!
-//! Fotogram is made up. Its API answers `GET /v1/me` with `{"id", "expires", "scopes"}`, and
-//! refuses with `{"code": "token_expired"}` or `{"code": "closed"}`. A real one would be
+//! Fotogram is fictitious. Its API answers `GET /v1/me` with `{"id", "expires", "scopes"}`, and
+//! refuses with `{"code": "token_expired"}` or `{"code": "closed"}`. A real network would be in
 //! `src/network/fotogram.rs`.
 
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ impl Network for Fotogram {
         match answer.json["code"].as_str() {
             Some("token_expired") => return Some(Reading::refused(Refusal::plain(Reason::TokenExpired))),
             Some("closed") => return Some(Reading::refused(Refusal::plain(Reason::AccountDeactivated))),
-            // None: somebody else's words. Shared code then says undetermined, never invalid.
+            // None: an unknown answer. Shared code then reports undetermined, never invalid.
             Some(_) => return None,
             None => {}
         }
@@ -90,10 +90,10 @@ impl Network for Fotogram {
     }
 }
 
-/// A probe of one account at Fotogram, which gives these answers in turn.
+/// Probes one account at Fotogram with these answers in turn.
 fn probe(answers: &[(u16, Value)]) -> (Finding, Vec<&'static str>, Clocks) {
-    // Its place in the list of networks is what a test cannot have: it borrows that of one which needs
-    // no scopes of its own.
+    // A test cannot have an entry in the list of networks, so it uses that of a network without
+    // scopes of its own.
     let network = NetworkId::from_name("oauth2").expect("a network");
     let accounts =
         [Account { network, kind: "profile", external_id: Some("7"), needs: Capabilities::DEFAULT }];
@@ -131,7 +131,7 @@ fn one_file_is_a_network() {
     let (finding, ..) = probe(&[(403, json!({"code": "closed"}))]);
     assert_eq!(finding.verdict, Verdict::Invalid(Reason::AccountDeactivated, Plain));
 
-    // What the file does not recognise cannot become a verdict, and it has to do nothing for that.
+    // Unknown answers cannot become a verdict, without any code for that in the file.
     for (status, cause) in [
         (429, Cause::RateLimited),
         (503, Cause::ServerError),

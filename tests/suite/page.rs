@@ -1,5 +1,4 @@
-//! The status page as it is served: what it shows, in which order, what it refuses, and that
-//! nothing gets through unescaped.
+//! The status page: its content and order, refused queries, and escaping.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use crate::exposition::inventory;
 use crate::prometheus::http_client;
 
-/// The HTTP side over a store that the test fills.
+/// The HTTP server with a store that the test fills.
 pub(crate) struct Site {
     pub(crate) store: Arc<Store>,
     pub(crate) base: String,
@@ -66,7 +65,7 @@ impl Site {
         answer.text().await.expect("a text")
     }
 
-    /// What a probe of a login finds for all of its accounts.
+    /// Stores a probe's findings for all accounts of a credential.
     pub(crate) fn found(&self, credential: &str, verdict: Verdict, deadline: Option<i64>) {
         let capability = match verdict {
             Verdict::Invalid(reason, _) => reason,
@@ -133,7 +132,7 @@ accounts:
   - {id: fresh, name: Fresh page, network: facebook, credential: fresh}
 ";
 
-/// One of everything.
+/// An account in each state.
 async fn everything(prefix: &str) -> Site {
     let site = Site::start(YAML, prefix).await;
     site.found("jane", Verdict::Valid, None);
@@ -158,7 +157,7 @@ pub(crate) fn header<'a>(answer: &'a reqwest::Response, name: &str) -> &'a str {
     answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
 }
 
-/// The accounts of a page, in their order, by the ids in the links of their names.
+/// The accounts of a page in order, by the ids in their links.
 fn names(page: &str) -> Vec<&str> {
     page.split("<a class=\"name\" href=\"account?id=")
         .skip(1)
@@ -206,7 +205,7 @@ async fn the_worst_comes_first_and_a_login_stays_together() {
     ] {
         assert!(text.contains(part), "{part:?} is not in: {text}");
     }
-    // One link for the login that is lost, one for the deadline that is near.
+    // One link for the lost login, one for the near deadline.
     assert_eq!(page.matches("class=\"button urgent\"").count(), 2);
     assert_eq!(page.matches("href=\"https://app.example.com/john\"").count(), 1);
 }
@@ -253,7 +252,7 @@ async fn filters_find_what_they_say() {
     assert!(words(&site.text("/?page=9").await).contains("There is no page 9."));
 }
 
-/// Every query is answered as one that looks at each connection would.
+/// Every query has the same result as a check of each connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_filter_agrees_with_what_is_shown_of_each() {
     let site = everything("").await;
@@ -399,7 +398,7 @@ async fn what_cannot_be_answered_says_why() {
     }
 }
 
-/// Text that would be markup, script or a formula if anybody let it.
+/// Text that would be markup, script or a formula without escaping.
 const NASTY: &str = "\"'><script>alert(1)</script><b onmouseover=alert(2)>&amp; \u{202e}=1+1";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -428,7 +427,7 @@ async fn every_value_is_escaped() {
         }
         assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "{path}");
         assert!(words(&page).contains("<b onmouseover=alert(2)>&amp; "), "{path}: {}", words(&page));
-        // What a policy without exceptions forbids is not there to begin with.
+        // The page has nothing that a strict content security policy forbids.
         assert!(!page.contains(" style=") && !page.contains("<style"), "{path}");
     }
     let csv = site.text("/connections.csv").await;
@@ -482,7 +481,7 @@ async fn the_policy_is_strict_and_nothing_comes_from_elsewhere() {
 async fn every_link_leads_somewhere_behind_a_prefix() {
     let site = everything("/social/tokens").await;
     let client = http_client();
-    // Without its slash it leads to the page.
+    // Without its trailing slash, the prefix redirects to the page.
     let mut open = VecDeque::from([site.base.clone(), format!("{}/?per_page=2", site.base)]);
     let mut seen: BTreeSet<String> = open.iter().cloned().collect();
     while let Some(address) = open.pop_front() {
@@ -565,7 +564,7 @@ async fn downloads_hold_everything_that_matches() {
     assert_eq!(packed.headers()["content-encoding"], "gzip");
 }
 
-/// A download is written as it is read: many accounts, and readers that take their time.
+/// Downloads are streamed: many accounts and slow clients.
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_downloads_are_few_and_complete() {
     let mut yaml = String::from("credentials: [{id: jane, network: mastodon, token: sim-jane}]\naccounts:\n");
@@ -574,7 +573,7 @@ async fn slow_downloads_are_few_and_complete() {
         yaml += &format!("  - {{id: account-{i}, name: {long}, network: mastodon, credential: jane}}\n");
     }
     let site = Site::start(&yaml, "").await;
-    // Twelve megabytes each, more than any buffer between here and there holds.
+    // Twelve megabytes each, more than the buffers on the way.
     let mut slow = Vec::new();
     for _ in 0..4 {
         slow.push(site.answer("/connections.csv").await);

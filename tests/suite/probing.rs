@@ -1,5 +1,5 @@
 //! Every fixture case as a whole probe: YAML, token, network, HTTP client, simulator, and the
-//! finding at the end.
+//! resulting finding.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::reading::differences;
 
-/// A simulator of all networks on loopback, until the test ends.
+/// Starts a simulator of all networks on loopback; it runs until the test ends.
 pub(crate) async fn simulator() -> (Arc<Simulator>, std::net::SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let address = listener.local_addr().expect("an address");
@@ -28,7 +28,7 @@ pub(crate) fn client(milliseconds: u64) -> Client {
     Client::new(Duration::from_millis(milliseconds), false).expect("a client")
 }
 
-/// One probe of one case, through everything but the schedule.
+/// Runs one probe of one case, with everything but the schedule.
 async fn probe(fixtures: &Fixtures, case: &Case, address: std::net::SocketAddr, client: &Client) -> Outcome {
     let yaml = simulator::single_case_config(fixtures, case, address, Timestamp::now());
     let file = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file");
@@ -39,7 +39,7 @@ async fn probe(fixtures: &Fixtures, case: &Case, address: std::net::SocketAddr, 
     prober.probe(&[0]).await.pop().expect("an outcome").1
 }
 
-/// The same, with everything on the way in its debug notation.
+/// The same, with the debug output of all intermediate values.
 pub(crate) async fn probe_and_show(
     fixtures: &Fixtures,
     case: &Case,
@@ -83,7 +83,7 @@ pub(crate) fn shown_cases(fixtures: &[Fixtures]) -> Vec<Shown<'_>> {
     shown
 }
 
-/// Whether a probe makes the case's calls, and a configuration allows its needs.
+/// Whether a probe makes the case's calls and a configuration allows its needs.
 pub(crate) fn can_be_probed(network: NetworkId, case: &Case) -> bool {
     let context = &case.context;
     let description = network.description();
@@ -114,8 +114,8 @@ async fn every_case_is_probed_as_expected() {
             let outcome = probe(&fixtures, case, address, if slow { &impatient } else { &patient }).await;
             let expect = case.probe.as_ref().unwrap_or(&case.expect);
             probed += 1;
-            // The probe's markers were filled a moment before or after: clocks are compared in readings
-            // alone.
+            // The probe's placeholders were filled slightly earlier or later: expiry times are
+            // compared only in readings.
             for finding in &outcome.findings {
                 for difference in differences(expect, finding, None, now) {
                     failures.push(format!("{network}/{}: {difference}", case.name));
@@ -159,7 +159,7 @@ async fn facebook_is_asked_in_batches() {
         outcomes.iter().filter(|(_, o)| o.findings.iter().all(|f| f.verdict == Verdict::Valid)).count(),
         100
     );
-    // debug_token, permissions, accounts and the page itself, for each of 100: in eight calls of fifty.
+    // debug_token, permissions, accounts and the page, for each of 100: eight calls of fifty.
     assert_eq!(simulator.requests().values().sum::<u64>(), 400);
     assert_eq!(simulator.exchanges(), 8);
 }
@@ -192,8 +192,7 @@ fn the_demo_shows_every_network_and_every_reason() {
     );
 }
 
-/// A federated instance is a host that somebody typed in: it must not lead into the exporter's own
-/// network.
+/// A federated instance is a configured host: it must not lead into the exporter's own network.
 #[tokio::test(flavor = "multi_thread")]
 async fn private_addresses_are_not_connected_to() {
     for (base_url, allowed) in [
@@ -210,16 +209,16 @@ async fn private_addresses_are_not_connected_to() {
         let Verdict::Undetermined(cause) = outcome.findings[0].verdict else {
             panic!("a verdict without an answer")
         };
-        // Nobody answers there: an attempt ends by the time limit, or at once where there is no way.
+        // Nothing answers there: a call ends with a timeout, or at once if there is no route.
         assert!(cause == Cause::Connect || allowed, "{base_url}: {cause}");
     }
 }
 
-/// A Facebook login carries pages, groups and Instagram accounts: one probe tells of each.
+/// A Facebook credential has pages, groups and Instagram accounts: one probe covers all of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_facebook_login_carries_instagram_accounts_and_groups() {
     let (simulator, address) = simulator().await;
-    // Instagram's fixtures answer as Facebook does, with an Instagram account linked to the page.
+    // Instagram's fixtures answer like Facebook, with an Instagram account linked to the page.
     let yaml = format!(
         "apps: [{{id: app, network: facebook, client_id: \"1234567890\", client_secret: sim-s, base_url: \"http://{address}/instagram\"}}]\n\
          credentials: [{{id: jane, network: facebook, token: sim-instagram-valid.{ID}}}]\n\

@@ -1,4 +1,4 @@
-//! The demo as a user runs it, scraped by a real Prometheus.
+//! The demo, scraped by a real Prometheus.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -16,14 +16,14 @@ pub(crate) struct Process(pub(crate) Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have exited already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// The demo on a free port of loopback: the process, its address, and all it has written to
-/// standard error.
+/// Starts the demo on a free loopback port. Returns the process, its address, and its standard
+/// error.
 pub(crate) fn start_demo(arguments: &[&str]) -> (Process, String, std::thread::JoinHandle<String>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_token_exporter"))
         .args(["demo", "--web.listen-address", "127.0.0.1:0"])
@@ -41,7 +41,7 @@ pub(crate) fn start_demo(arguments: &[&str]) -> (Process, String, std::thread::J
     let mut lines = BufReader::new(child.stdout.take().expect("its standard output")).lines();
     let first = lines.next().expect("a first line").expect("readable");
     let address = first.rsplit("://").next().expect("an address").trim_end_matches('/').to_owned();
-    // What follows is read, too: a demo that writes into a closed pipe ends.
+    // Keep reading: the demo would fail when it writes to a closed pipe.
     std::thread::spawn(move || lines.for_each(drop));
     (Process(child), address, log)
 }
@@ -62,9 +62,9 @@ pub(crate) async fn eventually<T>(
     }
 }
 
-/// A client that shows answers as they come.
+/// A client that does not decompress answers.
 pub(crate) fn http_client() -> reqwest::Client {
-    // As the exporter's own client does; it may have done so already in this process.
+    // The exporter's own client may have installed it already in this process.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().no_gzip().build().expect("a client")
 }
@@ -73,8 +73,8 @@ pub(crate) async fn get(url: &str) -> Option<String> {
     http_client().get(url).send().await.ok()?.text().await.ok()
 }
 
-/// A real Prometheus . A scrape that takes longer than the interval fails and leaves nothing to
-/// see: the interval is one that a busy machine keeps, too.
+/// A real Prometheus. A scrape that takes longer than the interval fails and stores nothing, so the
+/// interval is long enough for a busy machine.
 pub(crate) struct Prometheus {
     pub(crate) address: String,
     _process: Process,
@@ -82,20 +82,20 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts it; it scrapes the target once for each of these jobs.
+    /// Starts it; each of these jobs scrapes the target.
     pub(crate) async fn start(target: &str, jobs: &[&str]) -> Self {
         let job =
             |job: &&str| format!("  - job_name: {job}\n    static_configs: [{{targets: [\"{target}\"]}}]\n");
         Self::start_with(&jobs.iter().map(job).collect::<String>()).await
     }
 
-    /// With these jobs.
+    /// Starts it with these jobs.
     pub(crate) async fn start_with(jobs: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let config = folder.path().join("prometheus.yml");
         let globals = "global: {scrape_interval: 5s, scrape_timeout: 5s}";
         std::fs::write(&config, format!("{globals}\nscrape_configs:\n{jobs}")).expect("written");
-        // Prometheus does not tell which port it took for 0: take a free one.
+        // Prometheus does not report its port for 0: use a free one.
         let free =
             std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
         let child = Command::new("prometheus")
@@ -124,7 +124,7 @@ impl Prometheus {
     }
 }
 
-/// Waits until Prometheus shows every account of the demo with its reason, and gives these.
+/// Waits until Prometheus has every account of the demo with its reason. Returns them.
 pub(crate) async fn every_verdict_of_the_demo(prometheus: &Prometheus) -> BTreeMap<String, String> {
     let fixtures = load_fixtures().expect("fixtures");
     let mut expected: BTreeMap<String, String> = BTreeMap::new();
@@ -135,7 +135,7 @@ pub(crate) async fn every_verdict_of_the_demo(prometheus: &Prometheus) -> BTreeM
         }
     }
     assert!(expected.len() >= 30, "the demo is to have at least 30 accounts");
-    // Ambiguous refusals are shown after a second probe, 30 to 60 s after the first.
+    // Ambiguous refusals appear after a second probe, 30 to 60 s after the first.
     let start = Instant::now();
     loop {
         let found: BTreeMap<String, String> = prometheus
@@ -190,7 +190,7 @@ async fn a_real_prometheus_reads_every_family_and_every_reason() {
         assert!(names.contains(name), "Prometheus has no series of {name}");
     }
     assert!(names.contains("token_exporter_probe_duration_seconds_bucket"));
-    // The join that dashboards and rules are made of.
+    // The join that dashboards and rules use.
     let joined = prometheus
         .query("connection_valid * on (account, network) group_left (name, team) connection_info")
         .await;

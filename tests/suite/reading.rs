@@ -1,4 +1,4 @@
-//! Every fixture case that holds a single answer, read alone as `classify` reads it.
+//! Every fixture case with a single answer, read as by `classify`.
 
 use serde_json::{Value, json};
 use token_exporter::cli::{Payload, classify, describe};
@@ -40,7 +40,7 @@ pub(crate) fn payload(network: &str, case: &Case, call: &str, now: Timestamp) ->
     .expect("a payload")
 }
 
-/// What differs between a finding and what was expected of it.
+/// The differences between a finding and the expected one.
 pub(crate) fn differences(
     expect: &Expect,
     finding: &Finding,

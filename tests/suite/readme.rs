@@ -1,4 +1,5 @@
-//! What the README shows is true: its configuration loads, its Prometheus files pass promtool.
+//! The README's examples are valid: its configuration loads, and promtool accepts its Prometheus
+//! files.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,5 +1,4 @@
-//! More than one process: shards, probes for whoever asks, and a real Prometheus that finds the
-//! accounts by itself.
+//! Several processes: shards, probes on request, and a real Prometheus that discovers the accounts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -75,7 +74,7 @@ impl Exporter {
     }
 }
 
-/// A folder with a configuration in which `BASE` stands for the networks.
+/// A directory with a configuration in which `BASE` is replaced by the networks' address.
 fn configured(yaml: &str, networks: std::net::SocketAddr) -> (tempfile::TempDir, std::path::PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("config.yaml");
@@ -87,7 +86,7 @@ fn network(name: &str) -> NetworkId {
     NetworkId::from_name(name).expect("a network")
 }
 
-/// One Facebook login with so many pages.
+/// One Facebook credential with a number of pages.
 fn pages(count: usize, app: &str) -> String {
     let token = fixture_token(network("facebook"), "many-pages", DEMO_ID);
     let mut yaml = format!(
@@ -104,7 +103,7 @@ fn pages(count: usize, app: &str) -> String {
     yaml
 }
 
-/// So many logins at X.
+/// A number of credentials at X.
 fn logins(count: usize, app: &str) -> String {
     let mut yaml = format!(
         "apps:\n  - {{id: app, network: x, client_id: key, client_secret: sim-s, base_url: \
@@ -194,7 +193,7 @@ async fn shards_share_everything_and_the_apps_limit() {
         }
     }
     assert_eq!(found.len(), 60);
-    // Each account wants a probe a second; the app allows 30 a second to all three together.
+    // Each account is due once a second; the app allows 30 a second for all three together.
     let all = async || {
         let mut probed = 0;
         for shard in &shards {
@@ -216,7 +215,7 @@ async fn shards_share_everything_and_the_apps_limit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_probe_serves_all_who_ask_for_its_login() {
     let (simulator, networks) = simulator().await;
-    // A probe of this login needs several calls: the app's limit makes it last for seconds.
+    // A probe of this credential needs several calls: with the app's limit it takes seconds.
     let (_folder, config) = configured(&pages(40, ", rate_limit: 1/s"), networks);
     let exporter = Exporter::start(&config, Shard::WHOLE, true).await;
     let scrapes = (0..40).map(|i| {
@@ -255,7 +254,7 @@ async fn what_is_fresh_enough_is_not_asked_again() {
     assert_eq!(simulator.exchanges(), 1);
     assert!(exporter.get("/probe?account=x-0").await.contains(valid));
     assert_eq!(simulator.exchanges(), 2, "who does not name an age wants a probe now");
-    // On demand means: nobody asked for the other one.
+    // On demand: the other account was not requested.
     assert!(
         !exporter.get("/metrics").await.contains("connection_last_probe_timestamp_seconds{account=\"x-1\"")
     );
@@ -335,7 +334,7 @@ async fn questions_about_many_logins_travel_together_where_the_network_takes_tha
     }
 }
 
-/// The whole list, as it is sent.
+/// The whole list, as it is streamed.
 fn listed(inventory: &Arc<Inventory>, query: &str) -> (Value, usize) {
     let mut targets = Targets::new(inventory.clone(), TargetFilter::parse(query).expect("a filter"));
     let (mut text, mut largest) = (Vec::new(), 0);
@@ -427,7 +426,7 @@ async fn the_list_of_targets_is_whole_filtered_and_written_in_chunks() {
     exporter.end().await;
 }
 
-/// The code blocks of this kind in a page of the documentation.
+/// The code blocks of a kind in a page of the documentation.
 fn blocks(page: &str, kind: &str) -> Vec<String> {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).expect("a page");
     let fence = format!("\n```{kind}\n");
@@ -438,7 +437,7 @@ fn blocks(page: &str, kind: &str) -> Vec<String> {
 async fn prometheus_finds_the_accounts_and_asks_for_each() {
     let (simulator, networks) = simulator().await;
     let yaml = pages(5, "") + &logins(3, "").replace("apps:\n", "").replace("accounts:\n", "");
-    // Two lists of apps make one.
+    // Merges two lists of apps.
     let (app, accounts) =
         yaml.split_once("  - {id: app, network: x").map(|(a, b)| (a.to_owned(), b)).expect("an app of X");
     let (line, accounts) = accounts.split_once('\n').expect("lines");
@@ -490,7 +489,7 @@ async fn prometheus_finds_the_accounts_and_asks_for_each() {
             "one target for each account"
         );
     }
-    // It goes on asking the exporter, and the exporter does not go on asking the networks.
+    // It continues to request probes, but the exporter makes no further calls.
     let scrapes = async || query("min(count_over_time(connection_valid[1h])) >= 3").await.pop();
     eventually("each was scraped several times", Duration::from_secs(120), scrapes).await;
     assert_eq!(

@@ -105,7 +105,7 @@ fn an_account_has_the_windows_of_the_first_rule_that_matches() {
     assert!(windows[0].1.contains(&(facebook.index(), Use::Monitored)));
 }
 
-/// Accounts in each state that matters, on a fixed day.
+/// Accounts in each relevant state, at a fixed time.
 fn fixed() -> MailPlan {
     let (rules, inventory) = load_yaml(include_str!("../golden/schedule.yaml"));
     let statuses: Vec<ExpiryStatus> = inventory
@@ -138,7 +138,8 @@ fn the_calendar_is_one() {
     assert_eq!(text.matches('\n').count(), text.matches("\r\n").count(), "every line ends with CRLF");
     let lines: Vec<&str> = text.strip_suffix("\r\n").expect("a last line's end").split("\r\n").collect();
     assert!(lines.iter().all(|l| l.len() <= 75), "folded at 75 octets");
-    // Unfolded, every line is a property; the components nest; every event has what it must have, once.
+    // After unfolding, every line is a property, components nest, and every event has its required
+    // properties once.
     let unfolded = text.replace("\r\n ", "");
     let mut open = Vec::new();
     let mut uids = Vec::new();

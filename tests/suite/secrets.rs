@@ -1,5 +1,5 @@
-//! The hunt for secrets: every fixture is played, and all output is searched for tokens, secrets
-//! and proofs.
+//! No secret is shown: every fixture is played, and all output is searched for tokens, secrets and
+//! proofs.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -16,8 +16,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::prometheus::{eventually, get, start_demo};
 
-/// What must not show: tokens, client and token secrets (all fixtures' begin alike), and what is
-/// made of them.
+/// What must not appear: tokens, client and token secrets (all fixtures' start alike), and values
+/// derived from them.
 fn secrets_in(text: &str) -> Option<&str> {
     let proof = Secret::new("sim-client-secret");
     let signs = ["sim-", "sim%2D", "c2ltLW", "oauth_signature", "appsecret_proof="];
@@ -61,12 +61,12 @@ fn no_fixture_brings_a_secret_into_logs_findings_or_debug_output() {
     let writer = tracing_subscriber::fmt::layer().with_writer(captured.clone());
     let subscriber = tracing_subscriber::registry().with(filter).with(writer);
     let mut output = String::new();
-    // One thread: the subscriber is this thread's.
+    // A single thread, because the subscriber is per thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     tracing::subscriber::with_default(subscriber, || {
-        // While there is one subscriber alone, tracing asks the thread that comes to a place first whether
-        // it wants to hear of it, for good; and other tests' threads do not. With a second one it
-        // asks all.
+        // With only one subscriber, tracing caches for each call site whether the first thread
+        // there wants its events, and other tests' threads do not. With a second subscriber it asks
+        // every time.
         let _second = tracing::Dispatch::new(tracing_subscriber::registry());
         runtime.block_on(async {
             let client = crate::probing::client(10_000);
@@ -131,11 +131,11 @@ async fn the_running_demo_shows_no_secret_anywhere() {
     assert_eq!(secrets_in(&log), None);
 }
 
-/// A call with a token, to wherever `base_url` leads.
+/// A call with a token to the host of `base_url`.
 async fn send_to(base_url: &str) -> Result<token_exporter::network::Answer, Cause> {
     let userinfo = NetworkId::from_name("oauth2").and_then(|n| n.description().call("userinfo"));
     let call = Call::new(userinfo.expect("a call"), &[]).bearer(&Secret::new("sim-token"));
-    // Private networks are allowed: what is refused here is refused everywhere.
+    // Private networks are allowed here: what is refused now is always refused.
     let client = Client::new(std::time::Duration::from_secs(60), true).expect("a client");
     client.send(&call, Some(&base_url.parse().expect("a URL"))).await
 }
@@ -166,13 +166,13 @@ async fn a_token_does_not_follow_a_redirect() {
 
 #[tokio::test]
 async fn a_token_does_not_leave_this_machine_in_the_open() {
-    // A name that cannot be resolved would be told as such, had anybody tried.
+    // Any attempt would report that the name cannot be resolved.
     for base_url in ["http://provider.invalid", "http://localhost.invalid", "ftp://provider.invalid"] {
         assert_eq!(send_to(base_url).await.err(), Some(Cause::Connect), "{base_url}");
     }
 }
 
-/// Requests carry secrets, and OAuth 1.0a signs with them: nobody else has a use for their text.
+/// Only the code that builds and signs requests may read the text of secrets.
 #[test]
 fn secrets_are_revealed_where_requests_are_made_and_nowhere_else() {
     fn sources(folder: &std::path::Path, into: &mut Vec<std::path::PathBuf>) {

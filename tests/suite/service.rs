@@ -1,18 +1,18 @@
-//! What systemd hears from the real binary, and what it sees of its end.
+//! The messages of the real binary to systemd, and its exit.
 
 use std::os::unix::net::UnixDatagram;
 
 use crate::exporter::{Exporter, World, request};
 use crate::probing::simulator;
 
-/// What has come so far, one message a line.
+/// The messages so far, one per line.
 struct Manager {
     socket: UnixDatagram,
     heard: Vec<String>,
 }
 
 impl Manager {
-    /// Whether a message with all of these has come.
+    /// Whether a message with all of these lines has come.
     fn hears(&mut self, parts: &[&str]) -> bool {
         let mut message = [0; 4096];
         while let Ok(length) = self.socket.recv(&mut message) {
@@ -70,13 +70,13 @@ async fn systemd_hears_of_every_step() {
     .expect("no panic");
 }
 
-/// A disk that is full, as far as this process is concerned, and then is not.
+/// A disk that seems full to this process, and then is not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_survived_and_caught_up_with() {
     let (_simulator, networks) = simulator().await;
     tokio::task::spawn_blocking(move || {
         let mut world = World::new(networks, 1, 4, 0);
-        // Without its signal, a file that is too large is an error like any other.
+        // If the signal is ignored, a file that is too large is an ordinary error.
         let exporter = Exporter::start_through(
             &["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"],
             world.folder.path(),

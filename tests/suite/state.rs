@@ -1,4 +1,4 @@
-//! State on disk: what comes back after a restart, and what happens to files that cannot be read.
+//! State on disk: what is restored after a restart, and what happens to unreadable files.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -28,7 +28,7 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_unix(1_800_000_000 + seconds).expect("in range")
 }
 
-/// A store in which something of each kind is known.
+/// A store with an item of each kind.
 fn store() -> Store {
     let store = Store::default();
     store.replace_roster(inventory(YAML));
@@ -99,7 +99,7 @@ fn everything_known_comes_back() {
     let text = std::fs::read_to_string(folder.path().join("state.jsonl")).expect("text");
     assert!(!text.contains("sim-"), "{text}");
 
-    // Who has gone is forgotten, who is new begins anew.
+    // Removed accounts are forgotten; new ones start without state.
     let other = Store::default();
     other.replace_roster(inventory(&YAML.replace("id: b,", "id: new,")));
     restore(folder.path(), &other);
@@ -108,7 +108,7 @@ fn everything_known_comes_back() {
     assert_eq!(other.accounts.get(1).and_then(|a| a.verdict), None);
 }
 
-/// What a store that knows nothing reads from a folder, and the newest generation there.
+/// The state that an empty store reads from a directory, and the newest generation there.
 fn read(folder: &Path) -> (String, u64) {
     static ROSTER: OnceLock<Arc<Inventory>> = OnceLock::new();
     let store = Store::default();
@@ -154,8 +154,8 @@ fn a_journal_is_read_as_far_as_it_goes() {
         ends.push(std::fs::metadata(&path).expect("there").len());
     }
     let whole = std::fs::read(&path).expect("bytes");
-    // Torn at every byte: the app's line and the credential's are two, so that half a step may be
-    // there; no more than that, and none of the accounts without its credential.
+    // Cut off at every byte. The lines of the app and the credential are separate, so one of them
+    // can be missing; but accounts never come without their credential.
     for length in 0..whole.len() {
         std::fs::write(&path, &whole[..length]).expect("written");
         let (now, _) = read(folder.path());
@@ -168,13 +168,12 @@ fn a_journal_is_read_as_far_as_it_goes() {
             "{length}: a torn end is no damage"
         );
     }
-    // Blocks that were never written, after the machine went down.
+    // Blocks that were never written before the machine crashed.
     let length = usize::try_from(ends[2]).expect("small");
     std::fs::write(&path, [&whole[..length], &[0; 4096]].concat()).expect("written");
     assert_eq!((read(folder.path()).0, files(folder.path()).len()), (steps[2].clone(), 2));
 
-    // Damage in the middle: what stands before it is good, and the file is kept for whoever wants to
-    // know.
+    // Damage in the middle: the part before it is restored, and the file is kept for inspection.
     let mut damaged = whole.clone();
     damaged[usize::try_from(ends[2]).expect("small") + 5] = 0;
     std::fs::write(&path, &damaged).expect("written");
@@ -182,7 +181,7 @@ fn a_journal_is_read_as_far_as_it_goes() {
     let left = files(folder.path());
     assert!(left.len() == 2 && left[0].starts_with("journal-1.jsonl.aside-"), "{left:?}");
 
-    // Of a newer program.
+    // From a newer program.
     std::fs::write(&path, String::from_utf8_lossy(&whole).replacen("\"version\":1", "\"version\":2", 1))
         .expect("written");
     assert_eq!(read(folder.path()).0, steps[0]);
@@ -222,7 +221,7 @@ fn a_file_that_cannot_be_read_is_set_aside_and_stops_nothing() {
             text,
             "{name}: nothing is lost"
         );
-        // And it is written anew.
+        // And a new one is written.
         write_base(folder.path(), 1, &after.snapshot()).expect("written");
     }
 }
@@ -255,7 +254,7 @@ impl Kept {
         Self { store, view, metrics, stop, task, _watchdog: watchdog }
     }
 
-    /// Something changes, and readers see it.
+    /// Makes a change and waits until readers see it.
     async fn change(&self, second: i64) {
         let applied =
             self.store.apply(0, &Outcome::undetermined(Cause::Dns, 2, at(second))).expect("applied");
@@ -282,10 +281,10 @@ async fn nothing_is_shown_before_it_is_kept() {
     let kept = Kept::start(folder.path());
     for second in 0..20 {
         kept.change(second).await;
-        // As after a kill at this moment.
+        // Like a kill at this time.
         let copy = tempfile::tempdir().expect("a folder");
         for file in files(folder.path()) {
-            // The next base may be put in place right now.
+            // The next base may be replacing the old one right now.
             let _ = std::fs::copy(folder.path().join(&file), copy.path().join(&file));
         }
         assert_eq!(read(copy.path()).0, shown(&kept.view.snapshot()), "{second}");
@@ -316,7 +315,7 @@ async fn one_folder_serves_one_process() {
 async fn storage_that_fails_is_counted_and_caught_up_with() {
     let parent = tempfile::tempdir().expect("a folder");
     let folder = parent.path().join("data");
-    // A file where the folder should be: nobody, not even root, can write into it.
+    // A file instead of the directory: nobody, not even root, can write into it.
     std::fs::write(&folder, "").expect("written");
     let kept = Kept::start(&folder);
     kept.change(1).await;
@@ -330,8 +329,7 @@ async fn storage_that_fails_is_counted_and_caught_up_with() {
     kept.end().await;
 }
 
-/// A pipe that nobody reads from stands for a disk that does not answer: opening it does not come
-/// back.
+/// A pipe without a reader stands for a hanging disk: opening it blocks.
 #[tokio::test(flavor = "multi_thread")]
 async fn storage_that_hangs_holds_up_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -345,7 +343,7 @@ async fn storage_that_hangs_holds_up_nothing() {
         shown(&kept.store.snapshot()),
         "the journal does not wait for the base"
     );
-    // It answers again.
+    // The disk works again.
     let reader = std::thread::spawn(move || {
         std::io::copy(&mut std::fs::File::open(pipe).expect("a pipe"), &mut std::io::sink())
     });
@@ -385,8 +383,8 @@ async fn a_journal_does_not_outgrow_its_base() {
         assert!(kept.view.reaches(version).await);
         appended += CREDENTIALS as u64 * 200;
     }
-    // What there is at most: a base and a journal of its size or of a megabyte, and the same once more
-    // while they take turns.
+    // At most: a base and a journal of its size or a megabyte, and both again while one replaces
+    // the other.
     let base = || folder.path().join("state.jsonl").metadata().map_or(0, |m| m.len());
     let bounded = async || (base() > 0 && size() < 2 * (base() + base().max(1 << 20))).then_some(());
     eventually("it has been replaced", Duration::from_secs(60), bounded).await;

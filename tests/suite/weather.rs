@@ -1,5 +1,5 @@
-//! Bad weather between the exporter and the networks, and what it must not do: no verdict changes,
-//! nothing grows.
+//! Faults between the exporter and the networks: no verdict may change, and resource use stays
+//! bounded.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -21,41 +21,41 @@ use tokio::sync::watch;
 
 use crate::probing::{client, simulator};
 
-/// What happens to whoever connects.
+/// What happens to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sky {
-    /// The networks answer.
+    /// It reaches the networks.
     Fair,
-    /// Connections are closed.
+    /// It is closed.
     Closed,
-    /// Nobody ever answers.
+    /// It gets no answer.
     Silent,
-    /// An answer that comes byte by byte.
+    /// It gets an answer byte by byte.
     Dripping,
-    /// An answer that never ends.
+    /// It gets an endless answer.
     Endless,
-    /// An answer that ends too early.
+    /// It gets a truncated answer.
     CutOff,
-    /// An answer that unpacks to far more than it is.
+    /// It gets an answer that decompresses to a much larger one.
     Bomb,
-    /// Something that is not HTTP.
+    /// It gets an answer that is not HTTP.
     Garbage,
-    /// Another site's page.
+    /// It gets another site's page.
     Page,
-    /// A redirect into the network.
+    /// It gets a redirect to a private address.
     Redirect,
-    /// An error of the server.
+    /// It gets a server error.
     Broken,
-    /// Too many requests, without a word on when to come back.
+    /// It gets status 429 without a time to come back.
     Limited,
 }
 
-/// A place between the exporter and the simulator.
+/// A proxy between the exporter and the simulator.
 #[derive(Clone)]
 pub(crate) struct Weather {
     pub(crate) address: SocketAddr,
     sky: watch::Sender<Sky>,
-    /// How many asked and were kept waiting.
+    /// The number of requests without an answer.
     silent: Arc<AtomicUsize>,
 }
 
@@ -73,7 +73,7 @@ impl Weather {
                     let sky = *seen.borrow_and_update();
                     tokio::select! {
                         () = meet(stream, sky, networks, &silent) => {}
-                        // A change ends what was under way.
+                        // A change ends running connections.
                         _ = seen.changed() => {}
                     }
                 });
@@ -82,7 +82,7 @@ impl Weather {
         weather
     }
 
-    /// How many have asked so far and were given no answer.
+    /// The number of requests so far without an answer.
     pub(crate) fn waiting(&self) -> usize {
         self.silent.load(Ordering::Relaxed)
     }
@@ -95,14 +95,14 @@ impl Weather {
 async fn meet(mut stream: TcpStream, sky: Sky, networks: SocketAddr, silent: &AtomicUsize) {
     if sky == Sky::Fair {
         let Ok(mut network) = TcpStream::connect(networks).await else { return };
-        // Either side may close at any time.
+        // Both sides may close at any time.
         let _ = tokio::io::copy_bidirectional(&mut stream, &mut network).await;
         return;
     }
     if sky == Sky::Closed {
         return;
     }
-    // Whatever was asked: the head at least is waited for.
+    // Wait at least for the request's headers.
     let mut request = [0; 4096];
     let _ = stream.read(&mut request).await;
     let head = |status: &str, more: &str| {
@@ -136,7 +136,7 @@ async fn meet(mut stream: TcpStream, sky: Sky, networks: SocketAddr, silent: &At
             static BOMB: OnceLock<Vec<u8>> = OnceLock::new();
             let body = BOMB.get_or_init(|| {
                 let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-                // Half as much again as is read of any body.
+                // One and a half times the limit for a body.
                 encoder.write_all(&vec![b' '; MAX_BODY_BYTES / 2 * 3]).expect("into memory");
                 encoder.finish().expect("into memory")
             });
@@ -154,12 +154,12 @@ async fn meet(mut stream: TcpStream, sky: Sky, networks: SocketAddr, silent: &At
     };
     let _ = stream.write_all(&answer).await;
     let _ = stream.shutdown().await;
-    // Until the other side closes, too: what is left unread here could throw away what it has not read
-    // yet.
+    // Wait until the client closes: closing with unread data here could discard data that the
+    // client has not read yet.
     while stream.read(&mut request).await.is_ok_and(|read| read > 0) {}
 }
 
-/// What each kind of weather may look like from inside.
+/// The possible causes for each fault.
 const EXPECTED: [(Sky, &[Cause]); 11] = [
     (Sky::Closed, &[Cause::Connect]),
     (Sky::Silent, &[Cause::Timeout]),
@@ -174,7 +174,7 @@ const EXPECTED: [(Sky, &[Cause]); 11] = [
     (Sky::Limited, &[Cause::RateLimited]),
 ];
 
-/// One probe of a network's healthy account, with its networks at an address.
+/// Probes a network's healthy account at an address.
 async fn probe(fixtures: &Fixtures, base: &str, client: Client) -> (String, Vec<Verdict>) {
     let valid = fixtures.cases.iter().find(|c| c.name == "valid").expect("a valid case");
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
@@ -197,8 +197,7 @@ fn check(network: &str, what: &str, verdicts: &[Verdict], causes: &[Cause]) {
     assert!(!verdicts.is_empty(), "{network}, {what}");
 }
 
-/// Whatever a network's answers are replaced with, it says nothing about the token, and is over in
-/// time.
+/// Faulty answers say nothing about a token, and the probe ends in time.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_weather_is_a_verdict() {
     let (_simulator, networks) = simulator().await;
@@ -238,7 +237,8 @@ async fn whoever_speaks_no_tls_is_told_from_whoever_is_not_there() {
     }
 }
 
-/// A daemon through all of it and back: what it says stays, its age shows, and work stays bounded.
+/// A daemon goes through all faults and back: verdicts stay, their age shows, and work stays
+/// bounded.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_changes_no_verdict() {
     use crate::exporter::{Exporter, World};
@@ -254,7 +254,7 @@ async fn a_storm_changes_no_verdict() {
             "probe_interval: 5s, probe_timeout: 4s, probe_concurrency: 4",
         );
         std::fs::write(world.path("config.yaml"), yaml).expect("written");
-        // All of them work: dead ones are probed ever more rarely.
+        // Only valid ones: invalid ones are probed less often.
         for account in 0..ACCOUNTS {
             world.write_token(account);
             world.write_token(account);
@@ -269,7 +269,7 @@ async fn a_storm_changes_no_verdict() {
                 .enumerate()
         {
             weather.turn(sky);
-            // The first may have begun before the change; what comes then says nothing new.
+            // The first probe may have started before the change; the next ones are affected by it.
             for account in [2 * place, 2 * place + 1] {
                 let answer = exporter
                     .wait_for("an answer", || exporter.ask(&format!("/probe?account=account-{account}")));
@@ -283,7 +283,7 @@ async fn a_storm_changes_no_verdict() {
             .lines()
             .find_map(|l| l.strip_prefix("VmHWM:"))
             .and_then(|l| l.trim().trim_end_matches(" kB").parse::<u64>().ok());
-        // Four at once, of at most 8 MiB each, and the program itself.
+        // Four answers of at most 8 MiB each, plus the program itself.
         assert!(peak.is_some_and(|kib| kib < 256 << 10), "{peak:?} KiB");
         let over = Timestamp::now().unix();
         assert!(world.conclusive().iter().any(|at| *at < over), "the age of what is known shows");

@@ -1,7 +1,6 @@
-//! The HTTP side's defences: the web configuration by what it says and by what it does, over real
-//! connections.
+//! The web configuration: its checks, and its effects on real connections.
 //!
-//! Certificates are made here, for each test anew.
+//! Certificates are generated for each test.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -31,10 +30,10 @@ use tokio_rustls::client::TlsStream;
 
 use crate::prometheus::{Prometheus, eventually, start_demo};
 
-/// The time for what happens soon; a test that is right never waits for it.
+/// An upper limit; a passing test never waits for it.
 const SOON: Duration = Duration::from_secs(60);
 
-/// An authority, and a folder in which a server finds its certificate, its key and its authority.
+/// A CA, and a directory with its certificate and the server's certificate and key.
 struct Pki {
     folder: tempfile::TempDir,
     ca: rcgen::Certificate,
@@ -70,7 +69,7 @@ impl Pki {
         Identity { certificate, key: key.serialize_pem() }
     }
 
-    /// Puts a new certificate and key for the server into the folder.
+    /// Writes a new server certificate and key.
     fn serve_as(&self, name: &str) {
         let names = vec![dns(name), SanType::IpAddress([127, 0, 0, 1].into())];
         let server = self.issue(names, ExtendedKeyUsagePurpose::ServerAuth);
@@ -97,7 +96,7 @@ impl Pki {
         )
     }
 
-    /// What is wrong with a web configuration in this folder.
+    /// The problems of a web configuration in this directory.
     fn problems(&self, web: &str) -> String {
         self.write("web.yml", web);
         let problems =
@@ -111,7 +110,7 @@ impl Pki {
         roots
     }
 
-    /// A client that trusts this authority and shows this certificate, if any.
+    /// A client that trusts this CA and sends this certificate, if any.
     fn tls(&self, identity: Option<&Identity>) -> ClientConfig {
         self.tls_with(ring::default_provider(), rustls::ALL_VERSIONS, identity)
     }
@@ -145,12 +144,12 @@ fn dns(name: &str) -> SanType {
 /// The part of a web configuration that every TLS server has.
 const TLS: &str = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n";
 
-/// A hash that is cheap to check, also in an unoptimized build.
+/// A hash that is fast to check, even in a debug build.
 fn hash(password: &str, cost: u32) -> String {
     bcrypt::hash(password, cost).expect("a hash")
 }
 
-/// The HTTP side alone: no daemon behind it.
+/// Starts only the HTTP server, without a daemon.
 struct Site {
     address: SocketAddr,
     health: SocketAddr,
@@ -164,7 +163,7 @@ impl Site {
         Self::start_with(access, Limits::default(), 0).await
     }
 
-    /// With limits, and so many accounts to make answers long.
+    /// The same with limits, and with a number of accounts to make answers long.
     async fn start_with(access: Arc<AccessControl>, limits: Limits, accounts: usize) -> Self {
         let settings = server::WebSettings {
             telemetry_path: "/metrics".to_owned(),
@@ -208,7 +207,7 @@ impl Site {
         Self { address, health, second, stop, tasks }
     }
 
-    /// The status and text of an answer over plain HTTP.
+    /// The status and body of an answer over plain HTTP.
     async fn get(&self, path: &str, login: Option<(&str, &str)>) -> (u16, String) {
         let request = crate::prometheus::http_client().get(format!("http://{}{path}", self.address));
         let request = match login {
@@ -227,7 +226,7 @@ impl Site {
     }
 }
 
-/// What was agreed on, and what was answered.
+/// The negotiated TLS parameters, and the answer.
 struct Session {
     version: ProtocolVersion,
     suite: CipherSuite,
@@ -243,7 +242,7 @@ async fn connect(address: SocketAddr, config: ClientConfig) -> std::io::Result<T
     TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
 
-/// Connects, asks for health and reads the answer. A refusal of TLS 1.3 shows only there.
+/// Connects, requests `/-/healthy` and reads the answer. In TLS 1.3, a refusal shows only there.
 async fn session(address: SocketAddr, config: ClientConfig) -> std::io::Result<Session> {
     let mut stream = connect(address, config).await?;
     stream.write_all(b"GET /-/healthy HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
@@ -260,25 +259,24 @@ async fn session(address: SocketAddr, config: ClientConfig) -> std::io::Result<S
     })
 }
 
-/// Sends bytes as they are, and reads all that comes until the server closes.
+/// Sends raw bytes, and reads until the server closes the connection.
 async fn raw(address: SocketAddr, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
     stream.write_all(request).await.expect("sent");
     until_closed(&mut stream).await
 }
 
-/// What comes until the server closes.
+/// Reads until the server closes the connection.
 async fn until_closed(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
     let mut bytes = Vec::new();
-    // A connection that is cut is closed, too.
+    // An aborted connection is closed as well.
     let _ = tokio::time::timeout(SOON, stream.read_to_end(&mut bytes)).await.expect("the server closes");
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
 const HASH: &str = "$2y$04$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
 
-/// Whether Prometheus' own tool accepts the file, too; none where the tool is older than a key of
-/// the file.
+/// Whether promtool accepts the file; none if it is too old for a key in the file.
 fn promtool_accepts(pki: &Pki) -> Option<bool> {
     let output = Command::new("promtool").args(["check", "web-config"]).arg(pki.path("web.yml")).output();
     let output = output.expect("promtool, from the package prometheus (tests/run installs it)");
@@ -294,8 +292,8 @@ fn what_is_wrong_is_told_at_its_place() {
     pki.write("other.key", &KeyPair::generate().expect("a key").serialize_pem());
     pki.write("empty.pem", "");
     let tls = |more: &str| format!("{TLS}  {more}\n");
-    // Each with what is told, and whether promtool refuses it, too: we are stricter where a file would
-    // not do what it says.
+    // Each with its message, and whether promtool also refuses it: this program is stricter if a
+    // file would not have the intended effect.
     let cases: Vec<(String, &str, bool)> = vec![
         (
             "tls_server_confg: {}".into(),
@@ -501,7 +499,7 @@ fn what_is_wrong_is_told_at_its_place() {
             "web.yml:1:13: rate_limit: with a burst of 0 every request would be refused; expected at least 1",
             false,
         ),
-        // All at once, across sections, files and kinds of problems.
+        // All problems are reported together, across sections, files and kinds.
         (
             format!(
                 "{}basic_auth_users: {{john: sim-password-of-john}}\nrate_limt: {{}}\n",
@@ -568,7 +566,7 @@ fn what_the_format_allows_is_accepted() {
         "http_server_config: {headers: {X-Frame-Options: sameorigin, X-XSS-Protection: 1, \
          Content-Security-Policy: \"\"}}\n"
             .to_owned(),
-        // More users than a mapping of the configuration may have keys.
+        // More users than the limit of keys in a mapping of the exporter's configuration.
         (0..300).fold("basic_auth_users:\n".to_owned(), |text, i| text + &format!("  user-{i}: {HASH}\n")),
     ] {
         assert_eq!(pki.problems(&web), "", "{web}");
@@ -656,7 +654,7 @@ async fn versions_cipher_suites_and_curves_are_those_of_the_file() {
     assert!(default.answer.starts_with("HTTP/1.1 200"), "{}", default.answer);
     let older = session(site.address, client(all, &[&TLS12])).await.expect("a session");
     assert_eq!(older.version, ProtocolVersion::TLSv1_2);
-    // A ClientHello of TLS 1.1, as far as its version: an alert comes back, and no handshake.
+    // The start of a TLS 1.1 ClientHello: the answer is an alert, not a handshake.
     let hello =
         [&[22, 3, 1, 0, 47, 1, 0, 0, 43, 3, 2][..], &[7; 32], &[0, 0, 2, 0xc0, 0x13, 1, 0, 0, 0]].concat();
     let alert = raw(site.address, &hello).await;
@@ -737,7 +735,7 @@ async fn http2_is_offered_with_tls_unless_switched_off() {
     let site = Site::start(pki.access(&format!("{TLS}http_server_config: {{http2: false}}\n"))).await;
     assert_eq!(get(&site).await.version(), reqwest::Version::HTTP_11);
     site.end().await;
-    // Without TLS there is none, whatever a client begins with.
+    // Without TLS there is no HTTP/2, whatever the client sends first.
     let site = Site::start(pki.access("")).await;
     assert!(
         !raw(site.address, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.contains("200")
@@ -745,7 +743,7 @@ async fn http2_is_offered_with_tls_unless_switched_off() {
     site.end().await;
 }
 
-/// A client that shows a certificate whose key it does not have.
+/// A client that sends a certificate without having its key.
 #[derive(Debug)]
 struct Impostor(Arc<CertifiedKey>);
 
@@ -769,8 +767,8 @@ async fn client_certificates_are_asked_for_as_the_file_says() {
     let pretence: Arc<dyn ResolvesClientCert> =
         Arc::new(Impostor(Arc::new(CertifiedKey::new(chain, signer))));
     let ca = "  client_ca_file: ca.crt\n";
-    // Who gets in: nobody's certificate, one of the authority, one of another authority, one without
-    // its key.
+    // Which clients are accepted: without a certificate, with one of the CA, with one of another
+    // CA, with one without its key.
     for (auth, ca, [none, good, other, without_key]) in [
         ("NoClientCert", "", [true, true, true, true]),
         ("RequestClientCert", "", [true, true, true, false]),
@@ -787,7 +785,8 @@ async fn client_certificates_are_asked_for_as_the_file_says() {
             let found = [
                 session(site.address, tls(None)).await.is_ok_and(|s| s.answer.contains(" 200 ")),
                 session(site.address, tls(Some(&known))).await.is_ok_and(|s| s.answer.contains(" 200 ")),
-                // Hints tell clients which certificates are of use; a stranger's client ignores them.
+                // The server's hints tell clients which certificates are useful; this client
+                // ignores them.
                 session(site.address, tls(Some(&stranger))).await.is_ok_and(|s| s.answer.contains(" 200 ")),
             ];
             assert_eq!(found, [none, good, other], "{auth} {versions:?}");
@@ -818,7 +817,7 @@ async fn client_certificates_must_hold_an_allowed_name() {
         (vec![uri("spiffe://example.com/prometheus")], true),
         (vec![dns("other.example.com"), ip("192.0.2.7")], true),
         (vec![dns("other.example.com")], false),
-        // Exact, without wildcards in either direction.
+        // Exact matches only, without wildcards on either side.
         (vec![dns("*.example.com")], false),
         (vec![dns("a.prometheus.example.com")], false),
         (vec![ip("192.0.2.8")], false),
@@ -872,7 +871,7 @@ async fn names_and_passwords_are_asked_for_everywhere_but_at_the_health_address(
         assert_eq!(answer.headers()["www-authenticate"], "Basic realm=\"token_exporter\", charset=\"UTF-8\"");
         assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
     }
-    // The scheme is the same in any letters.
+    // The scheme is case-insensitive.
     let answer = client
         .get(format!("http://{}/metrics", site.address))
         .header("authorization", "bASIC YWxpY2U6d29uZGVy")
@@ -893,7 +892,7 @@ async fn a_remembered_password_opens_no_other_door() {
     let pki = Pki::new();
     let secret = hash("wonder", 4);
     let site = Site::start(pki.access(&format!("basic_auth_users: {{alice: \"{secret}\"}}\n"))).await;
-    // What the toolkit once confused in its cache (CVE-2022-46146), both ways.
+    // A cache confusion that the toolkit once had (CVE-2022-46146), both ways.
     assert_eq!(site.get("/", Some((&format!("alice{secret}"), "wonder"))).await.0, 401);
     assert_eq!(site.get("/", Some(("alice", &format!("{secret}wonder")))).await.0, 401);
     assert_eq!(site.get("/", Some(("alice", "wonder"))).await.0, 200);
@@ -908,7 +907,7 @@ async fn a_wrong_password_costs_the_same_for_everybody() {
     let users = format!("basic_auth_users: {{cheap: \"{}\", dear: \"{}\"}}\n", hash("a", 5), hash("b", 9));
     let site = Site::start(pki.access(&users)).await;
     let mut least = [f64::MAX; 3];
-    // The least of several, taken in turns, is what remains of a busy machine's noise.
+    // The minimum of several alternating measurements removes the noise of a busy machine.
     for _ in 0..8 {
         for (least, name) in least.iter_mut().zip(["cheap", "dear", "nobody"]) {
             let start = std::time::Instant::now();
@@ -917,7 +916,7 @@ async fn a_wrong_password_costs_the_same_for_everybody() {
         }
     }
     let [cheap, dear, nobody] = least;
-    // Unequalised, the first would be a sixteenth of the second.
+    // Without equalisation, the first would take a sixteenth of the second.
     for (name, other) in [("cheap", cheap), ("nobody", nobody)] {
         assert!((0.5..2.0).contains(&(other / dear)), "{name}: {least:?}");
     }
@@ -961,7 +960,7 @@ async fn guessing_from_one_address_does_not_keep_others_out() {
     let guessed = *done.lock().expect("unpoisoned");
     assert_eq!(answer.status(), 200);
     assert!(guessed < GUESSES - 10, "it waited for {guessed} of {GUESSES} guesses");
-    // Once known, it does not wait at all, from whatever address.
+    // A known password does not wait, from any address.
     assert_eq!(
         client("127.0.0.1")
             .get(&url)
@@ -1000,7 +999,7 @@ async fn the_rate_limit_and_headers_of_the_file_hold() {
         client.get(format!("http://{}/-/healthy", site.health)).send().await.expect("an answer").status(),
         200
     );
-    // A change elsewhere does not give the limit anew; a change of the limit does.
+    // Other changes do not reset the limit; a change of the limit does.
     pki.write(
         "web.yml",
         "rate_limit: {interval: 1h, burst: 2}\n# touched\nhttp_server_config: {headers: {X-XSS-Protection: \
@@ -1048,8 +1047,8 @@ async fn changed_files_hold_at_the_next_connection_and_broken_ones_do_not() {
     eventually("the new password holds", SOON, async || (status("second").await == 200).then_some(())).await;
     assert_eq!(status("first").await, 401, "and the old one no longer");
 
-    // What is broken, or would open what was closed, changes nothing. A sound file afterwards shows
-    // that it was looked at.
+    // Broken files, and those that would remove protection, change nothing. A good file afterwards
+    // proves that changes are read.
     let mut password = "second".to_owned();
     for (i, broken) in [
         "tls_server_config: [",
@@ -1063,7 +1062,8 @@ async fn changed_files_hold_at_the_next_connection_and_broken_ones_do_not() {
     .enumerate()
     {
         pki.write("web.yml", broken);
-        // Longer than a look is fresh: nothing is to happen, and there is nothing to wait for.
+        // Longer than the time between two checks: nothing may happen, so there is no event to wait
+        // for.
         tokio::time::sleep(Duration::from_millis(1200)).await;
         assert_eq!(
             (status(&password).await, status("x").await, status("").await),
@@ -1076,7 +1076,7 @@ async fn changed_files_hold_at_the_next_connection_and_broken_ones_do_not() {
         eventually("the sound file holds", SOON, async || (status(&password).await == 200).then_some(()))
             .await;
     }
-    // A key that does not fit yet, as between the two steps of a renewal.
+    // A key that does not match yet, as between the two steps of a renewal.
     let fitting = std::fs::read_to_string(pki.path("server.key")).expect("readable");
     pki.write("server.key", &KeyPair::generate().expect("a key").serialize_pem());
     tokio::time::sleep(Duration::from_millis(1200)).await;
@@ -1100,7 +1100,7 @@ async fn plain_http_at_a_tls_address_is_told_so() {
     site.end().await;
 }
 
-/// Limits that a test can wait for.
+/// Short limits for tests.
 fn short() -> Limits {
     let short = Duration::from_secs(1);
     Limits { head: short, stall: short, ..Limits::default() }
@@ -1113,8 +1113,8 @@ async fn who_dawdles_is_cut_off() {
     let tls = Site::start_with(pki.access(TLS), short(), 0).await;
     let hurried =
         Site::start_with(pki.access(TLS), Limits { handshake: short().head, ..Limits::default() }, 0).await;
-    // Says nothing; says half of a head; says nothing of TLS, or half of a handshake; half of a head
-    // where health is asked for.
+    // Clients that send nothing, half of the headers, no TLS, half of a handshake, or half of the
+    // headers at the health address.
     let cut = tokio::join!(
         raw(plain.address, b""),
         raw(plain.address, b"GET / HTTP/1.1\r\nhost:"),
@@ -1124,7 +1124,7 @@ async fn who_dawdles_is_cut_off() {
     );
     let nothing = String::new;
     assert_eq!(cut, (nothing(), nothing(), nothing(), nothing(), nothing()));
-    // Says it byte by byte.
+    // Sends byte by byte.
     let (mut reading, mut writing) =
         TcpStream::connect(plain.address).await.expect("a connection").into_split();
     let drops = tokio::spawn(async move {
@@ -1138,7 +1138,7 @@ async fn who_dawdles_is_cut_off() {
     });
     assert_eq!(until_closed(&mut reading).await, "");
     drops.await.expect("it ends");
-    // Nothing after TLS; nothing after the start of HTTP/2.
+    // Nothing after the TLS handshake; nothing after the start of HTTP/2.
     assert_eq!(until_closed(&mut connect(tls.address, pki.tls(None)).await.expect("TLS")).await, "");
     let mut config = pki.tls(None);
     config.alpn_protocols = vec![b"h2".to_vec()];
@@ -1183,11 +1183,11 @@ async fn a_connection_outlives_the_time_between_scrapes_but_not_for_ever() {
     for _ in 0..2 {
         stream.write_all(HEALTHY).await.expect("sent");
         assert!(one_answer(&mut stream).await.starts_with("HTTP/1.1 200"));
-        // Longer than a head may take, and shorter than a connection may be idle.
+        // Longer than the limit for headers, and shorter than the limit for idle connections.
         tokio::time::sleep(limits.head * 2).await;
     }
     assert_eq!(until_closed(&mut stream).await, "", "closed when it was idle for too long");
-    // A second head that stays unfinished has no more time than the first.
+    // Unfinished headers of a second request have the same limit as those of the first.
     let endless =
         Site::start_with(pki.access(""), Limits { idle: Duration::from_secs(3600), ..short() }, 0).await;
     let mut stream = TcpStream::connect(endless.address).await.expect("a connection");
@@ -1218,7 +1218,7 @@ async fn connections_are_limited_for_each_listener_and_in_total() {
     let mut third = opened(site.address).await;
     let mut other = answered(site.second).await;
     let mut beyond = opened(site.second).await;
-    // The health address has places of its own.
+    // The health address has its own connection limit.
     answered(site.health).await;
     let mut byte = [0];
     for waiting in [&mut third, &mut beyond] {
@@ -1226,8 +1226,7 @@ async fn connections_are_limited_for_each_listener_and_in_total() {
         assert!(early.is_err(), "answered beyond the limit");
     }
     drop(first);
-    // One place is free: the third's listener has it now, or the other one's does, as their tasks
-    // happen to run.
+    // One connection is free. The third's or the other listener gets it, depending on task order.
     tokio::select! {
         answer = one_answer(&mut third) => assert!(answer.contains(" 200 ")),
         answer = one_answer(&mut beyond) => assert!(answer.contains(" 200 ")),
@@ -1248,7 +1247,7 @@ async fn slow_readers_hold_no_scrape_for_ever() {
         })
         .await
     };
-    // Small buffers on the way: what is not read is not sent.
+    // Small buffers, so that unread data is not sent.
     let begun = async |address: SocketAddr| {
         let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(4096).expect("set");
@@ -1257,14 +1256,15 @@ async fn slow_readers_hold_no_scrape_for_ever() {
         stream.readable().await.expect("it has begun");
         stream
     };
-    // Reads nothing at all. One scrape at once is allowed: it holds the place until it is cut.
+    // Reads nothing. Only one concurrent scrape is allowed, and this one occupies it until it is
+    // cut off.
     let site = Site::start_with(pki.access(""), short(), ACCOUNTS).await;
     let _stream = begun(site.address).await;
     assert_eq!(site.get("/metrics", None).await.0, 503);
     free(&site).await;
     site.end().await;
 
-    // Reads, but ever so slowly.
+    // Reads very slowly.
     let limits =
         Limits { answer: Duration::from_secs(6), stall: Duration::from_secs(3600), ..Limits::default() };
     let site = Site::start_with(pki.access(""), limits, ACCOUNTS).await;
@@ -1280,7 +1280,7 @@ async fn slow_readers_hold_no_scrape_for_ever() {
     trickle.abort();
     site.end().await;
 
-    // Speaks HTTP/2, reads everything, and never says that more may come.
+    // Uses HTTP/2, reads everything, but never enlarges the flow-control window.
     let site = Site::start_with(pki.access(TLS), limits, ACCOUNTS).await;
     let mut config = pki.tls(None);
     config.alpn_protocols = vec![b"h2".to_vec()];
@@ -1295,7 +1295,7 @@ async fn slow_readers_hold_no_scrape_for_ever() {
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// A frame that is a whole request, with these fields in HPACK.
+/// A frame with a whole request and these fields in HPACK.
 fn headers_frame(stream: u32, fields: &[u8]) -> Vec<u8> {
     let length = u8::try_from(fields.len()).expect("short");
     [&[0, 0, length, 1, 5][..], &stream.to_be_bytes(), fields].concat()
@@ -1309,7 +1309,7 @@ async fn rapid_resets_end_the_connection() {
     config.alpn_protocols = vec![b"h2".to_vec()];
     let stream = connect(site.address, config).await.expect("TLS");
     let (mut reading, mut writing) = tokio::io::split(stream);
-    // Requests that are taken back at once, without end.
+    // An endless series of requests that are reset at once.
     let attack = tokio::spawn(async move {
         let mut sent = writing.write_all(PREFACE).await;
         for i in 0..100_000_u32 {
@@ -1368,14 +1368,14 @@ async fn odd_requests_get_plain_answers() {
             assert!(answer.ends_with("\r\n\r\n"), "no body: {answer}");
         }
     }
-    // Heads that are too large, in one piece or in many.
+    // Headers that are too large, in one piece or in many.
     let large = format!("GET / HTTP/1.1\r\nx: {}\r\n{close}", "a".repeat(100_000));
     let many = format!("GET / HTTP/1.1\r\n{}{close}", "a: b\r\n".repeat(2000));
     let path = format!("GET /{} HTTP/1.1\r\n{close}", "a".repeat(100_000));
     for (what, request) in [("large", large), ("many", many), ("path", path)] {
         let (mut reading, mut writing) =
             TcpStream::connect(site.address).await.expect("a connection").into_split();
-        // The server may close before it has read all.
+        // The server may close before it has read everything.
         let sent = tokio::spawn(async move { writing.write_all(request.as_bytes()).await.map(|()| writing) });
         let mut head = [0; 12];
         reading.read_exact(&mut head).await.expect("an answer");
@@ -1558,7 +1558,7 @@ fn a_wrong_web_configuration_ends_the_start_and_the_check() {
     pki.write("web.yml", TLS);
     let (code, said) = run(&["--config.check"]);
     assert_eq!(code, Some(0), "{said}");
-    // Both files are checked, whichever is wrong.
+    // Both files are checked, even if one is wrong.
     pki.write("config.yaml", "accounts: [{id: a, network: mastadon, token_env: HOME}]\n");
     pki.write("web.yml", "rate_limt: {}\n");
     let (code, said) = run(&["--config.check"]);
@@ -1594,7 +1594,7 @@ async fn the_log_shows_no_password_no_hash_and_no_key() {
         (status("alice", right).await, status("alice", wrong).await, status(wrong, right).await),
         (200, 401, 401)
     );
-    // A file that is wrong in every place where a secret can stand.
+    // A file with errors in every place where a secret can be.
     let key = std::fs::read_to_string(pki.path("server.key")).expect("readable");
     let inline = key.replace('\n', "\\n");
     pki.write(

@@ -1,4 +1,5 @@
-//! Writes seeds and dictionaries into a folder: `seeds FOLDER`. Prints the names of all targets.
+//! Writes seeds and dictionaries into a directory: `seeds DIRECTORY`. Prints the names of all
+//! targets.
 
 use std::path::PathBuf;
 
