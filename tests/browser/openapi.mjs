@@ -1,4 +1,4 @@
-// Holds an OpenAPI description against OpenAPI's own schema, and answers against the description:
+// Validates an OpenAPI description against OpenAPI's schema, and answers against the description:
 // node openapi.mjs DESCRIPTION [SCHEMA=ANSWER.json]…
 import { readFileSync } from 'node:fs';
 import { Validator } from '@seriousme/openapi-schema-validator';

@@ -1,5 +1,5 @@
-// Uses the status page as people do: node page.mjs DEMO EMPTY NASTY, each the address of a running exporter.
-// Ends with 1 and says why when something is not as it should be, anything is logged to the console, or axe finds a violation.
+// Uses the status page like a person: node page.mjs DEMO EMPTY NASTY, each the address of a running exporter.
+// Exits with 1 and a message if a check fails, anything is logged to the console, or axe finds a violation.
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
@@ -12,9 +12,9 @@ const sheets = [
   { name: 'phone', viewport: { width: 360, height: 740 }, colorScheme: 'light', hasTouch: true },
   { name: '4k', viewport: { width: 3840, height: 2160 }, colorScheme: 'dark' },
 ];
-// Chromium's sandbox does not work for root, as whom tests often run in containers.
+// Chromium's sandbox does not work for root, and tests in containers often run as root.
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'] });
-// Axe is injected from outside, which the page's own policy would rightly forbid: it gets pages of its own.
+// The page's content security policy forbids injected scripts, so axe gets pages of its own.
 const open = async (sheet, options) => {
   const context = await browser.newContext({ ...sheet, name: undefined, ...options });
   const page = await context.newPage();
@@ -81,14 +81,14 @@ try {
   assert.deepEqual(page.said, []);
   await page.context().close();
 
-  // By keys alone: skip to the content, search, open the first account, come back.
+  // With the keyboard: skip to the content, search, open the first account, come back.
   page = await open(sheets[0]);
   await go(page, demo, '/');
   const focused = () => page.evaluate(() => document.activeElement?.textContent.trim() || document.activeElement?.id);
   const tabTo = async (wanted, key = 'Tab') => {
     for (let presses = 0; presses < 60; presses += 1) {
       await page.keyboard.press(key);
-      // What has the focus is seen, and shown to have it.
+      // The focused element is visible and marked as focused.
       const seen = await page.evaluate(() => {
         const { outlineStyle } = getComputedStyle(document.activeElement);
         const { width, height, top } = document.activeElement.getBoundingClientRect();
@@ -135,7 +135,7 @@ try {
   assert.deepEqual(page.said, []);
   await page.context().close();
 
-  // Each kind of page, in each form.
+  // Each kind of page, in each colour scheme and layout.
   const account = async (state) => {
     const answer = await (await fetch(`${demo}/api/v1/connections?per_page=1&state=${state}`)).json();
     return `/account?id=${encodeURIComponent(answer.connections[0].account)}`;
@@ -161,11 +161,11 @@ try {
     for (const [kind, site, path, status] of kinds) {
       const answer = await go(page, site, path);
       assert.equal(answer.status(), status, kind);
-      // The browser says of itself that an answer was an error; nothing else may be said.
+      // The browser itself logs error responses; nothing else may be logged.
       assert.deepEqual(page.said.splice(0).filter((text) => !text.includes(`status of ${status} `)), [], kind);
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
       assert.ok(wide <= 0, `${kind} is wider than the ${sheet.name} screen by ${wide}`);
-      // What axe looks at differs by colours and by layout; the largest screen has neither of its own.
+      // Axe's results depend on colours and layout; the largest screen has none of its own.
       if (sheet.name === '4k') continue;
       await page.addScriptTag({ path: axe });
       const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];

@@ -1,5 +1,5 @@
-// Makes docs/status-page.svg, the picture in the README, from the real page: node picture.mjs DEMO > picture.svg
-// The page and its stylesheet stand in the SVG as they are, so that it is sharp at any size and follows light and dark.
+// Writes docs/status-page.svg, the picture in the README, from the real page: node picture.mjs DEMO > picture.svg
+// The SVG contains the page and its stylesheet, so it is sharp at any size and follows light and dark mode.
 import { chromium } from 'playwright-core';
 
 const [demo] = process.argv.slice(2);
@@ -8,7 +8,7 @@ const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? 
 try {
   const page = await browser.newPage({ viewport: { width, height } });
   const states = async () => (await (await fetch(`${demo}/api/v1/connections?per_page=1`)).json()).overview.states;
-  // Ambiguous refusals show after their second probe.
+  // Ambiguous refusals appear after their second probe.
   for (let tries = 0; tries < 120; tries += 1) {
     const { waiting, disconnected } = await states();
     if (waiting === 0 && disconnected > 120) break;
@@ -21,7 +21,7 @@ try {
   const picture = await page.evaluate(([css, wide, high]) => {
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(css);
-    // An image is as wide as its reader shows it; the page in it stays as wide as it was drawn.
+    // The image can have any width; the page in it keeps its width.
     const kept = [...sheet.cssRules].filter((rule) => !/width|print|forced/.test(rule.conditionText ?? rule.media?.mediaText ?? ''));
     const rules = kept.map((rule) => rule.cssText.replace(/^html\b/, ':root').replaceAll('3vw', '38px').replaceAll('1.2vw', '15px'));
     const body = document.body;

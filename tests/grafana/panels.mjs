@@ -1,24 +1,24 @@
-// Draws panels as text with Grafana's own code: what @grafana/data makes of a Prometheus answer (transformations,
-// overrides, units, mappings, links), in the oldest version that the dashboards are for and in a recent one.
+// Renders panels as text with Grafana's own code: the result of @grafana/data for a Prometheus answer (transformations,
+// overrides, units, mappings, links), in the oldest supported version and in a recent one.
 //
 // Standard input: {"version", "panels": [{"panel", "variables", "results": [{"refId", "format", "legend", "data"}]}]}
 // Standard output, for each panel: [{"fields": [{"name", "type", "text": […], "color": […], "href": […]}]}]
 //
-// Two things are not in Grafana's packages and are written here after its sources: how the data source makes frames
-// of an answer, and how ${…} in links is replaced.
+// Two things are not in Grafana's packages and are reimplemented here from its sources: how the data source turns an
+// answer into frames, and how ${…} in links is replaced.
 import { createRequire } from "node:module";
 import { text } from "node:stream/consumers";
 
-// What the code expects of a browser.
+// The parts of a browser that the code expects.
 globalThis.navigator ??= { language: "en-US", languages: ["en-US"] };
 const { version, panels } = JSON.parse(await text(process.stdin));
 const grafana = createRequire(import.meta.url)(version === "oldest" ? "grafana-data-oldest" : "@grafana/data");
-// After the import: other packages take a window for a sign of a whole browser.
+// After the import, because other packages treat a window as a sign of a whole browser.
 globalThis.window ??= globalThis;
 const values = (list) => (version === "oldest" ? new grafana.ArrayVector(list) : list);
 const list = (field) => (field.values.toArray ? field.values.toArray() : field.values);
 
-// The options of a field that all panels know, as Grafana registers them, and those of each kind of panel.
+// The field options of all panels, as registered by Grafana, and those of each kind of panel.
 const same = (value) => value;
 const options = {
   color: same, custom: same, decimals: grafana.numberOverrideProcessor, displayName: grafana.displayNameOverrideProcessor,
@@ -31,10 +31,10 @@ const registry = new grafana.Registry(() => [
   ...["align", "cellOptions", "width"].map((id) => ({ id: `custom.${id}`, path: id, name: id, isCustom: true, process: same, shouldApply: () => true })),
 ]);
 grafana.standardTransformersRegistry.setInit(() =>
-  // One of them goes by two names.
+  // One of them has two names.
   [...new Map(Object.values(grafana.standardTransformers).map((t) => [t.id, t])).values()].map((t) => ({ id: t.id, name: t.name, transformation: version === "oldest" ? t : async () => t })));
 
-/** The frames that the data source makes of the answer to one query. */
+/** The data source's frames for the answer to one query. */
 function frames({ refId, format, legend, data }) {
   const series = data.result.map(({ metric, value, values }) => ({ labels: metric, points: values ?? [value] }));
   if (format !== "table") {
@@ -56,7 +56,7 @@ function frames({ refId, format, legend, data }) {
 const frame = (refId, fields) => ({ refId, fields, length: fields[0] ? list(fields[0]).length : 0 });
 const field = (name, type, list) => ({ name, type, config: {}, values: values(list) });
 
-/** All frames of a panel: tables of several queries carry the query's letter in the name of their value. */
+/** All frames of a panel. In tables of several queries, the value's name contains the query's letter. */
 function answer(results) {
   const all = results.flatMap(frames);
   const tables = results.filter(({ format, data }) => format === "table" && data.result.length > 0);

@@ -1,4 +1,4 @@
-// Holds dashboards (files named on the command line) against Grafana's own types and list of units; prints a problem a line.
+// Validates dashboards (files on the command line) against Grafana's types and list of units. Prints one problem per line.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import Ajv from "ajv";
@@ -8,18 +8,18 @@ const here = new URL(".", import.meta.url).pathname;
 const { definitions } = createGenerator({ path: `${here}types.ts`, type: "Types", skipTypeCheck: true, expose: "none" }).createSchema("Types");
 const { dashboard, panels } = definitions.Types.properties;
 
-// Plugins put keys of their own into these, which the types leave open: those of Prometheus.
+// Plugins add their own keys here, which the types leave open: those of Prometheus.
 const open = dashboard.properties.annotations.properties.list.items;
 Object.assign(open.properties, { expr: { type: "string" }, step: { type: "string" }, titleFormat: { type: "string" },
   textFormat: { type: "string" }, tagKeys: { type: "string" }, useValueForTime: { type: "boolean" } });
-// A variable's definition is missing from the types; an export for others leaves `current` empty.
+// The types lack a variable's definition; an export for sharing leaves `current` empty.
 const variable = dashboard.properties.templating.properties.list.items;
 variable.properties.definition = { type: "string" };
 delete variable.properties.current.required;
-// The dashboard's theme, which 9.4 writes and later versions pass over.
+// The dashboard's theme, which 9.4 writes and later versions ignore.
 dashboard.properties.style = { enum: ["dark", "light"] };
 
-/** A panel adds what is not said, so that nothing is required. */
+/** Panels add missing values, so nothing is required. */
 function lenient(schema) {
   if (schema === null || typeof schema !== "object") return schema;
   if (Array.isArray(schema)) return schema.map(lenient);

@@ -1,4 +1,4 @@
-// What a dashboard is made of, in Grafana's own types: the whole, and the options of each kind of panel in use.
+// Grafana's own types of a dashboard, and of the options of each kind of panel in use.
 import type { Dashboard } from "@grafana/schema/dist/types/raw/dashboard/x/types.gen";
 import type * as barchart from "@grafana/schema/dist/types/raw/composable/barchart/panelcfg/x/types.gen";
 import type * as stat from "@grafana/schema/dist/types/raw/composable/stat/panelcfg/x/types.gen";
