@@ -11,7 +11,7 @@ use crate::network::advice;
 
 #[derive(Serialize)]
 struct Body<'a> {
-    overview: Overview,
+    overview: OverviewJson,
     total: usize,
     page: usize,
     per_page: usize,
@@ -19,11 +19,11 @@ struct Body<'a> {
     previous: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
-    connections: Vec<Item<'a>>,
+    connections: Vec<ConnectionJson<'a>>,
 }
 
 #[derive(Serialize)]
-struct Overview {
+struct OverviewJson {
     accounts: usize,
     logins: usize,
     states: BTreeMap<&'static str, usize>,
@@ -42,7 +42,7 @@ impl Serialize for Instant {
 }
 
 #[derive(Serialize)]
-struct Item<'a> {
+struct ConnectionJson<'a> {
     account: &'a str,
     name: &'a str,
     network: &'static str,
@@ -77,17 +77,17 @@ struct Item<'a> {
     deadline: Option<Instant>,
     #[serde(skip_serializing_if = "Option::is_none")]
     has_deadline: Option<bool>,
-    clocks: Clocks,
+    clocks: ClocksJson,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_probe: Option<Instant>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_conclusive_probe: Option<Instant>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    advice: Option<Advice>,
+    advice: Option<AdviceJson>,
 }
 
 #[derive(Serialize)]
-struct Clocks {
+struct ClocksJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     access: Option<Instant>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,7 +99,7 @@ struct Clocks {
 }
 
 #[derive(Serialize)]
-struct Advice {
+struct AdviceJson {
     meaning: &'static str,
     fixed_by: &'static str,
     reconnecting: &'static str,
@@ -116,7 +116,7 @@ pub fn connections_json(listing: &Listing, query: &Query, page: &ListingPage) ->
     let has_next = page.before + page.accounts.len() < page.total && !page.accounts.is_empty();
     let connections = page.accounts.iter().filter_map(|account| listing.connection(*account));
     let body = Body {
-        overview: Overview {
+        overview: OverviewJson {
             accounts: overview.accounts,
             logins: overview.logins,
             states: ConnectionState::ALL.iter().map(|s| (s.label(), overview.states[*s as usize])).collect(),
@@ -128,16 +128,16 @@ pub fn connections_json(listing: &Listing, query: &Query, page: &ListingPage) ->
         per_page: query.per_page,
         previous: (query.page > 1).then(|| address(query.page - 1)),
         next: has_next.then(|| address(query.page + 1)),
-        connections: connections.map(|c| item(&c, listing.at)).collect(),
+        connections: connections.map(|c| connection_json(&c, listing.at)).collect(),
     };
     serde_json::to_string(&body)
 }
 
-fn item<'a>(connection: &Connection<'a>, now: Timestamp) -> Item<'a> {
+fn connection_json<'a>(connection: &Connection<'a>, now: Timestamp) -> ConnectionJson<'a> {
     let Connection { account, account_state, credential, credential_state } = connection;
     let clocks = &credential_state.clocks;
     let instant = |expiry: Expiry| expiry.at().map(Instant);
-    Item {
+    ConnectionJson {
         account: account.id(),
         name: account.name(),
         network: account.network().name(),
@@ -165,7 +165,7 @@ fn item<'a>(connection: &Connection<'a>, now: Timestamp) -> Item<'a> {
             Expiry::Never => Some(false),
             Expiry::At(_) => Some(true),
         },
-        clocks: Clocks {
+        clocks: ClocksJson {
             access: instant(clocks.access),
             refresh: instant(clocks.refresh),
             data_access: instant(clocks.data_access),
@@ -175,7 +175,7 @@ fn item<'a>(connection: &Connection<'a>, now: Timestamp) -> Item<'a> {
         last_conclusive_probe: account_state.last_conclusive.map(Instant),
         advice: connection.reasons().next().map(|reason| {
             let info = reason.info();
-            Advice {
+            AdviceJson {
                 meaning: info.meaning,
                 fixed_by: info.fixed_by.text(),
                 reconnecting: info.reconnecting.text(),

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::query::Query;
 use super::{Connection, ConnectionState};
+use crate::inventory::Inventory;
 use crate::model::{Reason, Timestamp, Use};
 use crate::network::NetworkId;
 use crate::state::Snapshot;
@@ -112,21 +113,7 @@ impl Listing {
                 tags.push(tag);
             }
         }
-        let mut ids: Vec<u64> = (0..)
-            .zip(inventory.accounts())
-            .map(|(index, account)| u64::from(hash(account.id())) << 32 | index)
-            .collect();
-        ids.sort_unstable();
-        let mut labels: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (name, value) in inventory.label_sets().flatten() {
-            let values = match labels.get_mut(name) {
-                Some(values) => values,
-                None => labels.entry(name.to_owned()).or_default(),
-            };
-            if values.len() <= MAX_CHOICES && !values.contains(&*value) {
-                values.insert(value.into_owned());
-            }
-        }
+        let (ids, labels) = (sorted_ids(inventory), label_values(inventory));
         let cost = made.elapsed();
         Self { overview, tags, ids, labels, reasons, at, made, cost, snapshot }
     }
@@ -217,6 +204,31 @@ fn hash(id: &str) -> u32 {
     let mut hasher = DefaultHasher::new();
     hasher.write(id.as_bytes());
     hasher.finish() as u32
+}
+
+/// See [`Listing::ids`].
+fn sorted_ids(inventory: &Inventory) -> Vec<u64> {
+    let mut ids: Vec<u64> = (0..)
+        .zip(inventory.accounts())
+        .map(|(index, account)| u64::from(hash(account.id())) << 32 | index)
+        .collect();
+    ids.sort_unstable();
+    ids
+}
+
+/// See [`Listing::labels`].
+fn label_values(inventory: &Inventory) -> BTreeMap<String, BTreeSet<String>> {
+    let mut labels: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (name, value) in inventory.label_sets().flatten() {
+        let values = match labels.get_mut(name) {
+            Some(values) => values,
+            None => labels.entry(name.to_owned()).or_default(),
+        };
+        if values.len() <= MAX_CHOICES && !values.contains(&*value) {
+            values.insert(value.into_owned());
+        }
+    }
+    labels
 }
 
 /// The sort key: the state, then the latest disconnection or the nearest deadline. Accounts with the

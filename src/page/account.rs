@@ -61,7 +61,8 @@ fn status(connection: &Connection<'_>, now: Timestamp) -> Markup {
             @if !stops.is_empty() { p { "Not working: " strong { (and(&stops)) } "." } }
             @if let (Expiry::At(at), None) = (connection.deadline(), connection.reasons().next()) {
                 p {
-                    @if at > now { "It must be reconnected by " } @else { "It should have been reconnected by " }
+                    @if at > now { "It must be reconnected by " }
+                    @else { "It should have been reconnected by " }
                     (instant(now, at)) "."
                 }
             }
@@ -159,7 +160,9 @@ fn capability_row(connection: &Connection<'_>, capability: Capability) -> Markup
                                 }
                             } }
                         }
-                        @if required.roles.is_empty() && required.scopes.is_empty() { span.quiet { "nothing" } }
+                        @if required.roles.is_empty() && required.scopes.is_empty() {
+                            span.quiet { "nothing" }
+                        }
                     }
                     None => span.quiet { "not offered by this network" },
                 }
@@ -261,7 +264,10 @@ fn other_accounts(listing: &Listing, connection: &Connection<'_>, index: usize, 
         @if count > 0 {
             section aria-labelledby="login" {
                 h2 #login { "Other accounts of this login" }
-                p { (counted(count, "other account")) " reconnect" @if count == 1 { "s" } " together with it." }
+                p {
+                    (counted(count, "other account")) " reconnect" @if count == 1 { "s" }
+                    " together with it."
+                }
                 ul.siblings {
                     @for other in others.take(MAX_OTHERS).filter_map(|i| listing.connection(i)) {
                         li {

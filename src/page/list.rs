@@ -115,13 +115,14 @@ fn tiles(listing: &Listing, query: &Query) -> Markup {
     };
     let in_state = |state| Query { states: vec![state], ..Query::default() };
     let expiring = Query { expires_within: Some(days(30)), ..Query::default() };
+    let always = [ConnectionState::Disconnected, ConnectionState::Connected];
     html! {
         nav aria-label="Connections by state" {
             ul.tiles {
                 (tile("All", "all", overview.accounts, Query::default()))
                 @for state in ConnectionState::ALL {
                     @let count = overview.states[state as usize];
-                    @if count > 0 || matches!(state, ConnectionState::Disconnected | ConnectionState::Connected) {
+                    @if count > 0 || always.contains(&state) {
                         (tile(state.title(), state.label(), count, in_state(state)))
                     }
                 }
@@ -210,16 +211,16 @@ fn choice(query: &Query, name: &str, title: &str, values: impl Iterator<Item = (
 
 /// The active filters, each a link to the list without it.
 fn active_filters(query: &Query) -> Markup {
+    let title = |name: &str| if name == Parameter::Q.name() { "Search".to_owned() } else { words(name) };
     html! {
         @if !query.is_everything() {
             nav.chips aria-label="Active filters" {
                 ul {
                     @for (i, (name, value)) in query.filters().enumerate() {
-                        @let name = if name == Parameter::Q.name() { "Search".to_owned() } else { words(name) };
                         li {
                             a href=(list_address(query.address_without(i))) {
                                 span.unseen { "Remove the filter " }
-                                (name) ": " (value) " " span aria-hidden="true" { "✕" }
+                                (title(name)) ": " (value) " " span aria-hidden="true" { "✕" }
                             }
                         }
                     }
@@ -321,9 +322,10 @@ fn login(first: &Connection<'_>, shown: &[Connection<'_>], now: Timestamp) -> Ma
 
 /// The cells that are the same for all accounts of a login.
 fn login_cells(connection: &Connection<'_>, reconnected: &Connection<'_>, now: Timestamp) -> Markup {
+    let person = connection.credential.connected_by().unwrap_or("unknown");
     html! {
         td role="cell" data-title="Deadline" { (deadline(connection, now)) }
-        td role="cell" data-title="Connected by" { (connection.credential.connected_by().unwrap_or("unknown")) }
+        td role="cell" data-title="Connected by" { (person) }
         td role="cell" data-title="Action" { (action(reconnected, now)) }
     }
 }

@@ -106,7 +106,9 @@ fn badge(state: ConnectionState) -> Markup {
         ConnectionState::Connected => "✓",
         ConnectionState::Waiting => "…",
     };
-    html! { span class={ "badge " (state.label()) } { span aria-hidden="true" { (sign) } " " (state.title()) } }
+    html! {
+        span class={ "badge " (state.label()) } { span aria-hidden="true" { (sign) } " " (state.title()) }
+    }
 }
 
 /// The network and kind of an account.

@@ -12,7 +12,7 @@ use token_exporter::network::{NetworkId, advice};
 use crate::golden::assert_golden;
 use crate::mailing::newer;
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }
 
@@ -157,7 +157,9 @@ fn expect(
     let samples = who.iter().flat_map(|(network, purpose)| {
         let account = name(*network, *purpose);
         let notices = standing(*network, *purpose).into_iter();
-        notices.map(move |notice| json!({"labels": format!("{{account=\"{account}\",notice=\"{notice}\"}}"), "value": 1}))
+        notices.map(move |notice| {
+            json!({"labels": format!("{{account=\"{account}\",notice=\"{notice}\"}}"), "value": 1})
+        })
     });
     json!({
         "expr": "count by (account, notice) (ALERTS{alertname=\"ConnectionExpiring\",alertstate=\"firing\"})",
@@ -193,9 +195,11 @@ fn each_notice_stands_from_its_minute_on_and_not_before() {
         .iter()
         .map(|days| {
             let deadline = days * DAY + 600;
-            let series: Vec<Value> = everyone.iter().flat_map(|(n, u)| account(*n, *u, deadline, 12)).collect();
+            let series = everyone.iter().flat_map(|(n, u)| account(*n, *u, deadline, 12));
+            let series: Vec<Value> = series.collect();
             let at = |minute: u64| expect(&everyone, minute, |n, u| tightest(n, u, deadline - minute * 60));
-            json!({"interval": "1m", "input_series": series, "promql_expr_test": [at(0), at(9), at(10), at(11)]})
+            let checks = [at(0), at(9), at(10), at(11)];
+            json!({"interval": "1m", "input_series": series, "promql_expr_test": checks})
         })
         .collect();
     promtool_test(&shipped(), "1m", &tests);
@@ -243,7 +247,8 @@ fn a_token_lives_through_its_last_days() {
         })
         .collect();
     checks.push(json!({
-        "expr": "sum by (account, notice) (count_over_time(ALERTS{alertname=\"ConnectionExpiring\",alertstate=\"firing\"}[20d]))",
+        "expr": "sum by (account, notice) (\
+            count_over_time(ALERTS{alertname=\"ConnectionExpiring\",alertstate=\"firing\"}[20d]))",
         "eval_time": format!("{}m", midnight + 1440),
         "exp_samples": samples,
     }));
@@ -303,23 +308,31 @@ fn an_alert_says_when_and_for_how_long() {
     let series = account(network, Use::Owned, deadline, 4 * 48);
     // As in the annotations, by a query that gets the alert's name.
     let told = |minute: u64, notice: &str, left: &str| {
+        let today = notice == "today";
+        let deadline = "Monday 5 January 1970, 05:30 UTC+09:30";
         json!({
             "eval_time": format!("{minute}m"),
             "alertname": "ConnectionExpiring",
             "exp_alerts": [{
-                "exp_labels": {"account": "x-owned", "network": "x", "use": "owned", "credential": "c", "notify": "a@b.example",
-                    "severity": if notice == "today" { "critical" } else { "warning" }, "notice": notice},
+                "exp_labels": {
+                    "account": "x-owned", "network": "x", "use": "owned", "credential": "c",
+                    "notify": "a@b.example", "notice": notice,
+                    "severity": if today { "critical" } else { "warning" },
+                },
                 "exp_annotations": {
-                    "summary": format!("N (x) must be reconnected {} Monday 5 January 1970, 05:30 UTC+09:30", if notice == "today" { "today," } else { "by" }),
-                    "description": "The permission to use N (x) ends on Monday 5 January 1970, 05:30 UTC+09:30.",
+                    "summary": format!(
+                        "N (x) must be reconnected {} {deadline}", if today { "today," } else { "by" }
+                    ),
+                    "description": format!("The permission to use N (x) ends on {deadline}."),
                     "advice": "To be done by the person who connected the account:\n\
-                        1. Reconnect the account before the deadline. Reconnecting ahead of time loses nothing and refreshes the permissions.\n\
+                        1. Reconnect the account before the deadline. Reconnecting ahead of time loses \
+                        nothing and refreshes the permissions.\n\
                         2. If that person is leaving, let their successor connect it.\n\
                         3. Do not delete the account: planned posts would go with it.",
                     "stops": "publishing (scheduled posts), inbox (messages and comments), analytics, ads",
                     "name": "N",
                     "reconnect_url": "",
-                    "deadline": "Monday 5 January 1970, 05:30 UTC+09:30",
+                    "deadline": deadline,
                     "left": left,
                     "runbook_url": "docs/runbooks/ConnectionExpiring.md",
                 },
@@ -352,7 +365,8 @@ fn today_follows_the_offset() {
     let series = account(network, Use::Owned, 2 * DAY + 3 * 3600, 324);
     let check = |minute: u64, count: u64| {
         let samples: Vec<Value> = (0..count).map(|_| json!({"labels": "{}", "value": 1})).collect();
-        json!({"expr": "count(ALERTS{notice=\"today\",alertstate=\"firing\"})", "eval_time": format!("{minute}m"), "exp_samples": samples})
+        let expr = "count(ALERTS{notice=\"today\",alertstate=\"firing\"})";
+        json!({"expr": expr, "eval_time": format!("{minute}m"), "exp_samples": samples})
     };
     let checks = [check(1730, 0), check(1740, 1), check(2880, 1), check(3170, 1), check(3180, 0)];
     promtool_test(
@@ -473,133 +487,6 @@ fn the_operators_of_the_configuration_get_what_nobody_else_gets() {
     let made = folder.path().join("alertmanager.yml");
     std::fs::write(&made, text).expect("written");
     tool("amtool", &["check-config"], &made);
-}
-
-/// Renders a template's mail for some alerts.
-fn render(template: &str, data: &Value) -> String {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("data.json");
-    std::fs::write(&path, data.to_string()).expect("written");
-    let output = Command::new("amtool")
-        .args(["template", "render", "--template.glob"])
-        .arg(root().join("alerts/templates/*.tmpl"))
-        .arg(format!("--template.text={{{{ template \"token_exporter.{template}\" . }}}}"))
-        .args(["--template.type", if template == "html" { "html" } else { "text" }])
-        .arg(format!("--template.data={}", path.display()))
-        .output()
-        .expect("amtool");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("text")
-}
-
-/// The template's input: alerts with their own labels and annotations, and those that all have.
-fn data(alertname: &str, alerts: &[(Value, Value)]) -> Value {
-    let common = |which: fn(&(Value, Value)) -> &Value| -> Value {
-        let first = alerts.first().and_then(|a| which(a).as_object()).expect("an alert");
-        first
-            .iter()
-            .filter(|(k, v)| alerts.iter().all(|a| which(a)[k.as_str()] == **v))
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect()
-    };
-    json!({
-        "receiver": "people",
-        "status": "firing",
-        "alerts": alerts.iter().map(|(l, a)| json!({"status": "firing", "labels": l, "annotations": a})).collect::<Vec<_>>(),
-        "groupLabels": {"alertname": alertname, "notice": alerts[0].0["notice"].as_str().unwrap_or_default()},
-        "commonLabels": common(|a| &a.0),
-        "commonAnnotations": common(|a| &a.1),
-        "externalURL": "",
-    })
-}
-
-#[test]
-fn a_mail_about_one_login_tells_reasons_apart() {
-    let alert = |network: &str, account: &str, reason: &str, stops: &str| {
-        (
-            json!({"alertname": "ConnectionLost", "network": network, "kind": "page", "connected_by": "Jane", "reason": reason, "severity": "warning"}),
-            json!({"name": account, "description": format!("It is {reason}."), "advice": format!("By {reason}:\n1. First.\n2. Then."), "stops": stops,
-                "reconnect_url": format!("https://app.example.com/{account}?a=1&b=2"), "runbook_url": "https://wiki.example.com/Lost.md"}),
-        )
-    };
-    let (role, right) = ("missing_role", "missing_permission");
-    let alerts = [
-        alert("facebook", "P1", role, "ads"),
-        alert("instagram", "P2", right, "inbox"),
-        alert("facebook", "P3", role, "ads"),
-    ];
-    let many = data("ConnectionLost", &alerts);
-    assert_eq!(render("subject", &many), "3 accounts disconnected");
-    let text = render("text", &many);
-    for part in [
-        "It is missing_role.",
-        "By missing_role:\n1. First.\n2. Then.",
-        "More about this: https://wiki.example.com/Lost.md",
-    ] {
-        assert_eq!(text.matches(part).count(), 1, "{part}: {text}");
-    }
-    let order: Vec<usize> = [
-        "By missing_role",
-        "P1 (Facebook page)",
-        "P3 (Facebook page)",
-        "By missing_permission",
-        "P2 (Instagram page)",
-    ]
-    .iter()
-    .map(|part| text.find(part).unwrap_or_else(|| panic!("{part}: {text}")))
-    .collect();
-    assert!(order.is_sorted(), "accounts stand below their advice: {text}");
-    assert!(
-        text.contains("Connected by: Jane\n")
-            && text.contains("Stops: inbox\n")
-            && text.contains("Reconnect: https://app.example.com/P3?a=1&b=2\n"),
-        "{text}"
-    );
-    let html = render("html", &many);
-    for part in ["https://app.example.com/P2?a=1&amp;b=2", "https://wiki.example.com/Lost.md", "Stops: inbox"]
-    {
-        assert_eq!(html.matches(part).count(), 1, "{part}: {html}");
-    }
-    let one = data("ConnectionLost", &alerts[..1]);
-    assert_eq!(render("subject", &one), "P1 (Facebook) disconnected: missing role");
-    assert!(render("text", &one).contains("What stops meanwhile: ads\n"));
-}
-
-#[test]
-fn a_mail_after_the_deadline_says_so() {
-    let labels = json!({"alertname": "ConnectionExpiring", "network": "google_business", "notice": "today", "severity": "critical"});
-    let alert = |left: &str| {
-        (
-            labels.clone(),
-            json!({"name": "Shop", "advice": "By Jane:\n1. Reconnect.", "stops": "ads", "deadline": "Monday, 15:04 UTC", "left": left}),
-        )
-    };
-    let before = data("ConnectionExpiring", &[alert("3 hours left")]);
-    assert_eq!(
-        render("subject", &before),
-        "Shop (Google Business Profile): reconnect today, Monday, 15:04 UTC – 3 hours left"
-    );
-    let text = render("text", &before);
-    assert!(text.contains("Until then everything works") && text.contains("What stops then: ads"), "{text}");
-    let after = data("ConnectionExpiring", &[alert("passed")]);
-    let text = render("text", &after);
-    assert!(
-        text.contains("The permission has ended.")
-            && text.contains("What stops meanwhile: ads")
-            && !text.contains("Until then"),
-        "{text}"
-    );
-    assert!(render("html", &after).contains("The permission has ended."));
-}
-
-#[test]
-fn mails_call_networks_by_their_names() {
-    let template =
-        std::fs::read_to_string(root().join("alerts/templates/token_exporter.tmpl")).expect("the templates");
-    for network in NetworkId::all() {
-        let line = format!("if eq . \"{}\" }}}}{}\n", network.name(), network.description().title);
-        assert!(template.contains(&line), "{line}");
-    }
 }
 
 #[test]

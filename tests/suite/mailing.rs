@@ -252,7 +252,8 @@ impl Places {
         yaml.extend(logins.iter().map(|(_, account)| account.as_str()));
         let page = |name: &str, number: usize, text: &str, more: &str| {
             format!(
-                "  - {{id: {name}, name: '{text}', network: facebook, credential: jane, external_id: \"{}\", needs: [publish, inbox], \
+                "  - {{id: {name}, name: '{text}', network: facebook, credential: jane, \
+                 external_id: \"{}\", needs: [publish, inbox], \
                  reconnect_url: \"https://app.example.com/reconnect?login=jane&from=mail\"{more}}}\n",
                 1_000_001 + number
             )
@@ -509,7 +510,7 @@ fn check(mails: &[Mail], places: &Places) {
     for (text, html) in [
         ("The password of the person who connected was changed", ""),
         (
-            "What stops meanwhile: publishing (scheduled posts), inbox (messages and comments)\n",
+            "Not working: publishing (scheduled posts), inbox (messages and comments)\n",
             "</b> publishing (scheduled posts), inbox (messages and comments)<",
         ),
         (
@@ -534,7 +535,7 @@ fn check(mails: &[Mail], places: &Places) {
     let sue = find("sue@example.com", "The soon account (Mastodon): reconnect by");
     for part in [
         format!("Deadline: {date} (a moment left)"),
-        "What stops then: publishing (scheduled posts)\n".to_owned(),
+        "Stops working then: publishing (scheduled posts)\n".to_owned(),
         "Sue Sommer".to_owned(),
     ] {
         assert!(sue.text.contains(&part), "{part}: {}", sue.text);

@@ -407,7 +407,8 @@ async fn every_value_is_escaped() {
     let formula = serde_json::Value::from("=HYPERLINK(\"http://evil.example/\",\"x\")").to_string();
     let yaml = format!(
         "credentials: [{{id: {nasty}, network: mastodon, token: sim-1, connected_by: {nasty}}}]\n\
-         accounts:\n  - {{id: {nasty}, name: {nasty}, network: mastodon, credential: {nasty}, external_id: {nasty}, labels: {{team: {nasty}}}, \
+         accounts:\n  - {{id: {nasty}, name: {nasty}, network: mastodon, credential: {nasty}, \
+         external_id: {nasty}, labels: {{team: {nasty}}}, \
          reconnect_url: 'https://app.example.com/?a=\"><script>alert(3)</script>'}}\n\
          \x20 - {{id: second, name: {formula}, network: mastodon, credential: {nasty}}}\n"
     );

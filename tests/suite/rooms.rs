@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const NAMESPACES: [&str; 2] = ["parse", "web"];
 
 /// Sources that are still too long or too wide. This list only gets shorter.
-const TOO_LONG: [&str; 14] = [
+const TOO_LONG: [&str; 11] = [
     "src/config/validate.rs",
     "src/config/yaml.rs",
     "src/exposition/mod.rs",
@@ -17,9 +17,6 @@ const TOO_LONG: [&str; 14] = [
     "src/network/meta/mod.rs",
     "src/network/oauth2.rs",
     "src/network/x.rs",
-    "src/page/account.rs",
-    "src/page/list.rs",
-    "src/page/mod.rs",
     "src/source/token.rs",
 ];
 

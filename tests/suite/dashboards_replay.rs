@@ -1,0 +1,126 @@
+//! Queries of the dashboards, run by promtool over made-up series.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use token_exporter::model::Reason;
+
+use crate::dashboards::{everything, expr, grafana_variables, list, load, text};
+
+/// Labels and value of each sample.
+type Samples<'a> = &'a [(&'a str, f64)];
+
+/// Lets promtool play some series and compare the queries' results.
+fn play(series: &[(&str, &str)], expected: &[(&str, &str, Samples)]) {
+    let series: Vec<Value> =
+        series.iter().map(|(series, values)| json!({"series": series, "values": values})).collect();
+    let expected: Vec<Value> = expected
+        .iter()
+        .map(|(at, query, samples)| {
+            let sample = |(labels, value): &(&str, f64)| json!({"labels": labels, "value": value});
+            let samples: Vec<Value> = samples.iter().map(sample).collect();
+            let query = grafana_variables(query, &everything("5m"));
+            json!({"expr": query, "eval_time": at, "exp_samples": samples})
+        })
+        .collect();
+    let test = json!({"interval": "1m", "input_series": series, "promql_expr_test": expected});
+    let test = json!({"evaluation_interval": "1m", "tests": [test]});
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("test.yml");
+    std::fs::write(&file, test.to_string()).expect("written");
+    let output = Command::new("promtool")
+        .args(["test", "rules"])
+        .arg(&file)
+        .output()
+        .expect("promtool (tests/run installs it)");
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn a_recovery_and_a_renewal_are_told_once_and_at_their_time() {
+    let dashboard = load("connections");
+    let annotation = |name: &str| {
+        list(&dashboard, "/annotations/list")
+            .iter()
+            .find(|a| text(a, "name") == name)
+            .map(|a| text(a, "expr"))
+            .expect("an annotation")
+    };
+    let (recoveries, renewals) = (annotation("Recoveries"), annotation("Renewals"));
+    let told: Samples = &[("{account=\"a\",name=\"ACME\",network=\"x\"}", 720_000.0)];
+    let moved: Samples = &[("{account=\"a\",name=\"ACME\",network=\"x\"}", 5_000_000.0)];
+    play(
+        &[
+            ("connection_info{account=\"a\",network=\"x\",name=\"ACME\"}", "1x40"),
+            ("connection_info{account=\"new\",network=\"x\",name=\"New\"}", "_x12 1x28"),
+            // Invalid until minute 11, connected from minute 12 on; the deadline moves by about 58
+            // days with it.
+            ("connection_valid{account=\"a\",network=\"x\",reason=\"password_changed\"}", "0x11 stale"),
+            ("connection_valid{account=\"a\",network=\"x\",reason=\"ok\"}", "_x12 1x28"),
+            ("connection_state_change_timestamp_seconds{account=\"a\",network=\"x\"}", "60x11 720x28"),
+            ("token_expiry_timestamp_seconds{account=\"a\",network=\"x\"}", "1000000x11 6000000x28"),
+            // A new account has not recovered.
+            ("connection_valid{account=\"new\",network=\"x\",reason=\"ok\"}", "_x12 1x28"),
+            ("connection_state_change_timestamp_seconds{account=\"new\",network=\"x\"}", "_x12 720x28"),
+            ("token_expiry_timestamp_seconds{account=\"new\",network=\"x\"}", "_x12 6000000x28"),
+        ],
+        &[
+            ("10m", recoveries, &[]),
+            ("15m", recoveries, told),
+            ("20m", recoveries, &[]),
+            ("10m", renewals, &[]),
+            ("15m", renewals, moved),
+            ("20m", renewals, &[]),
+        ],
+    );
+}
+
+#[test]
+fn two_reasons_at_once_after_a_restart_of_prometheus_are_one_verdict() {
+    let connections = load("connections");
+    let number = |title: &str| expr(&connections, title);
+    let account = grafana_variables(
+        expr(&load("account"), "Connection"),
+        &BTreeMap::from([("account".to_owned(), "a".to_owned())]),
+    );
+    let one: Samples = &[("{}", 1.0)];
+    let none: Samples = &[("{}", 0.0)];
+    let twin = |metric: &str, labels: &str| format!("{metric}{{account=\"a\",network=\"x\",{labels}}}");
+    play(
+        &[
+            // After a change during a restart of Prometheus, the old series is visible for five
+            // minutes.
+            (&twin("connection_info", "name=\"Old\""), "1x10"),
+            (&twin("connection_info", "name=\"New\""), "_x11 1x20"),
+            (&twin("connection_valid", "reason=\"not_admin\""), "0x10"),
+            (&twin("connection_valid", "reason=\"ok\""), "_x11 1x20"),
+            (&twin("connection_capability_available", "capability=\"publish\",reason=\"not_admin\""), "0x10"),
+            (&twin("connection_capability_available", "capability=\"publish\",reason=\"ok\""), "_x11 1x20"),
+            (&twin("connection_state_change_timestamp_seconds", ""), "60x10 660x20"),
+            (&twin("connection_last_conclusive_probe_timestamp_seconds", ""), "60x10 660x20"),
+        ],
+        &[
+            ("10m", number("Disconnected"), one),
+            ("10m", number("Connected"), none),
+            ("12m", number("Disconnected"), none),
+            ("12m", number("Connected"), one),
+            ("12m", number("Degraded"), none),
+            ("12m", number("Unverified"), none),
+            ("12m", number("Disconnected connections"), &[]),
+            (
+                "10m",
+                &account,
+                &[("{}", Reason::ALL.iter().position(|r| *r == Reason::NotAdmin).expect("a reason") as f64)],
+            ),
+            ("12m", &account, none),
+        ],
+    );
+}
+
+// The demo and a real Prometheus, with every query.
