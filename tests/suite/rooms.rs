@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const NAMESPACES: [&str; 2] = ["parse", "web"];
 
 /// Sources that are still too long or too wide. This list only gets shorter.
-const TOO_LONG: [&str; 11] = [
+const TOO_LONG: [&str; 10] = [
     "src/config/validate.rs",
     "src/config/yaml.rs",
     "src/exposition/mod.rs",
@@ -17,7 +17,6 @@ const TOO_LONG: [&str; 11] = [
     "src/network/meta/mod.rs",
     "src/network/oauth2.rs",
     "src/network/x.rs",
-    "src/source/token.rs",
 ];
 
 fn read(path: impl AsRef<Path>) -> String {
