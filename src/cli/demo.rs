@@ -71,7 +71,7 @@ impl Demo {
         };
         let access = self.web.access()?;
         let scheme = if access.has_tls() { "https" } else { "http" };
-        let daemon = Daemon::new(settings)?.with_access_control(access.clone());
+        let daemon = Daemon::new(settings, access.clone())?;
         let listeners = self.web.bind(&access).await?;
         let simulation = tokio::spawn(Arc::new(Simulator::new(fixtures)).serve(listener));
         let prefix = self.web.prefix();

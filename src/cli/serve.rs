@@ -88,7 +88,7 @@ impl Serve {
                 on_demand: self.on_demand,
                 show_warnings: true,
             };
-            let daemon = Daemon::new(settings)?.with_access_control(access.clone());
+            let daemon = Daemon::new(settings, access.clone())?;
             let mut listeners = self.web.bind(&access).await?;
             if let Some(address) = &self.health_listen_address {
                 listeners.push((web::bind(address, "--health.listen-address").await?, Endpoint::Health));

@@ -40,14 +40,11 @@ pub struct DaemonSettings {
 
 /// A daemon that has read its configuration and does not run yet.
 pub struct Daemon {
-    settings: DaemonSettings,
-    context: ServerContext,
-    store: Arc<Store>,
-    state_writer: StateWriter,
-    metrics: Metrics,
-    reloads: mpsc::Receiver<ReloadRequest>,
-    files: ConfigWatch,
+    reloader: Reloader,
     setup: Setup,
+    state_writer: StateWriter,
+    watchdog: Watchdog,
+    reloads: mpsc::Receiver<ReloadRequest>,
 }
 
 impl Daemon {
@@ -56,7 +53,7 @@ impl Daemon {
     /// # Errors
     /// With every problem of the configuration; or when another process uses the storage, or no HTTP
     /// client can be made.
-    pub fn new(settings: DaemonSettings) -> anyhow::Result<Self> {
+    pub fn new(settings: DaemonSettings, access: Arc<AccessControl>) -> anyhow::Result<Self> {
         let mut files = ConfigWatch::new(&settings.config_files);
         let setup = load(&settings, &mut files).map_err(anyhow::Error::msg)?;
         let metrics = Metrics::new()?;
@@ -66,14 +63,13 @@ impl Daemon {
         let (state_writer, view) =
             StateWriter::new(store.clone(), settings.storage.clone(), metrics.clone())?;
         let (reload, reloads) = mpsc::channel(4);
-        let context = ServerContext::new(view, metrics.clone(), settings.web.clone(), reload);
-        Ok(Self { settings, context, store, state_writer, metrics, reloads, files, setup })
-    }
-
-    #[must_use]
-    pub fn with_access_control(mut self, access: Arc<AccessControl>) -> Self {
-        self.context.access = access;
-        self
+        let mut context = ServerContext::new(view, metrics.clone(), settings.web.clone(), reload);
+        context.access = access;
+        let context = Arc::new(context);
+        let mut watchdog = Watchdog::default();
+        let heartbeat = watchdog.part("engine");
+        let reloader = Reloader { settings, context, store, metrics, heartbeat, files, running: None };
+        Ok(Self { reloader, setup, state_writer, watchdog, reloads })
     }
 
     /// Runs until `stop` changes; `hangup` requests reloads.
@@ -83,20 +79,16 @@ impl Daemon {
         mut stop: watch::Receiver<bool>,
         hangup: mpsc::Receiver<()>,
     ) {
-        let Self { settings, context, store, mut state_writer, metrics, reloads, files, setup } = self;
-        let context = Arc::new(context);
-        store.replace_roster(setup.inventory.clone());
+        let Self { mut reloader, setup, mut state_writer, mut watchdog, reloads } = self;
+        reloader.store.replace_roster(setup.inventory.clone());
         state_writer.restore();
-        let mut watchdog = Watchdog::default();
         let (stop_writing, stopped) = watch::channel(false);
         let state_writer = tokio::spawn(state_writer.run(stopped, watchdog.part("state")));
         let mut servers = JoinSet::new();
         for (listener, endpoint) in listeners {
-            let heartbeat = watchdog.part("server");
-            servers.spawn(server::serve(listener, endpoint, context.clone(), stop.clone(), GRACE, heartbeat));
+            let (context, heartbeat) = (reloader.context.clone(), watchdog.part("server"));
+            servers.spawn(server::serve(listener, endpoint, context, stop.clone(), GRACE, heartbeat));
         }
-        let heartbeat = watchdog.part("engine");
-        let mut reloader = Reloader { settings, context, store, metrics, heartbeat, files, running: None };
         reloader.start(setup);
         let watchdog = tokio::spawn(watchdog.watch());
         reloader.context.set_ready(true);

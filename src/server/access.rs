@@ -100,20 +100,17 @@ impl AccessControl {
     /// What is risky about listening on an address, if anything is.
     pub fn risk(&self, address: IpAddr) -> Option<&'static str> {
         let rules = self.lock().rules.clone();
-        if address.is_loopback() {
-            None
-        } else if !rules.authenticated {
-            Some(
-                "open to other machines without a password: set one with --web.config.file, put it behind a \
-                 proxy, or listen on 127.0.0.1",
-            )
-        } else if rules.tls.is_none() {
-            Some(
+        match (rules.authenticated, &rules.tls) {
+            _ if address.is_loopback() => None,
+            (true, Some(_)) => None,
+            (true, None) => Some(
                 "passwords come over the network as plain text: add tls_server_config to --web.config.file, \
                  or put it behind a proxy",
-            )
-        } else {
-            None
+            ),
+            (false, _) => Some(
+                "open to other machines without a password: set one with --web.config.file, put it behind a \
+                 proxy, or listen on 127.0.0.1",
+            ),
         }
     }
 

@@ -102,7 +102,7 @@ pub(super) async fn serve<F>(
     }
 }
 
-/// The encrypted connection; none after a client that speaks HTTP has been told so.
+/// The encrypted connection; none if the client speaks HTTP, after it has got an error.
 async fn handshake(
     mut stream: TcpStream,
     config: Arc<ServerConfig>,

@@ -168,7 +168,7 @@ pub(super) async fn download(
     response
 }
 
-/// Nobody but this client may store the response, and it must ask again each time.
+/// Only this client may store the response, and it must revalidate it each time.
 fn private(mut response: Response<Body>) -> Response<Body> {
     set(&mut response, CACHE_CONTROL, "private, no-cache");
     response

@@ -52,10 +52,8 @@ pub struct Case {
     /// probe finds.
     pub expect: Expect,
     /// What the whole probe finds, if that differs.
-    #[serde(default)]
     pub probe: Option<Expect>,
     /// The account that shows this case in the demo.
-    #[serde(default)]
     pub demo: Option<DemoAccount>,
 }
 
@@ -106,16 +104,12 @@ pub struct Expect {
     /// `valid`, `invalid` or `undetermined`.
     pub verdict: String,
     /// For invalid.
-    #[serde(default)]
     pub reason: Option<String>,
     /// For undetermined.
-    #[serde(default)]
     pub cause: Option<String>,
     /// Needed capabilities, each `ok` or a reason; unchecked if absent.
-    #[serde(default)]
     pub capabilities: Option<BTreeMap<String, String>>,
     /// Whether a second probe has to confirm it; unchecked if absent.
-    #[serde(default)]
     pub ambiguous: Option<bool>,
     /// Clocks (`access`, `refresh`, `data_access`, `issued`), each `never` or a marker; unchecked if
     /// absent.
@@ -128,11 +122,9 @@ pub struct Expect {
 pub struct DemoAccount {
     pub name: String,
     /// `owned`, `paid` or `monitored`.
-    #[serde(default, rename = "use")]
+    #[serde(rename = "use")]
     pub purpose: Option<String>,
-    #[serde(default)]
     pub team: Option<String>,
-    #[serde(default)]
     pub connected_by: Option<String>,
     /// Ids of further accounts of the same credential.
     #[serde(default)]

@@ -69,7 +69,7 @@ impl Running {
             show_warnings: true,
             web,
         };
-        let daemon = Daemon::new(settings).expect("a configuration");
+        let daemon = Daemon::new(settings, Arc::default()).expect("a configuration");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let address = listener.local_addr().expect("an address").to_string();
         let health = TcpListener::bind("127.0.0.1:0").await.expect("loopback");

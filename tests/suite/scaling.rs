@@ -51,7 +51,7 @@ impl Exporter {
             show_warnings: false,
             web,
         };
-        let daemon = Daemon::new(settings).expect("a configuration");
+        let daemon = Daemon::new(settings, Arc::default()).expect("a configuration");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let address = listener.local_addr().expect("an address").to_string();
         let (stop, stopped) = watch::channel(false);
