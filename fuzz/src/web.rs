@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use token_exporter::config::web::{Pem, read};
+use token_exporter::config::{Pem, read_web_file};
 use token_exporter::server::AccessControl;
 
 use super::{CANARY, folder, told};
@@ -21,7 +21,7 @@ pub fn check(data: &[u8]) {
         return;
     }
     std::fs::write(file, data).expect("written");
-    let (said, _) = read(file);
+    let (said, _) = read_web_file(file);
     assert!(said.users.values().all(|hash| format!("{hash:?}") == "[REDACTED]"));
     if let Some(Pem::Inline(key)) = said.tls.and_then(|tls| tls.key).map(|key| key.value) {
         assert_eq!(format!("{key:?}"), "[REDACTED]");

@@ -1,9 +1,7 @@
-//! The file of `--web.config.file`, in the format of Prometheus' exporter-toolkit, read with the
-//! tools of the configuration.
+//! The file of `--web.config.file`, in the format of Prometheus' exporter-toolkit.
 //!
-//! Says what stands there and where it is wrong. Whether certificates and keys are good and fit
-//! each other is for [`web`](crate::server) to say; what it finds goes into the same list of
-//! problems.
+//! Whether certificates and keys are valid and fit each other is for the server to check, which adds
+//! what it finds to the same list of problems.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -12,25 +10,27 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rustls::{CipherSuite, NamedGroup};
 
-use super::problem::{At, Findings, Problem, Problems, Warning, WarningKind, nearest, shown};
-use super::read::{Cursor, Fields, readable_by_all, relative_to};
-use super::yaml;
+use super::field::{Field, Mapping, relative_to};
+use super::findings::{Findings, Problem, Problems, Warning, WarningKind};
+use super::load::read_text;
+use super::quoting::{nearest, shown};
+use super::secrets::warn_if_readable_by_all;
+use super::yaml::{self, Value};
 use crate::model::Secret;
 
 /// What a file says, as far as it could be read.
 #[derive(Debug)]
 pub struct WebFile {
-    /// The certificates and what is asked of clients; none: no TLS.
+    /// None: connections are not encrypted.
     pub tls: Option<Tls>,
-    /// Whether HTTP/2 is offered, with TLS.
+    /// Whether HTTP/2 is offered over TLS.
     pub http2: bool,
-    /// Set on every answer.
+    /// Headers of every response.
     pub headers: HeaderMap,
-    /// Names and the bcrypt hashes of their passwords.
+    /// The bcrypt hashes of passwords, by user name.
     pub users: HashMap<String, Secret>,
-    /// How many requests are answered.
     pub rate_limit: Option<WebRateLimit>,
-    /// What works but deserves a look.
+    /// What works but deserves attention.
     pub warnings: Vec<Warning>,
 }
 
@@ -47,76 +47,63 @@ impl Default for WebFile {
     }
 }
 
-/// One request in each interval on average, and so many at once.
+/// The rate at which requests are answered: a token bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WebRateLimit {
-    /// The time in which one more request is allowed.
+    /// The time after which one more request is allowed.
     pub interval: Duration,
-    /// How many may come at once.
+    /// Maximum number of requests in a burst.
     pub burst: u32,
 }
 
 /// The section `tls_server_config`.
 #[derive(Debug)]
 pub struct Tls {
-    /// The server's certificate, and those that lead to its authority.
+    /// The server's certificate chain.
     pub certificate: Option<Placed<Pem>>,
-    /// The key of the certificate.
     pub key: Option<Placed<Pem>>,
-    /// The authorities of clients' certificates.
+    /// The authorities that issue client certificates.
     pub client_ca: Option<Placed<Pem>>,
-    /// What is asked of clients.
     pub client_auth: ClientAuth,
-    /// Names of which a client's certificate must hold one, if any are listed.
+    /// Subject alternative names of which a client's certificate must have one. Empty: any.
     pub allowed_sans: Vec<String>,
-    /// The lowest version.
     pub min_version: TlsVersion,
-    /// The highest version.
     pub max_version: TlsVersion,
     /// The cipher suites of TLS 1.2, in order; none: all.
     pub cipher_suites: Option<Vec<CipherSuite>>,
-    /// Whether the order of the list goes before the client's.
+    /// Whether the order of `cipher_suites` takes precedence over the client's.
     pub prefer_server_order: bool,
     /// The curves; none: all.
     pub curves: Option<Vec<NamedGroup>>,
 }
 
-/// A value and where it stands.
+/// A value that remembers where it was written.
 #[derive(Clone, Debug)]
 pub struct Placed<T> {
-    /// The value.
     pub value: T,
-    file: PathBuf,
-    at: At,
-    path: String,
+    /// A problem with an empty message.
+    place: Problem,
 }
 
 impl<T> Placed<T> {
-    fn new(value: T, cursor: &Cursor<'_>) -> Self {
-        Self { value, file: cursor.file.to_owned(), at: cursor.at, path: cursor.trail.to_string() }
+    fn new(value: T, field: &Field<'_>) -> Self {
+        Self { value, place: field.finding("") }
     }
 
-    /// Something that is wrong with it.
+    /// A problem of this value.
     pub fn problem(&self, message: impl Into<String>) -> Problem {
-        Problem {
-            file: self.file.clone(),
-            at: Some(self.at),
-            path: self.path.clone(),
-            message: message.into(),
-        }
+        Problem { message: message.into(), ..self.place.clone() }
     }
 }
 
-/// Where certificates or keys come from.
+/// The source of certificates or of a key.
 #[derive(Clone, Debug)]
 pub enum Pem {
-    /// A file.
     File(PathBuf),
-    /// The web configuration itself.
     Inline(Secret),
 }
 
-/// What is asked of clients, by the names of Go's crypto/tls.
+/// What is required of client certificates, as in Go's crypto/tls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientAuth {
     /// No certificate.
@@ -137,18 +124,16 @@ impl ClientAuth {
         matches!(self, Self::VerifyIfGiven | Self::RequireAndVerify)
     }
 
-    /// Whether there is no connection without a certificate.
+    /// Whether connections without a certificate are refused.
     pub fn requires(self) -> bool {
         matches!(self, Self::RequireAny | Self::RequireAndVerify)
     }
 }
 
-/// Versions that are safe.
+/// The versions of TLS that are considered secure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsVersion {
-    /// TLS 1.2.
     V12,
-    /// TLS 1.3.
     V13,
 }
 
@@ -171,7 +156,12 @@ const TLS_KEYS: &[&str] = &[
 const HTTP_KEYS: &[&str] = &["http2", "headers"];
 const RATE_KEYS: &[&str] = &["interval", "burst"];
 
-/// Headers that may be set, and the values that some are held to.
+/// Every key of a web configuration but the names of headers and users.
+pub fn web_keys() -> impl Iterator<Item = &'static str> {
+    [ROOT_KEYS, TLS_KEYS, HTTP_KEYS, RATE_KEYS].into_iter().flatten().copied()
+}
+
+/// Headers that may be set, and their allowed values; empty: any value.
 const HEADERS: [(&str, &[&str]); 5] = [
     ("Content-Security-Policy", &[]),
     ("Strict-Transport-Security", &[]),
@@ -180,7 +170,7 @@ const HEADERS: [(&str, &[&str]); 5] = [
     ("X-XSS-Protection", &[]),
 ];
 
-/// Names of the format and what they stand for; none where it is not offered here.
+/// Names of the format and what they stand for; none if this program does not offer it.
 type Names<T> = [(&'static str, Option<T>)];
 
 const CLIENT_AUTH: &Names<ClientAuth> = &[
@@ -203,7 +193,7 @@ const CURVES: &Names<NamedGroup> = &[
     ("CurveP521", None),
 ];
 
-/// Those without forward secrecy or with CBC are Go's, but not offered.
+/// Go has those without forward secrecy and those with CBC; they are not offered here.
 const CIPHER_SUITES: &Names<CipherSuite> = &[
     ("TLS_AES_128_GCM_SHA256", Some(CipherSuite::TLS13_AES_128_GCM_SHA256)),
     ("TLS_AES_256_GCM_SHA384", Some(CipherSuite::TLS13_AES_256_GCM_SHA384)),
@@ -230,28 +220,26 @@ const CIPHER_SUITES: &Names<CipherSuite> = &[
     ("TLS_RSA_WITH_AES_256_GCM_SHA384", None),
 ];
 
-/// RFC 9113 wants one of these of every server that offers HTTP/2 with TLS 1.2.
+/// RFC 9113 requires one of these of servers that offer HTTP/2 over TLS 1.2.
 const HTTP2_NEEDS: [CipherSuite; 2] = [
     CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
     CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
 ];
 
-/// A check of a password at a higher cost takes longer than anybody waits.
+/// Maximum bcrypt cost. Checking a password at a higher cost takes minutes.
 const MAX_COST: u32 = 18;
 
-/// Reads a web configuration: what it says as far as it could be read, and everything that is wrong
-/// with it.
-pub fn read(path: &Path) -> (WebFile, Problems) {
+/// Reads a web configuration: what could be read of it, and all its problems.
+pub fn read_web_file(path: &Path) -> (WebFile, Problems) {
     let mut out = Findings::default();
     let mut file = WebFile::default();
-    match super::read_text(path) {
-        Err((at, message)) => out.problem(path, at, String::new(), message),
+    match read_text(path) {
+        Err((at, message)) => out.problem(Problem::of_file(path, at, message)),
         Ok(text) => match yaml::parse(&text, &[], &mut |_| {}) {
-            Ok(root) => document(&Cursor::root(path, &root), &mut file, &mut out),
-            // Only a file that holds nothing is wrong at no place; to the format, that is a file like any
-            // other.
-            Err(fault) if fault.at.is_none() => {}
-            Err(fault) => out.problem(path, fault.at, String::new(), fault.message),
+            Ok(root) => document(&Field::root(path, &root), &mut file, &mut out),
+            // The format allows an empty file.
+            Err(e) if e.at.is_none() => {}
+            Err(e) => out.problem(Problem::of_file(path, e.at, e.message)),
         },
     }
     match out.into_result(&[path.to_owned()], true) {
@@ -260,32 +248,31 @@ pub fn read(path: &Path) -> (WebFile, Problems) {
     }
 }
 
-fn document(root: &Cursor<'_>, file: &mut WebFile, out: &mut Findings) {
-    let Some(fields) = root.fields(&[ROOT_KEYS], out) else { return };
-    if let Some(section) = fields.get("http_server_config") {
+fn document(root: &Field<'_>, file: &mut WebFile, out: &mut Findings) {
+    let Some(mapping) = root.mapping(&[ROOT_KEYS], out) else { return };
+    if let Some(section) = mapping.get("http_server_config") {
         http(&section, file, out);
     }
-    if let Some(section) = fields.get("tls_server_config") {
+    if let Some(section) = mapping.get("tls_server_config") {
         file.tls = tls(&section, file.http2, out);
     }
-    if let Some(section) = fields.get("basic_auth_users") {
+    if let Some(section) = mapping.get("basic_auth_users") {
         users(&section, file, out);
     }
-    if let Some(section) = fields.get("rate_limit") {
+    if let Some(section) = mapping.get("rate_limit") {
         file.rate_limit = rate_limit(&section, out);
     }
 }
 
-fn http(section: &Cursor<'_>, file: &mut WebFile, out: &mut Findings) {
-    let Some(fields) = section.fields(&[HTTP_KEYS], out) else { return };
-    if let Some(http2) = fields.get("http2") {
+fn http(section: &Field<'_>, file: &mut WebFile, out: &mut Findings) {
+    let Some(mapping) = section.mapping(&[HTTP_KEYS], out) else { return };
+    if let Some(http2) = mapping.get("http2") {
         file.http2 = http2.boolean(out).unwrap_or(true);
     }
-    let Some(headers) = fields.get("headers") else { return };
-    let Some(fields) = headers.fields(&[&HEADERS.map(|(name, _)| name)], out) else { return };
+    let Some(headers) = mapping.get("headers") else { return };
+    let Some(mapping) = headers.mapping(&[&HEADERS.map(|(name, _)| name)], out) else { return };
     for (name, values) in HEADERS {
-        // A blank one is as good as none.
-        let Some(value) = given(&fields, name) else { continue };
+        let Some(value) = given(&mapping, name) else { continue };
         let Some(text) = value.scalar(out, "a text") else { continue };
         if !values.is_empty() && !values.contains(&text) {
             value.problem(out, format!("{} is not allowed; expected {}", shown(text), values.join(" or ")));
@@ -297,82 +284,49 @@ fn http(section: &Cursor<'_>, file: &mut WebFile, out: &mut Findings) {
     }
 }
 
-fn tls(section: &Cursor<'_>, http2: bool, out: &mut Findings) -> Option<Tls> {
-    let fields = section.fields(&[TLS_KEYS], out)?;
-    if TLS_KEYS.iter().all(|key| given(&fields, key).is_none()) {
+fn tls(section: &Field<'_>, http2: bool, out: &mut Findings) -> Option<Tls> {
+    let mapping = section.mapping(&[TLS_KEYS], out)?;
+    if TLS_KEYS.iter().all(|key| given(&mapping, key).is_none()) {
         return None;
     }
     for [file, inline] in [["cert_file", "cert"], ["key_file", "key"]] {
-        if given(&fields, file).is_none() && given(&fields, inline).is_none() {
+        if given(&mapping, file).is_none() && given(&mapping, inline).is_none() {
             section.problem(out, format!("one of {file} and {inline} is missing"));
         }
     }
-    let certificate = pem(&fields, "cert_file", "cert", out);
-    let key = pem(&fields, "key_file", "key", out);
+    let certificate = pem(&mapping, "cert_file", "cert", out);
+    let key = pem(&mapping, "key_file", "key", out);
     if let Some(Placed { value: Pem::File(path), .. }) = &key
-        && std::fs::metadata(path).is_ok_and(|metadata| readable_by_all(&metadata))
-        && let Some(cursor) = fields.get("key_file")
+        && let (Ok(metadata), Some(field)) = (std::fs::metadata(path), mapping.get("key_file"))
     {
-        cursor.warning(
-            out,
-            WarningKind::ReadableByAll,
-            "everybody on this machine may read this file (chmod 600)",
-        );
+        warn_if_readable_by_all(&field, &metadata, out);
     }
-    if let (Some(Placed { value: Pem::Inline(_), .. }), Some(cursor)) = (&key, fields.get("key")) {
-        cursor.warning(
-            out,
-            WarningKind::InlineSecret,
-            "a secret stands in the configuration; key_file keeps it apart",
-        );
+    if let (Some(Placed { value: Pem::Inline(_), .. }), Some(field)) = (&key, mapping.get("key")) {
+        let message = "the secret is in the configuration itself; key_file keeps it apart";
+        field.warning(out, WarningKind::InlineSecret, message);
     }
-    let client_ca = pem(&fields, "client_ca_file", "client_ca", out);
-    let client_auth = client_auth(section, &fields, client_ca.as_ref(), out);
-    let mut allowed_sans = Vec::new();
-    if let Some(names) = fields.get("client_allowed_sans") {
-        for item in names.items(out) {
-            allowed_sans.extend(item.scalar(out, "a name").map(str::to_owned));
-        }
-        // To the toolkit, an empty list shuts everybody out; as "everybody may come in" it must not be
-        // read.
-        if matches!(&names.node.value, yaml::Value::List(items) if items.is_empty()) {
-            names.problem(out, "is empty, so that no certificate would do; leave it out to allow all");
-        }
-    }
-
-    let min_version = one_of(&fields, "min_version", VERSIONS, TlsVersion::V12, out);
-    let max_version = one_of(&fields, "max_version", VERSIONS, TlsVersion::V13, out);
+    let client_ca = pem(&mapping, "client_ca_file", "client_ca", out);
+    let client_auth = client_auth(section, &mapping, client_ca.as_ref(), out);
+    let min_version = one_of(&mapping, "min_version", VERSIONS, TlsVersion::V12, out);
+    let max_version = one_of(&mapping, "max_version", VERSIONS, TlsVersion::V13, out);
     if min_version > max_version && max_version.is_some() {
         section.problem(out, "min_version is above max_version");
     }
-    let cipher_suites = list(&fields, "cipher_suites", CIPHER_SUITES, out);
-    if let (Some(cursor), Some(suites), Some(TlsVersion::V12)) =
-        (fields.get("cipher_suites"), &cipher_suites, min_version)
+    let cipher_suites = list(&mapping, "cipher_suites", CIPHER_SUITES, out);
+    if let (Some(field), Some(suites), Some(TlsVersion::V12)) =
+        (mapping.get("cipher_suites"), &cipher_suites, min_version)
     {
-        if !suites.iter().any(is_of_tls12) {
-            cursor.problem(
-                out,
-                "names no cipher suite of TLS 1.2 (those of TLS 1.3 are always on): add one, or set \
-                 min_version to TLS13",
-            );
-        } else if http2 && !suites.iter().any(|suite| HTTP2_NEEDS.contains(suite)) {
-            let needs = "HTTP/2 needs TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 or \
-                         TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256";
-            cursor.problem(
-                out,
-                format!("{needs}: add one, set min_version to TLS13, or http_server_config.http2 to false"),
-            );
-        }
+        check_tls12_suites(&field, suites, http2, out);
     }
-    let curves = list(&fields, "curve_preferences", CURVES, out);
+    let curves = list(&mapping, "curve_preferences", CURVES, out);
     let prefer_server_order =
-        fields.get("prefer_server_cipher_suites").is_none_or(|value| value.boolean(out).unwrap_or(true));
+        mapping.get("prefer_server_cipher_suites").is_none_or(|value| value.boolean(out).unwrap_or(true));
     Some(Tls {
         certificate,
         key,
         client_ca,
         client_auth: client_auth.unwrap_or(ClientAuth::No),
-        allowed_sans,
+        allowed_sans: allowed_sans(&mapping, out),
         min_version: min_version.unwrap_or(TlsVersion::V12),
         max_version: max_version.unwrap_or(TlsVersion::V13),
         cipher_suites,
@@ -381,164 +335,175 @@ fn tls(section: &Cursor<'_>, http2: bool, out: &mut Findings) -> Option<Tls> {
     })
 }
 
-/// What is asked of clients, and whether what stands beside it makes sense.
+fn allowed_sans(mapping: &Mapping<'_>, out: &mut Findings) -> Vec<String> {
+    let mut allowed = Vec::new();
+    if let Some(names) = mapping.get("client_allowed_sans") {
+        for item in names.items(out) {
+            allowed.extend(item.scalar(out, "a name").map(str::to_owned));
+        }
+        // To the toolkit, an empty list refuses every certificate.
+        if matches!(&names.node.value, Value::List(items) if items.is_empty()) {
+            names.problem(out, "is empty, so that no certificate would do; leave it out to allow all");
+        }
+    }
+    allowed
+}
+
+/// Reports cipher suites with which no connection over TLS 1.2, or over HTTP/2, is possible.
+fn check_tls12_suites(field: &Field<'_>, suites: &[CipherSuite], http2: bool, out: &mut Findings) {
+    // The numbers of those of TLS 1.3 are 0x13xx.
+    if !suites.iter().any(|suite| u16::from(*suite) >> 8 != 0x13) {
+        let message = "names no cipher suite of TLS 1.2 (those of TLS 1.3 are always on): add one, or set \
+                       min_version to TLS13";
+        field.problem(out, message);
+    } else if http2 && !suites.iter().any(|suite| HTTP2_NEEDS.contains(suite)) {
+        let message = "HTTP/2 needs TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 or \
+                       TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: add one, set min_version to TLS13, or \
+                       http_server_config.http2 to false";
+        field.problem(out, message);
+    }
+}
+
+/// What is required of client certificates, and whether the keys about them fit together.
 fn client_auth(
-    section: &Cursor<'_>,
-    fields: &Fields<'_>,
+    section: &Field<'_>,
+    mapping: &Mapping<'_>,
     ca: Option<&Placed<Pem>>,
     out: &mut Findings,
 ) -> Option<ClientAuth> {
-    let auth = one_of(fields, "client_auth_type", CLIENT_AUTH, ClientAuth::No, out)?;
+    let auth = one_of(mapping, "client_auth_type", CLIENT_AUTH, ClientAuth::No, out)?;
     for key in ["client_ca_file", "client_ca", "client_allowed_sans"] {
-        if let Some(cursor) = given(fields, key).filter(|_| auth == ClientAuth::No) {
-            cursor.problem(
-                out,
-                "has no effect: client_auth_type asks for no certificates (RequireAndVerifyClientCert does)",
-            );
+        if let Some(field) = given(mapping, key).filter(|_| auth == ClientAuth::No) {
+            let message =
+                "has no effect: client_auth_type asks for no certificates (RequireAndVerifyClientCert does)";
+            field.problem(out, message);
         }
     }
     if auth.verifies() && ca.is_none() {
-        section.problem(
-            out,
-            "client_ca_file or client_ca is missing: it says whose certificates client_auth_type accepts",
-        );
+        let message =
+            "client_ca_file or client_ca is missing: it says whose certificates client_auth_type accepts";
+        section.problem(out, message);
     }
     if matches!(auth, ClientAuth::Request | ClientAuth::RequireAny)
-        && let Some(cursor) = given(fields, "client_auth_type")
+        && let Some(field) = given(mapping, "client_auth_type")
     {
         let message =
             "accepts certificates that anybody can make; RequireAndVerifyClientCert tells who a client is";
-        cursor.warning(out, WarningKind::Forgeable, message);
+        field.warning(out, WarningKind::Forgeable, message);
     }
     Some(auth)
 }
 
-fn is_of_tls12(suite: &CipherSuite) -> bool {
-    // Those of TLS 1.3 are numbered 0x13xx.
-    u16::from(*suite) >> 8 != 0x13
+/// The value of a key; none if it is absent or blank, as templates write it.
+fn given<'m>(mapping: &'m Mapping<'m>, key: &str) -> Option<Field<'m>> {
+    let blank = |field: &Field<'_>| matches!(&field.node.value, Value::Scalar(text) if text.is_empty());
+    mapping.get(key).filter(|field| !blank(field))
 }
 
-/// The value of a key; none where it is absent or blank, which templates write for "none".
-fn given<'a>(fields: &'a Fields<'a>, key: &'a str) -> Option<Cursor<'a>> {
-    fields
-        .get(key)
-        .filter(|cursor| !matches!(&cursor.node.value, yaml::Value::Scalar(text) if text.is_empty()))
-}
-
-/// A value by its name; none where it is wrong.
+/// The value that a key names; none, with a problem, if the name is unknown.
 fn one_of<T: Copy>(
-    fields: &Fields<'_>,
+    mapping: &Mapping<'_>,
     key: &str,
     names: &Names<T>,
     default: T,
     out: &mut Findings,
 ) -> Option<T> {
-    match given(fields, key) {
-        Some(cursor) => look_up(&cursor, names, out),
+    match given(mapping, key) {
+        Some(field) => look_up(&field, names, out),
         None => Some(default),
     }
 }
 
-/// Values by their names; none where no list stands, or an empty one.
-fn list<T: Copy>(fields: &Fields<'_>, key: &str, names: &Names<T>, out: &mut Findings) -> Option<Vec<T>> {
+/// The values that a list names; none if the list is absent or empty.
+fn list<T: Copy>(mapping: &Mapping<'_>, key: &str, names: &Names<T>, out: &mut Findings) -> Option<Vec<T>> {
     let mut values = Vec::new();
     let mut any = false;
-    fields.each(key, out, |item, out| {
+    mapping.each(key, out, |item, out| {
         any = true;
         values.extend(look_up(item, names, out));
     });
     any.then_some(values)
 }
 
-fn look_up<T: Copy>(cursor: &Cursor<'_>, names: &Names<T>, out: &mut Findings) -> Option<T> {
-    let text = cursor.scalar(out, "a name")?;
+fn look_up<T: Copy>(field: &Field<'_>, names: &Names<T>, out: &mut Findings) -> Option<T> {
+    let text = field.scalar(out, "a name")?;
     let offered: Vec<&str> =
         names.iter().filter(|(_, value)| value.is_some()).map(|(name, _)| *name).collect();
     let list = offered.join(", ");
-    match names.iter().find(|(name, _)| *name == text) {
+    let wrong = match names.iter().find(|(name, _)| *name == text) {
         Some((_, Some(value))) => return Some(*value),
-        Some((name, None)) => cursor
-            .problem(out, format!("{name} is not offered by this program's TLS library; offered are {list}")),
-        None => match nearest(text, offered.iter().copied()) {
-            Some(near) => cursor.problem(out, format!("{} is not known (did you mean {near}?)", shown(text))),
-            None => cursor.problem(out, format!("{} is not known; expected one of {list}", shown(text))),
+        Some((name, None)) => {
+            format!("{name} is not offered by this program's TLS library; offered are {list}")
+        }
+        None => match nearest(text, offered) {
+            Some(near) => format!("{} is not known (did you mean {near}?)", shown(text)),
+            None => format!("{} is not known; expected one of {list}", shown(text)),
         },
-    }
-    None
+    };
+    field.reject(out, wrong)
 }
 
-/// Certificates or a key, from a file or from the web configuration itself.
-fn pem(fields: &Fields<'_>, file: &str, inline: &str, out: &mut Findings) -> Option<Placed<Pem>> {
-    match (given(fields, file), given(fields, inline)) {
-        (Some(_), Some(cursor)) => {
-            cursor.problem(out, format!("only one of {file} and {inline} may be given"));
-            None
+/// Certificates or a key, from one of two keys.
+fn pem(mapping: &Mapping<'_>, file: &str, inline: &str, out: &mut Findings) -> Option<Placed<Pem>> {
+    match (given(mapping, file), given(mapping, inline)) {
+        (Some(_), Some(field)) => field.reject(out, format!("only one of {file} and {inline} may be given")),
+        (Some(field), None) => {
+            let path = relative_to(field.file, field.scalar(out, "the name of a file")?);
+            Some(Placed::new(Pem::File(path), &field))
         }
-        (Some(cursor), None) => {
-            let path = relative_to(cursor.file, cursor.scalar(out, "the name of a file")?);
-            Some(Placed::new(Pem::File(path), &cursor))
-        }
-        (None, Some(cursor)) => {
-            Some(Placed::new(Pem::Inline(Secret::new(cursor.scalar(out, "a text in PEM form")?)), &cursor))
+        (None, Some(field)) => {
+            let pem = Secret::new(field.scalar(out, "a text in PEM form")?);
+            Some(Placed::new(Pem::Inline(pem), &field))
         }
         (None, None) => None,
     }
 }
 
-fn users(section: &Cursor<'_>, file: &mut WebFile, out: &mut Findings) {
-    // Not `fields`: its limit on the number of keys is too low for users.
-    let Some(fields) = section.entries() else {
+fn users(section: &Field<'_>, file: &mut WebFile, out: &mut Findings) {
+    // `mapping` would limit the number of users.
+    let Some(mapping) = section.as_mapping() else {
         section.problem(out, "expected a mapping of names to bcrypt hashes");
         return;
     };
-    for (name, value) in fields.all() {
+    for (name, value) in mapping.all() {
         let Some(hash) = value.scalar(out, "a bcrypt hash").map(Secret::new) else { continue };
-        if name.text.contains(':') {
+        if name.contains(':') {
             value.problem(out, "the name holds a colon, with which HTTP's basic authentication ends names");
         }
         match hash.bcrypt_cost() {
-            Some(cost) if cost > MAX_COST => value.problem(
-                out,
-                format!(
+            Some(cost) if cost > MAX_COST => {
+                let message = format!(
                     "has a cost of {cost}; expected at most {MAX_COST}, above which a check takes minutes"
-                ),
-            ),
+                );
+                value.problem(out, message);
+            }
             Some(_) => {}
             None => {
-                value.problem(out, "is not a bcrypt hash; this makes one: htpasswd -nBC 10 '' | tr -d ':'")
+                value.problem(out, "is not a bcrypt hash; this makes one: htpasswd -nBC 10 '' | tr -d ':'");
             }
         }
-        if file.users.insert(name.text.clone().into_owned(), hash).is_some() {
-            value.problem(out, "this name stands here for the second time");
+        if file.users.insert(name.to_owned(), hash).is_some() {
+            value.problem(out, "duplicate user name");
         }
     }
 }
 
-fn rate_limit(section: &Cursor<'_>, out: &mut Findings) -> Option<WebRateLimit> {
-    let fields = section.fields(&[RATE_KEYS], out)?;
-    let interval = match fields.get("interval") {
-        Some(cursor) => {
-            let text = cursor.scalar(out, "a duration (100ms, 1s, 1m)")?;
-            let interval = go_duration(text);
-            if interval.is_none() {
-                cursor.problem(
-                    out,
-                    format!(
-                        "{} is not a duration; expected one like 100ms, 1s or 1m30s, or 0 for no limit",
-                        shown(text)
-                    ),
-                );
-            }
-            interval?
+fn rate_limit(section: &Field<'_>, out: &mut Findings) -> Option<WebRateLimit> {
+    let mapping = section.mapping(&[RATE_KEYS], out)?;
+    let interval = match mapping.get("interval") {
+        Some(field) => {
+            let text = field.scalar(out, "a duration (100ms, 1s, 1m)")?;
+            let wrong = "is not a duration; expected one like 100ms, 1s or 1m30s, or 0 for no limit";
+            go_duration(text).or_else(|| field.reject(out, format!("{} {wrong}", shown(text))))?
         }
         None => Duration::ZERO,
     };
-    let burst = fields.get("burst").map_or(Some(0), |cursor| cursor.number(out, 0, 1_000_000))?;
+    let burst = mapping.get("burst").map_or(Some(0), |field| field.number(out, 0, 1_000_000))?;
     if interval.is_zero() {
         return None;
     }
     if burst == 0 {
-        fields.problem(out, "with a burst of 0 every request would be refused; expected at least 1");
+        mapping.field.problem(out, "with a burst of 0 every request would be refused; expected at least 1");
     }
     Some(WebRateLimit { interval, burst: u32::try_from(burst).unwrap_or(u32::MAX) })
 }

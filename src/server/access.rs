@@ -19,8 +19,7 @@ use secrecy::zeroize::Zeroizing;
 use super::passwords::{PasswordQueue, Users};
 use super::rate_limit::TokenBucket;
 use super::tls;
-use crate::config::web::{self, ClientAuth, WebFile};
-use crate::config::{Problem, Problems, Warning};
+use crate::config::{ClientAuth, Problem, Problems, Warning, WebFile, read_web_file};
 
 /// Minimum time between two checks for changes, as many requests must not keep the disk busy.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -220,7 +219,7 @@ struct Loaded {
 impl Loaded {
     fn read(path: &Path) -> Self {
         let mut files = vec![(path.to_owned(), fingerprint(path))];
-        let (file, mut problems) = web::read(path);
+        let (file, mut problems) = read_web_file(path);
         let WebFile { tls, http2, headers, users, rate_limit, warnings } = file;
         files.extend(tls.iter().flat_map(tls::files).map(|file| {
             let fingerprint = fingerprint(&file);

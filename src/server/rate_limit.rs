@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::config::web::WebRateLimit;
+use crate::config::WebRateLimit;
 
 pub(super) struct TokenBucket {
     pub(super) limit: WebRateLimit,

@@ -22,8 +22,7 @@ use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
-use crate::config::Problem;
-use crate::config::web::{ClientAuth, Pem, Placed, Tls, TlsVersion};
+use crate::config::{ClientAuth, Pem, Placed, Problem, Tls, TlsVersion};
 use crate::model::Secret;
 
 /// The files that the section names.

@@ -1,0 +1,139 @@
+//! The members of the section `apps`.
+
+use std::time::Duration;
+
+use super::field::{Field, Mapping};
+use super::findings::Findings;
+use super::keys;
+use super::quoting::shown;
+use super::secrets::secret_source;
+use super::validator::{DefinedApp, SourceFile, Validator};
+use super::yaml::Value;
+use crate::inventory::{App, RateLimit};
+use crate::network::{AppNeed, NetworkId};
+
+/// The network whose provider is described by its endpoints.
+const GENERIC: &str = "oauth2";
+
+impl Validator<'_> {
+    pub(super) fn app(&mut self, file: SourceFile<'_>, field: &Field<'_>) {
+        // Which keys are allowed depends on the network.
+        let named = |m: &Mapping<'_>| {
+            m.get("network").is_some_and(|f| matches!(&f.node.value, Value::Scalar(text) if text == GENERIC))
+        };
+        let generic = field.as_mapping().is_some_and(|m| named(&m));
+        let allowed = if generic { keys::GENERIC_APP } else { keys::APP };
+        let Some(mapping) = field.mapping(allowed, self.out) else {
+            self.complete = false;
+            return;
+        };
+        let id = self.id(&mapping, file, |this, id| this.apps.get(id).map(|app| app.origin));
+        if let Some((id, origin)) = id {
+            self.apps.insert(id.to_owned(), DefinedApp { origin, index: None });
+        }
+        let out = &mut *self.out;
+        let network = network(&mapping, out);
+        // An app without id or network may be the one that a credential refers to.
+        self.complete &= id.is_some() && network.is_some();
+        let api = api(&mapping, network, out);
+        let client_id = client_id(&mapping, network, out);
+        let client_secret = secret_source(&mapping, keys::CLIENT_SECRET, out);
+        let api_version = api_version(&mapping, network, out);
+        let base_url = mapping.get("base_url").and_then(|f| f.base_url(out));
+        let rate_limit = mapping.get("rate_limit").and_then(|f| rate_limit(&f, out));
+        let mut endpoints = Vec::new();
+        for key in keys::ENDPOINTS.iter().copied().filter(|_| generic) {
+            let url = mapping.get(key).and_then(|f| f.endpoint(out));
+            endpoints.extend(url.map(|url| (key, url.to_string())));
+        }
+        let (Some((id, _)), Some(network), Some(api), Some(client_id), Some(api_version)) =
+            (id, network, api, client_id, api_version)
+        else {
+            return;
+        };
+        if let Some(app) = self.apps.get_mut(id) {
+            app.index = Some(self.config.apps.len());
+        }
+        self.config.apps.push(App {
+            id: id.to_owned(),
+            network,
+            api,
+            client_id,
+            client_secret,
+            api_version,
+            base_url,
+            rate_limit,
+            endpoints,
+        });
+        self.used_apps.push(false);
+    }
+}
+
+/// The value of the key `network`.
+pub(super) fn network(mapping: &Mapping<'_>, out: &mut Findings) -> Option<NetworkId> {
+    network_name(&mapping.required("network", out)?, out)
+}
+
+pub(super) fn network_name(field: &Field<'_>, out: &mut Findings) -> Option<NetworkId> {
+    let text = field.scalar(out, "the name of a network")?;
+    if let Some(network) = NetworkId::from_name(text) {
+        return Some(network);
+    }
+    let names: Vec<&str> = NetworkId::all()
+        .flat_map(|n| std::iter::once(n.name()).chain(n.description().aliases.iter().copied()))
+        .collect();
+    field.word(out, &names, |_| None)
+}
+
+/// The first of the network's APIs; empty if it has one only.
+pub(super) fn default_api(network: NetworkId) -> &'static str {
+    network.description().apis.first().copied().unwrap_or("")
+}
+
+fn api(mapping: &Mapping<'_>, network: Option<NetworkId>, out: &mut Findings) -> Option<&'static str> {
+    let (Some(field), Some(network)) = (mapping.get("api"), network) else {
+        return Some(network.map_or("", default_api));
+    };
+    let apis = network.description().apis;
+    if apis.is_empty() {
+        return field.reject(out, format!("{network} has one API only; leave the key out"));
+    }
+    field.word(out, apis, |text| apis.iter().copied().find(|api| *api == text))
+}
+
+fn client_id(mapping: &Mapping<'_>, network: Option<NetworkId>, out: &mut Findings) -> Option<String> {
+    let needed = network.is_some_and(|n| n.description().app == AppNeed::Required);
+    let field = if needed { mapping.required("client_id", out) } else { mapping.get("client_id") };
+    field.map_or(Some(""), |f| f.text(out)).map(str::to_owned)
+}
+
+fn api_version(mapping: &Mapping<'_>, network: Option<NetworkId>, out: &mut Findings) -> Option<String> {
+    let Some(field) = mapping.get("api_version") else {
+        return Some(network.and_then(|n| n.description().api_version).unwrap_or("").to_owned());
+    };
+    let text = field.text(out)?;
+    // It becomes part of the path of requests.
+    if text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')) {
+        return Some(text.to_owned());
+    }
+    field.reject(out, "is not a version like v25.0")
+}
+
+fn rate_limit(field: &Field<'_>, out: &mut Findings) -> Option<RateLimit> {
+    let text = field.scalar(out, "a rate limit like 20/s")?;
+    let limit = text.split_once('/').and_then(|(count, unit)| {
+        let seconds = match unit.trim() {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            "d" => 86_400,
+            _ => return None,
+        };
+        let count = count.trim().parse().ok().filter(|n: &u32| *n > 0)?;
+        Some(RateLimit { count, per: Duration::from_secs(seconds) })
+    });
+    limit.or_else(|| {
+        let wrong = "is not a rate limit; expected one like 20/s, 200/m, 4800/h or 10000/d";
+        field.reject(out, format!("{} {wrong}", shown(text)))
+    })
+}

@@ -1,0 +1,237 @@
+//! The members of the section `credentials`, and accounts that have a token of their own.
+
+use super::apps::{default_api, network};
+use super::field::{Field, Mapping};
+use super::findings::Findings;
+use super::keys;
+use super::quoting::shown;
+use super::secrets::secret_source;
+use super::validator::{Origin, SourceFile, Validator};
+use crate::inventory::{CredentialSettings, Full, NewCredential};
+use crate::network::parse::split_scopes;
+use crate::network::{AppNeed, NetworkId};
+
+/// The problem of the credential or account that no longer fits into the table.
+pub(super) const FULL: &str = "there is no room for more: the texts of all accounts may take 4 GiB";
+
+impl Validator<'_> {
+    pub(super) fn named_credential(&mut self, file: SourceFile<'_>, field: &Field<'_>) {
+        let Some(mapping) = field.mapping(keys::CREDENTIAL, self.out) else {
+            self.complete = false;
+            return;
+        };
+        let id = self.id(&mapping, file, Self::defined_credential);
+        self.complete &= id.is_some();
+        let network = network(&mapping, self.out);
+        let credential = self.credential(&mapping, id.map_or("", |(id, _)| id), network);
+        if let Some((id, origin)) = id
+            && credential.and_then(|credential| self.add_credential(field, credential, origin)).is_none()
+        {
+            self.broken_credentials.insert(id.to_owned(), origin);
+        }
+    }
+
+    pub(super) fn defined_credential(&self, id: &str) -> Option<Origin> {
+        let origin = self.config.table.find_credential(id).and_then(|index| self.credentials.get(index));
+        origin.or_else(|| self.broken_credentials.get(id)).copied()
+    }
+
+    fn add_credential(
+        &mut self,
+        field: &Field<'_>,
+        credential: NewCredential<'_>,
+        origin: Origin,
+    ) -> Option<usize> {
+        let added = self.config.table.add_credential(credential);
+        if added.is_ok() {
+            self.credentials.push(origin);
+        }
+        added.map_err(|Full| field.problem(self.out, FULL)).ok()
+    }
+
+    /// What the keys of [`keys::GRANT`] say.
+    fn credential<'m>(
+        &mut self,
+        mapping: &'m Mapping<'m>,
+        id: &'m str,
+        network: Option<NetworkId>,
+    ) -> Option<NewCredential<'m>> {
+        let token = secret_source(mapping, keys::TOKEN, self.out);
+        if !mapping.has_any(keys::TOKEN) {
+            let message = format!("names no token: expected one of {}", keys::TOKEN.join(", "));
+            mapping.field.problem(self.out, message);
+        }
+        let token_secret = secret_source(mapping, keys::TOKEN_SECRET, self.out);
+        let app = network.and_then(|network| self.app_of(mapping, network));
+        let out = &mut *self.out;
+        let issuer = app.flatten().and_then(|i| self.config.apps.get(i));
+        if app.is_some()
+            && mapping.has_any(keys::TOKEN_SECRET)
+            && issuer.is_none_or(|app| app.client_secret.is_none())
+        {
+            let which =
+                issuer.map_or("there is none".to_owned(), |app| format!("{} has none", shown(&app.id)));
+            let message = format!("OAuth 1.0a (token_secret) needs an app with a client secret; {which}");
+            mapping.field.problem(out, message);
+        }
+        let connected_by = mapping.get("connected_by").and_then(|f| f.text(out));
+        let expires_at = mapping.get("expires_at").and_then(|f| f.instant(out));
+        let refresh_expires_at = mapping.get("refresh_expires_at").and_then(|f| f.instant(out));
+        let auto_refresh = mapping.get("auto_refresh").and_then(|f| f.boolean(out)).unwrap_or(false);
+        let scopes = mapping.get("scopes").map(|f| scopes(&f, out));
+        let base_url = mapping.get("base_url").and_then(|f| match network {
+            Some(n) if n.description().app == AppNeed::Required => {
+                f.reject(out, format!("belongs to the app: {n} credentials have one"))
+            }
+            _ => f.base_url(out),
+        });
+        let (network, app) = (network?, app?);
+        let api = issuer.map_or_else(|| default_api(network), |app| app.api);
+        let app_id = issuer.map_or_else(String::new, |app| app.id.clone());
+        let grant = CredentialSettings { network, app, app_id, api, auto_refresh, scopes, base_url };
+        let token = token?;
+        Some(NewCredential { id, connected_by, token, token_secret, expires_at, refresh_expires_at, grant })
+    }
+
+    /// The index of a credential's app, or `Some(None)` if it has no app; none if there is a
+    /// problem.
+    fn app_of(&mut self, mapping: &Mapping<'_>, network: NetworkId) -> Option<Option<usize>> {
+        if let Some(field) = mapping.get("app") {
+            return self.named_app(&field, network).map(Some);
+        }
+        let out = &mut *self.out;
+        let apps = self.config.apps.iter().enumerate();
+        let serving: Vec<usize> = apps.filter(|(_, a)| a.network == network).map(|(i, _)| i).collect();
+        let need = network.description().app;
+        match serving.as_slice() {
+            [one] => {
+                self.used_apps[*one] = true;
+                Some(Some(*one))
+            }
+            [] if need != AppNeed::Required => Some(None),
+            [] => {
+                // An app that has problems itself may be the one.
+                if self.apps.values().all(|app| app.index.is_some()) {
+                    let message =
+                        format!("no app can serve it: {network} needs one, and apps lists none of {network}");
+                    out.unresolved(mapping.field.finding(message));
+                }
+                None
+            }
+            _ if need == AppNeed::None || mapping.get("base_url").is_some() => Some(None),
+            several => {
+                let ids: Vec<String> =
+                    several.iter().take(10).map(|i| shown(&self.config.apps[*i].id)).collect();
+                let (count, ids) = (several.len(), ids.join(", "));
+                let message = format!("app is missing: {network} has {count}; name one of {ids}");
+                mapping.field.reject(out, message)
+            }
+        }
+    }
+
+    /// The index of the app that a credential names.
+    fn named_app(&mut self, field: &Field<'_>, network: NetworkId) -> Option<usize> {
+        let out = &mut *self.out;
+        let id = field.id(out)?;
+        let Some(app) = self.apps.get(id) else {
+            let hint = out.hint(id, self.apps.keys().map(String::as_str));
+            out.unresolved(field.finding(format!("{} is not known{hint}", shown(id))));
+            return None;
+        };
+        let index = app.index?;
+        let other = self.config.apps[index].network;
+        if other != network {
+            let id = shown(id);
+            let message = format!("{id} is an app of {other}, which cannot serve a credential of {network}");
+            return field.reject(out, message);
+        }
+        self.used_apps[index] = true;
+        Some(index)
+    }
+
+    /// The index of the credential that an account names, or of the one that it contains.
+    pub(super) fn credential_of(
+        &mut self,
+        mapping: &Mapping<'_>,
+        id: Option<(&str, Origin)>,
+        network: Option<NetworkId>,
+    ) -> Option<usize> {
+        match (mapping.get("credential"), mapping.has_any(keys::TOKEN)) {
+            (Some(field), true) => {
+                let message = "a credential and a token of its own exclude each other; leave one of them out";
+                field.reject(self.out, message)
+            }
+            (Some(field), false) => {
+                for key in keys::GRANT.iter().copied().flatten() {
+                    if let Some(stray) = mapping.given(key) {
+                        stray.problem(self.out, "belongs to the credential that the account names");
+                    }
+                }
+                self.shared_credential(&field, network)
+            }
+            (None, true) => self.own_credential(mapping, id, network),
+            (None, false) => {
+                let message = "names neither a credential nor a token of its own (token_file, token_env, \
+                               token_command or token)";
+                mapping.field.reject(self.out, message)
+            }
+        }
+    }
+
+    /// The credential that an account names.
+    fn shared_credential(&mut self, field: &Field<'_>, network: Option<NetworkId>) -> Option<usize> {
+        let id = field.id(self.out)?;
+        let Some(index) = self.config.table.find_credential(id) else {
+            if !self.broken_credentials.contains_key(id) {
+                let mut known: Vec<&str> = self.config.table.credentials().map(|c| c.id()).collect();
+                known.extend(self.broken_credentials.keys().map(String::as_str));
+                known.sort_unstable();
+                let hint = self.out.hint(id, known.iter().copied());
+                self.out.unresolved(field.finding(format!("{} is not known{hint}", shown(id))));
+            }
+            return None;
+        };
+        let carrier = self.config.table.credential(index)?.network();
+        let carries = carrier.description().carries;
+        if let Some(network) = network.filter(|n| *n != carrier && !carries.contains(&n.name())) {
+            let also = carries.iter().filter(|c| **c != carrier.name());
+            let also: String = also.map(|c| format!(" and {c}")).collect();
+            let id = shown(id);
+            let message = format!(
+                "{id} is a credential of {carrier}, which carries accounts of {carrier}{also}, not of \
+                 {network}"
+            );
+            return field.reject(self.out, message);
+        }
+        Some(index)
+    }
+
+    /// The credential of an account that has a token of its own.
+    fn own_credential(
+        &mut self,
+        mapping: &Mapping<'_>,
+        id: Option<(&str, Origin)>,
+        network: Option<NetworkId>,
+    ) -> Option<usize> {
+        let credential = self.credential(mapping, id.map_or("", |(id, _)| id), network);
+        let (id, origin) = id?;
+        if let Some(first) = self.defined_credential(id) {
+            let message = format!(
+                "{} is also a credential's id ({}); an account with its own token is a credential of that id",
+                shown(id),
+                self.shown_origin(first)
+            );
+            return mapping.get("id")?.reject(self.out, message);
+        }
+        self.add_credential(&mapping.field, credential?, origin)
+    }
+}
+
+/// Scopes as a list, or as the text that token responses have.
+fn scopes(field: &Field<'_>, out: &mut Findings) -> Vec<String> {
+    if !field.is_list() {
+        return field.scalar(out, "a list of scopes").map(split_scopes).unwrap_or_default();
+    }
+    let items: Vec<Field<'_>> = field.items(out).collect();
+    items.iter().filter_map(|item| item.text(out)).map(str::to_owned).collect()
+}

@@ -1,0 +1,381 @@
+//! Typed access to the values of a file.
+//!
+//! Each value knows its file, position and path, and reports what is wrong with it. A method that
+//! reports a problem returns nothing, and its caller goes on: all problems are found in one run.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use url::{Host, Url};
+
+use super::findings::{Findings, Position, Problem, WarningKind};
+use super::quoting::{shown, shown_key};
+use super::yaml::{Key, Node, Value};
+use crate::model::{Timestamp, format_duration, parse_duration};
+
+/// The path from the document to a value.
+#[derive(Clone, Copy)]
+pub(super) enum KeyPath<'a> {
+    Root,
+    Key(&'a KeyPath<'a>, &'a str),
+    Index(&'a KeyPath<'a>, usize),
+}
+
+impl fmt::Display for KeyPath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Key(Self::Root, key) => f.write_str(shown_key(key)),
+            Self::Key(parent, key) => write!(f, "{parent}.{}", shown_key(key)),
+            Self::Index(parent, index) => write!(f, "{parent}[{index}]"),
+        }
+    }
+}
+
+/// A value of a file.
+#[derive(Clone, Copy)]
+pub(super) struct Field<'a> {
+    pub(super) file: &'a Path,
+    pub(super) path: KeyPath<'a>,
+    /// Where the value begins, or its key if the value is empty.
+    pub(super) at: Position,
+    pub(super) node: &'a Node,
+}
+
+/// A field that is a mapping.
+#[derive(Clone, Copy)]
+pub(super) struct Mapping<'a> {
+    pub(super) field: Field<'a>,
+    entries: &'a [(Key, Node)],
+}
+
+/// Maximum length of ids, in characters.
+const MAX_ID: usize = 128;
+/// Maximum length of other texts that become labels or parts of mails, in characters.
+const MAX_TEXT: usize = 1024;
+/// Maximum number of keys in a mapping. Finding duplicates takes the square of the number.
+const MAX_KEYS: usize = 100;
+
+impl<'a> Field<'a> {
+    pub(super) fn root(file: &'a Path, node: &'a Node) -> Self {
+        Self { file, path: KeyPath::Root, at: node.at, node }
+    }
+
+    pub(super) fn finding(&self, message: impl Into<String>) -> Problem {
+        Problem {
+            file: self.file.to_owned(),
+            at: Some(self.at),
+            path: self.path.to_string(),
+            message: message.into(),
+        }
+    }
+
+    pub(super) fn problem(&self, out: &mut Findings, message: impl Into<String>) {
+        out.problem(self.finding(message));
+    }
+
+    /// Reports a problem, because of which there is no value.
+    pub(super) fn reject<T>(&self, out: &mut Findings, message: impl Into<String>) -> Option<T> {
+        self.problem(out, message);
+        None
+    }
+
+    pub(super) fn warning(&self, out: &mut Findings, kind: WarningKind, message: impl Into<String>) {
+        if out.lists_warnings() {
+            out.warning(kind, self.finding(message));
+        }
+    }
+
+    fn wrong_type<T>(&self, out: &mut Findings, expected: &str) -> Option<T> {
+        match self.node.value {
+            Value::Null => self.reject(out, format!("is empty; expected {expected}")),
+            _ => self.reject(out, format!("expected {expected}, found {}", self.node.value.kind())),
+        }
+    }
+
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self.node.value, Value::List(_))
+    }
+
+    /// The mapping, if it is one; its keys are not checked.
+    pub(super) fn as_mapping(&self) -> Option<Mapping<'a>> {
+        let Value::Map(entries) = &self.node.value else { return None };
+        Some(Mapping { field: *self, entries })
+    }
+
+    /// The mapping, with any keys but no duplicates.
+    pub(super) fn open_mapping(&self, out: &mut Findings) -> Option<Mapping<'a>> {
+        let Some(mapping) = self.as_mapping() else { return self.wrong_type(out, "a mapping") };
+        let entries = mapping.entries;
+        for (i, (key, _)) in entries.iter().enumerate() {
+            if let Some((first, _)) = entries[..i].iter().find(|(earlier, _)| earlier.text == key.text) {
+                let message = format!("duplicate key; first at {}:{}", first.at.line, first.at.column);
+                self.key_problem(key, out, message);
+            }
+            if i > MAX_KEYS {
+                return self.reject(out, format!("holds more than {MAX_KEYS} keys"));
+            }
+        }
+        Some(mapping)
+    }
+
+    /// The mapping, whose keys must be among those of `known`. None if it has a merge key, which
+    /// could add any key.
+    pub(super) fn mapping(&self, known: &[&[&str]], out: &mut Findings) -> Option<Mapping<'a>> {
+        let mapping = self.open_mapping(out)?;
+        let mut merged = false;
+        for (key, _) in mapping.entries {
+            if key.text == "<<" {
+                merged = true;
+                let message = "merge keys are not supported; write the keys out, or give an alias for a \
+                               whole value (labels: *team)";
+                self.key_problem(key, out, message);
+            } else if !known.iter().any(|keys| keys.contains(&key.text.as_str())) {
+                let hint = out.hint(&key.text, known.iter().copied().flatten().copied());
+                self.key_problem(key, out, format!("unknown key{hint}"));
+            }
+        }
+        (!merged).then_some(mapping)
+    }
+
+    fn key_problem(&self, key: &Key, out: &mut Findings, message: impl Into<String>) {
+        let path = KeyPath::Key(&self.path, &key.text);
+        Field { path, at: key.at, ..*self }.problem(out, message);
+    }
+
+    /// The members of a list.
+    pub(super) fn items(&'a self, out: &mut Findings) -> impl Iterator<Item = Field<'a>> + 'a {
+        let items = match &self.node.value {
+            Value::List(items) => Some(items),
+            _ => self.wrong_type(out, "a list"),
+        };
+        let nodes = items.into_iter().flatten().enumerate();
+        nodes.map(|(i, node)| Field { path: KeyPath::Index(&self.path, i), at: node.at, node, ..*self })
+    }
+
+    /// The text of any scalar, as it was written.
+    pub(super) fn scalar(&self, out: &mut Findings, expected: &str) -> Option<&'a str> {
+        match &self.node.value {
+            Value::Scalar(text) => Some(text),
+            _ => self.wrong_type(out, expected),
+        }
+    }
+
+    /// A text of one line.
+    pub(super) fn text(&self, out: &mut Findings) -> Option<&'a str> {
+        self.line(out, "a text", MAX_TEXT)
+    }
+
+    /// The id of an app, credential or account, here or at the network.
+    pub(super) fn id(&self, out: &mut Findings) -> Option<&'a str> {
+        self.line(out, "an id", MAX_ID)
+    }
+
+    fn line(&self, out: &mut Findings, expected: &str, most: usize) -> Option<&'a str> {
+        let text = self.scalar(out, expected)?;
+        // Almost all texts are ASCII, where looking at bytes is enough.
+        let plain = text.bytes().all(|b| matches!(b, b' '..=b'~'));
+        let wrong = if text.trim().is_empty() {
+            format!("is empty; expected {expected}")
+        } else if !plain && text.chars().any(char::is_control) {
+            "holds line breaks or control characters".to_owned()
+        } else if text.len() > most && text.chars().count() > most {
+            format!("is longer than {most} characters")
+        } else if text.trim().len() < text.len() {
+            "begins or ends with a blank".to_owned()
+        } else {
+            return Some(text);
+        };
+        self.reject(out, wrong)
+    }
+
+    /// One of the words `known`.
+    pub(super) fn word<T>(
+        &self,
+        out: &mut Findings,
+        known: &[&str],
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let text = self.scalar(out, "a single word")?;
+        parse(text).or_else(|| {
+            let hint = out.hint(text, known.iter().copied());
+            self.reject(out, format!("{} is not known{hint}", shown(text)))
+        })
+    }
+
+    pub(super) fn boolean(&self, out: &mut Findings) -> Option<bool> {
+        match self.scalar(out, "true or false")? {
+            "true" | "True" | "TRUE" => Some(true),
+            "false" | "False" | "FALSE" => Some(false),
+            _ => self.reject(out, "expected true or false"),
+        }
+    }
+
+    pub(super) fn number(&self, out: &mut Findings, least: usize, most: usize) -> Option<usize> {
+        let text = self.scalar(out, "a number")?;
+        let message = || format!("{} is not a whole number from {least} to {most}", shown(text));
+        let number = text.parse().ok().filter(|n| (least..=most).contains(n));
+        number.or_else(|| self.reject(out, message()))
+    }
+
+    pub(super) fn duration(&self, out: &mut Findings, least: Duration, most: Duration) -> Option<Duration> {
+        let text = self.scalar(out, "a duration (30s, 5m, 1h, 10d)")?;
+        let wrong = match parse_duration(text) {
+            None => "is not a duration; expected one like 30s, 5m, 1h30m or 10d".to_owned(),
+            Some(d) if d < least => format!("is too short; expected at least {}", format_duration(least)),
+            Some(d) if d > most => format!("is too long; expected at most {}", format_duration(most)),
+            Some(d) => return Some(d),
+        };
+        self.reject(out, format!("{} {wrong}", shown(text)))
+    }
+
+    pub(super) fn instant(&self, out: &mut Findings) -> Option<Timestamp> {
+        /// As seconds, this is in the year 5138.
+        const MILLISECONDS_FROM: f64 = 100_000_000_000.0;
+        let text = self.scalar(out, "an instant")?;
+        if text.parse::<f64>().is_ok_and(|n| n >= MILLISECONDS_FROM) {
+            let message = format!("{} looks like milliseconds; expected Unix seconds", shown(text));
+            return self.reject(out, message);
+        }
+        Timestamp::parse(text).or_else(|| {
+            let wrong = "is not an instant; expected 2027-01-31T00:00:00Z or Unix seconds";
+            self.reject(out, format!("{} {wrong}", shown(text)))
+        })
+    }
+
+    /// The URL of an endpoint: encrypted, or on this machine.
+    pub(super) fn endpoint(&self, out: &mut Findings) -> Option<Url> {
+        let url = self.url(out, "https://host")?;
+        let local = match url.host() {
+            Some(Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(Host::Ipv6(ip)) => ip.is_loopback(),
+            Some(Host::Domain(name)) => name == "localhost",
+            None => false,
+        };
+        if url.scheme() == "http" && !local {
+            let message = "is not encrypted: expected https:// (http:// is for this machine only: \
+                           127.0.0.1, [::1], localhost)";
+            return self.reject(out, message);
+        }
+        Some(url)
+    }
+
+    /// A URL that replaces scheme, host and path prefix of a network's endpoints.
+    pub(super) fn base_url(&self, out: &mut Findings) -> Option<Url> {
+        let url = self.endpoint(out)?;
+        if url.query().is_some() || url.fragment().is_some() {
+            let message = "holds a ? or #; expected scheme, host and perhaps the beginning of a path";
+            return self.reject(out, message);
+        }
+        Some(url)
+    }
+
+    /// A URL. It may hold a password and is never quoted.
+    pub(super) fn url(&self, out: &mut Findings, example: &str) -> Option<Url> {
+        let text = self.text(out)?;
+        let wrong = match Url::parse(text) {
+            Ok(url) if !matches!(url.scheme(), "http" | "https") || url.host().is_none() => {
+                format!("is no web address like {example}")
+            }
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                "holds a user name or password; leave them out".to_owned()
+            }
+            Ok(_) if text.contains(char::is_whitespace) => "holds a blank".to_owned(),
+            Ok(url) => return Some(url),
+            Err(_) => format!("is no web address like {example}"),
+        };
+        self.reject(out, wrong)
+    }
+
+    /// The address of a mailbox.
+    pub(super) fn mail_address(&self, out: &mut Findings) -> Option<&'a str> {
+        let text = self.scalar(out, "a mail address")?;
+        let wrong = match text.split_once('@') {
+            _ if !text.bytes().all(|b| b.is_ascii_graphic())
+                && text.chars().any(|c| c.is_whitespace() || c.is_control()) =>
+            {
+                "holds blanks or control characters"
+            }
+            _ if text.contains([',', ';']) => "holds a comma or semicolon; write one address per list item",
+            _ if text.contains(['<', '>', '"']) => "holds < > or quotes; write the bare address",
+            _ if text.len() > 254 => "is longer than 254 characters",
+            None => "has no @",
+            Some((name, host)) if name.is_empty() || host.is_empty() || host.contains('@') => "is incomplete",
+            Some(_) => return Some(text),
+        };
+        self.reject(out, format!("is not a mail address: it {wrong}"))
+    }
+}
+
+impl<'a> Mapping<'a> {
+    /// The value of a key; none if it is absent or empty.
+    pub(super) fn get(&'a self, name: &str) -> Option<Field<'a>> {
+        self.given(name).filter(|field| !matches!(field.node.value, Value::Null))
+    }
+
+    /// The value of a key, even an empty one.
+    pub(super) fn given(&'a self, name: &str) -> Option<Field<'a>> {
+        let (key, node) = self.entries.iter().find(|(key, _)| key.text == name)?;
+        Some(self.value(key, node))
+    }
+
+    fn value(&'a self, key: &'a Key, node: &'a Node) -> Field<'a> {
+        let at = if matches!(node.value, Value::Null) { key.at } else { node.at };
+        Field { file: self.field.file, path: KeyPath::Key(&self.field.path, &key.text), at, node }
+    }
+
+    /// The value of a key that must be present.
+    pub(super) fn required(&'a self, name: &str, out: &mut Findings) -> Option<Field<'a>> {
+        let found = self.given(name);
+        if found.is_none() {
+            self.field.problem(out, format!("{name} is missing"));
+        }
+        found
+    }
+
+    /// All keys and their values.
+    pub(super) fn all(&'a self) -> impl Iterator<Item = (&'a str, Field<'a>)> {
+        self.entries.iter().map(|(key, node)| (key.text.as_str(), self.value(key, node)))
+    }
+
+    /// Whether any of these keys is present.
+    pub(super) fn has_any(&self, names: &[&str]) -> bool {
+        self.entries.iter().any(|(key, _)| names.contains(&key.text.as_str()))
+    }
+
+    /// Calls `take` for each member of a list, if the key is present.
+    pub(super) fn each(
+        &self,
+        name: &str,
+        out: &mut Findings,
+        mut take: impl FnMut(&Field<'_>, &mut Findings),
+    ) {
+        if let Some(list) = self.get(name) {
+            for item in list.items(out) {
+                take(&item, out);
+            }
+        }
+    }
+}
+
+/// A path that is relative to the directory of `file`.
+pub(super) fn relative_to(file: &Path, path: &str) -> PathBuf {
+    file.parent().map_or_else(|| PathBuf::from(path), |directory| directory.join(path))
+}
+
+/// Whether a text can be the name of a label or an environment variable.
+pub(super) fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// Why a file cannot be read, in the same words on every system.
+pub(super) fn why_unreadable(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "does not exist",
+        std::io::ErrorKind::PermissionDenied => "may not be read (permission denied)",
+        std::io::ErrorKind::IsADirectory => "is a directory",
+        _ => "cannot be read",
+    }
+}

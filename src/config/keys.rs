@@ -1,0 +1,49 @@
+//! The keys that the configuration may hold.
+
+pub(super) const MAIN: &[&str] = &["global", "apps", "credentials", "accounts", "account_files", "schedule"];
+/// Account files hold one of these, or a list of accounts.
+pub(super) const ACCOUNT_FILE: &[&str] = &["credentials", "accounts"];
+pub(super) const GLOBAL: &[&str] =
+    &["probe_interval", "probe_timeout", "probe_concurrency", "notify", "allow_private_networks"];
+
+const APP_START: &[&str] = &["id", "network", "api", "client_id"];
+pub(super) const CLIENT_SECRET: &[&str] = &["client_secret_file", "client_secret_env", "client_secret"];
+const APP_END: &[&str] = &["api_version", "base_url", "rate_limit"];
+pub(super) const APP: &[&[&str]] = &[APP_START, CLIENT_SECRET, APP_END];
+/// The endpoints of an app of a generic provider.
+pub(super) const ENDPOINTS: &[&str] = &["issuer", "introspection_url", "userinfo_url", "probe_url"];
+pub(super) const GENERIC_APP: &[&[&str]] = &[APP_START, CLIENT_SECRET, APP_END, ENDPOINTS];
+
+pub(super) const TOKEN: &[&str] = &["token_file", "token_env", "token_command", "token"];
+pub(super) const TOKEN_SECRET: &[&str] =
+    &["token_secret_file", "token_secret_env", "token_secret_command", "token_secret"];
+const GRANT_START: &[&str] = &["app", "connected_by"];
+const GRANT_END: &[&str] = &["expires_at", "refresh_expires_at", "auto_refresh", "scopes", "base_url"];
+/// What describes a token: keys of credentials, and of accounts that have a token of their own.
+pub(super) const GRANT: &[&[&str]] = &[GRANT_START, TOKEN, TOKEN_SECRET, GRANT_END];
+pub(super) const CREDENTIAL: &[&[&str]] = &[&["id", "network"], GRANT_START, TOKEN, TOKEN_SECRET, GRANT_END];
+const ACCOUNT_ONLY: &[&str] = &[
+    "id",
+    "name",
+    "network",
+    "kind",
+    "external_id",
+    "credential",
+    "needs",
+    "use",
+    "labels",
+    "notify",
+    "notify_opt_out",
+    "reconnect_url",
+    "probe_interval",
+];
+pub(super) const ACCOUNT: &[&[&str]] = &[ACCOUNT_ONLY, GRANT_START, TOKEN, TOKEN_SECRET, GRANT_END];
+
+pub(super) const SCHEDULE_RULE: &[&str] = &["match", "notices"];
+pub(super) const SCHEDULE_MATCH: &[&str] = &["network", "use"];
+
+/// Every key, in the order of the sections; a key of several sections occurs several times.
+pub fn keys() -> impl Iterator<Item = &'static str> {
+    let sections = [APP, &[ENDPOINTS], ACCOUNT, &[MAIN, GLOBAL, SCHEDULE_RULE, SCHEDULE_MATCH]];
+    sections.into_iter().flatten().copied().flatten().copied()
+}

@@ -1,0 +1,153 @@
+//! Quotes from a configuration in messages. Secrets end up in wrong places there, so nothing is
+//! quoted that looks like one, and nothing at length.
+
+/// The longest text that is quoted, in characters.
+const MAX_QUOTED: usize = 40;
+
+/// A text for a message: in quotes and shortened, or only described if it looks like a secret.
+pub(super) fn shown(text: &str) -> String {
+    if looks_secret(text) {
+        return "a text that looks like a secret (not shown)".to_owned();
+    }
+    let mut short: String = text.chars().take(MAX_QUOTED).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    format!("{short:?}")
+}
+
+/// A key for a message or a path. YAML reads `{token:abc}` as a key, so only words are shown.
+pub(super) fn shown_key(key: &str) -> &str {
+    let plain = key.len() <= MAX_QUOTED
+        && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '<'));
+    if plain && !key.is_empty() && !looks_secret(key) { key } else { "(not shown)" }
+}
+
+/// How tokens of the networks begin, and the shortest text that is taken for one.
+const TOKEN_PREFIXES: &[(&str, usize)] = &[
+    ("EAA", 8),
+    ("IGAA", 8),
+    ("IGQ", 8),
+    ("THAA", 8),
+    ("THQ", 8),
+    ("ya29", 8),
+    ("1//", 8),
+    ("xox", 8),
+    ("pina_", 8),
+    ("act.", 12),
+    ("rft.", 12),
+    ("AQ", 16),
+    ("AAAA", 16),
+    ("GOCSPX-", 8),
+    ("eyJ", 8),
+    ("sim-", 5),
+];
+
+/// Whether a text, or a part of it, looks like a token or another secret. Errs on the side of yes.
+pub(super) fn looks_secret(text: &str) -> bool {
+    let part_of_token = |c: char| {
+        c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '+' | '=' | '~' | '%' | '|')
+    };
+    text.split(|c: char| !part_of_token(c)).any(|word| {
+        let begins = |part: &str| {
+            TOKEN_PREFIXES.iter().any(|(prefix, length)| part.len() >= *length && part.starts_with(prefix))
+        };
+        begins(word)
+            || word.split(['/', '=', '|', '.', '+', '%', '~']).any(|part| begins(part) || random(part))
+    })
+}
+
+/// Whether a word changes between small letters, capitals and digits more often than a name does.
+fn random(word: &str) -> bool {
+    let characters = word.chars().filter(char::is_ascii_alphanumeric);
+    let kinds: Vec<_> = characters.map(|c| (c.is_ascii_digit(), c.is_ascii_uppercase())).collect();
+    let changes = kinds.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    kinds.len() >= 16 && changes >= 6
+}
+
+/// The candidate that `text` was probably meant to be.
+pub(super) fn nearest<'c>(text: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    let text: Vec<char> = text.chars().take(64).flat_map(char::to_lowercase).collect();
+    let allowed = (text.len() / 3).clamp(1, 3);
+    let mut best: Option<(usize, &str)> = None;
+    for candidate in candidates {
+        let letters: Vec<char> = candidate.chars().take(64).flat_map(char::to_lowercase).collect();
+        if letters.len().abs_diff(text.len()) > allowed {
+            continue;
+        }
+        let d = distance(&text, &letters);
+        if d <= allowed && d < letters.len() && best.is_none_or(|(b, _)| d < b) {
+            best = Some((d, candidate));
+        }
+    }
+    best.map(|(_, candidate)| candidate)
+}
+
+/// The number of letters to insert, delete, replace or swap with their neighbour.
+fn distance(a: &[char], b: &[char]) -> usize {
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 0..a.len() {
+        let mut row = vec![i + 1];
+        for j in 0..b.len() {
+            let mut d = (last[j] + usize::from(a[i] != b[j])).min(last[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                d = d.min(before[j - 1] + 1);
+            }
+            row.push(d);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_misses_are_found() {
+        let known = ["facebook", "mastodon", "x", "tiktok"];
+        for (text, near) in [
+            ("mastadon", Some("mastodon")),
+            ("Facebook", Some("facebook")),
+            ("facebok", Some("facebook")),
+            ("tiktko", Some("tiktok")),
+            ("orkut", None),
+            ("y", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(text, known), near, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_looks_like_a_token_is_not_shown() {
+        for secret in [
+            "EAABwzLixnjYBO0",
+            "secrets/EAABwzLixnjYBO0",
+            "Bearer ya29.a0AfH6SM",
+            "token:EAABwzLixnjYBO0",
+            "eyJhbGciOiJIUzI1NiJ9.e30.c2ln",
+            "sim-abc",
+            "AQXdSP_W41_UPs5ioT_t8HESyODB4FqbkJ8LrV_5mff4gPODzOYR",
+            "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "xoxb-2444333222-aBc",
+        ] {
+            assert!(looks_secret(secret), "{secret}");
+            assert!(!shown(secret).contains(secret));
+        }
+        for name in [
+            "jane-facebook",
+            "acme-page-germany-2024",
+            "mastadon",
+            "17841400000000000",
+            "10 days",
+            "/etc/token_exporter/accounts.d",
+        ] {
+            assert!(!looks_secret(name), "{name}");
+        }
+        assert_eq!(shown(&"ab ".repeat(30)).chars().count(), MAX_QUOTED + 3);
+        assert_eq!(shown_key("token:hunter2"), "(not shown)");
+    }
+}

@@ -1,0 +1,224 @@
+//! Checks the sections of a configuration and collects what they say.
+//!
+//! Sections refer to each other, so they are read in this order: apps, credentials, accounts. What
+//! each of them holds is checked in the modules of these names.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::accounts::addresses;
+use super::field::{Field, Mapping};
+use super::findings::{Findings, Position, Problem, WarningKind};
+use super::quoting::shown;
+use super::yaml::Node;
+use super::{Config, keys, schedule};
+
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+/// The longest time that can be configured.
+pub(super) const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
+/// A file's tree, without the members of the long lists.
+pub(super) struct Document<'f> {
+    pub(super) file: SourceFile<'f>,
+    pub(super) root: Node,
+}
+
+impl Document<'_> {
+    pub(super) fn field(&self) -> Field<'_> {
+        Field::root(self.file.path, &self.root)
+    }
+}
+
+/// A file of the configuration.
+#[derive(Clone, Copy)]
+pub(super) struct SourceFile<'f> {
+    pub(super) path: &'f Path,
+    /// The index among all files.
+    pub(super) number: u32,
+    /// Whether it is named on the command line, not by `account_files`.
+    pub(super) main: bool,
+}
+
+/// Where an id is defined. There is one for each account, so it is small.
+#[derive(Clone, Copy)]
+pub(super) struct Origin {
+    file: u32,
+    at: Position,
+}
+
+pub(super) struct DefinedApp {
+    pub(super) origin: Origin,
+    /// The index in `Config::apps`; none if the app has problems.
+    pub(super) index: Option<usize>,
+}
+
+pub(super) struct Validator<'o> {
+    pub(super) out: &'o mut Findings,
+    /// False if a file, list or id could not be read: what is not found may be there.
+    pub(super) complete: bool,
+    pub(super) config: Config,
+    /// The paths of all files, by number.
+    paths: Vec<PathBuf>,
+    pub(super) apps: BTreeMap<String, DefinedApp>,
+    /// Which of `Config::apps` a credential uses.
+    pub(super) used_apps: Vec<bool>,
+    /// The origins of the table's credentials and accounts, by index.
+    pub(super) credentials: Vec<Origin>,
+    pub(super) accounts: Vec<Origin>,
+    /// Those that have problems and are not in the table, by id.
+    pub(super) broken_credentials: HashMap<String, Origin>,
+    pub(super) broken_accounts: HashMap<String, Origin>,
+}
+
+impl<'o> Validator<'o> {
+    pub(super) fn new(out: &'o mut Findings) -> Self {
+        Self {
+            out,
+            complete: true,
+            config: Config { schedule: schedule::default_schedule(), ..Config::default() },
+            paths: Vec::new(),
+            apps: BTreeMap::new(),
+            used_apps: Vec::new(),
+            credentials: Vec::new(),
+            accounts: Vec::new(),
+            broken_credentials: HashMap::new(),
+            broken_accounts: HashMap::new(),
+        }
+    }
+
+    /// Registers a file, so that messages can refer to it.
+    pub(super) fn file<'f>(&mut self, path: &'f Path, main: bool) -> SourceFile<'f> {
+        self.paths.push(path.to_owned());
+        SourceFile { path, number: u32::try_from(self.paths.len() - 1).unwrap_or(u32::MAX), main }
+    }
+
+    /// Reports a file that cannot be read as a whole, and nothing else in it.
+    pub(super) fn broken(&mut self, file: SourceFile<'_>, at: Option<Position>, message: String) {
+        self.complete = false;
+        self.out.forget(file.path);
+        self.out.problem(Problem::of_file(file.path, at, message));
+    }
+
+    /// Checks the keys at the top of a document.
+    pub(super) fn top(&mut self, document: &Document<'_>) {
+        let root = document.field();
+        if document.file.main {
+            root.mapping(&[keys::MAIN], self.out);
+        } else if !root.is_list() {
+            root.mapping(&[keys::ACCOUNT_FILE], self.out);
+        }
+        let Some(mapping) = root.as_mapping() else { return };
+        for section in keys::ACCOUNT_FILE {
+            self.complete &= mapping.get(section).is_none_or(|list| list.is_list());
+        }
+    }
+
+    /// Reads the sections that only main documents have.
+    pub(super) fn main(&mut self, documents: &[Document<'_>]) {
+        documents.iter().for_each(|document| self.top(document));
+        self.single(documents, "global", Self::global);
+        for document in documents {
+            let Some(mapping) = document.field().as_mapping() else { continue };
+            if let Some(list) = mapping.get("apps") {
+                self.complete &= list.is_list();
+                for item in list.items(self.out) {
+                    self.app(document.file, &item);
+                }
+            }
+        }
+        self.single(documents, "schedule", |this, field| {
+            this.config.schedule = schedule::schedule(field, this.out);
+        });
+    }
+
+    /// Reads a section that may occur in one document only.
+    fn single(&mut self, documents: &[Document<'_>], section: &str, read: impl Fn(&mut Self, &Field<'_>)) {
+        let mut first = None;
+        for document in documents {
+            let Some(mapping) = document.field().as_mapping() else { continue };
+            let Some(found) = mapping.get(section) else { continue };
+            match first {
+                None => {
+                    first = Some(Origin { file: document.file.number, at: found.at });
+                    read(self, &found);
+                }
+                Some(origin) => {
+                    let message =
+                        format!("may be set in one file only; first at {}", self.shown_origin(origin));
+                    found.problem(self.out, message);
+                }
+            }
+        }
+    }
+
+    fn global(&mut self, field: &Field<'_>) {
+        let out = &mut *self.out;
+        let Some(mapping) = field.mapping(&[keys::GLOBAL], out) else { return };
+        let global = &mut self.config.global;
+        if let Some(d) = mapping.get("probe_interval").and_then(|f| f.duration(out, SECOND, YEAR)) {
+            global.probe_interval = d;
+        }
+        let (least, most) = (Duration::from_millis(100), Duration::from_secs(600));
+        if let Some(d) = mapping.get("probe_timeout").and_then(|f| f.duration(out, least, most)) {
+            global.probe_timeout = d;
+        }
+        if let Some(n) = mapping.get("probe_concurrency").and_then(|f| f.number(out, 1, 4096)) {
+            global.probe_concurrency = n;
+        }
+        if let Some(b) = mapping.get("allow_private_networks").and_then(|f| f.boolean(out)) {
+            global.allow_private_networks = b;
+        }
+        global.notify = addresses(&mapping, "notify", out);
+    }
+
+    /// What has been read from all files, and whether they could be read completely.
+    pub(super) fn finish(mut self) -> (Config, bool) {
+        self.unused();
+        (self.config, self.complete)
+    }
+
+    /// `{file}:{line}:{column}`
+    pub(super) fn shown_origin(&self, origin: Origin) -> String {
+        let path = self.paths.get(origin.file as usize).map(|path| path.display());
+        path.map_or_else(String::new, |path| format!("{path}:{}:{}", origin.at.line, origin.at.column))
+    }
+
+    /// The id of an item and where it is defined; none, with a problem, if it has been used before.
+    pub(super) fn id<'m>(
+        &mut self,
+        mapping: &'m Mapping<'m>,
+        file: SourceFile<'_>,
+        defined: impl Fn(&Self, &str) -> Option<Origin>,
+    ) -> Option<(&'m str, Origin)> {
+        let field = mapping.required("id", self.out)?;
+        let id = field.id(self.out)?;
+        if let Some(first) = defined(self, id) {
+            let message = format!("{} is already used at {}", shown(id), self.shown_origin(first));
+            return field.reject(self.out, message);
+        }
+        Some((id, Origin { file: file.number, at: field.at }))
+    }
+
+    /// Warns of apps and credentials that nothing uses.
+    fn unused(&mut self) {
+        let table = &self.config.table;
+        let mut used = vec![false; table.credentials().len()];
+        for account in table.accounts() {
+            used[account.credential_index()] = true;
+        }
+        let apps = self.apps.iter().filter(|(_, app)| app.index.is_some_and(|i| !self.used_apps[i]));
+        let apps = apps.map(|(id, app)| ("app", id.as_str(), app.origin, "credential"));
+        let credentials = table.credentials().zip(&self.credentials).zip(used).filter(|(_, used)| !used);
+        let credentials =
+            credentials.map(|((credential, origin), _)| ("credential", credential.id(), *origin, "account"));
+        for (what, id, origin, by) in apps.chain(credentials) {
+            let Some(file) = self.paths.get(origin.file as usize).filter(|_| self.out.lists_warnings())
+            else {
+                return;
+            };
+            let message = format!("the {what} {} is used by no {by}", shown(id));
+            self.out.warning(WarningKind::Unused, Problem::of_file(file, Some(origin.at), message));
+        }
+    }
+}
