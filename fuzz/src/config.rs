@@ -54,7 +54,7 @@ fn accepted(config: Config) {
             assert_eq!(format!("{source:?}"), "Inline([REDACTED])");
         }
     }
-    let count = config.table.len();
+    let count = config.table.accounts().len();
     let store = Store::default();
     store.replace_roster(config.inventory(|_| true).into());
     let snapshot = store.snapshot();

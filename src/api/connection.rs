@@ -1,7 +1,5 @@
 //! One account with all that is known of it.
 
-use std::borrow::Cow;
-
 use crate::inventory::{AccountView, CredentialView};
 use crate::model::{Capability, Cause, Expiry, Reason, Timestamp};
 use crate::state::{AccountState, CredentialState, Snapshot};
@@ -130,7 +128,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Where it can be reconnected, if that is an HTTP or HTTPS URL.
-    pub fn reconnect_url(&self) -> Option<String> {
+    pub fn reconnect_url(&self) -> Option<&'a str> {
         let url = self.account.reconnect_url();
         let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
         let web = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http");
@@ -138,7 +136,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Labels from the configuration.
-    pub fn labels(&self) -> impl Iterator<Item = (&'a str, Cow<'a, str>)> + use<'a> {
+    pub fn labels(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
         self.account.labels()
     }
 

@@ -26,7 +26,7 @@ static COLUMNS: &[(&str, Field)] = &[
     ("stops", |out, c, _| out.list(c.stops().map(|s| s.label()))),
     ("deadline", |out, c, _| out.instant(c.deadline().at())),
     ("connected_by", |out, c, _| out.text(c.credential.connected_by().unwrap_or(""))),
-    ("reconnect_url", |out, c, _| out.text(&c.reconnect_url().unwrap_or_default())),
+    ("reconnect_url", |out, c, _| out.text(c.reconnect_url().unwrap_or_default())),
     ("credential", |out, c, _| out.text(c.credential.id())),
     ("app", |out, c, _| out.text(c.account.app_id())),
     ("external_id", |out, c, _| out.text(c.account.external_id())),

@@ -79,6 +79,6 @@ fn add_event(calendar: &mut Calendar, connections: &[Connection<'_>], now: Times
         at: deadline,
         summary: &summary,
         description: &text,
-        url: connections.iter().find_map(Connection::reconnect_url).as_deref(),
+        url: connections.iter().find_map(Connection::reconnect_url),
     });
 }

@@ -1,6 +1,5 @@
 //! Connections as JSON: the body of `/api/v1/connections`. Unknown values are absent, never null.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
@@ -56,10 +55,10 @@ struct ConnectionJson<'a> {
     app: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     connected_by: Option<&'a str>,
-    labels: BTreeMap<&'a str, Cow<'a, str>>,
+    labels: BTreeMap<&'a str, &'a str>,
     notify: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reconnect_url: Option<String>,
+    reconnect_url: Option<&'a str>,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,

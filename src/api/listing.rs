@@ -224,8 +224,8 @@ fn label_values(inventory: &Inventory) -> BTreeMap<String, BTreeSet<String>> {
             Some(values) => values,
             None => labels.entry(name.to_owned()).or_default(),
         };
-        if values.len() <= MAX_CHOICES && !values.contains(&*value) {
-            values.insert(value.into_owned());
+        if values.len() <= MAX_CHOICES && !values.contains(value) {
+            values.insert(value.to_owned());
         }
     }
     labels

@@ -169,7 +169,7 @@ pub fn plan_mails(
                         name: account.name().to_owned(),
                         network: account.network().name(),
                         purpose: account.purpose().label(),
-                        reconnect_url: Some(account.reconnect_url()).filter(|url| !url.is_empty()),
+                        reconnect_url: Some(account.reconnect_url().to_owned()).filter(|url| !url.is_empty()),
                     });
                 }
                 continue;

@@ -145,7 +145,7 @@ impl Serve {
             return Ok(ExitCode::from(FAILED));
         }
         let (apps, credentials, accounts) =
-            (config.apps.len(), config.table.credentials().len(), config.table.len());
+            (config.apps.len(), config.table.credentials().len(), config.table.accounts().len());
         print(&format!(
             "configuration is valid: {apps} apps, {credentials} credentials, {accounts} accounts\n"
         ))?;

@@ -9,7 +9,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::inventory::{App, Inventory, Table};
+use crate::inventory::{App, Inventory, InventoryBuilder};
 
 mod accounts;
 mod apps;
@@ -36,7 +36,7 @@ pub struct Config {
     pub global: Global,
     pub apps: Vec<App>,
     /// The accounts, and the credentials behind them.
-    pub table: Table,
+    pub table: InventoryBuilder,
     /// Which notices are sent. The first rule that matches an account counts.
     pub schedule: Vec<ScheduleRule>,
     /// Every file that was read, for watching.

@@ -10,31 +10,25 @@ use crate::network::NetworkId;
 /// A developer app.
 #[derive(Clone, Debug)]
 pub struct App {
-    /// Its name here.
     pub id: String,
-    /// Where it is registered.
     pub network: NetworkId,
-    /// Which of the network's APIs it uses; empty where there is one.
+    /// Which of the network's APIs it uses; empty if there is only one.
     pub api: &'static str,
-    /// The network's id of it; empty where the network needs none.
+    /// The network's id of the app; empty if the network does not need one.
     pub client_id: String,
-    /// Its secret.
     pub client_secret: Option<SecretSource>,
-    /// The version of the API; the network's default is filled in.
+    /// The network's default if none is configured.
     pub api_version: String,
-    /// Takes the place of scheme, host and prefix of the network's hosts.
+    /// Replaces scheme, host and path prefix of the network's API.
     pub base_url: Option<Url>,
-    /// How many requests the network allows.
     pub rate_limit: Option<RateLimit>,
     /// Endpoints of a generic provider, by the name of their setting.
     pub endpoints: Vec<(&'static str, String)>,
 }
 
-/// So many requests in such a time.
+/// At most `count` requests in `per`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
-    /// How many.
     pub count: u32,
-    /// In which time.
     pub per: Duration,
 }

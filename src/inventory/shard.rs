@@ -1,12 +1,11 @@
-//! Sharding: which share of the credentials falls to whom. Knows ids and numbers, nothing else.
+//! Sharding: which shard holds which credentials. Knows ids and numbers, nothing else.
 //!
-//! A credential and all its accounts are always in one shard. When there is a shard more, only its
-//! own share moves, and moves to it; when there is one less, only the share of the one that went
-//! moves.
+//! A credential and all its accounts are always in one shard. If a shard is added, only its own
+//! share moves, and moves to it; if one is removed, only the share of that one moves.
 
 use std::str::FromStr;
 
-use crate::inventory::stable_hash;
+use ring::digest::{SHA256, digest};
 
 /// One of several equal shares, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,27 +15,26 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// The only one, which holds everything.
+    /// The only shard, which holds everything.
     pub const WHOLE: Self = Self { ordinal: 0, total: 1 };
 
-    /// The share with this number of so many; none if there is no such share.
+    /// None if `ordinal` is not less than `total`.
     pub fn new(ordinal: u32, total: u32) -> Option<Self> {
         (ordinal < total).then_some(Self { ordinal, total })
     }
 
-    /// Its number, from 0.
+    /// Counted from 0.
     pub fn ordinal(self) -> u32 {
         self.ordinal
     }
 
-    /// How many there are.
     pub fn total(self) -> u32 {
         self.total
     }
 
-    /// Whether the credential with this id is in it.
+    /// Whether it holds the credential with this id.
     pub fn holds(self, credential: &str) -> bool {
-        self.total == 1 || place(stable_hash(credential), self.total) == self.ordinal
+        self.total == 1 || jump_hash(stable_hash(credential), self.total) == self.ordinal
     }
 }
 
@@ -57,7 +55,7 @@ impl FromStr for Shard {
 /// The number at the end of a pod's name, as a StatefulSet gives it: 3 for `token-exporter-3`.
 ///
 /// # Errors
-/// When the name does not end in one.
+/// If the name does not end in one.
 pub fn ordinal_of(pod: &str) -> Result<u32, String> {
     let number =
         pod.rsplit_once('-').map(|(_, number)| number).filter(|n| n.bytes().all(|b| b.is_ascii_digit()));
@@ -66,9 +64,15 @@ pub fn ordinal_of(pod: &str) -> Result<u32, String> {
         .ok_or_else(|| format!("{pod:?} does not end in -0, -1, … as the names of a StatefulSet's pods do"))
 }
 
-/// Jump consistent hash (Lamping and Veach, 2014): equal shares, and no move between shares that
-/// stay.
-fn place(hash: u64, total: u32) -> u32 {
+/// A hash of an id that is the same on every machine and in every version.
+pub fn stable_hash(id: &str) -> u64 {
+    let hash = digest(&SHA256, id.as_bytes());
+    hash.as_ref().iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
+}
+
+/// Jump consistent hash (Lamping and Veach, 2014): equal shares, and nothing moves between shards
+/// that stay.
+fn jump_hash(hash: u64, total: u32) -> u32 {
     let (mut key, mut here, mut next) = (hash, 0, 0_u64);
     while next < u64::from(total) {
         here = next;

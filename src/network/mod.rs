@@ -155,7 +155,7 @@ pub struct Requirement {
 }
 
 /// Which of a network's ways a grant was made in: what its scopes and calls depend on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Style<'a> {
     /// The API, where a network has several; empty otherwise.
     pub api: &'a str,

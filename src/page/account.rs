@@ -243,7 +243,7 @@ fn details(connection: &Connection<'_>) -> Markup {
                 (entry("Connected by", credential.connected_by().unwrap_or("")))
                 (entry("Mails go to", &notify.join(", ")))
                 (entry("Use", account.purpose().label()))
-                @for (name, value) in connection.labels() { (entry(&words(name), &value)) }
+                @for (name, value) in connection.labels() { (entry(&words(name), value)) }
                 (entry("Account", account.id()))
                 (entry("ID at the network", account.external_id()))
                 (entry("Login", credential.id()))

@@ -143,7 +143,7 @@ fn days(count: u64) -> Duration {
 
 /// The form for search and filters. Its fields are the parameters of [`Query`].
 fn filters(listing: &Listing, query: &Query) -> Markup {
-    let networks = listing.snapshot.inventory.counts().0;
+    let networks = listing.snapshot.inventory.accounts_by_network();
     let networks = networks.keys().map(|n| (n.name().to_owned(), n.description().title.to_owned()));
     // An active filter stays a choice when no connection has its reason any more.
     let reasons = listing

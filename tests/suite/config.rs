@@ -248,7 +248,7 @@ fn everything_that_a_configuration_says_is_there() {
     );
     assert_eq!(page.needs().iter().collect::<Vec<_>>(), [Capability::Publish, Capability::Inbox]);
     assert_eq!(page.purpose(), Use::Paid);
-    assert_eq!(page.labels().collect::<Vec<_>>(), [("team", "marketing".into()), ("country", "NO".into())]);
+    assert_eq!(page.labels().collect::<Vec<_>>(), [("team", "marketing"), ("country", "NO")]);
     assert_eq!(page.notify(), "jane@example.com");
     assert_eq!(page.reconnect_url(), "https://app.example.com/reconnect/acme-page?x=1");
     assert_eq!(page.probe_interval(), Some(Duration::from_secs(6 * 3600)));

@@ -1,0 +1,128 @@
+//! The families about apps, networks and the exporter itself. Their size does not depend on the
+//! number of accounts.
+
+use std::collections::BTreeMap;
+
+use prometheus::proto::{MetricFamily, MetricType};
+
+use super::Format;
+use super::text::{format_float, write_header, write_sample};
+use crate::inventory::App;
+use crate::network::NetworkId;
+use crate::state::{AppState, RateLimitUsage, Snapshot};
+
+/// A family about apps or networks.
+pub struct SmallFamily {
+    pub name: &'static str,
+    pub help: &'static str,
+    pub labels: &'static [&'static str],
+    samples: fn(&Snapshot) -> Samples<'_>,
+}
+
+/// The values of the labels, and that of the sample.
+type Samples<'a> = Vec<(Vec<&'a str>, f64)>;
+
+/// The families about apps and networks.
+pub static SMALL_FAMILIES: [SmallFamily; 5] = [
+    SmallFamily {
+        name: "token_exporter_app_healthy",
+        help: "Whether the developer app is accepted; 0 while the app itself is to blame for failing probes.",
+        labels: &["app", "network"],
+        samples: |snapshot| {
+            let samples = apps(snapshot).filter_map(|(app, state)| {
+                Some((vec![&*app.id, app.network.name()], f64::from(state.healthy()?)))
+            });
+            samples.collect()
+        },
+    },
+    SmallFamily {
+        name: "token_exporter_rate_limit_used_ratio",
+        help: "The share of a rate limit that is used, as the network's last answer said.",
+        labels: &["app", "network", "bucket"],
+        samples: |snapshot| limits(snapshot, |limit| limit.used),
+    },
+    SmallFamily {
+        name: "token_exporter_rate_limit_reset_timestamp_seconds",
+        help: "When a rate limit starts anew, as the network's last answer said.",
+        labels: &["app", "network", "bucket"],
+        samples: |snapshot| limits(snapshot, |limit| Some(limit.reset?.unix() as f64)),
+    },
+    SmallFamily {
+        name: "token_exporter_accounts",
+        help: "Configured accounts.",
+        labels: &["network"],
+        samples: |snapshot| counts(snapshot.inventory.accounts_by_network()),
+    },
+    SmallFamily {
+        name: "token_exporter_credentials",
+        help: "Configured credentials.",
+        labels: &["network"],
+        samples: |snapshot| counts(snapshot.inventory.credentials_by_network()),
+    },
+];
+
+fn apps(snapshot: &Snapshot) -> impl Iterator<Item = (&App, &AppState)> {
+    snapshot.inventory.apps().iter().zip(snapshot.apps.iter())
+}
+
+fn limits(snapshot: &Snapshot, value: fn(&RateLimitUsage) -> Option<f64>) -> Samples<'_> {
+    let limits = apps(snapshot).flat_map(|(app, state)| state.limits.iter().map(move |limit| (app, limit)));
+    limits
+        .filter_map(|(app, limit)| Some((vec![&*app.id, app.network.name(), limit.bucket], value(limit)?)))
+        .collect()
+}
+
+fn counts(by_network: &BTreeMap<NetworkId, usize>) -> Samples<'_> {
+    by_network.iter().map(|(network, count)| (vec![network.name()], *count as f64)).collect()
+}
+
+/// Writes the families about apps and networks.
+pub(super) fn write_small(out: &mut Vec<u8>, format: Format, snapshot: &Snapshot) {
+    for family in &SMALL_FAMILIES {
+        write_header(out, format, family.name, family.help, "gauge");
+        for (labels, value) in (family.samples)(snapshot) {
+            let labels: Vec<_> = family.labels.iter().copied().zip(labels).collect();
+            write_sample(out, family.name, &labels, value);
+        }
+    }
+}
+
+/// Writes the exporter's own metrics. The encoder of the prometheus crate knows no OpenMetrics.
+pub(super) fn write_own(out: &mut Vec<u8>, format: Format, families: &[MetricFamily]) {
+    for family in families {
+        let name = family.name();
+        let kind = match family.get_field_type() {
+            MetricType::COUNTER => "counter",
+            MetricType::HISTOGRAM => "histogram",
+            MetricType::SUMMARY => "summary",
+            _ if name.ends_with("_info") => "info",
+            MetricType::UNTYPED | MetricType::GAUGE => "gauge",
+        };
+        write_header(out, format, name, family.help(), kind);
+        for metric in family.get_metric() {
+            let labels: Vec<_> = metric.get_label().iter().map(|l| (l.name(), l.value())).collect();
+            match family.get_field_type() {
+                MetricType::COUNTER => write_sample(out, name, &labels, metric.get_counter().get_value()),
+                MetricType::HISTOGRAM => {
+                    let histogram = metric.get_histogram();
+                    // Counts of probes stay far below the integers that a float holds exactly.
+                    let count = histogram.get_sample_count() as f64;
+                    let buckets = histogram.get_bucket().iter().filter(|b| b.upper_bound().is_finite());
+                    let buckets = buckets.map(|b| (b.upper_bound(), b.cumulative_count() as f64));
+                    for (bound, count) in buckets.chain([(f64::INFINITY, count)]) {
+                        let mut le = format_float(bound);
+                        // OpenMetrics wants floats as bounds.
+                        if format == Format::OpenMetrics && bound.is_finite() && bound.fract() == 0.0 {
+                            le.push_str(".0");
+                        }
+                        let labels = [&labels[..], &[("le", &le)]].concat();
+                        write_sample(out, &format!("{name}_bucket"), &labels, count);
+                    }
+                    write_sample(out, &format!("{name}_sum"), &labels, histogram.get_sample_sum());
+                    write_sample(out, &format!("{name}_count"), &labels, count);
+                }
+                _ => write_sample(out, name, &labels, metric.get_gauge().get_value()),
+            }
+        }
+    }
+}

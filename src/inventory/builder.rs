@@ -1,0 +1,219 @@
+//! What the configuration fills.
+
+use std::time::Duration;
+
+use url::Url;
+
+use super::rows::{AccountRow, CredentialRow, TokenSource};
+use super::texts::{RowTexts, number};
+use super::{AccountView, CredentialView, Inventory, SecretSource};
+use crate::model::{Capabilities, Timestamp, Use};
+use crate::network::{NetworkId, Style};
+
+/// A credential to be added: one token of one person.
+#[derive(Clone, Debug)]
+pub struct NewCredential<'a> {
+    /// The account's id if the account has a token of its own.
+    pub id: &'a str,
+    /// The person who granted it.
+    pub connected_by: Option<&'a str>,
+    pub token: SecretSource,
+    /// The second half of an OAuth 1.0a token.
+    pub token_secret: Option<SecretSource>,
+    /// When the access token expires, if the network does not tell.
+    pub expires_at: Option<Timestamp>,
+    /// When the refresh token expires, if the network does not tell.
+    pub refresh_expires_at: Option<Timestamp>,
+    pub grant: CredentialSettings,
+}
+
+/// Settings that many credentials share.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CredentialSettings {
+    pub network: NetworkId,
+    /// An index among the apps.
+    pub app: Option<usize>,
+    /// The id of that app; empty without one.
+    pub app_id: String,
+    /// Which of the network's APIs it is for; empty if there is only one.
+    pub api: &'static str,
+    /// Whether another program refreshes the access token.
+    pub auto_refresh: bool,
+    /// The granted scopes, if the network does not tell.
+    pub scopes: Option<Vec<String>>,
+    /// Replaces scheme, host and path prefix of the network's API; for networks without apps.
+    pub base_url: Option<Url>,
+}
+
+/// An account to be added: a page, profile, channel…
+#[derive(Clone, Debug)]
+pub struct NewAccount<'a> {
+    pub id: &'a str,
+    /// The name for people; the id if there is none.
+    pub name: Option<&'a str>,
+    /// The network's id of the account.
+    pub external_id: Option<&'a str>,
+    /// The index of its credential.
+    pub credential: usize,
+    /// Its own labels: names and values.
+    pub labels: &'a [(&'a str, &'a str)],
+    /// The recipients of its mails, separated by commas.
+    pub notify: &'a str,
+    /// Whether every recipient has opted out.
+    pub opted_out: bool,
+    /// Where a person can reconnect it.
+    pub reconnect_url: Option<&'a str>,
+    pub role: AccountSettings,
+}
+
+/// Settings that many accounts share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AccountSettings {
+    pub network: NetworkId,
+    /// Page, profile, organization…
+    pub kind: &'static str,
+    pub needs: Capabilities,
+    pub purpose: Use,
+    /// None: the usual interval.
+    pub probe_interval: Option<Duration>,
+}
+
+/// Texts and rows are counted in four bytes, and there is no room for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// Accounts and credentials while the configuration is read. [`Inventory::new`] ends it.
+#[derive(Clone, Debug, Default)]
+pub struct InventoryBuilder {
+    unsorted: Inventory,
+}
+
+/// Stands for recipients who have all opted out; no mail address is written like this.
+pub(super) const NOBODY: &str = "none";
+/// More than `account="",network=""` and the name of a network take.
+const ACCOUNT_LABELS: usize = 64;
+
+impl InventoryBuilder {
+    /// Adds a credential, whose id must be new. Returns its index.
+    ///
+    /// # Errors
+    /// If there is no room.
+    pub fn add_credential(&mut self, credential: NewCredential<'_>) -> Result<usize, Full> {
+        let NewCredential { id, connected_by, token, token_secret, expires_at, refresh_expires_at, grant } =
+            credential;
+        let inventory = &mut self.unsorted;
+        let (source, text) = match &token {
+            SecretSource::File(path) => (TokenSource::File, path.to_str()),
+            SecretSource::Env(name) => (TokenSource::Env, Some(name.as_str())),
+            SecretSource::Command(_) | SecretSource::Inline(_) => (TokenSource::Other(0), None),
+        };
+        let texts = RowTexts::put(&mut inventory.texts, [id, text.unwrap_or("")])?;
+        let mut put_source = |source| {
+            inventory.sources.push(source);
+            number(inventory.sources.len())
+        };
+        let row = CredentialRow {
+            texts,
+            token: if text.is_some() { source } else { TokenSource::Other(put_source(token)?) },
+            token_secret: token_secret.map_or(Ok(0), put_source)?,
+            connected_by: inventory.words.put(connected_by.unwrap_or(""))?,
+            app_id: inventory.words.put(&grant.app_id)?,
+            settings: inventory.credential_settings.put(grant)?,
+            expires_at,
+            refresh_expires_at,
+            first_account: 0,
+            fastest_role: 0,
+        };
+        let index = inventory.credentials.len();
+        inventory.credentials.push(row);
+        inventory.index_credential(number(index)?);
+        Ok(index)
+    }
+
+    /// Adds an account, whose id must be new. Returns its index.
+    ///
+    /// # Errors
+    /// If there is no room.
+    pub fn add_account(&mut self, account: &NewAccount<'_>) -> Result<usize, Full> {
+        let inventory = &mut self.unsorted;
+        let credential = inventory.credential(account.credential);
+        let style = credential.map_or(Style { api: "", oauth1: false }, |credential| credential.style());
+        let role = inventory.roles.put((account.role, style))?;
+        if role as usize == inventory.scopes.len() {
+            inventory.scopes.push(required_scopes(&account.role, style));
+        }
+        let texts = [
+            account.id,
+            account.name.unwrap_or(account.id),
+            account.external_id.unwrap_or(""),
+            account.reconnect_url.unwrap_or(""),
+        ];
+        let labels = account.labels.iter().map(|(name, value)| inventory.labels.put_label(name, value));
+        let labels: Box<[u32]> = labels.collect::<Result<_, _>>()?;
+        let row = AccountRow {
+            texts: RowTexts::put(&mut inventory.texts, texts)?,
+            notify: inventory.words.put(if account.opted_out { NOBODY } else { account.notify })?,
+            labels: inventory.label_sets.put(labels)?,
+            role,
+            credential: number(account.credential)?,
+        };
+        let index = inventory.accounts.len();
+        // The labels that all samples have must find room as well.
+        number(inventory.texts.len() + index * ACCOUNT_LABELS)?;
+        inventory.accounts.push(row);
+        inventory.index_account(number(index)?);
+        Ok(index)
+    }
+
+    /// Keeps the accounts that are wanted. [`InventoryBuilder::find`] must not be called afterwards.
+    pub fn retain(&mut self, wanted: impl Fn(AccountView<'_>) -> bool) {
+        let mut accounts = std::mem::take(&mut self.unsorted.accounts);
+        accounts.retain(|row| wanted(AccountView { inventory: &self.unsorted, row }));
+        self.unsorted.accounts = accounts;
+    }
+
+    pub fn account(&self, index: usize) -> Option<AccountView<'_>> {
+        self.unsorted.account(index)
+    }
+
+    pub fn accounts(&self) -> impl ExactSizeIterator<Item = AccountView<'_>> {
+        self.unsorted.accounts()
+    }
+
+    pub fn credential(&self, index: usize) -> Option<CredentialView<'_>> {
+        self.unsorted.credential(index)
+    }
+
+    pub fn credentials(&self) -> impl ExactSizeIterator<Item = CredentialView<'_>> {
+        self.unsorted.credentials()
+    }
+
+    /// The index of the account with this id.
+    pub fn find(&self, id: &str) -> Option<usize> {
+        self.unsorted.find(id)
+    }
+
+    /// The index of the credential with this id.
+    pub fn find_credential(&self, id: &str) -> Option<usize> {
+        self.unsorted.find_credential(id)
+    }
+
+    pub(super) fn into_unsorted(self) -> Inventory {
+        self.unsorted
+    }
+}
+
+/// The first name of each group of scopes that these needs require.
+fn required_scopes(role: &AccountSettings, style: Style<'_>) -> Vec<&'static str> {
+    let requirements =
+        role.needs.iter().filter_map(|need| role.network.network().requirement(style, role.kind, need));
+    let mut names: Vec<&'static str> = Vec::new();
+    for name in requirements.flat_map(|r| r.scopes).filter_map(|group| group.first()) {
+        if !names.contains(name) {
+            names.push(name);
+        }
+    }
+    // The state of an account has one bit for each.
+    names.truncate(32);
+    names
+}
