@@ -11,14 +11,14 @@ test: ## Install what the tests need, and run all tests
 	tests/run
 
 lint:
-	cargo fmt --check
+	git ls-files -z '*.rs' | xargs -0 rustfmt --check
 	cargo clippy --all-targets -- -D warnings
 
 deny: ## Check licences, sources and known advisories of all dependencies; needs cargo-deny
 	cargo deny check
 
-fmt:
-	cargo fmt
+fmt: ## Every file: `cargo fmt` does not find the networks' modules
+	git ls-files -z '*.rs' | xargs -0 rustfmt
 
 bench: ## Measure scrapes, configurations and pages; writes docs/performance.md
 	WRITE=1 cargo bench $(DIST) --bench exposition

@@ -1,6 +1,8 @@
 //! Quotes from a configuration in messages. Secrets end up in wrong places there, so nothing is
 //! quoted that looks like one, and nothing at length.
 
+use crate::network::NetworkId;
+
 /// The longest text that is quoted, in characters.
 const MAX_QUOTED: usize = 40;
 
@@ -23,25 +25,9 @@ pub(super) fn shown_key(key: &str) -> &str {
     if plain && !key.is_empty() && !looks_secret(key) { key } else { "(not shown)" }
 }
 
-/// How tokens of the networks begin, and the shortest text that is taken for one.
-const TOKEN_PREFIXES: &[(&str, usize)] = &[
-    ("EAA", 8),
-    ("IGAA", 8),
-    ("IGQ", 8),
-    ("THAA", 8),
-    ("THQ", 8),
-    ("ya29", 8),
-    ("1//", 8),
-    ("xox", 8),
-    ("pina_", 8),
-    ("act.", 12),
-    ("rft.", 12),
-    ("AQ", 16),
-    ("AAAA", 16),
-    ("GOCSPX-", 8),
-    ("eyJ", 8),
-    ("sim-", 5),
-];
+/// How tokens of no network in particular begin (JWTs, Slack, the simulator), as
+/// [`Description::token_prefixes`](crate::network::Description::token_prefixes).
+const TOKEN_PREFIXES: &[(&str, usize)] = &[("eyJ", 8), ("xox", 8), ("sim-", 5)];
 
 /// Whether a text, or a part of it, looks like a token or another secret. Errs on the side of yes.
 pub(super) fn looks_secret(text: &str) -> bool {
@@ -50,7 +36,10 @@ pub(super) fn looks_secret(text: &str) -> bool {
     };
     text.split(|c: char| !part_of_token(c)).any(|word| {
         let begins = |part: &str| {
-            TOKEN_PREFIXES.iter().any(|(prefix, length)| part.len() >= *length && part.starts_with(prefix))
+            let of_networks = NetworkId::all().flat_map(|network| network.description().token_prefixes);
+            of_networks
+                .chain(TOKEN_PREFIXES)
+                .any(|(prefix, length)| part.len() >= *length && part.starts_with(prefix))
         };
         begins(word)
             || word.split(['/', '=', '|', '.', '+', '%', '~']).any(|part| begins(part) || random(part))

@@ -50,6 +50,7 @@ static DESCRIPTION: Description = Description {
     carries: &[],
     api_version: None,
     calls: &[&SESSION, &STATUS],
+    token_prefixes: &[],
     steps: &[
         (
             Reason::TokenExpired,

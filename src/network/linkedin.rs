@@ -76,6 +76,7 @@ static DESCRIPTION: Description = Description {
     carries: &[],
     api_version: Some("202609"),
     calls: &[&INTROSPECT, &ACLS, &USERINFO, &ME],
+    token_prefixes: &[("AQ", 16)],
     steps: &[
         (
             Reason::TokenExpired,

@@ -48,6 +48,7 @@ static DESCRIPTION: Description = Description {
     carries: &[],
     api_version: None,
     calls: &[&ACCOUNT, &APP],
+    token_prefixes: &[],
     steps: &[
         (
             Reason::AccessRevoked,

@@ -1,25 +1,18 @@
 //! Networks as pure code: a network asks the next question or reads an answer.
 //!
-//! It opens no connection, reads no clock, knows no metric. A network is one file here, one
-//! directory under `tests/fixtures`, and one line in [`NETWORKS`]. Its heart is [`Network::read`]:
-//! the same code reads the answers of a probe and those that `classify` is given.
+//! It opens no connection, reads no clock and knows no metric. A network is one file here, one
+//! folder under `tests/fixtures`, and one line in the list below. Its main part is
+//! [`Network::read`]: the same code reads the answers of a probe and those given to `classify`.
 
 use std::fmt;
 
-mod bluesky;
 mod conclude;
 mod exchange;
 mod google;
-mod linkedin;
-mod mastodon;
 mod meta;
-mod oauth2;
 pub mod parse;
-mod pinterest;
 mod reading;
 mod standard;
-mod tiktok;
-mod x;
 
 pub use conclude::{Clocks, Finding, Known, Verdict, clocks, conclude};
 pub use exchange::{Answer, Auth, Body, Call, CallInfo, Method, OAuth1Keys, Param, Question, Seen};
@@ -29,22 +22,30 @@ pub use reading::{
 
 use crate::model::{Capabilities, Capability, Cause, Reason, Secret};
 
-/// Every network, in the order of the documentation. The one list.
-#[rustfmt::skip] // a line each
-pub static NETWORKS: &[&dyn Network] = &[
-    &meta::Facebook,
-    &meta::Instagram,
-    &meta::Threads,
-    &linkedin::LinkedIn,
-    &tiktok::TikTok,
-    &x::X,
-    &google::YouTube,
-    &google::GoogleBusiness,
-    &pinterest::Pinterest,
-    &bluesky::Bluesky,
-    &mastodon::Mastodon,
-    &oauth2::OAuth2,
-];
+/// Declares the networks: each has a module of its own, or is in the module of a family.
+macro_rules! networks {
+    ($($(mod $module:ident)? $(in $family:ident)?: $network:ident,)*) => {
+        $($(mod $module;)?)*
+
+        /// Every network, in the order of the documentation.
+        pub static NETWORKS: &[&dyn Network] = &[$(&$($module::)?$($family::)?$network),*];
+    };
+}
+
+networks! {
+    in meta: Facebook,
+    in meta: Instagram,
+    in meta: Threads,
+    mod linkedin: LinkedIn,
+    mod tiktok: TikTok,
+    mod x: X,
+    in google: YouTube,
+    in google: GoogleBusiness,
+    mod pinterest: Pinterest,
+    mod bluesky: Bluesky,
+    mod mastodon: Mastodon,
+    mod oauth2: OAuth2,
+}
 
 /// One network: what to ask it, and what its answers mean.
 pub trait Network: Sync {
@@ -114,6 +115,9 @@ pub struct Description {
     pub api_version: Option<&'static str>,
     /// Every call that a probe can make.
     pub calls: &'static [&'static CallInfo],
+    /// How its tokens begin, and from which length on a text is taken for one: such a text is
+    /// never printed.
+    pub token_prefixes: &'static [(&'static str, usize)],
     /// Steps that take the place of the general ones for a reason.
     pub steps: &'static [(Reason, &'static [&'static str])],
     /// What else people should know of it, for the documentation.

@@ -89,6 +89,7 @@ static DESCRIPTION: Description = Description {
     carries: &[],
     api_version: None,
     calls: &[&INTROSPECTION, &REFRESH, &USERINFO, &PROBE, &OPENID, &METADATA],
+    token_prefixes: &[],
     steps: &[],
     notes: super::Notes {
         lifetimes: &["Whatever the provider sets. Introspection tells the end of the access token, and of \

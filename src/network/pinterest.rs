@@ -54,6 +54,7 @@ static DESCRIPTION: Description = Description {
     carries: &[],
     api_version: None,
     calls: &[&USER, &BOARDS, &AD_ACCOUNTS],
+    token_prefixes: &[("pina_", 8)],
     steps: &[
         (
             Reason::AccessRevoked,

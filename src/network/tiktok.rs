@@ -59,6 +59,7 @@ static DESCRIPTION: Description = Description {
     carries: &[],
     api_version: None,
     calls: &[&USER_INFO, &TOKEN_INFO, &BUSINESS_GET],
+    token_prefixes: &[("act.", 12), ("rft.", 12)],
     steps: &[
         (
             Reason::AccessRevoked,

@@ -54,6 +54,7 @@ static DESCRIPTION: Description = Description {
     carries: &[],
     api_version: None,
     calls: &[&ME, &TIE_BREAKER],
+    token_prefixes: &[("AAAA", 16)],
     steps: &[
         (
             Reason::AccountLocked,

@@ -12,8 +12,8 @@ use token_exporter::network::{AppNeed, NetworkId, Requirement, Style, advice};
 use token_exporter::simulator::{Expect, Fixtures, load_fixtures};
 use token_exporter::telemetry::Metrics;
 
-use crate::golden::assert_golden;
-use crate::probing::can_be_probed;
+use crate::golden::{assert_golden, assert_golden_part};
+use crate::reading::can_be_probed;
 
 const GENERATED: &str =
     "<!-- Written by tests/suite/docs.rs from the code; `make golden` writes it anew. -->\n\n";
@@ -351,6 +351,48 @@ fn the_pages_say_what_the_code_says() {
     assert_golden("../docs/reasons.md", &reasons_page(&fixtures));
     assert_golden("../docs/networks.md", &networks_page(&fixtures));
     assert_golden("../docs/metrics.md", &metrics_page());
+}
+
+/// Words in lines of at most 118 columns.
+fn wrapped(words: &str) -> String {
+    let mut lines: Vec<String> = vec![String::new()];
+    for word in words.split(' ') {
+        let line = lines.last_mut().expect("a line");
+        if line.len() + 1 + word.len() > 118 {
+            lines.push(word.to_owned());
+        } else {
+            *line = format!("{line} {word}").trim_start().to_owned();
+        }
+    }
+    lines.join("\n")
+}
+
+/// Lists of networks in files that are otherwise written by hand.
+#[test]
+fn the_lists_name_every_network() {
+    let names = |separator: &str| NetworkId::all().map(NetworkId::name).collect::<Vec<_>>().join(separator);
+    assert_golden_part("../docs/openapi.yaml", "    Network:\n      enum: [", "]", &names(", "));
+
+    let example = "../config.example.yaml";
+    assert_golden_part(example, "    network: facebook             # ", "\n", &names(" "));
+    let apis = NetworkId::all().map(NetworkId::description).filter(|d| !d.apis.is_empty());
+    let apis: Vec<String> = apis.map(|d| format!("{}: {}", d.name, d.apis.join(" "))).collect();
+    assert_golden_part(example, "    api: instagram_login          # ", "\n", &apis.join("; "));
+
+    let titles = NetworkId::all().filter(|n| n.name() != "oauth2").map(|n| n.description().title);
+    let list = format!(
+        "Networks: {}, and any OAuth 2.0 provider (introspection, userinfo, JWT).",
+        titles.collect::<Vec<_>>().join(", ")
+    );
+    assert_golden_part("../README.md", "(docs/status-page.svg)\n\n", "\n\n```mermaid", &wrapped(&list));
+
+    let mut titles = String::new();
+    for description in NetworkId::all().map(NetworkId::description) {
+        let word = if titles.is_empty() { "if" } else { "else if" };
+        let _ = writeln!(titles, "{{{{- {word} eq . \"{}\" }}}}{}", description.name, description.title);
+    }
+    let template = "../alerts/templates/token_exporter.tmpl";
+    assert_golden_part(template, "\"token_exporter.network\" -}}\n", "{{- else }}{{ . }}", &titles);
 }
 
 #[test]

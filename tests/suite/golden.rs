@@ -27,3 +27,12 @@ pub(crate) fn assert_golden(path: &str, found: &str) {
         path.display()
     );
 }
+
+/// Compares the part of a file between two texts, or writes it as [`assert_golden`] does.
+pub(crate) fn assert_golden_part(path: &str, start: &str, end: &str, found: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(path);
+    let text = std::fs::read_to_string(&file).expect("the file");
+    let (before, rest) = text.split_once(start).unwrap_or_else(|| panic!("{path} has no {start:?}"));
+    let (_, after) = rest.split_once(end).unwrap_or_else(|| panic!("{path} has no {end:?}"));
+    assert_golden(path, &format!("{before}{start}{found}{end}{after}"));
+}

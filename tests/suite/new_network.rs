@@ -1,146 +1,130 @@
-//! A complete network in one file, as an example for `CONTRIBUTING.md`.
+//! One source file, one folder of fixtures and one line make a network, as `CONTRIBUTING.md` says.
 //!
-//! Fotogram is fictitious. Its API answers `GET /v1/me` with `{"id", "expires", "scopes"}`, and
-//! refuses with `{"code": "token_expired"}` or `{"code": "closed"}`. A real network would be in
-//! `src/network/fotogram.rs`.
+//! A copy of the program is given the made-up network in `tests/new_network`, compiled, tested with
+//! the tests that hold for every network, and run. What is already compiled (the dependencies, and
+//! the copy itself where nothing has changed) is used again.
 
-use serde_json::{Value, json};
-use token_exporter::model::{Capabilities, Capability, Cause, Expiry, Reason, Secret, Timestamp};
-use token_exporter::network::{
-    Account, Answer, AppNeed, Call, CallInfo, Clocks, Description, Finding, Grant, Known, Method, Network,
-    NetworkId, Notes, Question, Reading, Refusal, Requirement, ResolvedApp, Scopes, Seen, Style, Tokens,
-    Verdict, conclude, parse, read_answer,
-};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-struct Fotogram;
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-static ME: CallInfo = CallInfo {
-    name: "me",
-    method: Method::Get,
-    url: "https://api.fotogram.example/v1/me",
-    tells: "whether the token works, whose it is, when it ends and what it may do",
-    cost: "one of 1,000 requests an hour",
-};
+/// What the program and its tests consist of.
+const PARTS: &[&str] = &[
+    "Cargo.toml",
+    "Cargo.lock",
+    "build.rs",
+    "README.md",
+    "config.example.yaml",
+    "alerts/templates",
+    "benches",
+    "docs",
+    "src",
+    "tests/golden",
+    "tests/fixtures",
+    "tests/suite",
+];
 
-static DESCRIPTION: Description = Description {
-    name: "fotogram",
-    aliases: &[],
-    title: "Fotogram",
-    apis: &[],
-    app: AppNeed::None,
-    kinds: &["profile"],
-    carries: &[],
-    api_version: None,
-    calls: &[&ME],
-    steps: &[(
-        Reason::AccountDeactivated,
-        &["Open the Fotogram app and reactivate the account.", "Reconnect it."],
-    )],
-    notes: Notes {
-        lifetimes: &["30 days; the end is read from the answer."],
-        tells: &["Expired logins from closed accounts."],
-        cannot_tell: &["Limits on posting: told to those who post only."],
-        interval: "1h.",
-    },
-};
+/// The tests of the copy: those that look at every network.
+const TESTS: &str = "mod conformance;\nmod docs;\nmod exposition;\nmod golden;\nmod probing;\nmod reading;\n";
 
-static PUBLISH: Requirement = Requirement { scopes: &[&["photos.write"]], roles: &[] };
-
-impl Network for Fotogram {
-    fn description(&self) -> &'static Description {
-        &DESCRIPTION
-    }
-
-    fn requirement(
-        &self,
-        _style: Style<'_>,
-        _kind: &str,
-        capability: Capability,
-    ) -> Option<&'static Requirement> {
-        (capability == Capability::Publish).then_some(&PUBLISH)
-    }
-
-    fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
-        match seen {
-            [] => vec![Call::new(&ME, &[]).bearer(&grant.tokens.access)],
-            _ => Vec::new(),
-        }
-    }
-
-    fn read(
-        &self,
-        _grant: &Grant<'_>,
-        _seen: &[Seen],
-        question: Question,
-        answer: &Answer,
-    ) -> Option<Reading> {
-        match answer.json["code"].as_str() {
-            Some("token_expired") => return Some(Reading::refused(Refusal::plain(Reason::TokenExpired))),
-            Some("closed") => return Some(Reading::refused(Refusal::plain(Reason::AccountDeactivated))),
-            // None: an unknown answer. Shared code then reports undetermined, never invalid.
-            Some(_) => return None,
-            None => {}
-        }
-        let mine = question.is(&ME) && answer.maybe_success() && parse::text(&answer.json["id"]).is_some();
-        mine.then(|| Reading {
-            access_expiry: parse::expiry(&answer.json["expires"]),
-            scopes: parse::scopes(&answer.json["scopes"]).map(Scopes::new),
-            ..Reading::accepted()
-        })
+/// Writes a file unless it is there already: an untouched file is not compiled again.
+fn write(path: &Path, text: &[u8]) {
+    if std::fs::read(path).ok().as_deref() != Some(text) {
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, text).expect("written");
     }
 }
 
-/// Probes one account at Fotogram with these answers in turn.
-fn probe(answers: &[(u16, Value)]) -> (Finding, Vec<&'static str>, Clocks) {
-    // A test cannot have an entry in the list of networks, so it uses that of a network without
-    // scopes of its own.
-    let network = NetworkId::from_name("oauth2").expect("a network");
-    let accounts =
-        [Account { network, kind: "profile", external_id: Some("7"), needs: Capabilities::DEFAULT }];
-    let tokens = Tokens { access: Secret::new("sim-token"), secret: None, refresh: None, scopes: None };
-    let app = ResolvedApp::default();
-    let grant =
-        Grant { style: Style { api: "", oauth1: false }, app: &app, tokens: &tokens, accounts: &accounts };
-    let mut seen: Vec<Seen> = Vec::new();
-    let mut asked = Vec::new();
-    let mut answers = answers.iter();
-    while let Some(call) = Fotogram.next(&grant, &seen).pop() {
-        let (status, json) = answers.next().expect("an answer to each question").clone();
-        let answer = Answer { status: Some(status), json, ..Answer::default() };
-        asked.push(call.info.name);
-        let reading = read_answer(&Fotogram, &grant, &seen, call.question(), &answer);
-        seen.push(Seen { question: call.question(), reading });
+const LIST: &str = "src/network/mod.rs";
+const MAIN: &str = "tests/suite/main.rs";
+
+fn copy(part: &str, to: &Path) {
+    let from = Path::new(ROOT).join(part);
+    if from.is_dir() {
+        for entry in std::fs::read_dir(from).expect("a folder") {
+            let name = entry.expect("an entry").file_name();
+            copy(&format!("{part}/{}", name.to_str().expect("a name")), to);
+        }
+    } else if part != LIST && part != MAIN {
+        write(&to.join(part), &std::fs::read(from).expect("a file"));
     }
-    let known = Known { now: Timestamp::now(), clocks: Clocks::default(), auto_refresh: false, grace: 0 };
-    let clocks = token_exporter::network::clocks(known.clocks, &seen);
-    (conclude(&grant, &seen, &known).pop().expect("a finding"), asked, clocks)
+}
+
+/// The program with Fotogram: one file, one folder, one line.
+fn copy_with_fotogram() -> PathBuf {
+    let copied = Path::new(env!("CARGO_TARGET_TMPDIR")).join("new_network");
+    PARTS.iter().for_each(|part| copy(part, &copied));
+    let text = |path: &str| std::fs::read_to_string(Path::new(ROOT).join(path)).expect("a file");
+
+    write(&copied.join("src/network/fotogram.rs"), text("tests/new_network/fotogram.rs").as_bytes());
+    let fixtures = copied.join("tests/fixtures/fotogram/answers.yaml");
+    write(&fixtures, text("tests/new_network/fotogram.yaml").as_bytes());
+    let last = "    mod oauth2: OAuth2,\n";
+    let list = text(LIST).replace(last, &format!("    mod fotogram: Fotogram,\n{last}"));
+    write(&copied.join(LIST), list.as_bytes());
+
+    let main = text(MAIN);
+    let head = main.split("\nmod ").next().expect("attributes");
+    write(&copied.join(MAIN), format!("{head}\n{TESTS}").as_bytes());
+    copied
+}
+
+/// Runs a program to its end. Cargo's own settings for this test are not handed on.
+fn run(command: &mut Command, input: &str) -> String {
+    let own = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PKG_"));
+    own.for_each(|(name, _)| _ = command.env_remove(name));
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
+    child.stdin.take().expect("an input").write_all(input.as_bytes()).expect("written");
+    let output = child.wait_with_output().expect("an end");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{command:?}\n{stdout}{stderr}");
+    stdout
 }
 
 #[test]
-fn one_file_is_a_network() {
-    use token_exporter::network::Certainty::Plain;
-    let end = 4_000_000_000_i64;
-    let (finding, asked, clocks) =
-        probe(&[(200, json!({"id": 7, "expires": end, "scopes": "photos.read photos.write"}))]);
-    assert_eq!((finding.verdict, asked), (Verdict::Valid, vec![ME.name]));
-    assert_eq!(clocks.access, Timestamp::from_unix(end).map_or(Expiry::Unknown, Expiry::At));
+fn one_file_one_folder_and_one_line_are_a_network() {
+    let copied = copy_with_fotogram();
+    let target = copied.join("target");
+    // What is compiled lies beside that of this test, what is finished apart from it.
+    let compiled = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder");
+    let tests = run(
+        Command::new(env!("CARGO"))
+            .args(["test", "--quiet", "--offline", "--locked", "--test", "suite", "--"])
+            .args(["docs::the_pages", "docs::the_lists", "docs::every_reason", "docs::advice"])
+            .args(["conformance::", "reading::", "probing::every_case"])
+            .current_dir(&copied)
+            .env("CARGO_BUILD_BUILD_DIR", compiled)
+            .env("CARGO_TARGET_DIR", &target)
+            .env("UPDATE_GOLDEN", "1"),
+        "",
+    );
+    assert!(tests.contains("test result: ok"), "{tests}");
 
-    let (finding, ..) = probe(&[(401, json!({"code": "token_expired"}))]);
-    assert_eq!(finding.verdict, Verdict::Invalid(Reason::TokenExpired, Plain));
-    assert_eq!(finding.capabilities, [(Capability::Publish, Reason::TokenExpired)]);
-    let (finding, ..) = probe(&[(403, json!({"code": "closed"}))]);
-    assert_eq!(finding.verdict, Verdict::Invalid(Reason::AccountDeactivated, Plain));
-
-    // Unknown answers cannot become a verdict, without any code for that in the file.
-    for (status, cause) in [
-        (429, Cause::RateLimited),
-        (503, Cause::ServerError),
-        (401, Cause::UnexpectedAnswer),
-        (200, Cause::UnexpectedAnswer),
+    for (file, known) in [
+        ("docs/networks.md", "## Fotogram"),
+        ("docs/networks.md", "https://api.fotogram.example/v1/me"),
+        ("docs/reasons.md", "Open the Fotogram app"),
+        ("docs/metrics.md", "`fotogram`"),
+        ("docs/openapi.yaml", "mastodon, fotogram, oauth2]"),
+        ("README.md", "Mastodon, Fotogram, and any OAuth 2.0 provider"),
+        ("config.example.yaml", "mastodon fotogram oauth2"),
+        ("alerts/templates/token_exporter.tmpl", r#"{{- else if eq . "fotogram" }}Fotogram"#),
     ] {
-        let (finding, ..) = probe(&[(status, json!({"code": "something new"}))]);
-        assert_eq!(finding.verdict, Verdict::Undetermined(cause), "{status}");
+        let text = std::fs::read_to_string(copied.join(file)).expect("a file").replace('\n', " ");
+        assert!(text.contains(known), "{file} does not know {known}");
     }
-    assert_eq!(Fotogram.description().call("GET /v1/me").map(|c| c.name), Some(ME.name));
-    assert!(Fotogram.requirement(Style { api: "", oauth1: false }, "profile", Capability::Ads).is_none());
+
+    let program = || Command::new(target.join("debug/token_exporter"));
+    let config = copied.join("config.yaml");
+    let yaml = "accounts:\n  - {id: acme, network: fotogram, token_file: token}\n";
+    write(&config, yaml.as_bytes());
+    write(&copied.join("token"), b"sim-token");
+    run(program().arg("--config.file").arg(&config).arg("--config.check"), "");
+
+    let closed = run(program().args(["classify", "--network", "fotogram"]), r#"{"code": "closed"}"#);
+    assert!(closed.contains("account_deactivated") && closed.contains("Open the Fotogram app"), "{closed}");
 }

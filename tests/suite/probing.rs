@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use token_exporter::model::{Capability, Cause, Reason, Timestamp};
-use token_exporter::network::{Certainty, NetworkId, Style, Verdict};
+use token_exporter::model::{Cause, Reason, Timestamp};
+use token_exporter::network::{Certainty, NetworkId, Verdict};
 use token_exporter::probe::Prober;
 use token_exporter::simulator;
 use token_exporter::simulator::{Case, Fixtures, Simulator, load_fixtures};
@@ -13,7 +13,7 @@ use token_exporter::state::Outcome;
 use token_exporter::transport::Client;
 use tokio::net::TcpListener;
 
-use crate::reading::differences;
+use crate::reading::{can_be_probed, differences};
 
 /// Starts a simulator of all networks on loopback; it runs until the test ends.
 pub(crate) async fn simulator() -> (Arc<Simulator>, std::net::SocketAddr) {
@@ -81,20 +81,6 @@ pub(crate) fn shown_cases(fixtures: &[Fixtures]) -> Vec<Shown<'_>> {
         }
     }
     shown
-}
-
-/// Whether a probe makes the case's calls and a configuration allows its needs.
-pub(crate) fn can_be_probed(network: NetworkId, case: &Case) -> bool {
-    let context = &case.context;
-    let description = network.description();
-    let api = context.api.as_deref().or(description.apis.first().copied()).unwrap_or("");
-    let style = Style { api, oauth1: context.auth.as_deref() == Some("oauth1") };
-    let kind = context.kind.as_deref().or(description.kinds.first().copied()).unwrap_or("");
-    let offered = |need: &String| {
-        Capability::from_label(need).is_some_and(|c| network.network().requirement(style, kind, c).is_some())
-    };
-    case.answers.keys().all(|call| description.calls.iter().any(|c| c.name == call))
-        && context.needs.iter().flatten().all(offered)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use token_exporter::cli::{Payload, classify, describe};
-use token_exporter::model::{Expiry, Timestamp};
-use token_exporter::network::{Certainty, Clocks, Finding, Verdict};
+use token_exporter::model::{Capability, Expiry, Timestamp};
+use token_exporter::network::{Certainty, Clocks, Finding, NetworkId, Style, Verdict};
 use token_exporter::simulator::{Case, Expect, fill, load_fixtures};
 
 pub(crate) const ID: &str = "1000001";
@@ -94,6 +94,20 @@ pub(crate) fn differences(
         }
     }
     found
+}
+
+/// Whether a probe makes the case's calls, and a configuration allows its needs.
+pub(crate) fn can_be_probed(network: NetworkId, case: &Case) -> bool {
+    let context = &case.context;
+    let description = network.description();
+    let api = context.api.as_deref().or(description.apis.first().copied()).unwrap_or("");
+    let style = Style { api, oauth1: context.auth.as_deref() == Some("oauth1") };
+    let kind = context.kind.as_deref().or(description.kinds.first().copied()).unwrap_or("");
+    let offered = |need: &String| {
+        Capability::from_label(need).is_some_and(|c| network.network().requirement(style, kind, c).is_some())
+    };
+    case.answers.keys().all(|call| description.calls.iter().any(|c| c.name == call))
+        && context.needs.iter().flatten().all(offered)
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn no_fixture_brings_a_secret_into_logs_findings_or_debug_output() {
             for fixtures in load_fixtures().expect("fixtures") {
                 for case in &fixtures.cases {
                     if case.answers.values().any(|a| a.fault.is_some())
-                        || !crate::probing::can_be_probed(fixtures.network, case)
+                        || !crate::reading::can_be_probed(fixtures.network, case)
                     {
                         continue;
                     }

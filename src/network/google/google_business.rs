@@ -58,6 +58,7 @@ static DESCRIPTION: Description = Description {
     carries: &[],
     api_version: None,
     calls: &[&google::TOKENINFO, &LOCATION, &VOICE, &ACCOUNTS],
+    token_prefixes: google::TOKEN_PREFIXES,
     steps: &[
         (
             Reason::MissingRole,

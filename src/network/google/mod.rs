@@ -21,6 +21,9 @@ use crate::network::{Answer, Body, Call, CallInfo, Grant, Method, Reading, Refus
 /// Every scope of Google begins with this; configurations often leave it out.
 const PREFIX: &str = "https://www.googleapis.com/auth/";
 
+/// Access tokens, refresh tokens, client secrets.
+pub(super) const TOKEN_PREFIXES: &[(&str, usize)] = &[("ya29", 8), ("1//", 8), ("GOCSPX-", 8)];
+
 /// A group of scopes, each under its full name and without its prefix.
 macro_rules! scopes {
     ($($name:literal),+ $(,)?) => {

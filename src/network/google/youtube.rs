@@ -38,6 +38,7 @@ static DESCRIPTION: Description = Description {
     carries: &[],
     api_version: None,
     calls: &[&google::TOKENINFO, &CHANNELS],
+    token_prefixes: google::TOKEN_PREFIXES,
     steps: &[
         (
             Reason::AccessRevoked,

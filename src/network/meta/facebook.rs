@@ -170,6 +170,7 @@ static DESCRIPTION: Description = Description {
     carries: &["facebook", "instagram"],
     api_version: Some("v25.0"),
     calls: &[&DEBUG_TOKEN, &PERMISSIONS, &ACCOUNTS, &ME, &ACCOUNT],
+    token_prefixes: &[("EAA", 8)],
     steps: STEPS,
     notes: crate::network::Notes {
         lifetimes: &[

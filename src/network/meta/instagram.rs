@@ -123,6 +123,7 @@ static DESCRIPTION: Description = Description {
     carries: &["instagram"],
     api_version: Some("v25.0"),
     calls: &[&facebook::DEBUG_TOKEN, &facebook::PERMISSIONS, &facebook::ACCOUNTS, &ME, &facebook::ACCOUNT],
+    token_prefixes: &[("IGAA", 8), ("IGQ", 8)],
     steps: STEPS,
     notes: crate::network::Notes {
         lifetimes: &[

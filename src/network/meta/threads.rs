@@ -96,6 +96,7 @@ static DESCRIPTION: Description = Description {
     carries: &["threads"],
     api_version: Some("v1.0"),
     calls: &[&ME, &DEBUG_TOKEN],
+    token_prefixes: &[("THAA", 8), ("THQ", 8)],
     steps: STEPS,
     notes: crate::network::Notes {
         lifetimes: &[

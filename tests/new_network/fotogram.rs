@@ -1,0 +1,89 @@
+//! Fotogram, a made-up network: one file that can be copied to start a real one.
+//!
+//! Its API answers `GET /v1/me` with `{"id", "expires", "scopes"}`, and refuses with
+//! `{"code": "token_expired"}` or `{"code": "closed"}`.
+
+use super::{
+    Answer, AppNeed, Call, CallInfo, Description, Grant, Method, Network, Notes, Question, Reading, Refusal,
+    Requirement, Scopes, Seen, Style, parse,
+};
+use crate::model::{Capability, Reason};
+
+pub(super) struct Fotogram;
+
+static ME: CallInfo = CallInfo {
+    name: "me",
+    method: Method::Get,
+    url: "https://api.fotogram.example/v1/me",
+    tells: "whether the token works, whose it is, when it ends and what it may do",
+    cost: "one of 1,000 requests an hour",
+};
+
+static DESCRIPTION: Description = Description {
+    name: "fotogram",
+    aliases: &[],
+    title: "Fotogram",
+    apis: &[],
+    app: AppNeed::None,
+    kinds: &["profile"],
+    carries: &[],
+    api_version: None,
+    calls: &[&ME],
+    token_prefixes: &[("foto_", 8)],
+    steps: &[(
+        Reason::AccountDeactivated,
+        &["Open the Fotogram app and reactivate the account.", "Reconnect it."],
+    )],
+    notes: Notes {
+        lifetimes: &["30 days; the end is read from the answer."],
+        tells: &["Expired logins from closed accounts."],
+        cannot_tell: &["Limits on posting: told to those who post only."],
+        interval: "1h.",
+    },
+};
+
+static PUBLISH: Requirement = Requirement { scopes: &[&["photos.write"]], roles: &[] };
+
+impl Network for Fotogram {
+    fn description(&self) -> &'static Description {
+        &DESCRIPTION
+    }
+
+    fn requirement(
+        &self,
+        _style: Style<'_>,
+        _kind: &str,
+        capability: Capability,
+    ) -> Option<&'static Requirement> {
+        (capability == Capability::Publish).then_some(&PUBLISH)
+    }
+
+    fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
+        match seen {
+            [] => vec![Call::new(&ME, &[]).bearer(&grant.tokens.access)],
+            _ => Vec::new(),
+        }
+    }
+
+    fn read(
+        &self,
+        _grant: &Grant<'_>,
+        _seen: &[Seen],
+        question: Question,
+        answer: &Answer,
+    ) -> Option<Reading> {
+        match answer.json["code"].as_str() {
+            Some("token_expired") => return Some(Reading::refused(Refusal::plain(Reason::TokenExpired))),
+            Some("closed") => return Some(Reading::refused(Refusal::plain(Reason::AccountDeactivated))),
+            // An unknown code: shared code then says undetermined, never invalid.
+            Some(_) => return None,
+            None => {}
+        }
+        let own = question.is(&ME) && answer.maybe_success() && parse::text(&answer.json["id"]).is_some();
+        own.then(|| Reading {
+            access_expiry: parse::expiry(&answer.json["expires"]),
+            scopes: parse::scopes(&answer.json["scopes"]).map(Scopes::new),
+            ..Reading::accepted()
+        })
+    }
+}
