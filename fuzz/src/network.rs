@@ -287,11 +287,11 @@ impl Holder {
         let accepted = seen.iter().any(|s| s.reading.says == Says::Accepted);
         for (account, finding) in self.accounts.iter().zip(&findings) {
             check_finding(account, finding);
-            let foregone = account.network.network().foregone(account.kind).is_some();
+            let unsupported = !account.network.network().supports(account.kind);
             match finding.verdict {
                 Verdict::Invalid(reason, _) => {
                     assert!(
-                        foregone || recognised,
+                        unsupported || recognised,
                         "{}: {reason:?} for an answer that nobody recognised",
                         self.id
                     );

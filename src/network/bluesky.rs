@@ -20,7 +20,6 @@ use super::{
 };
 use crate::model::{Capability, Cause, Reason, Secret};
 
-/// Bluesky.
 pub(super) struct Bluesky;
 
 static SESSION: CallInfo = CallInfo {

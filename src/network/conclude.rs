@@ -9,7 +9,6 @@ use crate::model::{Capability, Cause, Expiry, Reason, Timestamp};
 /// What one probe says about one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It works.
     Valid,
     /// It does not, for this reason; an ambiguous one wants a second probe.
     Invalid(Reason, Certainty),
@@ -20,7 +19,6 @@ pub enum Verdict {
 /// What a probe found out about one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Whether it works.
     pub verdict: Verdict,
     /// For each needed capability: [`Reason::Ok`] or why it is gone. Empty while undetermined.
     pub capabilities: Vec<(Capability, Reason)>,
@@ -31,7 +29,6 @@ pub struct Finding {
 /// What is known besides the answers.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
-    /// The time of the probe.
     pub now: Timestamp,
     /// The clocks as the token source and the configuration tell them.
     pub clocks: Clocks,
@@ -44,13 +41,11 @@ pub struct Known {
 /// The three clocks of a grant, and when it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Clocks {
-    /// The access token's.
     pub access: Expiry,
     /// The refresh token's or the grant's.
     pub refresh: Expiry,
     /// The access to data's.
     pub data_access: Expiry,
-    /// When the token was issued.
     pub issued: Option<Timestamp>,
 }
 
@@ -119,10 +114,11 @@ pub fn conclude(grant: &Grant<'_>, seen: &[Seen], known: &Known) -> Vec<Finding>
         .iter()
         .enumerate()
         .map(|(i, account)| {
-            let verdict = account.network.network().foregone(account.kind).map_or_else(
-                || weigh(i, account, seen, &known),
-                |reason| Verdict::Invalid(reason, Certainty::Plain),
-            );
+            let verdict = if account.network.network().supports(account.kind) {
+                weigh(i, account, seen, &known)
+            } else {
+                Verdict::Invalid(Reason::UnsupportedAccountType, Certainty::Plain)
+            };
             with_capabilities(verdict, grant, i, account, seen, scopes.as_ref())
         })
         .collect()

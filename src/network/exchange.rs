@@ -15,9 +15,7 @@ use crate::model::{Secret, percent_encode};
 /// A parameter: plain text, or a secret.
 #[derive(Clone, Debug)]
 pub enum Param {
-    /// May be shown.
     Text(Cow<'static, str>),
-    /// Must not be shown.
     Secret(Secret),
 }
 
@@ -79,20 +77,15 @@ pub enum Auth {
 /// The four keys of OAuth 1.0a.
 #[derive(Clone, Debug)]
 pub struct OAuth1Keys {
-    /// Identifies the app.
     pub consumer_key: String,
-    /// Proves the app.
     pub consumer_secret: Secret,
-    /// Identifies the grant.
     pub token: Secret,
-    /// Proves the grant.
     pub token_secret: Secret,
 }
 
 /// What a call carries.
 #[derive(Clone, Debug, Default)]
 pub enum Body {
-    /// Nothing.
     #[default]
     Empty,
     /// `application/x-www-form-urlencoded`.
@@ -177,13 +170,9 @@ pub struct Call {
     pub host: Cow<'static, str>,
     /// Path with its leading slash, already percent-encoded where it holds foreign text.
     pub path: String,
-    /// Query parameters in order.
     pub query: Vec<(&'static str, Param)>,
-    /// Headers besides authorization and content type.
     pub headers: Vec<(&'static str, String)>,
-    /// Who asks.
     pub auth: Auth,
-    /// What is sent along.
     pub body: Body,
 }
 
@@ -263,7 +252,6 @@ impl Call {
 pub struct Answer {
     /// The HTTP status; none where a payload was handed in without one.
     pub status: Option<u16>,
-    /// The headers.
     pub headers: HeaderMap,
     /// The body as JSON; [`Value::Null`] if it is none.
     pub json: Value,
@@ -293,7 +281,6 @@ impl Answer {
         self.status.is_none_or(|s| (200..300).contains(&s))
     }
 
-    /// A header's text, if it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|v| v.to_str().ok())
     }

@@ -18,7 +18,6 @@ use super::{
 };
 use crate::model::{Capability, Cause, Reason};
 
-/// Mastodon.
 pub(super) struct Mastodon;
 
 static ACCOUNT: CallInfo = CallInfo {

@@ -49,7 +49,6 @@ networks! {
 
 /// One network: what to ask it, and what its answers mean.
 pub trait Network: Sync {
-    /// What is fixed about it.
     fn description(&self) -> &'static Description;
 
     /// What a capability needs at this network; none where the network offers no such thing.
@@ -72,23 +71,24 @@ pub trait Network: Sync {
         Vec::new()
     }
 
-    /// A reason that holds for an account whatever the network answers: its API is gone, say.
-    fn foregone(&self, _kind: &str) -> Option<Reason> {
-        None
+    /// Whether the network still has an API for this kind of account. If not, every account of this
+    /// kind is invalid, whatever the network answers.
+    fn supports(&self, _kind: &str) -> bool {
+        true
     }
 
-    /// What an answer's shape tells of the grant it was given to, for `classify`, where nobody may
-    /// say so.
+    /// What the shape of an answer tells about its grant, for `classify`, where this may not be
+    /// given.
     fn guess(&self, _question: Question, _external_id: Option<&str>, _answer: &Answer) -> Guess {
         Guess::default()
     }
 
-    /// Whether a call that names no account bears on the accounts of this kind.
+    /// Whether a call about the whole grant matters for accounts of this kind.
     fn concerns(&self, _call: &'static CallInfo, _kind: &str) -> bool {
         true
     }
 
-    /// How several questions travel in one call, where the network offers that.
+    /// How several calls are sent as one request, if the network offers that.
     fn batch(&self, _style: Style<'_>) -> Option<&'static Batch> {
         None
     }
@@ -170,20 +170,16 @@ pub struct Style<'a> {
 /// What the shape of a lone answer tells of the grant behind it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Guess {
-    /// The API it comes from.
     pub api: Option<&'static str>,
     /// It was given to OAuth 1.0a.
     pub oauth1: bool,
-    /// The kind of account it is about.
     pub kind: Option<&'static str>,
 }
 
 /// The developer app of a grant, as a network sees it.
 #[derive(Clone, Debug, Default)]
 pub struct ResolvedApp {
-    /// The client id.
     pub client_id: String,
-    /// The client secret, if there is one.
     pub client_secret: Option<Secret>,
     /// The version of the API; the network's default is filled in.
     pub api_version: String,
@@ -194,7 +190,6 @@ pub struct ResolvedApp {
 /// The tokens of a grant, as a network sees them.
 #[derive(Clone, Debug)]
 pub struct Tokens {
-    /// The access token.
     pub access: Secret,
     /// The second half of an OAuth 1.0a token.
     pub secret: Option<Secret>,
@@ -220,20 +215,16 @@ pub struct Account<'a> {
 /// One person's grant and all that hangs on it: what a probe is about.
 #[derive(Clone, Copy, Debug)]
 pub struct Grant<'a> {
-    /// How it was made.
     pub style: Style<'a>,
-    /// Through which app.
     pub app: &'a ResolvedApp,
-    /// Its tokens.
     pub tokens: &'a Tokens,
-    /// Its accounts.
     pub accounts: &'a [Account<'a>],
 }
 
 /// How a network takes several questions in one call.
 #[derive(Debug)]
 pub struct Batch {
-    /// So many at most.
+    /// Maximum number of calls in one batch.
     pub max: usize,
     /// Makes one call of many.
     pub pack: fn(&ResolvedApp, &[&Call]) -> Call,
@@ -247,12 +238,10 @@ pub struct Batch {
 pub struct NetworkId(u8);
 
 impl NetworkId {
-    /// Every network.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..NETWORKS.len()).filter_map(|i| u8::try_from(i).ok()).map(Self)
     }
 
-    /// By name or alias.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::all().find(|id| {
             let description = id.description();
@@ -260,17 +249,14 @@ impl NetworkId {
         })
     }
 
-    /// The network's code.
     pub fn network(self) -> &'static dyn Network {
         NETWORKS[usize::from(self.0)]
     }
 
-    /// What is fixed about it.
     pub fn description(self) -> &'static Description {
         self.network().description()
     }
 
-    /// Its name in configuration and labels.
     pub fn name(self) -> &'static str {
         self.description().name
     }

@@ -166,7 +166,7 @@ pub fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
 /// The challenges in one header value.
 pub fn parse_challenges(value: &str) -> Vec<Challenge> {
     let mut challenges: Vec<Challenge> = Vec::new();
-    let mut tokens = Tokens { rest: value };
+    let mut tokens = Lexer { rest: value };
     let mut word: Option<String> = None;
     while let Some(token) = tokens.next() {
         match token {
@@ -205,11 +205,11 @@ enum Token {
     Comma,
 }
 
-struct Tokens<'a> {
+struct Lexer<'a> {
     rest: &'a str,
 }
 
-impl Iterator for Tokens<'_> {
+impl Iterator for Lexer<'_> {
     type Item = Token;
 
     fn next(&mut self) -> Option<Token> {

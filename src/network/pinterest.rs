@@ -17,7 +17,6 @@ use super::{
 };
 use crate::model::{Capability, Cause, Reason};
 
-/// Pinterest.
 pub(super) struct Pinterest;
 
 static USER: CallInfo = CallInfo {

@@ -27,9 +27,7 @@ pub struct Refusal {
     /// The reason, or none where the answer is the same for an expired and for a revoked token:
     /// then the known expiry decides.
     pub reason: Option<Reason>,
-    /// How plainly it was said.
     pub certainty: Certainty,
-    /// Whom it concerns.
     pub reach: Reach,
 }
 
@@ -74,7 +72,6 @@ pub enum Says {
 /// Granted scopes, some perhaps for certain accounts only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scopes {
-    /// The names.
     pub granted: Vec<String>,
     /// Scopes that hold only for these ids (Facebook's granular scopes).
     pub only_for: Vec<(String, Vec<String>)>,
@@ -139,9 +136,7 @@ pub enum List {
 /// What one answer says, all in all.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
-    /// About the token.
     pub says: Says,
-    /// When the access token ends.
     pub access_expiry: Expiry,
     /// Tokens of this network do not end, though this answer does not say so: a default, for want
     /// of any instant.
@@ -150,7 +145,6 @@ pub struct Reading {
     pub refresh_expiry: Expiry,
     /// When the access to data ends.
     pub data_access_expiry: Expiry,
-    /// When the token was issued.
     pub issued: Option<Timestamp>,
     /// The granted scopes, if the answer tells them.
     pub scopes: Option<Scopes>,
@@ -172,12 +166,10 @@ impl Reading {
         Self { says, ..Self::default() }
     }
 
-    /// The network accepted the token.
     pub fn accepted() -> Self {
         Self::says(Says::Accepted)
     }
 
-    /// The network refused.
     pub fn refused(refusal: Refusal) -> Self {
         Self::says(Says::Refused(refusal))
     }
@@ -207,7 +199,6 @@ impl Reading {
         }
     }
 
-    /// The refusal in it, if any.
     pub fn refusal(&self) -> Option<Refusal> {
         match self.says {
             Says::Refused(refusal) => Some(refusal),
@@ -219,18 +210,15 @@ impl Reading {
 /// When a rate limit lets calls through again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reset {
-    /// At this instant.
     At(Timestamp),
-    /// So many seconds after the answer.
+    /// Seconds after the answer.
     After(u32),
 }
 
 /// Whose budget a rate limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Budget {
-    /// The whole app's.
     App,
-    /// This login's.
     Grant,
 }
 
@@ -239,18 +227,16 @@ pub enum Budget {
 pub struct RateLimitStatus {
     /// The network's own name of it.
     pub bucket: &'static str,
-    /// Whose it is.
     pub budget: Budget,
     /// The share that is used, 0 to 1 and above.
     pub used: Option<f64>,
-    /// When it starts anew.
     pub reset: Option<Reset>,
 }
 
 impl RateLimitStatus {
-    /// A limit of which anything is told. A share that is no number, or less than nothing, tells
-    /// nothing: it would be exported.
-    pub fn told(
+    /// None if neither the used share nor the reset is known. A share that is not finite or is
+    /// negative counts as unknown, because it would be exported.
+    pub fn new(
         bucket: &'static str,
         budget: Budget,
         used: Option<f64>,

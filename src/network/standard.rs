@@ -135,7 +135,7 @@ pub(super) fn rate_limit(
         (Some(limit), Some(remaining)) if limit > 0.0 => Some((1.0 - remaining / limit).max(0.0)),
         _ => None,
     };
-    RateLimitStatus::told(bucket, budget, used, header("reset").and_then(parse::reset))
+    RateLimitStatus::new(bucket, budget, used, header("reset").and_then(parse::reset))
 }
 
 #[cfg(test)]

@@ -19,7 +19,6 @@ use super::{
 };
 use crate::model::{Capability, Cause, Reason};
 
-/// The network.
 pub(super) struct TikTok;
 
 const LOGIN_KIT: &str = "login_kit";

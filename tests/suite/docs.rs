@@ -150,8 +150,9 @@ fn capabilities(out: &mut String, network: NetworkId) {
     for api in apis {
         for kind in description.kinds {
             for oauth1 in [false, true] {
-                if let Some(reason) = network.network().foregone(kind) {
-                    let text = format!("always {}, whatever the network answers.\n", reason_links([&reason]));
+                if !network.network().supports(kind) {
+                    let reason = reason_links([&Reason::UnsupportedAccountType]);
+                    let text = format!("always {reason}, whatever the network answers.\n");
                     let places = [(*api).to_owned(), (*kind).to_owned(), oauth1.to_string()];
                     push(&mut groups, text, places);
                     continue;

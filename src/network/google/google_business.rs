@@ -21,7 +21,6 @@ use crate::network::{
     Refusal, Requirement, Says, Seen, Style, google, parse,
 };
 
-/// The network.
 pub(in crate::network) struct GoogleBusiness;
 
 static LOCATION: CallInfo = CallInfo {

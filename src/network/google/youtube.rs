@@ -17,7 +17,6 @@ use crate::network::{
     Requirement, Says, Seen, Style, google, parse, standard,
 };
 
-/// The network.
 pub(in crate::network) struct YouTube;
 
 static CHANNELS: CallInfo = CallInfo {

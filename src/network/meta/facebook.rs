@@ -20,7 +20,6 @@ use crate::network::{
 /// Pages of 100 that are read of `/me/accounts` at most.
 const LISTS: usize = 20;
 
-/// Facebook.
 pub(in crate::network) struct Facebook;
 
 impl Network for Facebook {
@@ -58,8 +57,8 @@ impl Network for Facebook {
     }
 
     /// The Groups API ended for all versions on 22 April 2024.
-    fn foregone(&self, kind: &str) -> Option<Reason> {
-        (kind == "group").then_some(Reason::UnsupportedAccountType)
+    fn supports(&self, kind: &str) -> bool {
+        kind != "group"
     }
 
     fn batch(&self, _style: Style<'_>) -> Option<&'static Batch> {
@@ -120,7 +119,7 @@ pub(super) static DEBUG_TOKEN: CallInfo = CallInfo {
     name: "debug_token",
     method: Method::Get,
     url: "https://graph.facebook.com/{version}/debug_token",
-    tells: "whether the token is valid and why not, both clocks, permissions, and which accounts \
+    tells: "whether the token is valid and why not, both ends (of the token and of the access to data), permissions, and which accounts \
                     they hold for",
     cost: "one call of the app's hourly limit",
 };
@@ -355,7 +354,7 @@ pub(super) fn next(grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
     if seen.iter().any(|s| s.question.about.is_none() && over(s)) {
         return Vec::new();
     }
-    let alive = |a: &Account<'_>| a.network.network().foregone(a.kind).is_none();
+    let alive = |a: &Account<'_>| a.network.network().supports(a.kind);
     let has_page = |a: &Account<'_>| alive(a) && (a.kind != "profile" || a.network.name() == "instagram");
     let pages: Vec<&str> =
         grant.accounts.iter().filter(|a| has_page(a)).filter_map(|a| a.external_id).collect();

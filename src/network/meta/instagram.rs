@@ -20,7 +20,6 @@ use crate::network::{
 /// Instagram's own login.
 const OWN: &str = "instagram_login";
 
-/// Instagram.
 pub(in crate::network) struct Instagram;
 
 impl Network for Instagram {

@@ -15,16 +15,19 @@
 //! What a read-only probe cannot see: a spam filter that refuses posts, and a spent allowance for
 //! posts.
 
+mod problem;
+
 use serde_json::Value;
 
-use super::{
+use problem::{Problem, TITLES, WORDINGS, is_problem, problems};
+
+use crate::model::{Capability, Cause, Expiry, Reason};
+use crate::network::{
     Account, Answer, AppNeed, Auth, Budget, Call, CallInfo, Certainty, Description, Grant, Guess, Method,
     Network, OAuth1Keys, Question, RateLimitStatus, Reading, Refusal, Requirement, Says, Scopes, Seen, Style,
     parse, standard,
 };
-use crate::model::{Capability, Cause, Expiry, Reason};
 
-/// See the module's description.
 pub(super) struct X;
 
 static ME: CallInfo = CallInfo {
@@ -110,7 +113,7 @@ static DESCRIPTION: Description = Description {
             ],
         ),
     ],
-    notes: super::Notes {
+    notes: crate::network::Notes {
         lifetimes: &[
             "OAuth 1.0a: no end. Access lasts until it is removed, the app's keys change or the account is \
              gone.",
@@ -292,152 +295,6 @@ fn by_bare_status(answer: &Answer) -> Option<Reading> {
         _ => None,
     }
 }
-
-/// One error, in whichever of X's shapes: a problem of v2, a coded error of v1.1, a text.
-struct Problem {
-    code: Option<i64>,
-    /// The Ads API's codes are words.
-    word: String,
-    /// The part of `type` after `/problems/`, whatever the host; or `about:blank`.
-    kind: String,
-    title: String,
-    detail: String,
-    /// All its texts, in lower case.
-    text: String,
-    status: Option<u16>,
-    /// The resource that it is about, where it names one.
-    about: Option<String>,
-}
-
-fn problems(answer: &Answer) -> Vec<Problem> {
-    let mut found = Vec::new();
-    collect(&answer.json, answer.status, &mut found);
-    let text = answer.text.trim();
-    // Cut-off JSON and pages of a gateway tell nothing reliable.
-    if !text.is_empty()
-        && text.len() < 300
-        && !text.starts_with(['{', '[', '<', '"'])
-        && answer.status.is_none_or(|s| s >= 400)
-    {
-        found.push(Problem::from_text(text, answer.status));
-    }
-    found
-}
-
-fn collect(value: &Value, status: Option<u16>, found: &mut Vec<Problem>) {
-    let Value::Object(fields) = value else { return };
-    let mut add = |value: &Value| match value {
-        Value::String(text) => found.push(Problem::from_text(text, status)),
-        Value::Object(_) => found.push(Problem::from_object(value, status)),
-        _ => {}
-    };
-    match &value["errors"] {
-        Value::Array(errors) => errors.iter().for_each(&mut add),
-        other => add(other),
-    }
-    // `error` beside `error_description` is OAuth's form of one error.
-    if fields.contains_key("error_description") {
-        add(value);
-    } else {
-        add(&value["error"]);
-    }
-    if ["title", "type", "detail", "code", "message", "reason"].iter().any(|name| fields.contains_key(*name))
-    {
-        add(value);
-    }
-    if is_problem(&value["data"]) {
-        collect(&value["data"], status, found);
-    }
-}
-
-/// Whether the place of data holds an error: some clients log answers with that wrapping.
-fn is_problem(data: &Value) -> bool {
-    data.get("id").is_none()
-        && (data.get("errors").is_some() || data.get("title").is_some() && data.get("detail").is_some())
-}
-
-impl Problem {
-    fn from_text(text: &str, status: Option<u16>) -> Self {
-        Self {
-            code: None,
-            word: String::new(),
-            kind: String::new(),
-            // A lone word ("Unauthorized") could be any gateway's.
-            title: String::new(),
-            detail: String::new(),
-            text: text.to_lowercase(),
-            status,
-            about: None,
-        }
-    }
-
-    fn from_object(value: &Value, status: Option<u16>) -> Self {
-        let field = |name: &str| value[name].as_str().unwrap_or_default().trim();
-        let kind = field("type").trim_end_matches('/');
-        let kind = kind.rsplit_once("/problems/").map_or(kind, |(_, suffix)| suffix).to_lowercase();
-        let texts = ["title", "detail", "message", "reason", "error", "error_description"].map(field);
-        let inner = parse::integer(&value["status"])
-            .and_then(|s| u16::try_from(s).ok())
-            .filter(|s| (100..1000).contains(s));
-        Self {
-            code: parse::integer(&value["code"]),
-            word: field("code").to_uppercase(),
-            kind,
-            title: field("title").to_owned(),
-            detail: field("detail").to_owned(),
-            text: texts.join(" | ").to_lowercase(),
-            status: inner.or(status),
-            about: parse::text(&value["resource_id"]).or_else(|| parse::text(&value["value"])),
-        }
-    }
-}
-
-/// Wordings that stand for a code of v1.1, for errors that come without one. Order matters: the
-/// first fits.
-const WORDINGS: &[(&str, i64)] = &[
-    ("timestamp out of bounds", 135),
-    ("temporarily locked", 326),
-    ("your account is suspended", 64),
-    ("account is suspended and is not permitted", 64),
-    ("user has been suspended", 63),
-    ("invalid or suspended application", 416),
-    ("invalid or expired token", 89),
-    ("invalid / expired token", 89),
-    ("could not authenticate you", 32),
-    ("bad authentication data", 215),
-    ("unable to verify your credentials", 99),
-    ("credentials do not allow access", 220),
-    ("client is not permitted to perform", 87),
-    ("application cannot perform write", 261),
-    ("read-only application cannot post", 261),
-    ("not allowed to access or delete your direct messages", 93),
-    ("looks like it might be automated", 226),
-    ("subset of", 453),
-    ("rate limit exceeded", 88),
-    ("too many requests", 88),
-    ("over daily status update limit", 185),
-    ("over capacity", 130),
-    ("internal error", 131),
-];
-
-/// Wordings that stand for a problem type of v2.
-const TITLES: &[(&str, &str)] = &[
-    ("user used for authentication is suspended", "user-suspended"),
-    ("usagecapexceeded", "usage-capped"),
-    ("usage cap exceeded", "usage-capped"),
-    ("spending limit", "usage-capped"),
-    ("spend cap", "usage-capped"),
-    ("creditsdepleted", "credits"),
-    ("does not have any credits", "credits"),
-    ("client-not-enrolled", "client-forbidden"),
-    ("client forbidden", "client-forbidden"),
-    ("developer app that is attached to a project", "client-forbidden"),
-    ("oauth1 app permissions", "oauth1-permissions"),
-    ("unauthorized_client", "client-forbidden"),
-    ("invalid_client", "client-forbidden"),
-    ("unsupported authentication", "unsupported-authentication"),
-    ("application-only is forbidden", "unsupported-authentication"),
-];
 
 /// What is known about the question.
 struct Asked<'a> {

@@ -18,20 +18,23 @@
 //! What a read-only probe cannot see: a restricted member (no documented answer names one) and the
 //! spent daily allowance of other calls. There are no rate headers; quotas end at midnight UTC.
 
-use serde_json::Value;
+mod errors;
+mod roles;
 
-use super::{
-    Answer, AppNeed, Body, Call, CallInfo, Description, Facts, Grant, Guess, List, Listed, Method, Network,
-    Param, Question, Reading, Refusal, Requirement, ResolvedApp, Says, Scopes, Seen, Style, parse,
-};
+use errors::{Fault, in_the_light_of_introspection};
+use roles::list;
+
 use crate::model::{Capability, Cause, Expiry, Reason, Secret};
+use crate::network::{
+    Answer, AppNeed, Body, Call, CallInfo, Description, Grant, Guess, Listed, Method, Network, Param,
+    Question, Reading, Refusal, Requirement, ResolvedApp, Says, Scopes, Seen, Style, parse,
+};
 
 /// Rows of the role list per call, and calls at most: a list without an end must not use up the
 /// day's quota.
 const PAGE: usize = 100;
 const PAGES: usize = 20;
 
-/// See the module's description.
 pub(super) struct LinkedIn;
 
 static INTROSPECT: CallInfo = CallInfo {
@@ -138,7 +141,7 @@ static DESCRIPTION: Description = Description {
             ],
         ),
     ],
-    notes: super::Notes {
+    notes: crate::network::Notes {
         lifetimes: &[
             "Access lives 60 days for most apps; introspection tells the end. Data-portability logins live \
              a year.",
@@ -223,9 +226,9 @@ impl Network for LinkedIn {
         let has_page = grant.accounts.iter().any(|a| !is_profile(a.kind) && a.external_id.is_some());
         if has_page && allowed(&["rw_organization_admin", "r_organization_admin"]) {
             match ACLS.readings(seen).next_back() {
-                None => calls.push(roles(grant, None)),
+                None => calls.push(ask_roles(grant, None)),
                 Some(list) if ACLS.readings(seen).count() < PAGES => {
-                    calls.extend(list.next_part().map(|start| roles(grant, Some(start))));
+                    calls.extend(list.next_part().map(|start| ask_roles(grant, Some(start))));
                 }
                 Some(_) => {}
             }
@@ -303,259 +306,12 @@ fn introspect(grant: &Grant<'_>) -> Vec<Call> {
     vec![Call::new(&INTROSPECT, &[]).body(Body::Form(form))]
 }
 
-fn roles(grant: &Grant<'_>, start: Option<&str>) -> Call {
+fn ask_roles(grant: &Grant<'_>, start: Option<&str>) -> Call {
     let call = Call::new(&ACLS, &[]).query("q", "roleAssignee").query("count", PAGE.to_string());
     let call = if let Some(start) = start { call.query("start", start.to_owned()) } else { call };
     call.header("LinkedIn-Version", grant.app.api_version.clone())
         .header("X-Restli-Protocol-Version", "2.0.0")
         .bearer(&grant.tokens.access)
-}
-
-/// What is left of a refusal once introspection has called the token active: what it says about
-/// roles. A token that is refused all the same leaves roles and owner open; a missing permission to
-/// ask does not count against them.
-fn in_the_light_of_introspection(reading: Reading) -> Reading {
-    match reading.refusal().map(|refusal| refusal.reason) {
-        None | Some(Some(Reason::NotAdmin | Reason::MissingRole)) => reading,
-        Some(Some(Reason::MissingPermission)) => Reading::says(Says::Nothing),
-        Some(_) => Reading::undetermined(Cause::UnexpectedAnswer),
-    }
-}
-
-/// An error in one of LinkedIn's shapes: `{serviceErrorCode, message, status}`, the same with
-/// `code`, a gateway's without a number, OAuth's `{error, error_description}`; or a 429 inside a
-/// 200.
-struct Fault {
-    number: Option<i64>,
-    /// In upper case.
-    code: String,
-    /// In lower case.
-    text: String,
-    status: Option<u16>,
-}
-
-impl Fault {
-    fn find(answer: &Answer) -> Option<Self> {
-        let json = &answer.json;
-        let Value::Object(fields) = json else {
-            // Some 401s say it in the challenge alone (RFC 6750).
-            let challenge = parse::challenges(&answer.headers).into_iter().find(|c| c.get("error").is_some());
-            return challenge.filter(|_| answer.is(401)).map(|c| Self {
-                number: None,
-                code: c.get("error").unwrap_or_default().to_uppercase(),
-                text: c.get("error_description").unwrap_or_default().to_lowercase(),
-                status: answer.status,
-            });
-        };
-        if json["error"].is_object() {
-            return Self::from_fields(&json["error"], answer.status);
-        }
-        let spoken = ["serviceErrorCode", "errorCode", "code", "message", "error", "error_description"];
-        if !fields.contains_key("active")
-            && spoken.iter().any(|name| json[*name].is_string() || json[*name].is_number())
-        {
-            return Self::from_fields(json, answer.status);
-        }
-        throttled(json, 4).then(|| Self {
-            number: None,
-            code: String::new(),
-            text: String::new(),
-            status: Some(429),
-        })
-    }
-
-    fn from_fields(json: &Value, status: Option<u16>) -> Option<Self> {
-        let text = |name: &str| parse::text(&json[name]).unwrap_or_default();
-        let inner = parse::integer(&json["status"])
-            .and_then(|s| u16::try_from(s).ok())
-            .filter(|s| (100..1000).contains(s));
-        let status = inner.or(status);
-        let code = if json["code"].is_null() { text("error") } else { text("code") };
-        let number = parse::integer(&json["serviceErrorCode"]);
-        let message = format!("{} | {}", text("message"), text("error_description")).to_lowercase();
-        // A message on a success (with nothing that marks an error) is no fault.
-        let marked = number.is_some() || !code.is_empty() || status.is_none_or(|s| s >= 400);
-        marked.then(|| Self { number, code: code.to_uppercase(), text: message, status })
-    }
-
-    fn judge(&self, grant: &Grant<'_>, question: Question) -> Option<Reading> {
-        let introspecting = question.is(&INTROSPECT);
-        self.by_status().or_else(|| self.by_code()).or_else(|| self.by_text(grant, question)).or_else(|| {
-            match self.status {
-                // Documented: a wrong client secret.
-                Some(401) if introspecting => Some(Reading::undetermined(Cause::AppMisconfigured)),
-                // Documented for tokens alone, here without the word for which trouble it is.
-                Some(401) => Some(Reading::refused(Refusal::expired_or_revoked())),
-                // Documented: a client id or token that is none.
-                Some(400) if introspecting => Some(Reading::undetermined(Cause::AppMisconfigured)),
-                _ => None,
-            }
-        })
-    }
-
-    fn by_code(&self) -> Option<Reading> {
-        Some(match (self.number, self.code.as_str()) {
-            // Also the answer to healthy tokens just after they were issued.
-            (Some(65601), _) | (_, "REVOKED_ACCESS_TOKEN") => {
-                Reading::refused(Refusal::ambiguous(Reason::AccessRevoked))
-            }
-            (Some(65602), _) | (_, "EXPIRED_ACCESS_TOKEN") => {
-                Reading::refused(Refusal::plain(Reason::TokenExpired))
-            }
-            // A blank token, or a header of another kind.
-            (Some(65603 | 65604), _) | (_, "EMPTY_ACCESS_TOKEN") => {
-                Reading::undetermined(Cause::AppMisconfigured)
-            }
-            (Some(65600), _) | (_, "INVALID_ACCESS_TOKEN") => {
-                Reading::refused(Refusal::ambiguous(Reason::TokenInvalid))
-            }
-            (_, "MEMBER_RESTRICTED") => Reading::refused(Refusal::ambiguous(Reason::AccountRestricted)),
-            (
-                _,
-                "INVALID_CLIENT"
-                | "INVALID_CLIENT_ID"
-                | "UNAUTHORIZED_CLIENT"
-                | "VERSION_MISSING"
-                | "NONEXISTENT_VERSION",
-            ) => Reading::undetermined(Cause::AppMisconfigured),
-            (Some(101), _) | (_, "TOO_MANY_REQUESTS") => Reading::undetermined(Cause::RateLimited),
-            // About an authorization code or a refresh token, which a probe never sends.
-            (_, "INVALID_GRANT") => Reading::undetermined(Cause::UnexpectedAnswer),
-            _ => return None,
-        })
-    }
-
-    fn by_status(&self) -> Option<Reading> {
-        Some(Reading::undetermined(match self.status? {
-            429 => Cause::RateLimited,
-            426 => Cause::AppMisconfigured,
-            500.. => Cause::ServerError,
-            _ => return None,
-        }))
-    }
-
-    fn by_text(&self, grant: &Grant<'_>, question: Question) -> Option<Reading> {
-        let says = |part: &str| self.text.contains(part);
-        let token = says("token");
-        let forbidden = self.status.is_none_or(|s| s == 403);
-        Some(if says("empty oauth2") || says("unknown authentication sche") {
-            Reading::undetermined(Cause::AppMisconfigured)
-        } else if token && says("revoked") && says("expired") {
-            Reading::refused(Refusal::expired_or_revoked())
-        } else if token && says("revoked") {
-            Reading::refused(Refusal::ambiguous(Reason::AccessRevoked))
-        } else if token
-            && (says("has expired")
-                || says("is expired")
-                || says("token expired")
-                || says("expired access token"))
-        {
-            // By text alone: fresh tokens were told so, too.
-            Reading::refused(Refusal::ambiguous(Reason::TokenExpired))
-        } else if [
-            "invalid access token",
-            "unable to verify access token",
-            "token is invalid",
-            "invalid token",
-        ]
-        .iter()
-        .any(|p| says(p))
-        {
-            Reading::refused(Refusal::ambiguous(Reason::TokenInvalid))
-        } else if says("member_restricted") || says("member is restricted") {
-            Reading::refused(Refusal::ambiguous(Reason::AccountRestricted))
-        } else if says("client authentication failed")
-            || says("client_id")
-            || says("client_secret")
-            || says("a version must be present")
-            || says("requested version") && says("not active")
-        {
-            Reading::undetermined(Cause::AppMisconfigured)
-        } else if says("throttle limit") || says("level throttle") {
-            Reading::undetermined(Cause::RateLimited)
-        } else if says("admin_only") {
-            self.not_admin(grant, question)
-        } else if says("insufficient permissions to perform") {
-            Reading::refused(Refusal::plain(Reason::MissingRole).of_account())
-        } else if says("not enough permissions")
-            || says("unpermitted fields")
-            || says("organization permissions must be used")
-            || forbidden && (self.number == Some(100) || self.code == "ACCESS_DENIED")
-        {
-            self.lacking(grant, question)
-        } else {
-            return None;
-        })
-    }
-
-    /// One page is closed to the person. The answer names it, and it may be another than the one
-    /// that is meant: a single lost page ends a whole list.
-    fn not_admin(&self, grant: &Grant<'_>, question: Question) -> Reading {
-        let refused = Refusal::plain(Reason::NotAdmin).of_account();
-        let named = self
-            .text
-            .split_once("urn:li:organization:")
-            .map(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next());
-        let Some(page) = named.flatten().filter(|id| !id.is_empty()) else {
-            return Reading::refused(refused);
-        };
-        if grant.account(question).is_some_and(|a| a.external_id.is_none()) {
-            return Reading::refused(refused);
-        }
-        let lost = page_ids(grant).filter(|id| bare(id) == page);
-        let listed = lost.map(|id| Listed::refused(id, refused)).collect();
-        Reading { listed, ..Reading::undetermined(Cause::UnexpectedAnswer) }
-    }
-
-    /// A permission is missing: for the one capability behind the refused resource if the account
-    /// needs others, too.
-    fn lacking(&self, grant: &Grant<'_>, question: Question) -> Reading {
-        let needs = grant.account(question).map(|a| a.needs).unwrap_or_default();
-        let partial = self.capability().filter(|c| needs.contains(*c) && needs.iter().count() > 1);
-        match partial {
-            Some(capability) => {
-                Reading { lost: vec![(capability, Reason::MissingPermission)], ..Reading::accepted() }
-            }
-            None => Reading::refused(Refusal::plain(Reason::MissingPermission)),
-        }
-    }
-
-    /// What the refused resource is good for.
-    fn capability(&self) -> Option<Capability> {
-        let resource = self.text.split_once("to access").map_or("", |(_, resource)| resource);
-        let names = |parts: &[&str]| parts.iter().any(|p| resource.contains(p));
-        if names(&["adaccount", "adanalytics", "adcampaign", "adtarget", "creatives", "leadform"]) {
-            Some(Capability::Ads)
-        } else if names(&[
-            "socialactions",
-            "comments",
-            "reactions",
-            "likes",
-            "socialmetadata",
-            "organizationalentitynotifications",
-        ]) {
-            Some(Capability::Inbox)
-        } else if names(&["statistics", "analytics"]) {
-            Some(Capability::Analytics)
-        } else if names(&["create", "post /", "registerupload", "initializeupload", "media resource"]) {
-            Some(Capability::Publish)
-        } else {
-            None
-        }
-    }
-}
-
-/// Whether an answer holds a refusal for too many calls somewhere inside (batches and decorated
-/// fields do).
-fn throttled(value: &Value, depth: usize) -> bool {
-    match value {
-        Value::Object(fields) => {
-            parse::integer(&value["status"]) == Some(429)
-                || depth > 0 && fields.values().any(|inner| throttled(inner, depth - 1))
-        }
-        Value::Array(items) => depth > 0 && items.iter().any(|inner| throttled(inner, depth - 1)),
-        _ => false,
-    }
 }
 
 fn introspection(app: &ResolvedApp, answer: &Answer) -> Option<Reading> {
@@ -595,109 +351,14 @@ fn introspection(app: &ResolvedApp, answer: &Answer) -> Option<Reading> {
     })
 }
 
-/// A list: of roles at pages, of roles at ad accounts, or of anything else.
-fn list(
-    grant: &Grant<'_>,
-    seen: &[Seen],
-    question: Question,
-    active: bool,
-    answer: &Answer,
-) -> Option<Reading> {
-    let rows = answer.json["elements"].as_array().filter(|_| answer.maybe_success())?;
-    if rows.iter().any(|row| row["role"].is_string() && page(row).is_some()) || rows.is_empty() && active {
-        let reading = page_roles(grant, seen, question, rows, &answer.json["paging"]);
-        // A part of the list alone, without the role that counts: the rest would tell.
-        let silent = reading.next_part().is_some() && !active && reading.listed.iter().all(|l| l.partial);
-        return Some(if silent { Reading::says(Says::Nothing) } else { reading });
-    }
-    if rows.is_empty() {
-        // Alone it does not even show that the right list was asked for.
-        return Some(Reading::says(Says::Nothing));
-    }
-    let ad_roles: Vec<&str> =
-        rows.iter().filter(|r| r["account"].is_string()).filter_map(|r| r["role"].as_str()).collect();
-    let mut reading = Reading::accepted();
-    if !ad_roles.is_empty() && ad_roles.iter().all(|role| *role == "VIEWER") {
-        // A viewer may not run campaigns, not even with rw_ads.
-        reading.lost.push((Capability::Ads, Reason::MissingRole));
-    }
-    Some(reading)
-}
-
-/// The page of a row of the role list, under its present or former name.
-fn page(row: &Value) -> Option<&str> {
-    ["organization", "organizationalTarget", "organizationTarget"].iter().find_map(|name| row[*name].as_str())
-}
-
 /// The last part of a URN, or the text itself.
 fn bare(id: &str) -> &str {
     id.rsplit(':').next().unwrap_or(id)
 }
 
-fn page_roles(
-    grant: &Grant<'_>,
-    seen: &[Seen],
-    question: Question,
-    rows: &[Value],
-    paging: &Value,
-) -> Reading {
-    let entry = |row: &Value| {
-        let approved = row["state"].as_str().is_none_or(|s| s.eq_ignore_ascii_case("APPROVED"));
-        let role = row["role"].as_str().filter(|_| approved).map(str::to_uppercase);
-        let facts = Facts { roles: Some(role.into_iter().collect()), ..Facts::default() };
-        Some(Listed { partial: true, ..Listed::new(page(row)?, facts) })
-    };
-    let mut listed: Vec<Listed> = rows.iter().filter_map(entry).collect();
-    let earlier = ACLS.readings(seen).flat_map(|r| &r.listed).filter(|l| l.partial);
-    let held: Vec<(String, Vec<String>)> = earlier
-        .chain(&listed)
-        .map(|l| (l.external_id.clone(), l.facts.roles.clone().unwrap_or_default()))
-        .collect();
-    let facts = |of: &dyn Fn(&str) -> bool| {
-        let roles: Vec<String> =
-            held.iter().filter(|(page, _)| of(page)).flat_map(|(_, r)| r.clone()).collect();
-        let refused = roles.is_empty().then_some(Refusal::plain(Reason::NotAdmin).of_account());
-        Facts { refused, roles: Some(roles), ..Facts::default() }
-    };
-    let at = |id: &str| Listed::new(id, facts(&|page| bare(page) == bare(id)));
-    if let Some(start) = next_start(rows.len(), paging) {
-        // A role may still come, except where there is the strongest one already.
-        let is_admin = |l: &Listed| l.facts.roles.iter().flatten().any(|r| r == "ADMINISTRATOR");
-        listed.extend(page_ids(grant).map(at).filter(is_admin));
-        return Reading { listed, list: Some(List::ContinuesAt(start.to_string())), ..Reading::accepted() };
-    }
-    let listed = page_ids(grant).map(at).collect();
-    let mut reading = Reading { listed, list: Some(List::Complete), ..Reading::accepted() };
-    let unnamed = grant.account(question).is_some_and(|a| a.external_id.is_none() && !is_profile(a.kind));
-    let one_page = held.windows(2).all(|pair| pair[0].0 == pair[1].0);
-    if unnamed && (one_page || held.iter().all(|(_, roles)| roles.is_empty())) {
-        // Which page is meant is clear all the same.
-        reading.facts = facts(&|_| true);
-    }
-    reading
-}
-
 /// The configured ids of the grant's pages.
 fn page_ids<'a>(grant: &'a Grant<'_>) -> impl Iterator<Item = &'a str> {
     grant.accounts.iter().filter(|a| !is_profile(a.kind)).filter_map(|a| a.external_id)
-}
-
-/// Where a list goes on; none: it is complete.
-fn next_start(rows: usize, paging: &Value) -> Option<i64> {
-    let rows = i64::try_from(rows).ok().filter(|n| *n > 0)?;
-    let next = parse::integer(&paging["start"]).unwrap_or(0).saturating_add(rows);
-    let more = match (
-        paging["links"].as_array(),
-        parse::integer(&paging["total"]),
-        parse::integer(&paging["count"]),
-    ) {
-        // Rest.li links the next part whenever there may be one.
-        (Some(links), ..) => links.iter().any(|l| l["rel"].as_str() == Some("next")),
-        (None, Some(total), _) => next < total,
-        (None, None, Some(count)) => count > 0 && rows >= count,
-        (None, None, None) => false,
-    };
-    more.then_some(next)
 }
 
 /// `/v2/userinfo` and `/v2/me`.
@@ -743,10 +404,11 @@ fn other_success(question: Question, answer: &Answer) -> Option<Reading> {
 
 #[cfg(test)]
 mod tests {
+    use super::roles::page_roles;
     use super::*;
     use crate::model::{Capabilities, Timestamp};
-    use crate::network::{Account, Clocks, Known, NetworkId, Tokens, Verdict, conclude, read_answer};
-    use serde_json::json;
+    use crate::network::{Account, Clocks, Known, List, NetworkId, Tokens, Verdict, conclude, read_answer};
+    use serde_json::{Value, json};
 
     fn rows(role: &str, page: u32, start: usize, more: bool) -> Value {
         let links = if more { json!([{"rel": "next", "href": "/rest/organizationAcls"}]) } else { json!([]) };
@@ -803,7 +465,7 @@ mod tests {
 
     #[test]
     fn a_role_list_counts_when_it_is_complete() {
-        use super::super::Certainty::Plain;
+        use crate::network::Certainty::Plain;
         let no = |reason| Verdict::Invalid(reason, Plain);
         let all = [
             rows("ANALYST", 7, 0, true),

@@ -1,0 +1,102 @@
+//! Lists: above all that of the person's roles at pages, which comes in parts.
+
+use serde_json::Value;
+
+use super::{ACLS, bare, is_profile, page_ids};
+use crate::model::{Capability, Reason};
+use crate::network::{Answer, Facts, Grant, List, Listed, Question, Reading, Refusal, Says, Seen, parse};
+
+/// A list: of roles at pages, of roles at ad accounts, or of anything else.
+pub(super) fn list(
+    grant: &Grant<'_>,
+    seen: &[Seen],
+    question: Question,
+    active: bool,
+    answer: &Answer,
+) -> Option<Reading> {
+    let rows = answer.json["elements"].as_array().filter(|_| answer.maybe_success())?;
+    if rows.iter().any(|row| row["role"].is_string() && page(row).is_some()) || rows.is_empty() && active {
+        let reading = page_roles(grant, seen, question, rows, &answer.json["paging"]);
+        // A part of the list alone, without the role that counts: the rest would tell.
+        let silent = reading.next_part().is_some() && !active && reading.listed.iter().all(|l| l.partial);
+        return Some(if silent { Reading::says(Says::Nothing) } else { reading });
+    }
+    if rows.is_empty() {
+        // Alone it does not even show that the right list was asked for.
+        return Some(Reading::says(Says::Nothing));
+    }
+    let ad_roles: Vec<&str> =
+        rows.iter().filter(|r| r["account"].is_string()).filter_map(|r| r["role"].as_str()).collect();
+    let mut reading = Reading::accepted();
+    if !ad_roles.is_empty() && ad_roles.iter().all(|role| *role == "VIEWER") {
+        // A viewer may not run campaigns, not even with rw_ads.
+        reading.lost.push((Capability::Ads, Reason::MissingRole));
+    }
+    Some(reading)
+}
+
+/// The page of a row of the role list, under its present or former name.
+fn page(row: &Value) -> Option<&str> {
+    ["organization", "organizationalTarget", "organizationTarget"].iter().find_map(|name| row[*name].as_str())
+}
+
+pub(super) fn page_roles(
+    grant: &Grant<'_>,
+    seen: &[Seen],
+    question: Question,
+    rows: &[Value],
+    paging: &Value,
+) -> Reading {
+    let entry = |row: &Value| {
+        let approved = row["state"].as_str().is_none_or(|s| s.eq_ignore_ascii_case("APPROVED"));
+        let role = row["role"].as_str().filter(|_| approved).map(str::to_uppercase);
+        let facts = Facts { roles: Some(role.into_iter().collect()), ..Facts::default() };
+        Some(Listed { partial: true, ..Listed::new(page(row)?, facts) })
+    };
+    let mut listed: Vec<Listed> = rows.iter().filter_map(entry).collect();
+    let earlier = ACLS.readings(seen).flat_map(|r| &r.listed).filter(|l| l.partial);
+    let held: Vec<(String, Vec<String>)> = earlier
+        .chain(&listed)
+        .map(|l| (l.external_id.clone(), l.facts.roles.clone().unwrap_or_default()))
+        .collect();
+    let facts = |of: &dyn Fn(&str) -> bool| {
+        let roles: Vec<String> =
+            held.iter().filter(|(page, _)| of(page)).flat_map(|(_, r)| r.clone()).collect();
+        let refused = roles.is_empty().then_some(Refusal::plain(Reason::NotAdmin).of_account());
+        Facts { refused, roles: Some(roles), ..Facts::default() }
+    };
+    let at = |id: &str| Listed::new(id, facts(&|page| bare(page) == bare(id)));
+    if let Some(start) = next_start(rows.len(), paging) {
+        // A role may still come, except where there is the strongest one already.
+        let is_admin = |l: &Listed| l.facts.roles.iter().flatten().any(|r| r == "ADMINISTRATOR");
+        listed.extend(page_ids(grant).map(at).filter(is_admin));
+        return Reading { listed, list: Some(List::ContinuesAt(start.to_string())), ..Reading::accepted() };
+    }
+    let listed = page_ids(grant).map(at).collect();
+    let mut reading = Reading { listed, list: Some(List::Complete), ..Reading::accepted() };
+    let unnamed = grant.account(question).is_some_and(|a| a.external_id.is_none() && !is_profile(a.kind));
+    let one_page = held.windows(2).all(|pair| pair[0].0 == pair[1].0);
+    if unnamed && (one_page || held.iter().all(|(_, roles)| roles.is_empty())) {
+        // Which page is meant is clear all the same.
+        reading.facts = facts(&|_| true);
+    }
+    reading
+}
+
+/// Where a list goes on; none: it is complete.
+fn next_start(rows: usize, paging: &Value) -> Option<i64> {
+    let rows = i64::try_from(rows).ok().filter(|n| *n > 0)?;
+    let next = parse::integer(&paging["start"]).unwrap_or(0).saturating_add(rows);
+    let more = match (
+        paging["links"].as_array(),
+        parse::integer(&paging["total"]),
+        parse::integer(&paging["count"]),
+    ) {
+        // Rest.li links the next part whenever there may be one.
+        (Some(links), ..) => links.iter().any(|l| l["rel"].as_str() == Some("next")),
+        (None, Some(total), _) => next < total,
+        (None, None, Some(count)) => count > 0 && rows >= count,
+        (None, None, None) => false,
+    };
+    more.then_some(next)
+}

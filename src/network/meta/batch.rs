@@ -1,0 +1,177 @@
+//! Batches: many calls to the Graph API in one request.
+
+use serde_json::Value;
+
+use super::{app_token, read};
+use crate::model::{Secret, percent_encode};
+use crate::network::{
+    Answer, Auth, Batch, Body, Call, CallInfo, Grant, Method, Param, Question, Reading, ResolvedApp, Says,
+    Seen, parse,
+};
+
+static BATCH_CALL: CallInfo = CallInfo {
+    name: "batch",
+    method: Method::Post,
+    url: "https://graph.facebook.com/{version}/",
+    tells: "what each call in it tells",
+    cost: "as much as the calls in it",
+};
+
+/// How Meta takes many questions in one call.
+pub(in crate::network) static BATCH: Batch = Batch { max: 50, pack, unpack };
+
+/// Makes one call of many. Each item carries its own token; the app's token, or the first item's,
+/// stands for the rest.
+fn pack(app: &ResolvedApp, calls: &[&Call]) -> Call {
+    // What is no secret is collected until one comes.
+    let mut text = String::from("[");
+    let mut parts = Vec::new();
+    for (i, call) in calls.iter().enumerate() {
+        let comma = if i == 0 { "" } else { "," };
+        // Path and parameters are percent-encoded, and so need no escaping in JSON.
+        for part in [
+            comma,
+            "{\"method\":\"",
+            call.info.method.as_str(),
+            "\",\"relative_url\":\"",
+            call.path.trim_start_matches('/'),
+        ] {
+            text.push_str(part);
+        }
+        let mut separator = "?";
+        let token = bearer(call).map(|token| ("access_token", Param::from(token)));
+        for (name, value) in call
+            .query
+            .iter()
+            .map(|(name, value)| (*name, value))
+            .chain(token.as_ref().map(|(name, value)| (*name, value)))
+        {
+            for part in [separator, name, "="] {
+                text.push_str(part);
+            }
+            match value {
+                Param::Text(value) => text.push_str(&percent_encode(value)),
+                Param::Secret(value) => {
+                    parts.push(Secret::new(std::mem::take(&mut text)));
+                    parts.push(value.percent_encoded());
+                }
+            }
+            separator = "&";
+        }
+        text.push_str("\"}");
+    }
+    text.push(']');
+    parts.push(Secret::new(text));
+    let mut form: Vec<(&'static str, Param)> = Vec::new();
+    if let Some(token) = app_token(app).or_else(|| calls.iter().find_map(|call| bearer(call)).cloned()) {
+        form.push(("access_token", token.into()));
+    }
+    form.push(("include_headers", "true".into()));
+    form.push(("batch", Secret::concat(&parts).into()));
+    let host = calls.first().map_or("https://graph.facebook.com".into(), |c| c.host.clone());
+    Call::at(&BATCH_CALL, host, format!("/{}/", percent_encode(&app.api_version))).body(Body::Form(form))
+}
+
+fn bearer(call: &Call) -> Option<&Secret> {
+    match &call.auth {
+        Auth::Bearer(token) => Some(token),
+        _ => None,
+    }
+}
+
+/// Makes many answers of one. An item that Meta had no time for is null.
+fn unpack(answer: &Answer, count: usize) -> Option<Vec<Option<Answer>>> {
+    let items = answer.json.as_array()?;
+    Some((0..count).map(|i| items.get(i).and_then(batch_item)).collect())
+}
+
+fn batch_item(item: &Value) -> Option<Answer> {
+    let status = u16::try_from(parse::integer(item.get("code")?)?).ok();
+    let mut headers = http::HeaderMap::new();
+    for header in item["headers"].as_array().into_iter().flatten() {
+        let name = header["name"].as_str().and_then(|n| http::HeaderName::try_from(n).ok());
+        let value = parse::text(&header["value"]).and_then(|v| http::HeaderValue::try_from(v).ok());
+        if let (Some(name), Some(value)) = (name, value) {
+            headers.append(name, value);
+        }
+    }
+    match item.get("body")? {
+        Value::String(text) => Some(Answer::new(status, headers, text.as_bytes())),
+        Value::Null => None,
+        json => Some(Answer { status, headers, json: json.clone(), text: String::new() }),
+    }
+}
+
+/// The answers inside a batch's answer that was handed in whole, or inside one item of it.
+pub(super) fn batch_items(json: &Value) -> Option<Vec<Answer>> {
+    let is_item = |v: &Value| v.get("code").is_some() && v.get("body").is_some();
+    match json {
+        Value::Array(items) if items.iter().any(is_item) => {
+            Some(items.iter().filter_map(batch_item).collect())
+        }
+        item if is_item(item) => batch_item(item).map(|answer| vec![answer]),
+        _ => None,
+    }
+}
+
+/// The weightiest of a batch's answers: a refusal, then what could not be told, then the rest.
+pub(super) fn read_batch(
+    grant: &Grant<'_>,
+    seen: &[Seen],
+    about: Option<usize>,
+    items: &[Answer],
+) -> Option<Reading> {
+    let weight = |reading: &Reading| match reading.says {
+        Says::Refused(_) => 0,
+        Says::Undetermined(_) => 1,
+        Says::Accepted => 2,
+        Says::Nothing => 3,
+    };
+    // Items are read without a batch inside a batch.
+    let readings = items
+        .iter()
+        .filter(|a| batch_items(&a.json).is_none())
+        .filter_map(|a| read(grant, seen, Question { call: None, about }, a));
+    readings.min_by_key(weight)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ask, facebook, limits};
+    use super::*;
+
+    fn answer(headers: &[(&'static str, &'static str)], body: &str) -> Answer {
+        let map = headers
+            .iter()
+            .map(|(n, v)| (http::HeaderName::from_static(n), http::HeaderValue::from_static(v)))
+            .collect();
+        Answer::new(Some(200), map, body.as_bytes())
+    }
+
+    #[test]
+    fn batches_come_apart_in_order() {
+        let body = r#"[{"code":200,"headers":[{"name":"x-app-usage","value":"{\"call_count\":5}"}],"body":"{\"id\":\"1\"}"},null,{"code":"400","body":{"error":{}}}]"#;
+        let items = unpack(&answer(&[], body), 4).unwrap_or_default();
+        let statuses: Vec<Option<u16>> = items.iter().map(|i| i.as_ref().and_then(|a| a.status)).collect();
+        assert_eq!(statuses, [Some(200), None, Some(400), None]);
+        assert_eq!(items[0].as_ref().map(|a| limits(a).len()), Some(1));
+        assert!(
+            unpack(&answer(&[], r#"{"error":{"message":"Too many requests in batch message."}}"#), 2)
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn a_batch_shows_no_token() {
+        let app = ResolvedApp {
+            client_id: "1".into(),
+            client_secret: Some(Secret::new("sim-secret")),
+            api_version: "v25.0".into(),
+            endpoints: Vec::new(),
+        };
+        let call = ask(&app, &facebook::ME, &Secret::new("sim-token")).query("fields", "id,name");
+        let packed = pack(&app, &[&call, &call]);
+        assert_eq!(packed.path, "/v25.0/");
+        assert!(!format!("{packed:?}").contains("sim-"));
+    }
+}
