@@ -98,8 +98,10 @@ reasons! {
         meaning: "The connection works.",
         fixed_by: Connector, reconnecting: DoesNotHelp, needs_new_token: false,
         steps: &[
-            "Nothing is broken. If a deadline is near, reconnect now: there is no need to wait for it, and reconnecting ahead of time refreshes the permissions, too.",
-            "If the person who connected the account is about to leave, let another admin connect it beforehand.",
+            "Nothing is broken. If a deadline is near, reconnect now: there is no need to wait for it, and \
+             reconnecting ahead of time refreshes the permissions, too.",
+            "If the person who connected the account is about to leave, let another admin connect it \
+             beforehand.",
         ],
     }
     /// The token's time is over.
@@ -108,7 +110,8 @@ reasons! {
         fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
         steps: &[
             "Reconnect the account. Do not delete it: planned posts would go with it.",
-            "If something is meant to renew this login by itself, it is stuck: tell the operator of this product.",
+            "If something is meant to renew this login by itself, it is stuck: tell the operator of this \
+             product.",
         ],
     }
     /// The network no longer accepts the token and does not say why.
@@ -118,12 +121,14 @@ reasons! {
         steps: &[
             "Log in at the network itself and deal with any notice that it shows.",
             "Reconnect the account. Do not delete it: planned posts would go with it.",
-            "If this comes back again and again, remove this product from the list of connected apps at the network, then connect from scratch.",
+            "If this comes back again and again, remove this product from the list of connected apps at the \
+             network, then connect from scratch.",
         ],
     }
     /// The person's password was changed or the network ended all sessions.
     PasswordChanged = "password_changed" {
-        meaning: "The password of the person who connected was changed, or the network ended the session for security.",
+        meaning: "The password of the person who connected was changed, or the network ended the session for \
+         security.",
         fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
         steps: &[
             "Log in at the network with the new password.",
@@ -135,13 +140,15 @@ reasons! {
         meaning: "The access of this product was removed at the network.",
         fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
         steps: &[
-            "Ask the person who connected whether the removal was meant. Everything behind the same login stops with it.",
+            "Ask the person who connected whether the removal was meant. Everything behind the same login \
+             stops with it.",
             "If it was not, reconnect the account and accept every permission.",
         ],
     }
     /// The network wants to see the person first.
     SecurityCheckpoint = "security_checkpoint" {
-        meaning: "The network holds the login back until the person has completed a security check (after an unfamiliar login or reported content, say).",
+        meaning: "The network holds the login back until the person has completed a security check (after an \
+         unfamiliar login or reported content, say).",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
         steps: &[
             "Log in at the network itself, in a browser, and complete the security check.",
@@ -150,7 +157,8 @@ reasons! {
     }
     /// The person must set up a second factor.
     TwoFactorRequired = "two_factor_required" {
-        meaning: "The page or business demands two-factor authentication and the person who connected has none.",
+        meaning: "The page or business demands two-factor authentication and the person who connected has \
+         none.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
         steps: &["Switch on two-factor authentication at the network.", "Then reconnect the account."],
     }
@@ -160,12 +168,14 @@ reasons! {
         fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
         steps: &[
             "Reconnect the account.",
-            "If this returns regularly, ask the organization's administrator to exempt the app from session control.",
+            "If this returns regularly, ask the organization's administrator to exempt the app from session \
+             control.",
         ],
     }
     /// The network's data-access period is over though the token lives.
     DataAccessExpired = "data_access_expired" {
-        meaning: "The access to data has run out: the person has not confirmed it for 90 days. The login itself lives on.",
+        meaning: "The access to data has run out: the person has not confirmed it for 90 days. The login \
+         itself lives on.",
         fixed_by: Connector, reconnecting: Helps, needs_new_token: false,
         steps: &[
             "Reconnect the account: the person's fresh consent starts a new period.",
@@ -174,15 +184,18 @@ reasons! {
     }
     /// The person's own account is not confirmed.
     AccountUnconfirmed = "account_unconfirmed" {
-        meaning: "The account is not confirmed at the network (e-mail, phone or business verification is open).",
+        meaning: "The account is not confirmed at the network (e-mail, phone or business verification is \
+         open).",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
-        steps: &["Log in at the network and complete the confirmation.", "Reconnect the account if it does not recover by itself."],
+        steps: &["Log in at the network and complete the confirmation.", "Reconnect the account if it does \
+         not recover by itself."],
     }
     /// The account is locked until its owner acts.
     AccountLocked = "account_locked" {
         meaning: "The network has locked the account until its owner unlocks it, or while it reviews it.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
-        steps: &["Log in at the network and unlock the account.", "Reconnect the account if it does not recover by itself."],
+        steps: &["Log in at the network and unlock the account.", "Reconnect the account if it does not \
+         recover by itself."],
     }
     /// The network suspended the account.
     AccountSuspended = "account_suspended" {
@@ -206,7 +219,8 @@ reasons! {
     AccountDeactivated = "account_deactivated" {
         meaning: "The account was deactivated or deleted at the network.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
-        steps: &["Reactivate the account at the network if it is still wanted.", "Reconnect it, or remove it from this product."],
+        steps: &["Reactivate the account at the network if it is still wanted.", "Reconnect it, or remove it \
+         from this product."],
     }
     /// The admin of the person's organization forbids it.
     AdminPolicyBlocked = "admin_policy_blocked" {
@@ -216,17 +230,21 @@ reasons! {
     }
     /// The connecting person does not administer the page any more.
     NotAdmin = "not_admin" {
-        meaning: "The person who connected is no longer an admin of the page, or lacks the two-factor authentication that it demands.",
+        meaning: "The person who connected is no longer an admin of the page, or lacks the two-factor \
+         authentication that it demands.",
         fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false,
         steps: &[
-            "Ask an admin of the page to give the person who connected access again. If that person has left, another admin of the page connects the account.",
-            "Check that the person has two-factor authentication switched on: the network answers both cases alike.",
+            "Ask an admin of the page to give the person who connected access again. If that person has \
+             left, another admin of the page connects the account.",
+            "Check that the person has two-factor authentication switched on: the network answers both cases \
+             alike.",
             "Then reconnect the account.",
         ],
     }
     /// The role at the page is too weak.
     MissingRole = "missing_role" {
-        meaning: "The role of the person who connected does not cover what this product does with the account.",
+        meaning: "The role of the person who connected does not cover what this product does with the \
+         account.",
         fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false,
         steps: &[
             "First ask an admin of the page for the missing role.",
@@ -259,7 +277,8 @@ reasons! {
     }
     /// The page is gone.
     PageUnavailable = "page_unavailable" {
-        meaning: "The page, channel or location does not exist any more, or cannot be reached through this login.",
+        meaning: "The page, channel or location does not exist any more, or cannot be reached through this \
+         login.",
         fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false,
         steps: &[
             "Check at the network whether the page still exists and who owns it.",
@@ -271,7 +290,8 @@ reasons! {
         meaning: "The network does not open this type of account to products like this one.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
         steps: &[
-            "Switch the account to a business or professional type if the network offers that, and reconnect it.",
+            "Switch the account to a business or professional type if the network offers that, and reconnect \
+             it.",
             "Otherwise remove it from this product.",
         ],
     }
@@ -279,13 +299,15 @@ reasons! {
     WrongTokenType = "wrong_token_type" {
         meaning: "The stored login is of another kind than this account needs.",
         fixed_by: Operator, reconnecting: HelpsAfterSteps, needs_new_token: true,
-        steps: &["Ask the operator of this product to check which token is stored for this account.", "Reconnect the account."],
+        steps: &["Ask the operator of this product to check which token is stored for this account.",
+         "Reconnect the account."],
     }
     /// The token belongs to somebody else.
     WrongAccount = "wrong_account" {
         meaning: "The login works, but belongs to another account than the configured one.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: true,
-        steps: &["Log in at the network with the right account.", "Reconnect, and check the account's name while doing so."],
+        steps: &["Log in at the network with the right account.", "Reconnect, and check the account's name \
+         while doing so."],
     }
 }
 

@@ -376,7 +376,8 @@ mod tests {
     fn clocks_and_scopes_come_from_the_tokens() {
         let tokens = Tokens {
             access: jwt(
-                &json!({"scope": "com.atproto.appPass", "sub": "did:plc:sim", "iat": 1_795_000_000, "exp": 1_795_007_200}),
+                &json!({"scope": "com.atproto.appPass", "sub": "did:plc:sim", "iat": 1_795_000_000, "exp":
+                 1_795_007_200}),
             ),
             secret: None,
             refresh: Some(jwt(&json!({"scope": "com.atproto.refresh", "exp": 1_802_776_000}))),

@@ -414,7 +414,8 @@ mod tests {
         let links = if more { json!([{"rel": "next", "href": "/rest/organizationAcls"}]) } else { json!([]) };
         json!({
             "paging": {"start": start, "count": 1, "links": links},
-            "elements": [{"role": role, "organization": format!("urn:li:organization:{page}"), "state": "APPROVED"}],
+            "elements": [{"role": role, "organization": format!("urn:li:organization:{page}"), "state":
+             "APPROVED"}],
         })
     }
 
@@ -512,7 +513,8 @@ mod tests {
             unknown(Cause::UnexpectedAnswer)
         );
         // Not allowed to ask: the role stays unknown and is not held against the page.
-        let refused = json!({"status": 403, "serviceErrorCode": 100, "message": "Not enough permissions to access: organizationAcls"});
+        let refused = json!({"status": 403, "serviceErrorCode": 100, "message": "Not enough permissions to \
+         access: organizationAcls"});
         assert_eq!(probe_of(&login, &[refused]), [Verdict::Valid, Verdict::Valid]);
     }
 

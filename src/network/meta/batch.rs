@@ -150,7 +150,9 @@ mod tests {
 
     #[test]
     fn batches_come_apart_in_order() {
-        let body = r#"[{"code":200,"headers":[{"name":"x-app-usage","value":"{\"call_count\":5}"}],"body":"{\"id\":\"1\"}"},null,{"code":"400","body":{"error":{}}}]"#;
+        let body = r#"[{"code":200,
+            "headers":[{"name":"x-app-usage","value":"{\"call_count\":5}"}],"body":"{\"id\":\"1\"}"},
+            null,{"code":"400","body":{"error":{}}}]"#;
         let items = unpack(&answer(&[], body), 4).unwrap_or_default();
         let statuses: Vec<Option<u16>> = items.iter().map(|i| i.as_ref().and_then(|a| a.status)).collect();
         assert_eq!(statuses, [Some(200), None, Some(400), None]);

@@ -119,7 +119,8 @@ pub(super) static DEBUG_TOKEN: CallInfo = CallInfo {
     name: "debug_token",
     method: Method::Get,
     url: "https://graph.facebook.com/{version}/debug_token",
-    tells: "whether the token is valid and why not, both ends (of the token and of the access to data), permissions, and which accounts \
+    tells: "whether the token is valid and why not, both ends (of the token and of the access to data), \
+     permissions, and which accounts \
                     they hold for",
     cost: "one call of the app's hourly limit",
 };

@@ -81,7 +81,8 @@ pub(super) static DEBUG_TOKEN: CallInfo = CallInfo {
     name: "debug_token",
     method: Method::Get,
     url: "https://graph.threads.net/{version}/debug_token",
-    tells: "both ends (of the token and of the access to data) and the permissions, where Threads lets the token inspect itself",
+    tells: "both ends (of the token and of the access to data) and the permissions, where Threads lets the \
+     token inspect itself",
     cost: "one call of the profile's daily limit",
 };
 

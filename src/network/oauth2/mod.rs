@@ -532,7 +532,8 @@ mod tests {
             ),
             [
                 "openid_configuration https://id.example/tenant/.well-known/openid-configuration",
-                "authorization_server_metadata https://id.example/.well-known/oauth-authorization-server/tenant",
+                "authorization_server_metadata \
+                 https://id.example/.well-known/oauth-authorization-server/tenant",
                 "userinfo https://id.example/me?v=2",
             ]
         );
