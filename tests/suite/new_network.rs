@@ -43,12 +43,25 @@ const MAIN: &str = "tests/suite/main.rs";
 fn copy(part: &str, to: &Path) {
     let from = Path::new(ROOT).join(part);
     if from.is_dir() {
+        remove_stale(&to.join(part), &from);
         for entry in std::fs::read_dir(from).expect("a folder") {
             let name = entry.expect("an entry").file_name();
             copy(&format!("{part}/{}", name.to_str().expect("a name")), to);
         }
     } else if part != LIST && part != MAIN {
         write(&to.join(part), &std::fs::read(from).expect("a file"));
+    }
+}
+
+/// Removes what an earlier copy of a folder has and the folder no longer has, except Fotogram.
+fn remove_stale(copied: &Path, from: &Path) {
+    for entry in std::fs::read_dir(copied).into_iter().flatten() {
+        let entry = entry.expect("an entry");
+        let (path, name) = (entry.path(), entry.file_name());
+        if !from.join(&name).exists() && !name.to_string_lossy().starts_with("fotogram") {
+            if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
+                .expect("removed");
+        }
     }
 }
 

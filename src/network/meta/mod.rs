@@ -357,9 +357,10 @@ mod tests {
                 ("x-page-usage", "not json"),
                 (
                     "x-business-use-case-usage",
-                    r#"{"1":[{"type":"pages","call_count":10,"estimated_time_to_regain_access":0}],
-                    "2":[{"type":"instagram","total_time":99,
-                    "estimated_time_to_regain_access":5}]}"#,
+                    concat!(
+                        r#"{"1":[{"type":"pages","call_count":10,"estimated_time_to_regain_access":0}],"#,
+                        r#""2":[{"type":"instagram","total_time":99,"estimated_time_to_regain_access":5}]}"#,
+                    ),
                 ),
                 ("x-ad-account-usage", r#"{"acc_id_util_pct":9.5,"reset_time_duration":100}"#),
             ],
