@@ -18,7 +18,7 @@ use super::{
     Answer, AppNeed, Budget, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus,
     Reading, Refusal, Requirement, Scopes, Seen, Style, parse, standard,
 };
-use crate::model::{Capability, Cause, Reason, Secret};
+use crate::model::{AppProblem, Capability, Cause, Reason, Secret};
 
 pub(super) struct Bluesky;
 
@@ -243,9 +243,11 @@ fn refused(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Rea
         // It was sent to the entry server instead of the account's own, or without the proof that it is bound
         // to.
         "invalidtoken" | "invalid_token" if says("pds access only") || says("dpop") => {
-            undetermined(Cause::AppMisconfigured)
+            undetermined(Cause::AppMisconfigured(AppProblem::Unknown))
         }
-        "invalidtoken" if is_bound(&grant.tokens.access) => undetermined(Cause::AppMisconfigured),
+        "invalidtoken" if is_bound(&grant.tokens.access) => {
+            undetermined(Cause::AppMisconfigured(AppProblem::Unknown))
+        }
         "invalidtoken" if says("token type") || (says("bad token scope") && is_refresh_token(grant)) => {
             plain(Reason::WrongTokenType)
         }
@@ -421,6 +423,6 @@ mod tests {
         let gone = json!({"error": "InvalidToken", "message": "Malformed token"});
         let answer = Answer { status: Some(400), headers: HeaderMap::new(), json: gone, text: String::new() };
         let reading = Bluesky.read(&grant, &[], session(), &answer).unwrap_or_default();
-        assert_eq!(reading.says, Says::Undetermined(Cause::AppMisconfigured));
+        assert_eq!(reading.says, Says::Undetermined(Cause::AppMisconfigured(AppProblem::Unknown)));
     }
 }

@@ -153,7 +153,7 @@ fn weigh(i: usize, account: &Account<'_>, seen: &[Seen], known: &Known) -> Verdi
     };
     of(Certainty::Plain)
         .map(|r| resolve(r, known))
-        .or_else(|| trouble(&|c| matches!(c, Cause::AppMisconfigured | Cause::ClockSkew)))
+        .or_else(|| trouble(&|c| matches!(c, Cause::AppMisconfigured(_) | Cause::ClockSkew)))
         .or_else(|| of(Certainty::Ambiguous).map(|r| resolve(r, known)))
         .or_else(|| trouble(&|_| true))
         .or_else(|| said().any(|s| s.reading.says == Says::Accepted).then(|| accepted(known)))
@@ -307,7 +307,7 @@ fn all_gone(capabilities: &[(Capability, Reason)]) -> Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Capabilities, Secret};
+    use crate::model::{AppProblem, Capabilities, Secret};
     use crate::network::{Listed, NetworkId, Reading, ResolvedApp, Style, Tokens};
 
     fn at(seconds: i64) -> Timestamp {
@@ -422,7 +422,7 @@ mod tests {
         let maybe = Reading::refused(Refusal::ambiguous(Reason::AccessRevoked));
         let page = Reading::refused(Refusal::plain(Reason::NotAdmin).of_account());
         let slow = Reading::undetermined(Cause::Timeout);
-        let app = Reading::undetermined(Cause::AppMisconfigured);
+        let app = Reading::app_problem(AppProblem::Unknown);
         let invalid = |reason| Verdict::Invalid(reason, Certainty::Plain);
         let accepted = Reading::accepted;
         for (readings, expected) in [
@@ -439,7 +439,10 @@ mod tests {
                 vec![(None, slow.clone()), (Some(0), page.clone()), (None, plain.clone())],
                 [invalid(Reason::PasswordChanged); 3],
             ),
-            (vec![(None, maybe.clone()), (None, app)], [Verdict::Undetermined(Cause::AppMisconfigured); 3]),
+            (
+                vec![(None, maybe.clone()), (None, app)],
+                [Verdict::Undetermined(Cause::AppMisconfigured(AppProblem::Unknown)); 3],
+            ),
             (
                 vec![(None, maybe), (None, slow)],
                 [Verdict::Invalid(Reason::AccessRevoked, Certainty::Ambiguous); 3],

@@ -15,7 +15,7 @@ use super::{
     Account, Answer, AppNeed, Budget, Call, CallInfo, Description, Facts, Grant, Listed, Method, Network,
     Question, RateLimitStatus, Reading, Refusal, Requirement, Says, Seen, Style, parse, standard,
 };
-use crate::model::{Capability, Cause, Reason};
+use crate::model::{AppProblem, Capability, Cause, Reason};
 
 pub(super) struct Pinterest;
 
@@ -203,7 +203,7 @@ fn refused(answer: &Answer) -> Option<Reading> {
         ["trial access", "your application", "consumer type", "restricted feature"].iter().any(|t| says(t))
             || (code == 283 && parse::contains(text("data"), "application"));
     if app {
-        return Some(Reading::undetermined(Cause::AppMisconfigured));
+        return Some(Reading::app_problem(AppProblem::Unknown));
     }
     // Logs and proxies lose statuses; an error inside of a success is still one.
     match (answer.status.filter(|s| !(200..300).contains(s)), code) {

@@ -1,7 +1,7 @@
 //! What one answer says: a [`Reading`], made by a network from one answer, free of clocks and
 //! metrics.
 
-use crate::model::{Capability, Cause, Expiry, Reason, Secret, Timestamp};
+use crate::model::{AppProblem, Capability, Cause, Expiry, Reason, Secret, Timestamp};
 
 /// How far a refusal reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +177,11 @@ impl Reading {
     /// Nothing can be told from it.
     pub fn undetermined(cause: Cause) -> Self {
         Self::says(Says::Undetermined(cause))
+    }
+
+    /// The developer app is refused, not the token.
+    pub fn app_problem(problem: AppProblem) -> Self {
+        Self::undetermined(Cause::AppMisconfigured(problem))
     }
 
     /// What is left of it under this status: a limit and a fault at the network say nothing about

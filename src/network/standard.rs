@@ -7,7 +7,7 @@
 use http::HeaderMap;
 
 use super::{Answer, Budget, Grant, Listed, RateLimitStatus, Reading, Refusal, parse};
-use crate::model::{Cause, Expiry, Reason, Secret};
+use crate::model::{AppProblem, Cause, Expiry, Reason, Secret};
 
 /// Ways to name one of several possibilities: such a text does not say which it was.
 const ALTERNATIVES: &[&str] = &[
@@ -73,7 +73,7 @@ pub(super) fn error(code: &str, text: &str) -> Option<Reading> {
         "invalid_token" | "invalid_grant" => Reading::refused(refusal(&text)),
         "insufficient_scope" => Reading::refused(Refusal::plain(Reason::MissingPermission)),
         "insufficient_user_authentication" => Reading::refused(Refusal::plain(Reason::ReauthRequired)),
-        "invalid_client" | "unauthorized_client" => Reading::undetermined(Cause::AppMisconfigured),
+        "invalid_client" | "unauthorized_client" => Reading::app_problem(AppProblem::Unknown),
         "server_error" | "temporarily_unavailable" => Reading::undetermined(Cause::ServerError),
         "invalid_request"
         | "invalid_scope"

@@ -17,7 +17,7 @@ use super::{
     Answer, AppNeed, Auth, Body, Call, CallInfo, Description, Facts, Grant, Guess, Listed, Method, Network,
     Question, Reading, Refusal, Requirement, Says, Scopes, Seen, Style, parse, standard,
 };
-use crate::model::{Capability, Cause, Reason};
+use crate::model::{AppProblem, Capability, Cause, Reason};
 
 pub(super) struct TikTok;
 
@@ -487,5 +487,5 @@ fn refused(reason: Reason) -> Says {
 }
 
 fn app() -> Says {
-    Says::Undetermined(Cause::AppMisconfigured)
+    Says::Undetermined(Cause::AppMisconfigured(AppProblem::Unknown))
 }

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use super::words::{DAY, and, counted, date, distance, instant, number, words};
 use super::{Site, account_address, badge, frame, kind, reconnect};
 use crate::api::{Connection, ConnectionState, Listing, ListingPage, Parameter, Query};
-use crate::model::{Cause, Expiry, Reconnecting, Timestamp, Use, format_duration};
+use crate::model::{AppProblem, Cause, Expiry, Reconnecting, Timestamp, Use, format_duration};
 
 /// Maximum number of refused apps that are named.
 const MAX_APPS: usize = 10;
@@ -92,7 +92,7 @@ fn refused_apps(listing: &Listing) -> Markup {
                         strong { (app.id) } " (" (app.network.description().title) ")"
                     }
                     @if refused.len() > MAX_APPS { " and " (number(refused.len() - MAX_APPS)) " more" }
-                    ". " (Cause::AppMisconfigured.meaning())
+                    ". " (Cause::AppMisconfigured(AppProblem::Unknown).meaning())
                     " Until then, their connections keep their last known state."
                 }
             }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use url::Url;
 
 use crate::inventory::{CredentialView, Inventory};
-use crate::model::{Cause, Timestamp};
+use crate::model::{AppProblem, Cause, Timestamp};
 use crate::network::{
     self, Account, Answer, Budget, Call, Certainty, Clocks, Grant, Known, Network, Question, RateLimitStatus,
     Reading, Reset, ResolvedApp, Says, Seen, Style, Tokens, conclude, parse, read_answer,
@@ -222,7 +222,7 @@ impl Prober {
                 Ok((secret, _)) => Some(secret),
                 Err(error) => {
                     tracing::warn!(app = app.id, %error, "client secret cannot be read");
-                    return Err(Cause::AppMisconfigured);
+                    return Err(Cause::AppMisconfigured(AppProblem::Unknown));
                 }
             },
         };
@@ -295,7 +295,7 @@ fn blame_clock(reading: Reading, style: Style<'_>, answer: &Answer) -> Reading {
 fn batch_failure(reading: &Reading) -> Cause {
     match reading.says {
         Says::Undetermined(cause) => cause,
-        Says::Refused(_) => Cause::AppMisconfigured,
+        Says::Refused(_) => Cause::AppMisconfigured(AppProblem::Unknown),
         Says::Accepted | Says::Nothing => Cause::UnexpectedAnswer,
     }
 }

@@ -5,7 +5,7 @@
 //!   least half a minute later, confirms it.
 //! - While the app is to blame, ambiguous refusals do not count at all.
 
-use crate::model::{Cause, Reason, Timestamp};
+use crate::model::{AppProblem, Cause, Reason, Timestamp};
 use crate::network::{Certainty, Finding, Verdict};
 
 /// A second probe confirms an ambiguous refusal from this many seconds after the first refusal on.
@@ -37,7 +37,7 @@ pub fn apply_finding(state: &mut AccountState, finding: &Finding, now: Timestamp
         Verdict::Undetermined(cause) => state.trouble = Some(cause),
         Verdict::Invalid(_, Certainty::Ambiguous) if app_to_blame => {
             state.pending = None;
-            state.trouble = Some(Cause::AppMisconfigured);
+            state.trouble = Some(Cause::AppMisconfigured(AppProblem::Unknown));
         }
         Verdict::Invalid(reason, Certainty::Ambiguous) => match (state.verdict, state.pending) {
             // The account is known to be broken: keep the reason that was stated more plainly.

@@ -170,7 +170,7 @@ impl AppState {
     ) -> bool {
         let opens = self.fault_window.record(&mut credential.window_entry, evidence, outcome.at, interval);
         let refused = self.fault_window.app_to_blame() && evidence == Evidence::NewlyRefused;
-        self.health.record(refused || outcome.cause() == Some(Cause::AppMisconfigured));
+        self.health.record(refused || outcome.cause().is_some_and(|cause| cause.app_problem().is_some()));
         for limit in &outcome.limits {
             let usage = RateLimitUsage::new(limit, outcome.at);
             match self.limits.iter_mut().find(|l| l.bucket == usage.bucket) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use token_exporter::inventory::Inventory;
-use token_exporter::model::{Capability, Cause, Expiry, Reason, Timestamp};
+use token_exporter::model::{AppProblem, Capability, Cause, Expiry, Reason, Timestamp};
 use token_exporter::network::{Budget, Certainty, Clocks, Finding, RateLimitStatus, Reset, Verdict};
 use token_exporter::state::{
     Column, Outcome, Snapshot, StateWriter, Store, View, begin_journal, journal_lines, restore, write_base,
@@ -437,8 +437,22 @@ async fn files_of_0_1_0_are_read() {
         ("unreadable", None, None, None, None, Some(Cause::CredentialUnreadable)),
         ("rate-limited", None, None, None, None, Some(Cause::RateLimited)),
         ("refused-1", Some(Reason::Ok), time(309), Some(Reason::TokenInvalid), time(309), None),
-        ("refused-2", Some(Reason::Ok), time(309), None, time(309), Some(Cause::AppMisconfigured)),
-        ("refused-3", Some(Reason::Ok), time(309), None, time(309), Some(Cause::AppMisconfigured)),
+        (
+            "refused-2",
+            Some(Reason::Ok),
+            time(309),
+            None,
+            time(309),
+            Some(Cause::AppMisconfigured(AppProblem::Unknown)),
+        ),
+        (
+            "refused-3",
+            Some(Reason::Ok),
+            time(309),
+            None,
+            time(309),
+            Some(Cause::AppMisconfigured(AppProblem::Unknown)),
+        ),
         ("oauth1", Some(Reason::Ok), time(309), None, time(391), None),
     ];
     assert_eq!(expected.len(), snapshot.accounts.len());

@@ -15,7 +15,7 @@ pub(super) use youtube::YouTube;
 
 use serde_json::Value;
 
-use crate::model::{Cause, Reason};
+use crate::model::{AppProblem, Cause, Reason};
 use crate::network::{Answer, Body, Call, CallInfo, Grant, Method, Reading, Refusal, Says, Scopes, parse};
 
 /// Every scope of Google begins with this; configurations often leave it out.
@@ -346,7 +346,7 @@ fn refused(reason: Reason) -> Says {
 }
 
 fn app() -> Says {
-    Says::Undetermined(Cause::AppMisconfigured)
+    Says::Undetermined(Cause::AppMisconfigured(AppProblem::Unknown))
 }
 
 #[cfg(test)]

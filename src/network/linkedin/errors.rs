@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{INTROSPECT, bare, page_ids};
-use crate::model::{Capability, Cause, Reason};
+use crate::model::{AppProblem, Capability, Cause, Reason};
 use crate::network::{Answer, Grant, Listed, Question, Reading, Refusal, Says, parse};
 
 /// What is left of a refusal once introspection has called the token active: what it says about
@@ -78,11 +78,11 @@ impl Fault {
         self.by_status().or_else(|| self.by_code()).or_else(|| self.by_text(grant, question)).or_else(|| {
             match self.status {
                 // Documented: a wrong client secret.
-                Some(401) if introspecting => Some(Reading::undetermined(Cause::AppMisconfigured)),
+                Some(401) if introspecting => Some(Reading::app_problem(AppProblem::Unknown)),
                 // Documented for tokens alone, here without the word for which trouble it is.
                 Some(401) => Some(Reading::refused(Refusal::expired_or_revoked())),
                 // Documented: a client id or token that is none.
-                Some(400) if introspecting => Some(Reading::undetermined(Cause::AppMisconfigured)),
+                Some(400) if introspecting => Some(Reading::app_problem(AppProblem::Unknown)),
                 _ => None,
             }
         })
@@ -98,9 +98,7 @@ impl Fault {
                 Reading::refused(Refusal::plain(Reason::TokenExpired))
             }
             // A blank token, or a header of another kind.
-            (Some(65603 | 65604), _) | (_, "EMPTY_ACCESS_TOKEN") => {
-                Reading::undetermined(Cause::AppMisconfigured)
-            }
+            (Some(65603 | 65604), _) | (_, "EMPTY_ACCESS_TOKEN") => Reading::app_problem(AppProblem::Unknown),
             (Some(65600), _) | (_, "INVALID_ACCESS_TOKEN") => {
                 Reading::refused(Refusal::ambiguous(Reason::TokenInvalid))
             }
@@ -112,7 +110,7 @@ impl Fault {
                 | "UNAUTHORIZED_CLIENT"
                 | "VERSION_MISSING"
                 | "NONEXISTENT_VERSION",
-            ) => Reading::undetermined(Cause::AppMisconfigured),
+            ) => Reading::app_problem(AppProblem::Unknown),
             (Some(101), _) | (_, "TOO_MANY_REQUESTS") => Reading::undetermined(Cause::RateLimited),
             // About an authorization code or a refresh token, which a probe never sends.
             (_, "INVALID_GRANT") => Reading::undetermined(Cause::UnexpectedAnswer),
@@ -123,7 +121,7 @@ impl Fault {
     fn by_status(&self) -> Option<Reading> {
         Some(Reading::undetermined(match self.status? {
             429 => Cause::RateLimited,
-            426 => Cause::AppMisconfigured,
+            426 => Cause::AppMisconfigured(AppProblem::Unknown),
             500.. => Cause::ServerError,
             _ => return None,
         }))
@@ -134,7 +132,7 @@ impl Fault {
         let token = says("token");
         let forbidden = self.status.is_none_or(|s| s == 403);
         Some(if says("empty oauth2") || says("unknown authentication sche") {
-            Reading::undetermined(Cause::AppMisconfigured)
+            Reading::app_problem(AppProblem::Unknown)
         } else if token && says("revoked") && says("expired") {
             Reading::refused(Refusal::expired_or_revoked())
         } else if token && says("revoked") {
@@ -165,7 +163,7 @@ impl Fault {
             || says("a version must be present")
             || says("requested version") && says("not active")
         {
-            Reading::undetermined(Cause::AppMisconfigured)
+            Reading::app_problem(AppProblem::Unknown)
         } else if says("throttle limit") || says("level throttle") {
             Reading::undetermined(Cause::RateLimited)
         } else if says("admin_only") {

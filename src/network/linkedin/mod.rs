@@ -24,7 +24,7 @@ mod roles;
 use errors::{Fault, in_the_light_of_introspection};
 use roles::list;
 
-use crate::model::{Capability, Cause, Expiry, Reason, Secret};
+use crate::model::{AppProblem, Capability, Cause, Expiry, Reason, Secret};
 use crate::network::{
     Answer, AppNeed, Body, Call, CallInfo, Description, Grant, Guess, Listed, Method, Network, Param,
     Question, Reading, Refusal, Requirement, ResolvedApp, Says, Scopes, Seen, Style, parse,
@@ -263,7 +263,7 @@ impl Network for LinkedIn {
         }
         if answer.is(426) || answer.is(401) && question.is(&INTROSPECT) {
             // A version that is over, or a wrong secret: documented by the status alone.
-            return Some(Reading::undetermined(Cause::AppMisconfigured));
+            return Some(Reading::app_problem(AppProblem::Unknown));
         }
         introspection(grant.app, answer)
             .or_else(|| list(grant, seen, question, active, answer))
@@ -506,7 +506,7 @@ mod tests {
         );
         assert_eq!(
             probe_of(&login, &[json!({"status": 426, "code": "NONEXISTENT_VERSION"})]),
-            unknown(Cause::AppMisconfigured)
+            unknown(Cause::AppMisconfigured(AppProblem::Unknown))
         );
         assert_eq!(
             probe_of(&login, &[json!({"status": 401, "serviceErrorCode": 65601})]),

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use crate::model::{Cause, Reason};
+use crate::model::{AppProblem, Cause, Reason};
 use crate::network::{Answer, Grant, Question, Refusal, Says, parse};
 
 /// An error in any of Meta's envelopes.
@@ -291,7 +291,7 @@ const ELSEWHERE_TEXTS: &[&str] = &[
 pub(super) fn judge(error: &GraphError, about_other: bool) -> Option<Says> {
     let undetermined = |cause| Some(Says::Undetermined(cause));
     if error.says_any(APP_TEXTS) {
-        return undetermined(Cause::AppMisconfigured);
+        return undetermined(Cause::AppMisconfigured(AppProblem::Unknown));
     }
     if throttled(error) {
         return undetermined(Cause::RateLimited);
@@ -317,7 +317,7 @@ pub(super) fn judge(error: &GraphError, about_other: bool) -> Option<Says> {
     if let Some((_, reason, weight)) = TEXTS.iter().find(|(text, ..)| error.says(text)) {
         // With code 101 the same sentence speaks of the app's key.
         return Some(match error.code {
-            Some(101) => Says::Undetermined(Cause::AppMisconfigured),
+            Some(101) => Says::Undetermined(Cause::AppMisconfigured(AppProblem::Unknown)),
             _ => refuse(*reason, *weight),
         });
     }
@@ -325,7 +325,7 @@ pub(super) fn judge(error: &GraphError, about_other: bool) -> Option<Says> {
         // No subcode: "expired, revoked, or otherwise invalid" (Meta, "Handle Errors").
         Some(190 | 102 | 452) => Some(Says::Refused(Refusal::expired_or_revoked())),
         Some(450) => Some(refuse(Reason::TokenExpired, Plain)),
-        Some(101 | 104) => undetermined(Cause::AppMisconfigured),
+        Some(101 | 104) => undetermined(Cause::AppMisconfigured(AppProblem::Unknown)),
         Some(412) => Some(refuse(Reason::AccessRevoked, Plain)),
         Some(21) => Some(refuse(Reason::PageUnavailable, PlainOfAccount)),
         Some(803) => Some(refuse(Reason::PageUnavailable, DoubtfulOfAccount)),
@@ -396,7 +396,7 @@ fn by_type(error: &GraphError) -> Option<Says> {
             Some(Says::Refused(Refusal::expired_or_revoked()))
         }
         "oauthparameterexception" | "oauthclientexception" => {
-            Some(Says::Undetermined(Cause::AppMisconfigured))
+            Some(Says::Undetermined(Cause::AppMisconfigured(AppProblem::Unknown)))
         }
         _ if error.says("does not have permission for this action") => {
             Some(refuse(Reason::MissingPermission, PlainOfAccount))

@@ -28,7 +28,7 @@ use batch::{batch_items, read_batch};
 use errors::Weight::{Plain, PlainOfAccount};
 use errors::{GraphError, judge, names_another_object, refuse};
 
-use crate::model::{Cause, Expiry, Reason, Secret};
+use crate::model::{AppProblem, Expiry, Reason, Secret};
 use crate::network::{
     Answer, Budget, Call, CallInfo, Facts, Grant, List, Listed, Question, RateLimitStatus, Reading, Refusal,
     Reset, ResolvedApp, Says, Scopes, Seen, parse,
@@ -70,7 +70,7 @@ pub(super) fn read(grant: &Grant<'_>, seen: &[Seen], question: Question, answer:
         let inspecting = question.is(&facebook::DEBUG_TOKEN) || question.is(&threads::DEBUG_TOKEN);
         let asked_by_app = inspecting && (app_token(grant.app).is_some() || grant.tokens.access.is_empty());
         return says.map(|says| match says {
-            Says::Refused(_) if asked_by_app => Reading::undetermined(Cause::AppMisconfigured),
+            Says::Refused(_) if asked_by_app => Reading::app_problem(AppProblem::Unknown),
             says => Reading::says(says),
         });
     }
@@ -107,7 +107,7 @@ fn inspected(grant: &Grant<'_>, question: Question, data: &Value) -> Option<Read
     }
     let app_id = parse::text(&data["app_id"]);
     if app_id.is_some_and(|id| !grant.app.client_id.is_empty() && id != grant.app.client_id) {
-        return Some(Reading::undetermined(Cause::AppMisconfigured));
+        return Some(Reading::app_problem(AppProblem::Unknown));
     }
     let mut reading = inspection(data, Says::Accepted);
     reading.scopes = parse::scopes(&data["scopes"])

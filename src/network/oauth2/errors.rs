@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::model::{Cause, Reason};
+use crate::model::{AppProblem, Cause, Reason};
 use crate::network::{Answer, Reading, Refusal, parse, standard};
 
 /// The status, or the one that the body tells where that of HTTP is not known or a success.
@@ -72,7 +72,7 @@ pub(super) fn refused(answer: &Answer) -> Option<Reading> {
     let mut readings: Vec<Reading> = said
         .filter_map(|c| match c.to_ascii_lowercase().as_str() {
             // Reddit refuses codes and clients inside of a success.
-            "invalid_grant" if exchanged => Some(Reading::undetermined(Cause::AppMisconfigured)),
+            "invalid_grant" if exchanged => Some(Reading::app_problem(AppProblem::Unknown)),
             _ => by_code(&c, &text),
         })
         .collect();
@@ -91,7 +91,7 @@ pub(super) fn refused(answer: &Answer) -> Option<Reading> {
     let schemes: Vec<String> = parse::challenges(&answer.headers).into_iter().map(|c| c.scheme).collect();
     if status == Some(401) && !schemes.is_empty() && schemes.iter().all(|s| s == "basic") {
         // It asks for a password: that of the client, or of a proxy. No token would have helped.
-        return Some(Reading::undetermined(Cause::AppMisconfigured));
+        return Some(Reading::app_problem(AppProblem::Unknown));
     }
     by_shape(json, status, &text)
 }
@@ -159,7 +159,9 @@ fn by_code(code: &str, text: &str) -> Option<Reading> {
             plain(Reason::AdminPolicyBlocked)
         }
         "not_allowed_token_type" => plain(Reason::WrongTokenType),
-        "disabled_client" | "deleted_client" | "invalid_client_id" => undetermined(Cause::AppMisconfigured),
+        "disabled_client" | "deleted_client" | "invalid_client_id" => {
+            undetermined(Cause::AppMisconfigured(AppProblem::Unknown))
+        }
         "ratelimited" | "rate_limited" | "rate_limit_exceeded" | "too_many_requests" | "slow_down" => {
             undetermined(Cause::RateLimited)
         }
@@ -170,10 +172,10 @@ fn by_code(code: &str, text: &str) -> Option<Reading> {
         | "team_added_to_org" => undetermined(Cause::ServerError),
         // Of introspection: Keycloak's and Janssen's words for a client that may not ask.
         "invalid_request" if parse::contains(text, "authentication failed") => {
-            undetermined(Cause::AppMisconfigured)
+            undetermined(Cause::AppMisconfigured(AppProblem::Unknown))
         }
         "access_denied" if parse::contains(text, "authorization server denied") => {
-            undetermined(Cause::AppMisconfigured)
+            undetermined(Cause::AppMisconfigured(AppProblem::Unknown))
         }
         "not_authed" | "access_denied" => undetermined(Cause::UnexpectedAnswer),
         code => standard::error(code, text),

@@ -21,7 +21,7 @@ use url::{Position, Url};
 
 use errors::{codes, refused};
 
-use crate::model::{Capability, Cause, Expiry, Reason, Secret};
+use crate::model::{AppProblem, Capability, Expiry, Reason, Secret};
 use crate::network::{
     Answer, AppNeed, Auth, Body, Budget, Call, CallInfo, Description, Grant, Method, Network, Param,
     Question, RateLimitStatus, Reading, Refusal, Requirement, Says, Scopes, Seen, Style, parse, standard,
@@ -305,8 +305,8 @@ fn introspection(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
     }
     match answer.status {
         // Whatever it calls the error: it is the caller that is refused here, never the token.
-        Some(401) => Some(Reading::undetermined(Cause::AppMisconfigured)),
-        Some(403) if answer.json.is_object() => Some(Reading::undetermined(Cause::AppMisconfigured)),
+        Some(401) => Some(Reading::app_problem(AppProblem::Unknown)),
+        Some(403) if answer.json.is_object() => Some(Reading::app_problem(AppProblem::Unknown)),
         // No such endpoint: the other ways may still tell.
         Some(404 | 405) => Some(Reading::default()),
         Some(429 | 500..) => None,

@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use problem::{Problem, TITLES, WORDINGS, is_problem, problems};
 
-use crate::model::{Capability, Cause, Expiry, Reason};
+use crate::model::{AppProblem, Capability, Cause, Expiry, Reason};
 use crate::network::{
     Account, Answer, AppNeed, Auth, Budget, Call, CallInfo, Certainty, Description, Grant, Guess, Method,
     Network, OAuth1Keys, Question, RateLimitStatus, Reading, Refusal, Requirement, Says, Scopes, Seen, Style,
@@ -255,7 +255,7 @@ fn break_tie(reading: Reading) -> Reading {
         }
         Says::Undetermined(cause) => cause == Cause::ClockSkew,
         // v1.1 accepts token and keys, v2 does not: that is about the app's access to v2.
-        Says::Accepted => return Reading::undetermined(Cause::AppMisconfigured),
+        Says::Accepted => return Reading::app_problem(AppProblem::Unknown),
         Says::Nothing => false,
     };
     if counts { reading } else { Reading::says(Says::Nothing) }
@@ -290,7 +290,7 @@ fn interpret(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<R
 fn by_bare_status(answer: &Answer) -> Option<Reading> {
     match answer.status {
         // The app's wallet is empty.
-        Some(402) => Some(Reading::undetermined(Cause::AppMisconfigured)),
+        Some(402) => Some(Reading::app_problem(AppProblem::Unknown)),
         Some(420) => Some(Reading::undetermined(Cause::RateLimited)),
         _ => None,
     }
@@ -342,7 +342,7 @@ impl Asked<'_> {
             226 => {
                 Reading { lost: vec![(Capability::Publish, Reason::AccountRestricted)], ..self.accepted() }
             }
-            68 | 92 | 99 | 251 | 416 | 453 => Reading::undetermined(Cause::AppMisconfigured),
+            68 | 92 | 99 | 251 | 416 | 453 => Reading::app_problem(AppProblem::Unknown),
             88 | 161 | 185 | 205 | 344 | 420 | 429 => Reading::undetermined(Cause::RateLimited),
             130 | 131 => Reading::undetermined(Cause::ServerError),
             _ => return None,
@@ -366,7 +366,7 @@ impl Asked<'_> {
             | "app-suspended"
             | "client-forbidden"
             | "credits"
-            | "credits-depleted" => Reading::undetermined(Cause::AppMisconfigured),
+            | "credits-depleted" => Reading::app_problem(AppProblem::Unknown),
             // An own id that is looked up, as its owner's page would be.
             "resource-not-found"
                 if problem.text.contains("could not find user") && !self.own && self.is_own(problem) =>
@@ -406,7 +406,7 @@ impl Asked<'_> {
             {
                 Reading::refused(Refusal::plain(Reason::MissingPermission))
             }
-            Some(402) => Reading::undetermined(Cause::AppMisconfigured),
+            Some(402) => Reading::app_problem(AppProblem::Unknown),
             Some(420 | 429) => Reading::undetermined(Cause::RateLimited),
             Some(500..) => Reading::undetermined(Cause::ServerError),
             _ => return None,
@@ -454,7 +454,7 @@ fn by_word(problem: &Problem) -> Option<Reading> {
         "UNAUTHORIZED_ACCESS" if problem.status == Some(401) => {
             Reading::refused(Refusal::ambiguous(Reason::TokenInvalid))
         }
-        "UNAUTHORIZED_CLIENT_APPLICATION" => Reading::undetermined(Cause::AppMisconfigured),
+        "UNAUTHORIZED_CLIENT_APPLICATION" => Reading::app_problem(AppProblem::Unknown),
         "TOO_MANY_REQUESTS" => Reading::undetermined(Cause::RateLimited),
         "INTERNAL_ERROR" | "OVER_CAPACITY" | "SERVICE_UNAVAILABLE" => {
             Reading::undetermined(Cause::ServerError)
