@@ -1,10 +1,16 @@
-//! The words that everybody speaks: reasons, causes, capabilities, time and secrets. Knows no
-//! network.
+//! The words that all rooms share: reasons, causes, capabilities, time and secrets. Each list
+//! exists once, here; a label is public and is relied on by dashboards, rules and tests. This room
+//! must not know any network, file or metric.
 
+mod capability;
+mod cause;
+mod labels;
 mod reason;
 mod secret;
 mod time;
 
-pub use reason::*;
+pub use capability::{Capabilities, Capability, Use, stops};
+pub use cause::{AppProblem, Cause};
+pub use reason::{FixedBy, Reason, ReasonInfo, Reconnecting};
 pub use secret::{STRICT, Secret, percent_encode};
 pub use time::{Expiry, Timestamp, format_duration, parse_duration, parse_offset};

@@ -198,7 +198,7 @@ async fn the_worst_comes_first_and_a_login_stays_together() {
         "Not working: inbox (messages and comments).",
         "in 4 days",
         "no deadline",
-        "Rate limited. The network asks for patience.",
+        "Rate limited. The network has limited the rate of requests.",
         "Not verified yet.",
         "Refused just now (token invalid). A second probe has to confirm it.",
         "Not probed yet",
