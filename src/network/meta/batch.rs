@@ -168,12 +168,12 @@ mod tests {
         let app = ResolvedApp {
             client_id: "1".into(),
             client_secret: Some(Secret::new("sim-secret")),
-            api_version: "v25.0".into(),
+            api_version: "v26.0".into(),
             endpoints: Vec::new(),
         };
         let call = ask(&app, &facebook::ME, &Secret::new("sim-token")).query("fields", "id,name");
         let packed = pack(&app, &[&call, &call]);
-        assert_eq!(packed.path, "/v25.0/");
+        assert_eq!(packed.path, "/v26.0/");
         assert!(!format!("{packed:?}").contains("sim-"));
     }
 }

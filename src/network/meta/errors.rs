@@ -1,159 +1,61 @@
-//! Errors of the Graph API: where they stand in an answer, and what each code and text means.
+//! Errors of the Graph API: what each code and text means.
 //!
-//! Subcodes go before codes, codes before texts; texts are needed because Instagram often sends no
-//! subcode. A code alone never condemns where it has several causes.
+//! What concerns the app comes first, then subcodes, texts and codes; texts are needed because
+//! Instagram often sends no subcode. A code alone never condemns where it has several causes.
 
-use serde_json::Value;
-
+use super::envelope::GraphError;
+use super::{facebook, instagram, threads};
 use crate::model::{AppProblem, Cause, Reason};
-use crate::network::{Answer, Grant, Question, Refusal, Says, parse};
+use crate::network::{Budget, Grant, Question, Reading, Refusal, Says, parse};
 
-/// An error in any of Meta's envelopes.
-pub(super) struct GraphError {
-    code: Option<i64>,
-    subcode: Option<i64>,
-    /// Message and texts for people, in lower case.
-    text: String,
-    /// The `type`, in lower case.
-    kind: String,
-    transient: bool,
-    /// It stands inside `data`, and so concerns the token that was inspected.
-    pub(super) inspected: bool,
-}
+/// Sentences about the app or about how it asks, in any text of an error: no account is to blame.
+const APP_TEXTS: &[(&str, AppProblem)] = &[
+    ("data use checkup", AppProblem::CheckupDue),
+    ("api access disrupted", AppProblem::CheckupDue),
+    ("api access blocked", AppProblem::AppSuspended),
+    ("api access deactivated", AppProblem::AppSuspended),
+    ("api access disabled", AppProblem::AppSuspended),
+    ("app not active", AppProblem::AppSuspended),
+    ("app is not active", AppProblem::AppSuspended),
+    ("application is not active", AppProblem::AppSuspended),
+    ("disabled for non-active", AppProblem::AppSuspended),
+    ("application has been deleted", AppProblem::AppDeleted),
+    ("error validating client secret", AppProblem::SecretRefused),
+    ("invalid appsecret_proof", AppProblem::SecretRefused),
+    ("require an appsecret_proof", AppProblem::SecretRefused),
+    ("app secret proof", AppProblem::SecretRefused),
+    ("invalid platform app", AppProblem::SecretRefused),
+    ("invalid client_id", AppProblem::SecretRefused),
+    ("invalid client secret", AppProblem::SecretRefused),
+    ("invalid app id", AppProblem::SecretRefused),
+    ("match a valid application", AppProblem::SecretRefused),
+    ("provide valid app id", AppProblem::SecretRefused),
+    ("missing client_id or access_token", AppProblem::SecretRefused),
+    ("does not have advanced access", AppProblem::AccessLevel),
+    ("must be reviewed and approved by facebook", AppProblem::AccessLevel),
+    ("not admins, developers or testers of the app", AppProblem::TesterOnly),
+    ("has not accepted the invite to test the app", AppProblem::TesterOnly),
+    ("insufficient developer role", AppProblem::TesterOnly),
+    ("not a sandbox user of this client", AppProblem::TesterOnly),
+    // Public logs have it for apps in development, under review, and without a reason.
+    ("cannot call api for app", AppProblem::Unknown),
+    ("cannot call api on behalf of", AppProblem::Unknown),
+    ("must provide an app access token", AppProblem::Unknown),
+    ("did not match the viewing app", AppProblem::Unknown),
+    ("an access token is required to request this resource", AppProblem::Unknown),
+];
 
-impl GraphError {
-    /// The error of an answer, if there is one.
-    pub(super) fn find(answer: &Answer) -> Option<Self> {
-        Self::in_json(&answer.json).or_else(|| Self::in_text(answer))
-    }
-
-    fn in_json(json: &Value) -> Option<Self> {
-        let inspected = json.get("data").and_then(|d| d.get("error")).filter(|e| e.is_object());
-        if let Some(error) = inspected {
-            return Some(Self { inspected: true, ..Self::from_object(error) });
-        }
-        match json.get("error") {
-            Some(error) if error.get("error").is_some_and(Value::is_object) => {
-                return error.get("error").map(Self::from_object);
-            }
-            Some(error @ Value::Object(_)) => return Some(Self::from_object(error)),
-            Some(Value::String(text)) => return Some(Self::from_text(text)),
-            _ => {}
-        }
-        // Instagram's old forms, and an error that a library has taken out of its envelope.
-        let has =
-            |value: &Value, names: &[&str]| names.iter().any(|n| value.get(n).is_some_and(|v| !v.is_null()));
-        if let Some(meta) = json.get("meta").filter(|m| has(m, &["error_type", "error_message"])) {
-            return Some(Self::from_object(meta));
-        }
-        // A post has a message and a type, too, but not this one.
-        let exception = json["type"].as_str().is_some_and(|t| t.ends_with("Exception"));
-        let bare = has(json, &["error_type", "error_message", "error_msg"])
-            || (has(json, &["message"])
-                && (exception || (has(json, &["code"]) && has(json, &["error_subcode", "fbtrace_id"]))));
-        if bare {
-            return Some(Self::from_object(json));
-        }
-        match json.as_array().map(Vec::as_slice) {
-            Some([only]) => Self::in_json(only),
-            _ => None,
-        }
-    }
-
-    fn from_object(error: &Value) -> Self {
-        let first = |names: &[&str]| names.iter().find_map(|n| error.get(n).filter(|v| !v.is_null()));
-        let words = ["message", "error_message", "error_msg", "error_user_title", "error_user_msg"];
-        let text: Vec<&str> = words.iter().filter_map(|w| error.get(w).and_then(Value::as_str)).collect();
-        let mut found = Self::from_text(&text.join(" "));
-        let code = first(&["code", "error_code"]).and_then(parse::integer);
-        // Beside `error_type` stands an HTTP status, not a code of the Graph API.
-        let foreign =
-            error.get("error_type").is_some() && code.is_some_and(|c| (400..=599).contains(&c) && c != 429);
-        found.code = code.filter(|_| !foreign).or(found.code);
-        found.subcode = first(&["error_subcode", "subcode"]).and_then(parse::integer).filter(|s| *s != 0);
-        found.kind =
-            first(&["type", "error_type"]).and_then(Value::as_str).unwrap_or_default().to_lowercase();
-        found.transient = first(&["is_transient"]).and_then(parse::boolean).unwrap_or(false);
-        found
-    }
-
-    /// From a message alone, whose code may stand in front: `(#10) …`.
-    fn from_text(text: &str) -> Self {
-        let text = text.replace(['\u{2019}', '\u{2018}'], "'").to_lowercase();
-        let code = text
-            .split_once("(#")
-            .and_then(|(_, rest)| rest.split_once(')'))
-            .and_then(|(code, _)| code.trim().parse().ok());
-        Self { code, subcode: None, text, kind: String::new(), transient: false, inspected: false }
-    }
-
-    /// From an answer that is a bare sentence, or has none but in its header
-    /// (`WWW-Authenticate: OAuth "Facebook Platform" "invalid_token" "…"`).
-    fn in_text(answer: &Answer) -> Option<Self> {
-        /// Longer than any sentence of Meta's: a page.
-        const SENTENCE: usize = 1000;
-        if !answer.json.is_null() {
-            return None;
-        }
-        let text = answer.text.trim();
-        if text.is_empty() {
-            let header = answer.header("www-authenticate").filter(|h| h.contains("Facebook Platform"))?;
-            return Some(Self {
-                kind: if header.contains("\"invalid_token\"") { "invalid_token" } else { "" }.to_owned(),
-                ..Self::from_text(header)
-            });
-        }
-        if text.starts_with(['<', '{', '[', '"']) {
-            // Facebook's own page of an outage, which comes with 400, too.
-            let outage = text.starts_with('<')
-                && text.contains("Sorry, something went wrong")
-                && answer.status != Some(429);
-            return outage.then(|| Self { transient: true, ..Self::from_text("") });
-        }
-        // Libraries put words of their own before the body.
-        let body = text.find('{').zip(text.rfind('}')).and_then(|(start, end)| text.get(start..=end));
-        match body.map(serde_json::from_str::<Value>) {
-            Some(Ok(json)) => Self::in_json(&json),
-            Some(Err(_)) => None,
-            None => (text.len() < SENTENCE).then(|| Self::from_text(text)),
-        }
-    }
-
-    fn says(&self, part: &str) -> bool {
-        self.text.contains(part)
-    }
-
-    fn says_any(&self, parts: &[&str]) -> bool {
-        parts.iter().any(|p| self.says(p))
-    }
-}
-
-/// Sentences about the app or about how it asks: no account is to blame.
-const APP_TEXTS: &[&str] = &[
-    "api access blocked",
-    "api access deactivated",
-    "api access disabled",
-    "application has been deleted",
-    "error validating client secret",
-    "invalid appsecret_proof",
-    "require an appsecret_proof",
-    "app secret proof",
-    "must provide an app access token",
-    "did not match the viewing app",
-    "invalid platform app",
-    "invalid client_id",
-    "invalid client secret",
-    "invalid app id",
-    "match a valid application",
-    "app not active",
-    "app is not active",
-    "application is not active",
-    "insufficient developer role",
-    "disabled for non-active",
-    "provide valid app id",
-    "an access token is required to request this resource",
-    "missing client_id or access_token",
-    "unknown path components",
+/// Codes and subcodes about the app, whatever the language of the text. Meta, "Error Reference" and
+/// "Common Error Codes" (Messenger Platform).
+const APP_CODES: &[(i64, AppProblem)] = &[
+    // "… requires version v2.1 or higher", "… is deprecated for versions v3.3 and higher".
+    (12, AppProblem::VersionEnded),
+    (2635, AppProblem::VersionEnded),
+    (101, AppProblem::SecretRefused),
+    (104, AppProblem::Unknown),
+    (1_349_245, AppProblem::TesterOnly),
+    (2_018_027, AppProblem::TesterOnly),
+    (2_018_028, AppProblem::TesterOnly),
 ];
 
 /// Sentences about throttling, for answers without a code.
@@ -223,6 +125,8 @@ const SUBCODES: &[(i64, Reason, Weight)] = &[
     (4_854_002, Reason::SecurityCheckpoint, PlainOfAccount),
     (1_404_112, Reason::AccountLocked, Plain),
     (2_207_050, Reason::AccountLocked, PlainOfAccount),
+    // The owner has switched off the access to direct messages.
+    (2_534_041, Reason::MissingPermission, PlainOfAccount),
 ];
 
 /// Sentences that tell the cause, in lower case, the more telling first.
@@ -235,6 +139,8 @@ const TEXTS: &[(&str, Reason, Weight)] = &[
     ("nonexisting field (accounts)", Reason::WrongTokenType, PlainOfAccount),
     ("requires a page access token", Reason::WrongTokenType, PlainOfAccount),
     ("posted to a page as the page itself", Reason::WrongTokenType, PlainOfAccount),
+    ("user is not admin", Reason::NotAdmin, PlainOfAccount),
+    ("to be admin of the ad account", Reason::NotAdmin, PlainOfAccount),
     // One log blames a changed password for this sentence without its subcode.
     ("must be an administrator", Reason::NotAdmin, DoubtfulOfAccount),
     ("not have sufficient administrative permission", Reason::MissingRole, PlainOfAccount),
@@ -274,11 +180,16 @@ const TEXTS: &[(&str, Reason, Weight)] = &[
     ("bad signature", Reason::TokenInvalid, Doubtful),
 ];
 
-/// Refusals that are about one message, its recipient or one post, not about the login, although
-/// they carry codes of missing permissions: somebody who has not written lately or has not
-/// consented, a post that too few people saw.
-const ELSEWHERE_SUBCODES: &[i64] =
-    &[2_018_048, 2_018_065, 2_018_108, 2_018_109, 2_018_278, 2_534_022, 2_534_048];
+/// Refusals that are not about the login, although they carry codes of missing permissions. Meta,
+/// "Common Error Codes" (Messenger Platform), and payloads in public trackers.
+const ELSEWHERE_SUBCODES: &[i64] = &[
+    // A recipient: nobody found, blocked, has not written lately, has stopped the messages.
+    1_545_041, 1_893_015, 2_018_001, 2_018_048, 2_018_065, 2_018_108, 2_018_109, 2_018_278, 2_534_014,
+    2_534_022, 2_534_048, // A conversation that another app holds.
+    2_018_336, 2_534_037, // A call that new pages do not have.
+    2_069_030, // The Ad Library wants an identity confirmed, whatever the account.
+    2_332_002,
+];
 const ELSEWHERE_TEXTS: &[&str] = &[
     "allowed window",
     "user consent is required",
@@ -288,12 +199,33 @@ const ELSEWHERE_TEXTS: &[&str] = &[
 ];
 
 /// What an error means; none for one that nobody has seen.
-pub(super) fn judge(error: &GraphError, about_other: bool) -> Option<Says> {
-    let undetermined = |cause| Some(Says::Undetermined(cause));
-    if error.says_any(APP_TEXTS) {
-        return undetermined(Cause::AppMisconfigured(AppProblem::Unknown));
+pub(super) fn judge(grant: &Grant<'_>, question: Question, error: &GraphError) -> Option<Reading> {
+    if let Some(problem) = app_problem(question, error) {
+        return Some(Reading::app_problem(problem));
     }
-    if throttled(error) {
+    says(error, is_about_account(grant, question, error)).map(Reading::says)
+}
+
+/// What is wrong with the app, where that is what an error speaks of.
+fn app_problem(question: Question, error: &GraphError) -> Option<AppProblem> {
+    let by_text = APP_TEXTS.iter().find(|(text, _)| error.says(text)).map(|(_, problem)| *problem);
+    let by_code = || {
+        let known = |code: i64| [error.subcode, error.code].contains(&Some(code));
+        APP_CODES.iter().find(|(code, _)| known(*code)).map(|(_, problem)| *problem)
+    };
+    by_text.or_else(by_code).or_else(|| {
+        // Paths of a probe exist; in a version that does not exist, none does.
+        error.says("unknown path components").then_some(match question.call {
+            Some(_) => AppProblem::VersionEnded,
+            None => AppProblem::Unknown,
+        })
+    })
+}
+
+/// What an error that is not about the app says of the login or the account.
+fn says(error: &GraphError, about_account: bool) -> Option<Says> {
+    let undetermined = |cause| Some(Says::Undetermined(cause));
+    if throttled(error).is_some() {
         return undetermined(Cause::RateLimited);
     }
     // Transient whatever else they say; `is_transient` itself is sometimes wrong in both directions.
@@ -315,56 +247,63 @@ pub(super) fn judge(error: &GraphError, about_other: bool) -> Option<Says> {
         return undetermined(Cause::ServerError);
     }
     if let Some((_, reason, weight)) = TEXTS.iter().find(|(text, ..)| error.says(text)) {
-        // With code 101 the same sentence speaks of the app's key.
-        return Some(match error.code {
-            Some(101) => Says::Undetermined(Cause::AppMisconfigured(AppProblem::Unknown)),
-            _ => refuse(*reason, *weight),
-        });
+        return Some(refuse(*reason, *weight));
     }
     match error.code {
         // No subcode: "expired, revoked, or otherwise invalid" (Meta, "Handle Errors").
         Some(190 | 102 | 452) => Some(Says::Refused(Refusal::expired_or_revoked())),
         Some(450) => Some(refuse(Reason::TokenExpired, Plain)),
-        Some(101 | 104) => undetermined(Cause::AppMisconfigured(AppProblem::Unknown)),
         Some(412) => Some(refuse(Reason::AccessRevoked, Plain)),
-        Some(21) => Some(refuse(Reason::PageUnavailable, PlainOfAccount)),
-        Some(803) => Some(refuse(Reason::PageUnavailable, DoubtfulOfAccount)),
+        Some(21) if about_account => Some(refuse(Reason::PageUnavailable, PlainOfAccount)),
+        Some(803) if about_account => Some(refuse(Reason::PageUnavailable, DoubtfulOfAccount)),
         Some(25) => Some(refuse(Reason::AccountLocked, PlainOfAccount)),
         // "Temporarily blocked for policies violations: wait and retry".
         Some(368) => undetermined(Cause::RateLimited),
         // The capability is the app's, and a wrong endpoint is answered alike.
         Some(3) => Some(refuse(Reason::MissingPermission, DoubtfulOfAccount)),
+        // An unknown subcode stands for anything but the lack of a permission.
+        Some(10 | 200..=299) if error.subcode.is_some() => undetermined(Cause::UnexpectedAnswer),
         Some(10 | 200..=299) => Some(refuse(Reason::MissingPermission, PlainOfAccount)),
-        Some(100) => Some(invalid_parameter(error, about_other)),
+        Some(100) => Some(invalid_parameter(error, about_account)),
         Some(2500) => undetermined(Cause::UnexpectedAnswer),
         Some(_) => None,
-        None => by_type(error),
+        None => by_type(error, about_account),
     }
 }
 
-/// Too many calls, of whatever kind; also posts that come too fast or too often.
-fn throttled(error: &GraphError) -> bool {
-    matches!(error.code, Some(4 | 9 | 17 | 32 | 341 | 429 | 613 | 80_000..=80_014))
-        || matches!(error.subcode, Some(2_207_051 | 2_207_042))
-        || error.says("action is blocked")
+/// Whose limit was reached, if it was one: too many calls of whatever kind; also posts that come too
+/// fast or too often. Codes 4 and 341 speak of the app, 17 of the person, 32 of the token in use, 613
+/// of one endpoint, 80000 to 80014 of one page or account (Meta, "Rate Limits").
+pub(super) fn throttled(error: &GraphError) -> Option<Budget> {
+    if matches!(error.subcode, Some(2_207_051 | 2_207_042)) || error.says("action is blocked") {
+        return Some(Budget::Grant);
+    }
+    match error.code {
+        Some(4 | 341) => Some(Budget::App),
+        Some(9 | 17 | 32 | 429 | 613 | 80_000..=80_014) => Some(Budget::Grant),
         // A batch of more than 50 has "too many requests" in one message.
-        || (error.code.is_none() && error.kind != "graphbatchexception" && error.says_any(THROTTLE_TEXTS))
+        None if error.kind != "graphbatchexception" && error.says_any(THROTTLE_TEXTS) => {
+            let app = error.says_any(&["application request limit", "calls from this app"]);
+            Some(if app { Budget::App } else { Budget::Grant })
+        }
+        _ => None,
+    }
 }
 
 /// Code 100 means a wrong parameter, a missing permission, or an object out of reach.
-fn invalid_parameter(error: &GraphError, about_other: bool) -> Says {
+fn invalid_parameter(error: &GraphError, about_account: bool) -> Says {
     if error.says("missing permission or reviewable feature") {
         return refuse(Reason::MissingPermission, PlainOfAccount);
     }
     let unreachable = error.subcode == Some(33)
         || error.says("does not exist, cannot be loaded due to missing permissions");
     if unreachable {
-        // The object can be a post or a comment that was deleted.
-        let other = about_other || error.says("unsupported delete request");
-        return if other {
-            Says::Undetermined(Cause::UnexpectedAnswer)
-        } else {
+        // The object can be a post or a comment that was deleted, or a container that Meta cannot find
+        // although it is there ("Authorization Error").
+        return if about_account && !error.says("unsupported delete request") {
             refuse(Reason::PageUnavailable, DoubtfulOfAccount)
+        } else {
+            Says::Undetermined(Cause::UnexpectedAnswer)
         };
     }
     // Instagram's way of saying that the app may not touch this account: a tester's invitation that was
@@ -383,7 +322,7 @@ fn invalid_parameter(error: &GraphError, about_other: bool) -> Says {
 }
 
 /// Instagram's old errors have a telling type and no code.
-fn by_type(error: &GraphError) -> Option<Says> {
+fn by_type(error: &GraphError, about_account: bool) -> Option<Says> {
     match error.kind.as_str() {
         "oauthaccesstokenexception" | "oauthaccesstokenerror" | "invalid_token" => {
             Some(Says::Refused(Refusal::expired_or_revoked()))
@@ -405,25 +344,27 @@ fn by_type(error: &GraphError) -> Option<Says> {
             Some(refuse(Reason::MissingPermission, PlainOfAccount))
         }
         _ if error.says("object with id") => {
-            Some(invalid_parameter(error, false)).filter(|s| matches!(s, Says::Refused(_)))
+            Some(invalid_parameter(error, about_account)).filter(|s| matches!(s, Says::Refused(_)))
         }
         _ => None,
     }
 }
 
-/// Whether an error names another object than the account: a deleted comment, say.
-pub(super) fn names_another_object(grant: &Grant<'_>, question: Question, error: &GraphError) -> bool {
-    if question.call.is_some() {
-        return false;
-    }
+/// Whether an error names an object, and this is the account that was asked about.
+fn is_about_account(grant: &Grant<'_>, question: Question, error: &GraphError) -> bool {
+    let Some(object) = error.object() else { return false };
     let configured = grant.account(question).and_then(|a| a.external_id);
-    let named = error
-        .text
-        .split_once("object with id '")
-        .and_then(|(_, rest)| rest.split_once('\''))
-        .map(|(id, _)| id);
-    configured.zip(named).is_some_and(|(configured, named)| {
-        named.bytes().all(|b| b.is_ascii_digit() || b == b'_')
-            && parse::same_identity(Some(configured), &[named.to_owned()]) != Some(true)
-    })
+    if object == "me" {
+        return is_own_account(grant, question);
+    }
+    match configured {
+        Some(_) => parse::same_identity(configured, &[object.to_owned()]) == Some(true),
+        // The path of this call is the account.
+        None => question.is(&facebook::ACCOUNT),
+    }
+}
+
+/// Whether a call asks `me` where that is the account, and not the person behind it.
+fn is_own_account(grant: &Grant<'_>, question: Question) -> bool {
+    question.is(&threads::ME) || (question.is(&instagram::ME) && grant.style.api == instagram::OWN)
 }

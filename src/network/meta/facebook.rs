@@ -102,6 +102,9 @@ pub(super) const ADS_ROLES: &[&str] =
 // so.
 const READ: &[&str] = &["pages_read_engagement", "manage_pages"];
 
+/// What lets a login read the list of its pages.
+pub(super) const LIST: &[&str] = &["pages_show_list", "manage_pages"];
+
 // Of scopes that stand side by side one suffices: a product may use only a part of the capability.
 // The old names manage_pages and publish_pages are still told of old logins.
 static PUBLISH: Requirement =
@@ -168,7 +171,7 @@ static DESCRIPTION: Description = Description {
     app: AppNeed::Required,
     kinds: &["page", "group", "profile"],
     carries: &["facebook", "instagram"],
-    api_version: Some("v25.0"),
+    api_version: Some("v26.0"),
     calls: &[&DEBUG_TOKEN, &PERMISSIONS, &ACCOUNTS, &ME, &ACCOUNT],
     token_prefixes: &[("EAA", 8)],
     steps: STEPS,
@@ -356,7 +359,6 @@ pub(super) fn next(grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
         return Vec::new();
     }
     let alive = |a: &Account<'_>| a.network.network().supports(a.kind);
-    let has_page = |a: &Account<'_>| alive(a) && (a.kind != "profile" || a.network.name() == "instagram");
     let pages: Vec<&str> =
         grant.accounts.iter().filter(|a| has_page(a)).filter_map(|a| a.external_id).collect();
     if !is_page_token(seen) {
@@ -383,6 +385,12 @@ pub(super) fn next(grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
         .filter(|(i, a)| alive(a) && unread(*i))
         .map(|(i, a)| account(grant, seen, a).about(i))
         .collect()
+}
+
+/// Whether an account is a page or hangs on one.
+pub(super) fn has_page(account: &Account<'_>) -> bool {
+    let profile = account.kind == "profile" && account.network.name() == "facebook";
+    account.network.network().supports(account.kind) && !profile
 }
 
 /// A call with the proof that the app's secret is known, where it is.
@@ -486,14 +494,19 @@ fn in_the_light(seen: &[Seen], account: &Account<'_>, reading: Reading) -> Readi
         return reading;
     }
     let scopes = seen.iter().rev().find_map(|s| s.reading.scopes.as_ref());
+    let any_page = ACCOUNTS.readings(seen).any(|r| !r.listed.is_empty());
     let Some(refusal) = refusal else {
         // Anybody's token can read a public page; only those with a role are told its token.
         let named = scopes.is_some_and(|s| s.only_for.iter().any(|(_, ids)| ids.iter().any(|i| i == id)));
         let public = reading.says == Says::Accepted && !instagram && !named && reading.facts.token.is_none();
-        return if public { Reading::undetermined(Cause::UnexpectedAnswer) } else { reading };
+        let readable = scopes.is_some_and(|s| LIST.iter().any(|scope| s.grants(scope, None)));
+        return match (public, any_page) {
+            (false, _) => reading,
+            (true, false) if readable => says(Refusal::ambiguous(Reason::NotAdmin)),
+            (true, _) => Reading::undetermined(Cause::UnexpectedAnswer),
+        };
     };
     let base: &[&str] = if instagram { &["instagram_basic"] } else { READ };
-    let any_page = ACCOUNTS.readings(seen).any(|r| !r.listed.is_empty());
     match refusal.reason {
         Some(Reason::NotAdmin | Reason::UnsupportedAccountType) => reading,
         _ if scopes.is_some_and(|s| !base.iter().any(|scope| s.grants(scope, Some(id)))) => {

@@ -18,7 +18,7 @@ use crate::network::{
 };
 
 /// Instagram's own login.
-const OWN: &str = "instagram_login";
+pub(super) const OWN: &str = "instagram_login";
 
 pub(in crate::network) struct Instagram;
 
@@ -120,7 +120,7 @@ static DESCRIPTION: Description = Description {
     app: AppNeed::Optional,
     kinds: &["profile", "business", "creator"],
     carries: &["instagram"],
-    api_version: Some("v25.0"),
+    api_version: Some("v26.0"),
     calls: &[&facebook::DEBUG_TOKEN, &facebook::PERMISSIONS, &facebook::ACCOUNTS, &ME, &facebook::ACCOUNT],
     token_prefixes: &[("IGAA", 8), ("IGQ", 8)],
     steps: STEPS,

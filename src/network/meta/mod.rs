@@ -12,7 +12,9 @@
 //! 186.
 
 mod batch;
+mod envelope;
 mod errors;
+mod limits;
 mod facebook;
 mod instagram;
 mod threads;
@@ -25,13 +27,15 @@ pub(super) use threads::Threads;
 use serde_json::Value;
 
 use batch::{batch_items, read_batch};
-use errors::Weight::{Plain, PlainOfAccount};
-use errors::{GraphError, judge, names_another_object, refuse};
+use envelope::GraphError;
+use errors::Weight::{DoubtfulOfAccount, Plain, PlainOfAccount};
+use errors::{judge, refuse};
+use limits::limits;
 
 use crate::model::{AppProblem, Expiry, Reason, Secret};
 use crate::network::{
-    Answer, Budget, Call, CallInfo, Facts, Grant, List, Listed, Question, RateLimitStatus, Reading, Refusal,
-    Reset, ResolvedApp, Says, Scopes, Seen, parse,
+    Answer, Call, CallInfo, Facts, Grant, List, Listed, Question, Reading, Refusal, ResolvedApp, Says,
+    Scopes, Seen, parse,
 };
 
 /// The app's own token: `id|secret`.
@@ -56,22 +60,23 @@ pub(super) fn read(grant: &Grant<'_>, seen: &[Seen], question: Question, answer:
         return read_batch(grant, seen, question.about, &items);
     }
     if let Some(error) = GraphError::find(answer) {
-        let says = judge(&error, names_another_object(grant, question, &error));
+        let reading = judge(grant, question, &error);
         if error.inspected {
             let data = &answer.json["data"];
-            return match (parse::boolean(&data["is_valid"]), says) {
-                (Some(true), _) => None,
-                (Some(false), None) => Some(inspection(data, Says::Refused(Refusal::expired_or_revoked()))),
-                (_, says) => says.map(|says| inspection(data, says)),
+            let unknown = || Reading::refused(Refusal::expired_or_revoked());
+            return match parse::boolean(&data["is_valid"]) {
+                Some(true) => None,
+                Some(false) => Some(inspection(data, reading.unwrap_or_else(unknown))),
+                None => reading.map(|reading| inspection(data, reading)),
             };
         }
         // A bare error to `debug_token` concerns the token that asked: the app's, unless a token inspects
         // itself. A probe without a secret does that; of an answer that was handed in nobody knows.
         let inspecting = question.is(&facebook::DEBUG_TOKEN) || question.is(&threads::DEBUG_TOKEN);
         let asked_by_app = inspecting && (app_token(grant.app).is_some() || grant.tokens.access.is_empty());
-        return says.map(|says| match says {
-            Says::Refused(_) if asked_by_app => Reading::app_problem(AppProblem::Unknown),
-            says => Reading::says(says),
+        return reading.map(|reading| match reading.says {
+            Says::Refused(_) if asked_by_app => Reading::app_problem(AppProblem::SecretRefused),
+            _ => reading,
         });
     }
     if !answer.maybe_success() {
@@ -86,30 +91,30 @@ pub(super) fn read(grant: &Grant<'_>, seen: &[Seen], question: Question, answer:
 }
 
 /// What `debug_token` says of a token besides its being valid or not.
-fn inspection(data: &Value, says: Says) -> Reading {
+fn inspection(data: &Value, reading: Reading) -> Reading {
     // 0 means "no end" on a live token only: it stays on dead ones.
     let end = |name: &str| match parse::expiry_or_never(&data[name]) {
-        Expiry::Never if says != Says::Accepted => Expiry::Unknown,
+        Expiry::Never if reading.says != Says::Accepted => Expiry::Unknown,
         expiry => expiry,
     };
     Reading {
         access_expiry: end("expires_at"),
         data_access_expiry: end("data_access_expires_at"),
         issued: parse::instant(&data["issued_at"]),
-        ..Reading::says(says)
+        ..reading
     }
 }
 
 /// `debug_token` without an error. `is_valid` goes before every date.
 fn inspected(grant: &Grant<'_>, question: Question, data: &Value) -> Option<Reading> {
     if !parse::boolean(data.get("is_valid")?)? {
-        return Some(inspection(data, Says::Refused(Refusal::expired_or_revoked())));
+        return Some(inspection(data, Reading::refused(Refusal::expired_or_revoked())));
     }
     let app_id = parse::text(&data["app_id"]);
     if app_id.is_some_and(|id| !grant.app.client_id.is_empty() && id != grant.app.client_id) {
         return Some(Reading::app_problem(AppProblem::Unknown));
     }
-    let mut reading = inspection(data, Says::Accepted);
+    let mut reading = inspection(data, Reading::accepted());
     reading.scopes = parse::scopes(&data["scopes"])
         .map(|granted| Scopes { granted, only_for: granular(&data["granular_scopes"]) });
     let kind = data["type"].as_str().unwrap_or_default();
@@ -156,8 +161,7 @@ fn read_list(
 ) -> Option<Reading> {
     let any = |names: &[&str]| items.iter().any(|item| names.iter().any(|n| item.get(n).is_some()));
     if items.is_empty() {
-        // "No page was ticked", "no permission for any", "nothing posted yet": it proves nothing.
-        return Some(Reading { list: Some(List::Complete), ..Reading::default() });
+        return Some(empty_list(grant, seen, question));
     }
     if any(&["permission"]) {
         return Some(permissions(seen, items));
@@ -171,6 +175,21 @@ fn read_list(
         return Some(pages(grant, question, items, paging));
     }
     items.iter().any(Value::is_object).then(Reading::accepted)
+}
+
+/// A list with nothing in it. "No permission for any", "nothing posted yet": that proves nothing. But
+/// whoever may read the list of pages and is shown none administers none, unless a later probe says
+/// otherwise. A probe asks the page itself, too, as the list leaves out pages of a business portfolio.
+fn empty_list(grant: &Grant<'_>, seen: &[Seen], question: Question) -> Reading {
+    let alone = question.is(&facebook::ACCOUNTS) && seen.is_empty();
+    let page = grant.account(question).filter(|a| alone && facebook::has_page(a));
+    let readable =
+        grant.tokens.scopes.as_ref().is_some_and(|s| s.iter().any(|s| facebook::LIST.contains(&s.as_str())));
+    let says = match page {
+        Some(_) if readable => refuse(Reason::NotAdmin, DoubtfulOfAccount),
+        _ => Says::Nothing,
+    };
+    Reading { list: Some(List::Complete), ..Reading::says(says) }
 }
 
 /// `/me/permissions`: what the person granted and has not taken back. The token itself can hold
@@ -290,90 +309,4 @@ fn is_somebody_else(grant: &Grant<'_>, question: Question, node: &Value, told: &
         _ => false,
     };
     own && parse::same_identity(account.external_id, told) == Some(false)
-}
-
-/// What the headers of any Meta host say about rate limits.
-pub(super) fn limits(answer: &Answer) -> Vec<RateLimitStatus> {
-    let header = |name: &str| answer.header(name).and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let mut limits = Vec::new();
-    let mut push = |bucket, budget, used: Option<f64>, reset: Option<Reset>| {
-        limits.extend(RateLimitStatus::new(bucket, budget, used.map(|percent| percent / 100.0), reset));
-    };
-    if let Some(usage) = header("x-app-usage") {
-        push("app_usage", Budget::App, highest(&usage), None);
-    }
-    if let Some(usage) = header("x-page-usage") {
-        push("page_usage", Budget::Grant, highest(&usage), None);
-    }
-    if let Some(usage) = header("x-business-use-case-usage") {
-        let entries =
-            || usage.as_object().into_iter().flat_map(|o| o.values()).filter_map(Value::as_array).flatten();
-        let used =
-            entries().filter_map(highest).fold(None, |max: Option<f64>, v| Some(max.map_or(v, |m| m.max(v))));
-        let minutes = entries()
-            .filter_map(|e| parse::integer(&e["estimated_time_to_regain_access"]))
-            .max()
-            .filter(|m| *m > 0);
-        let reset = minutes.and_then(|m| u32::try_from(m.saturating_mul(60)).ok()).map(Reset::After);
-        push("business_use_case_usage", Budget::Grant, used, reset);
-    }
-    if let Some(usage) = header("x-ad-account-usage") {
-        let seconds = parse::integer(&usage["reset_time_duration"])
-            .and_then(|s| u32::try_from(s).ok())
-            .filter(|s| *s > 0);
-        push("ad_account_usage", Budget::Grant, number(&usage["acc_id_util_pct"]), seconds.map(Reset::After));
-    }
-    limits
-}
-
-/// The highest of the three percentages that Meta counts.
-fn highest(usage: &Value) -> Option<f64> {
-    let counted =
-        ["call_count", "total_time", "total_cputime"].iter().filter_map(|name| number(&usage[*name]));
-    counted.fold(None, |max, v| Some(max.map_or(v, |m: f64| m.max(v))))
-}
-
-fn number(value: &Value) -> Option<f64> {
-    value.as_f64().or_else(|| value.as_str()?.trim().parse().ok()).filter(|n: &f64| n.is_finite())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn answer(headers: &[(&'static str, &'static str)], body: &str) -> Answer {
-        let map = headers
-            .iter()
-            .map(|(n, v)| (http::HeaderName::from_static(n), http::HeaderValue::from_static(v)))
-            .collect();
-        Answer::new(Some(200), map, body.as_bytes())
-    }
-
-    #[test]
-    fn rate_limits_are_read_from_every_header() {
-        let limits = limits(&answer(
-            &[
-                ("x-app-usage", r#"{"call_count":28,"total_time":25,"total_cputime":"31"}"#),
-                ("x-page-usage", "not json"),
-                (
-                    "x-business-use-case-usage",
-                    concat!(
-                        r#"{"1":[{"type":"pages","call_count":10,"estimated_time_to_regain_access":0}],"#,
-                        r#""2":[{"type":"instagram","total_time":99,"estimated_time_to_regain_access":5}]}"#,
-                    ),
-                ),
-                ("x-ad-account-usage", r#"{"acc_id_util_pct":9.5,"reset_time_duration":100}"#),
-            ],
-            "",
-        ));
-        let limit = |bucket, budget, used, reset| RateLimitStatus { bucket, budget, used: Some(used), reset };
-        assert_eq!(
-            limits,
-            [
-                limit("app_usage", Budget::App, 0.31, None),
-                limit("business_use_case_usage", Budget::Grant, 0.99, Some(Reset::After(300))),
-                limit("ad_account_usage", Budget::Grant, 0.095, Some(Reset::After(100))),
-            ]
-        );
-    }
 }
