@@ -112,11 +112,21 @@ fn api_version(mapping: &Mapping<'_>, network: Option<NetworkId>, out: &mut Find
         return Some(network.and_then(|n| n.description().api_version).unwrap_or("").to_owned());
     };
     let text = field.text(out)?;
-    // It becomes part of the path of requests.
-    if text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')) {
+    let description = network.map(NetworkId::description);
+    let fits = |text: &str| match description.filter(|d| d.api_version.is_some()) {
+        Some(description) => description.is_version(text),
+        // It becomes part of the path of requests.
+        None => text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')),
+    };
+    if fits(text) {
         return Some(text.to_owned());
     }
-    field.reject(out, "is not a version like v25.0")
+    let like = description.and_then(|d| d.api_version).unwrap_or("v1.0");
+    let meant = [format!("v{text}"), format!("v{text}.0"), format!("{text}.0"), text.replace('-', "")];
+    match meant.iter().find(|text| fits(text)) {
+        Some(meant) => field.reject(out, format!("is not a version like {like}; write {meant}")),
+        None => field.reject(out, format!("is not a version like {like}")),
+    }
 }
 
 fn rate_limit(field: &Field<'_>, out: &mut Findings) -> Option<RateLimit> {

@@ -280,6 +280,24 @@ impl fmt::Debug for NetworkId {
 }
 
 impl Description {
+    /// Whether a text looks like a version of this API: as the default one does but for its digits.
+    /// Six digits are a year and a month.
+    pub fn is_version(&self, text: &str) -> bool {
+        let form = |text: &str| {
+            let mut form = text.replace(|c: char| c.is_ascii_digit(), "0");
+            while form.contains("00") {
+                form = form.replace("00", "0");
+            }
+            form
+        };
+        let month =
+            |text: &str| text.get(4..6).and_then(|m| m.parse().ok()).is_some_and(|m| (1..=12).contains(&m));
+        let dated = |text: &str| text.len() == 6 && form(text) == "0" && month(text);
+        self.api_version.is_some_and(|like| {
+            form(text) == form(like) && text.len() <= like.len() + 1 && (!dated(like) || dated(text))
+        })
+    }
+
     /// The call that a name, a path or a whole request line means; none for one that a probe never
     /// makes.
     pub fn call(&self, text: &str) -> Option<&'static CallInfo> {
