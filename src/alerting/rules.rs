@@ -37,8 +37,7 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(DAY);
 
 /// The longest time between two probes of any connection of a configuration in normal operation.
 pub fn longest_gap(config: &Config) -> Duration {
-    let intervals =
-        config.table.accounts().map(|a| a.probe_interval().unwrap_or(config.global.probe_interval));
+    let intervals = config.table.accounts().map(|a| a.interval(config.global.probe_interval));
     intervals.max().unwrap_or_default().max(LONGEST_BACKOFF)
 }
 

@@ -51,7 +51,7 @@ pub struct Config {
 /// The section `global`.
 #[derive(Clone, Debug)]
 pub struct Global {
-    pub probe_interval: Duration,
+    pub probe_interval: Option<Duration>,
     /// Maximum duration of one request.
     pub probe_timeout: Duration,
     /// Maximum number of probes that run at the same time.
@@ -65,7 +65,7 @@ pub struct Global {
 impl Default for Global {
     fn default() -> Self {
         Self {
-            probe_interval: Duration::from_secs(3600),
+            probe_interval: None,
             probe_timeout: Duration::from_secs(10),
             probe_concurrency: 64,
             notify: Vec::new(),

@@ -157,7 +157,7 @@ impl<'o> Validator<'o> {
         let Some(mapping) = field.mapping(&[keys::GLOBAL], out) else { return };
         let global = &mut self.config.global;
         if let Some(d) = mapping.get("probe_interval").and_then(|f| f.duration(out, SECOND, YEAR)) {
-            global.probe_interval = d;
+            global.probe_interval = Some(d);
         }
         let (least, most) = (Duration::from_millis(100), Duration::from_secs(600));
         if let Some(d) = mapping.get("probe_timeout").and_then(|f| f.duration(out, least, most)) {

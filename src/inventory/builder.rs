@@ -78,6 +78,14 @@ pub struct AccountSettings {
     pub probe_interval: Option<Duration>,
 }
 
+impl AccountSettings {
+    /// How often the account is probed: as it says itself, else as usual, else as its network
+    /// prefers.
+    pub fn interval(&self, usual: Option<Duration>) -> Duration {
+        self.probe_interval.or(usual).unwrap_or_else(|| self.network.network().default_interval())
+    }
+}
+
 /// Texts and rows are counted in four bytes, and there is no room for another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;

@@ -32,7 +32,7 @@ pub struct Inventory {
     /// Sources of secrets that are neither files nor variables.
     pub(super) sources: Vec<SecretSource>,
     /// For accounts that do not have an interval of their own.
-    pub(super) usual_interval: Duration,
+    pub(super) usual_interval: Option<Duration>,
     /// `account="…",network="…"` of each account, one after the other.
     account_labels: String,
     /// Where the labels of each account end.
@@ -95,7 +95,7 @@ impl Inventory {
     pub fn new(
         apps: Vec<App>,
         builder: InventoryBuilder,
-        usual_interval: Duration,
+        usual_interval: Option<Duration>,
         holds: impl Fn(&str) -> bool,
     ) -> Self {
         let mut inventory = Self { apps, usual_interval, ..builder.into_unsorted() };
@@ -114,8 +114,7 @@ impl Inventory {
         let mut all = std::mem::take(credentials).into_iter().zip(0..);
         let mut first_account = 0;
         for (group, index) in accounts.chunk_by_mut(|a, b| a.credential == b.credential).zip(0..) {
-            let interval =
-                |row: &&AccountRow| roles.get(row.role).0.probe_interval.unwrap_or(*usual_interval);
+            let interval = |row: &&AccountRow| roles.get(row.role).0.interval(*usual_interval);
             let Some(fastest) = group.iter().min_by_key(interval) else { continue };
             let (fastest_role, before) = (fastest.role, fastest.credential);
             if let Some((row, _)) = all.find(|(_, index)| *index == before) {
@@ -344,7 +343,7 @@ mod tests {
 
     /// An inventory of all that a builder holds, and of the credentials that are picked.
     fn built(builder: InventoryBuilder, holds: impl Fn(&str) -> bool) -> Inventory {
-        Inventory::new(Vec::new(), builder, HOUR, holds)
+        Inventory::new(Vec::new(), builder, Some(HOUR), holds)
     }
 
     /// Everything that can be read of an account, by its id.

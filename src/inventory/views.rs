@@ -122,6 +122,11 @@ impl<'a> AccountView<'a> {
         self.settings().probe_interval
     }
 
+    /// How often it is probed, if this is the usual interval.
+    pub fn interval(&self, usual: Option<Duration>) -> Duration {
+        self.settings().interval(usual)
+    }
+
     /// The recipients of its mails, separated by commas; empty if there are none or if all of them
     /// have opted out.
     pub fn notify(&self) -> &'a str {
@@ -251,7 +256,6 @@ impl<'a> CredentialView<'a> {
 
     /// How often it is probed: the shortest interval of its accounts.
     pub fn interval(&self) -> Duration {
-        let fastest = &self.inventory.roles.get(self.row.fastest_role).0;
-        fastest.probe_interval.unwrap_or(self.inventory.usual_interval)
+        self.inventory.roles.get(self.row.fastest_role).0.interval(self.inventory.usual_interval)
     }
 }

@@ -181,8 +181,10 @@ fn resolve(refusal: Refusal, known: &Known) -> Verdict {
         Expiry::Never => Reason::AccessRevoked,
         Expiry::At(_) | Expiry::Unknown => Reason::TokenInvalid,
     });
+    // A refresh token that lives is meant to be used, by whoever does so.
+    let renewable = known.auto_refresh || known.clocks.refresh.at().is_some();
     let waiting = reason == Reason::TokenExpired
-        && known.auto_refresh
+        && renewable
         && !passed(known.clocks.refresh)
         && known.clocks.access.at().is_some_and(|t| known.now.since(t) <= known.grace);
     if waiting {
@@ -383,6 +385,13 @@ mod tests {
             "it is stuck"
         );
         assert_eq!(late(ends(3600)), Verdict::Invalid(Reason::AccessRevoked, Certainty::Ambiguous));
+        let lives = |refresh| verdicts(&refused, known(ends(-60), refresh, false))[0];
+        assert_eq!(lives(ends(86_400)), Verdict::Undetermined(Cause::CredentialUnreadable));
+        assert_eq!(
+            lives(Expiry::Unknown),
+            Verdict::Invalid(Reason::TokenExpired, Certainty::Ambiguous),
+            "nothing renews it"
+        );
         let over = verdicts(&refused, known(ends(-60), ends(-1), true))[0];
         assert_eq!(
             over,

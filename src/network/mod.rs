@@ -5,6 +5,7 @@
 //! [`Network::read`]: the same code reads the answers of a probe and those given to `classify`.
 
 use std::fmt;
+use std::time::Duration;
 
 mod conclude;
 mod exchange;
@@ -66,7 +67,12 @@ pub trait Network: Sync {
     /// shared code then says *undetermined*, never *invalid*.
     fn read(&self, grant: &Grant<'_>, seen: &[Seen], question: Question, answer: &Answer) -> Option<Reading>;
 
-    /// What an answer's headers say about rate limits.
+    /// How often its connections are probed unless the configuration says otherwise.
+    fn default_interval(&self) -> Duration {
+        Duration::from_secs(3600)
+    }
+
+    /// What an answer says about rate limits.
     fn limits(&self, _answer: &Answer) -> Vec<RateLimitStatus> {
         Vec::new()
     }
@@ -304,7 +310,7 @@ impl Description {
         let text = text.trim();
         let target = text.split_once(' ').map_or(text, |(_, rest)| rest.trim());
         // "voiceOfMerchantState" and "voice_of_merchant_state" are the same name.
-        let folded = |name: &str| name.replace(['_', '-'], "").to_lowercase();
+        let folded = |name: &str| name.replace(['_', '-', '/'], "").to_lowercase();
         let calls = || self.calls.iter().copied();
         if let Some(exact) = calls().find(|c| folded(c.name) == folded(target)) {
             return Some(exact);
@@ -315,11 +321,12 @@ impl Description {
         });
         let path = path.split(['?', '#']).next().unwrap_or(path);
         calls().find(|c| parse::path_matches(c.path(), path)).or_else(|| {
-            // Without its version: "me/accounts" for "/{version}/me/accounts".
-            let wanted: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
+            // Without its version: "me/accounts" and "me_accounts" for "/{version}/me/accounts".
+            let wanted = folded(path.trim_end_matches(".json"));
             calls().find(|c| {
-                let known: Vec<&str> = c.path().split('/').filter(|s| !s.is_empty()).collect();
-                !wanted.is_empty() && known.len() > wanted.len() && known.ends_with(&wanted)
+                let known = c.path().trim_end_matches(".json");
+                let mut ends = known.match_indices('/').skip(1).map(|(at, _)| folded(&known[at..]));
+                !wanted.is_empty() && ends.any(|end| end == wanted)
             })
         })
     }

@@ -86,6 +86,29 @@ pub fn contains(text: &str, part: &str) -> bool {
     text.to_lowercase().contains(&part.to_lowercase())
 }
 
+/// A short body of plain text, and the status in its first line if it has one, as some clients log
+/// it. Cut-off JSON and pages of a gateway tell nothing reliable.
+pub fn plain_text(answer: &Answer) -> Option<(Option<u16>, &str)> {
+    let text = match &answer.json {
+        Value::Null => answer.text.as_str(),
+        Value::String(text) => text,
+        _ => return None,
+    };
+    let text = text.trim();
+    if text.is_empty() || text.len() >= 300 || text.starts_with(['{', '[', '<', '"']) {
+        return None;
+    }
+    // "400 Bad Request", "HTTP/1.1 400 Bad Request".
+    let status = |line: &str| {
+        let mut words = line.split_whitespace().take(2);
+        words.find_map(|w| w.trim_end_matches(':').parse().ok()).filter(|s| (400..600).contains(s))
+    };
+    Some(match text.split_once('\n').map(|(first, rest)| (status(first), rest.trim_start())) {
+        Some((Some(status), rest)) => (Some(status), rest),
+        _ => (None, text),
+    })
+}
+
 /// Whether a path fits a pattern in which `{…}` stands for one segment.
 pub fn path_matches(pattern: &str, path: &str) -> bool {
     let mut wanted = pattern.trim_matches('/').split('/');

@@ -13,7 +13,7 @@
 
 use super::{
     Account, Answer, AppNeed, Budget, Call, CallInfo, Description, Facts, Grant, Listed, Method, Network,
-    Question, RateLimitStatus, Reading, Refusal, Requirement, Says, Seen, Style, parse, standard,
+    Question, RateLimitStatus, Reading, Refusal, Requirement, Reset, Says, Seen, Style, parse, standard,
 };
 use crate::model::{AppProblem, Capability, Cause, Reason};
 
@@ -177,7 +177,11 @@ impl Network for Pinterest {
 
     fn limits(&self, answer: &Answer) -> Vec<RateLimitStatus> {
         // The reset is told in seconds that are left.
-        standard::rate_limit(answer, "x-ratelimit-", "requests", Budget::App).into_iter().collect()
+        let limit = standard::rate_limit(answer, "x-ratelimit-", "requests", Budget::Grant);
+        // On trial, the app has so many requests a day; else each user has so many a minute.
+        let is_daily = |l: &RateLimitStatus| matches!(l.reset, Some(Reset::After(seconds)) if seconds > 60);
+        let whose = |l| if is_daily(&l) { RateLimitStatus { budget: Budget::App, ..l } } else { l };
+        limit.map(whose).into_iter().collect()
     }
 }
 
@@ -199,11 +203,11 @@ fn refused(answer: &Answer) -> Option<Reading> {
     let says = |part: &str| parse::contains(message, part);
     let plain = |reason| Some(Reading::refused(Refusal::plain(reason)));
     // Refusals of the app come under the codes of refused accounts.
-    let app =
-        ["trial access", "your application", "consumer type", "restricted feature"].iter().any(|t| says(t))
-            || (code == 283 && parse::contains(text("data"), "application"));
-    if app {
-        return Some(Reading::app_problem(AppProblem::Unknown));
+    if ["trial access", "your application", "consumer type", "restricted feature"].iter().any(|t| says(t)) {
+        return Some(Reading::app_problem(AppProblem::AccessLevel));
+    }
+    if code == 283 && parse::contains(text("data"), "application") {
+        return Some(Reading::app_problem(AppProblem::SecretRefused));
     }
     // Logs and proxies lose statuses; an error inside of a success is still one.
     match (answer.status.filter(|s| !(200..300).contains(s)), code) {

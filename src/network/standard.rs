@@ -54,6 +54,18 @@ pub(super) fn refusal(text: &str) -> Refusal {
     }
 }
 
+/// Whether a text begins with a sentence that wants other permissions for what the token is used as:
+/// "Organization permissions must be used when using organization as author", with any noun and role.
+pub(super) fn wants_permissions(text: &str) -> bool {
+    let text = text.trim_start().to_lowercase();
+    let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || c == '_');
+    text.split_once(" permissions must be used when using ").is_some_and(|(nouns, used)| {
+        let used: Vec<&str> = used.split(' ').take(3).collect();
+        let is_use = |user, role: &str| is_word(user) && role.starts_with(char::is_alphanumeric);
+        nouns.split(" or ").all(is_word) && matches!(used[..], [user, "as", role] if is_use(user, role))
+    })
+}
+
 /// The error and its description in the challenges of an answer.
 pub(super) fn challenge(headers: &HeaderMap) -> Option<(String, String)> {
     parse::challenges(headers).into_iter().find_map(|c| {
@@ -172,6 +184,21 @@ mod tests {
         let says = |text| error("invalid_token", text).and_then(|r| r.refusal());
         assert_eq!(says("No access token was provided"), None);
         assert_eq!(says("The access token is invalid"), Some(Refusal::expired_or_revoked()));
+    }
+
+    #[test]
+    fn a_sentence_wants_permissions_whatever_its_nouns() {
+        for (text, wanted) in [
+            ("Organization Or Events permissions must be used when using organization as author", true),
+            ("Member permissions must be used when using person as owner.", true),
+            ("Application permissions must be used when using app as actor", true),
+            ("The Organization permissions must be used when using organization as author", false),
+            ("Organization permissions must be used when using an organization as author", false),
+            ("Organization permissions must be used when posting", false),
+            (" permissions must be used when using organization as author", false),
+        ] {
+            assert_eq!(wants_permissions(text), wanted, "{text}");
+        }
     }
 
     #[test]

@@ -8,14 +8,15 @@
 //!
 //! Sources: TikTok for Developers "Error Handling", "OAuth Error Handling", "Get User Info", "Query
 //! Creator Info", "Get Post Status", "Webhook Events", "Scopes"; API for Business "Accounts API";
-//! airbytehq/airbyte `source-tiktok-marketing` tests (codes 40105, 40100); gitroomhq/postiz-app and
+//! airbytehq/airbyte `source-tiktok-marketing` tests (codes 40105, 40100, 40133); gitroomhq/postiz-app and
 //! chatwoot/chatwoot TikTok clients.
 
 use serde_json::Value;
 
 use super::{
-    Answer, AppNeed, Auth, Body, Call, CallInfo, Description, Facts, Grant, Guess, Listed, Method, Network,
-    Question, Reading, Refusal, Requirement, Says, Scopes, Seen, Style, parse, standard,
+    Answer, AppNeed, Auth, Body, Budget, Call, CallInfo, Description, Facts, Grant, Guess, Listed,
+    Method, Network, Question, RateLimitStatus, Reading, Refusal, Requirement, Reset, Says, Scopes,
+    Seen, Style, parse, standard,
 };
 use crate::model::{AppProblem, Capability, Cause, Reason};
 
@@ -132,6 +133,8 @@ static DESCRIPTION: Description = Description {
             "A missing permission from a refused token: by its code.",
             "With the business API also the granted permissions, and whose token it is.",
             "A ban from posting, where somebody who posts hands that answer to `classify`.",
+            "An app that has not been audited, lacks an approved scope or has too many active users.",
+            "The app's limit (40100) from that of one token or advertiser.",
         ],
         cannot_tell: &[
             "Expired, revoked, deleted and banned share one code (`access_token_invalid`, 40105). The known \
@@ -203,6 +206,24 @@ impl Network for TikTok {
         answer: &Answer,
     ) -> Option<Reading> {
         interpret(grant, answer).map(|reading| reading.under(answer.status))
+    }
+
+    /// TikTok sends no headers: its refusals say whose limit it was.
+    fn limits(&self, answer: &Answer) -> Vec<RateLimitStatus> {
+        /// In seconds: the limits hold for a sliding minute.
+        const WINDOW: u32 = 60;
+        let json = &answer.json;
+        let reset = Some(Reset::After(WINDOW));
+        let spent = |bucket, budget| RateLimitStatus::new(bucket, budget, Some(1.0), reset);
+        let word = json["error"]["code"].as_str().or(json["code"].as_str());
+        let limit = match (parse::integer(&json["code"]), word) {
+            // "App … reaches the QPS limit".
+            (Some(40100), _) => spent("app-qps", Budget::App),
+            // "Advertiser (…)'s QPS (21) reaches QPS limit 20".
+            (Some(40133 | 51021), _) | (_, Some("rate_limit_exceeded")) => spent("requests", Budget::Grant),
+            _ => None,
+        };
+        limit.into_iter().collect()
     }
 
     fn guess(&self, question: Question, _: Option<&str>, answer: &Answer) -> Guess {
@@ -313,15 +334,17 @@ fn v2_code(code: &str) -> Option<Says> {
         | "spam_risk_too_many_pending_share"
         | "spam_risk" => Says::Undetermined(Cause::RateLimited),
         "internal_error" | "internal" => Says::Undetermined(Cause::ServerError),
-        // The app's own limits and requests.
-        "reached_active_user_cap"
-        | "unaudited_client_can_only_post_to_private_accounts"
-        | "url_ownership_unverified"
+        // The app has not been audited, or is known to more people than it may serve.
+        "reached_active_user_cap" | "unaudited_client_can_only_post_to_private_accounts" => {
+            app(AppProblem::AccessLevel)
+        }
+        // Requests that are wrong themselves.
+        "url_ownership_unverified"
         | "privacy_level_option_mismatch"
         | "app_version_check_failed"
         | "invalid_params"
         | "invalid_param"
-        | "invalid_file_upload" => app(),
+        | "invalid_file_upload" => app(AppProblem::Unknown),
         _ => return None,
     })
 }
@@ -348,14 +371,12 @@ fn read_oauth_error(error: &str, description: &str) -> Option<Says> {
                 || said("code verifier")
                 || said("code_verifier") =>
         {
-            app()
+            app(AppProblem::Unknown)
         }
         "invalid_grant" | "invalid_token" => Says::Refused(Refusal::expired_or_revoked()),
-        "invalid_client"
-        | "unauthorized_client"
-        | "invalid_request"
-        | "unsupported_grant_type"
-        | "invalid_scope" => app(),
+        "invalid_client" => app(AppProblem::SecretRefused),
+        "unauthorized_client" | "invalid_scope" => app(AppProblem::AccessLevel),
+        "invalid_request" | "unsupported_grant_type" => app(AppProblem::Unknown),
         "server_error" | "temporarily_unavailable" => Says::Undetermined(Cause::ServerError),
         "too_many_requests" | "slow_down" => Says::Undetermined(Cause::RateLimited),
         _ => return None,
@@ -437,12 +458,13 @@ fn business_code(code: i64, message: &str) -> Option<Says> {
     let auth_code = said("auth code") || said("auth_code") || said("authorization code");
     Some(match code {
         40100 | 40133 | 51021 => Says::Undetermined(Cause::RateLimited),
-        40105 if auth_code => app(),
+        40105 if auth_code => app(AppProblem::Unknown),
         40105 => about_token().unwrap_or(expired_or_revoked),
-        40101..=40119 if auth_code => app(),
+        40101..=40119 if auth_code => app(AppProblem::Unknown),
         40101..=40119 => about_token().unwrap_or(match code {
             40102 | 40103 | 40107 => expired_or_revoked,
-            _ => app(),
+            _ if said("app does not exist") => app(AppProblem::AppDeleted),
+            _ => app(AppProblem::Unknown),
         }),
         40001 | 40002 if said("permission") && said("advertiser") => {
             Says::Refused(Refusal::plain(Reason::MissingRole).of_account())
@@ -451,8 +473,8 @@ fn business_code(code: i64, message: &str) -> Option<Says> {
         40002 if said("exist") && said("deleted") => {
             Says::Refused(Refusal::plain(Reason::PageUnavailable).of_account())
         }
-        40002 if auth_code => app(),
-        40002 => about_token().unwrap_or(app()),
+        40002 if auth_code => app(AppProblem::Unknown),
+        40002 => about_token().unwrap_or(app(AppProblem::Unknown)),
         50000..=50999 => Says::Undetermined(Cause::ServerError),
         _ if said("too many requests") || said("qps limit") || said("rate limit") => {
             Says::Undetermined(Cause::RateLimited)
@@ -486,6 +508,6 @@ fn refused(reason: Reason) -> Says {
     Says::Refused(Refusal::plain(reason))
 }
 
-fn app() -> Says {
-    Says::Undetermined(Cause::AppMisconfigured(AppProblem::Unknown))
+fn app(problem: AppProblem) -> Says {
+    Reading::app_problem(problem).says
 }

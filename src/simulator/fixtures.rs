@@ -107,6 +107,10 @@ pub struct Expect {
     pub reason: Option<String>,
     /// For undetermined.
     pub cause: Option<String>,
+    /// For `app_misconfigured`: what is wrong with the app; unchecked if absent.
+    pub problem: Option<String>,
+    /// The rate limits that the answer tells, each `app` or `grant`; unchecked if absent.
+    pub budgets: Option<BTreeMap<String, String>>,
     /// Needed capabilities, each `ok` or a reason; unchecked if absent.
     pub capabilities: Option<BTreeMap<String, String>>,
     /// Whether a second probe has to confirm it; unchecked if absent.

@@ -213,7 +213,7 @@ fn the_example_is_right_and_complete() {
 #[test]
 fn everything_that_a_configuration_says_is_there() {
     let config = load_one(Path::new(HERE).join("good/everything.yaml")).unwrap();
-    assert_eq!(config.global.probe_interval, Duration::from_secs(1800));
+    assert_eq!(config.global.probe_interval, Some(Duration::from_secs(1800)));
     assert_eq!(config.global.probe_timeout, Duration::from_millis(2500));
     assert_eq!(config.global.probe_concurrency, 8);
     assert!(config.global.allow_private_networks);
@@ -288,7 +288,33 @@ fn without_a_schedule_there_is_the_default_one() {
         [&[days(10)][..], &[days(10), days(1), Notice::Today], &[days(10), days(5), days(1), Notice::Today]]
     );
     assert!(config.schedule[0].uses == [Use::Monitored] && config.schedule[2].uses.is_empty());
-    assert_eq!(config.global.probe_interval, Duration::from_secs(3600));
+    assert_eq!(config.global.probe_interval, None);
+}
+
+#[test]
+fn a_network_has_an_interval_of_its_own_unless_the_configuration_says_otherwise() {
+    let intervals = |global: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("config.yaml");
+        let account =
+            |id, network, more| format!("  - {{id: {id}, network: {network}, token: sim-{id}{more}}}\n");
+        let accounts = [
+            account("billed", "x", ""),
+            account("free", "mastodon", ""),
+            account("own", "x", ", probe_interval: 2d"),
+        ];
+        std::fs::write(&file, format!("{global}accounts:\n{}", accounts.concat())).unwrap();
+        let config = load_one(&file).unwrap();
+        let longest_gap = token_exporter::alerting::longest_gap(&config);
+        let inventory = config.inventory(|_| true);
+        let hours = |id: &str| {
+            let credential = inventory.credential(inventory.find_credential(id).unwrap()).unwrap();
+            credential.interval().as_secs() / 3600
+        };
+        (hours("billed"), hours("free"), hours("own"), longest_gap.as_secs() / 3600)
+    };
+    assert_eq!(intervals(""), (12, 1, 48, 48));
+    assert_eq!(intervals("global: {probe_interval: 3h}\n"), (3, 3, 48, 48));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use prometheus::proto::MetricType;
 use token_exporter::exposition::{FAMILIES, Kind, SMALL_FAMILIES};
-use token_exporter::model::{Capability, Cause, Reason};
+use token_exporter::model::{Capability, Cause, Reason, format_duration};
 use token_exporter::network::{AppNeed, NetworkId, Requirement, Style, advice};
 use token_exporter::simulator::{Expect, Fixtures, load_fixtures};
 use token_exporter::telemetry::Metrics;
@@ -259,7 +259,9 @@ fn networks_page(fixtures: &[Fixtures]) -> String {
             let _ =
                 writeln!(out, "| `{} {}` | {} | {} |", call.method.as_str(), call.url, call.tells, call.cost);
         }
-        let _ = write!(out, "\n**Recommended `probe_interval`:** {}\n\n", notes.interval);
+        let default = format_duration(network.network().default_interval());
+        assert!(notes.interval.starts_with(&default), "{network}: the notes say nothing of {default}");
+        let _ = write!(out, "\n**Default and recommended `probe_interval`:** {}\n\n", notes.interval);
         bullets(&mut out, "How long logins live", notes.lifetimes);
         bullets(&mut out, "What can be told apart", notes.tells);
         bullets(&mut out, "What no probe can see", notes.cannot_tell);

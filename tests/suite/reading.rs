@@ -1,9 +1,12 @@
 //! Every fixture case with a single answer, read as by `classify`.
 
+use std::collections::BTreeMap;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use token_exporter::cli::{Payload, classify, describe};
-use token_exporter::model::{Capability, Expiry, Timestamp};
-use token_exporter::network::{Certainty, Clocks, Finding, NetworkId, Style, Verdict};
+use token_exporter::model::{AppProblem, Capability, Expiry, Timestamp};
+use token_exporter::network::{Answer, Budget, Certainty, Clocks, Finding, NetworkId, Style, Verdict};
 use token_exporter::simulator::{Case, Expect, fill, load_fixtures};
 
 pub(crate) const ID: &str = "1000001";
@@ -63,6 +66,13 @@ pub(crate) fn differences(
             "expected {} {:?} {:?}, found {verdict} {reason:?} {cause:?}",
             expect.verdict, expect.reason, expect.cause
         ));
+    }
+    let problem = match finding.verdict {
+        Verdict::Undetermined(cause) => cause.app_problem().map(AppProblem::label),
+        _ => None,
+    };
+    if expect.problem.is_some() && problem != expect.problem.as_deref() {
+        found.push(format!("expected problem {:?}, found {problem:?}", expect.problem));
     }
     if expect.ambiguous.is_some_and(|a| a != ambiguous) {
         found.push(format!("ambiguous is {ambiguous}"));
@@ -133,6 +143,37 @@ fn every_single_answer_is_read_as_expected() {
     }
     assert!(read > 0, "no fixture was read");
     assert!(failures.is_empty(), "{} of {read} differ:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn answers_tell_whose_limit_is_spent() {
+    let now = Timestamp::now();
+    for fixtures in load_fixtures().expect("fixtures") {
+        for case in &fixtures.cases {
+            let Some(expected) = &case.expect.budgets else { continue };
+            let reply = case.answers.values().next().expect("an answer");
+            let filled = |text: &str| fill(text, now, ID, TOKEN);
+            let mut headers = HeaderMap::new();
+            for (name, value) in &reply.headers {
+                headers.insert(
+                    HeaderName::try_from(name).expect("a name"),
+                    HeaderValue::try_from(filled(value)).expect("a value"),
+                );
+            }
+            let answer = Answer::new(reply.status, headers, filled(&reply.body).as_bytes());
+            let told: BTreeMap<String, String> = fixtures
+                .network
+                .network()
+                .limits(&answer)
+                .iter()
+                .map(|limit| {
+                    let whose = if limit.budget == Budget::App { "app" } else { "grant" };
+                    (limit.bucket.to_owned(), whose.to_owned())
+                })
+                .collect();
+            assert_eq!(told, *expected, "{}/{}", fixtures.network, case.name);
+        }
+    }
 }
 
 #[test]

@@ -3,8 +3,10 @@
 use serde_json::Value;
 
 use super::{INTROSPECT, bare, page_ids};
-use crate::model::{AppProblem, Capability, Cause, Reason};
-use crate::network::{Answer, Grant, Listed, Question, Reading, Refusal, Says, parse};
+use crate::model::{AppProblem, Capability, Cause, Reason, Timestamp};
+use crate::network::{
+    Answer, Budget, Grant, Listed, Question, RateLimitStatus, Reading, Refusal, Reset, Says, parse, standard,
+};
 
 /// What is left of a refusal once introspection has called the token active: what it says about
 /// roles. A token that is refused all the same leaves roles and owner open; a missing permission to
@@ -32,6 +34,9 @@ pub(super) struct Fault {
 impl Fault {
     pub(super) fn find(answer: &Answer) -> Option<Self> {
         let json = &answer.json;
+        if let Some(fault) = Self::from_text(answer) {
+            return Some(fault);
+        }
         let Value::Object(fields) = json else {
             // Some 401s say it in the challenge alone (RFC 6750).
             let challenge = parse::challenges(&answer.headers).into_iter().find(|c| c.get("error").is_some());
@@ -59,6 +64,18 @@ impl Fault {
         })
     }
 
+    /// From a body that is no JSON: only what the sentences say counts.
+    fn from_text(answer: &Answer) -> Option<Self> {
+        let (told, text) = parse::plain_text(answer)?;
+        let failed = told.is_some() || answer.status.is_none_or(|s| s >= 400);
+        (failed || standard::wants_permissions(text)).then(|| Self {
+            number: None,
+            code: String::new(),
+            text: text.to_lowercase(),
+            status: None,
+        })
+    }
+
     fn from_fields(json: &Value, status: Option<u16>) -> Option<Self> {
         let text = |name: &str| parse::text(&json[name]).unwrap_or_default();
         let inner = parse::integer(&json["status"])
@@ -67,9 +84,13 @@ impl Fault {
         let status = inner.or(status);
         let code = if json["code"].is_null() { text("error") } else { text("code") };
         let number = parse::integer(&json["serviceErrorCode"]);
-        let message = format!("{} | {}", text("message"), text("error_description")).to_lowercase();
+        let texts = [text("message"), text("error_description")].map(|text| text.to_lowercase());
+        let message = texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" | ");
         // A message on a success (with nothing that marks an error) is no fault.
-        let marked = number.is_some() || !code.is_empty() || status.is_none_or(|s| s >= 400);
+        let marked = number.is_some()
+            || !code.is_empty()
+            || status.is_none_or(|s| s >= 400)
+            || standard::wants_permissions(&message);
         marked.then(|| Self { number, code: code.to_uppercase(), text: message, status })
     }
 
@@ -78,7 +99,7 @@ impl Fault {
         self.by_status().or_else(|| self.by_code()).or_else(|| self.by_text(grant, question)).or_else(|| {
             match self.status {
                 // Documented: a wrong client secret.
-                Some(401) if introspecting => Some(Reading::app_problem(AppProblem::Unknown)),
+                Some(401) if introspecting => Some(Reading::app_problem(AppProblem::SecretRefused)),
                 // Documented for tokens alone, here without the word for which trouble it is.
                 Some(401) => Some(Reading::refused(Refusal::expired_or_revoked())),
                 // Documented: a client id or token that is none.
@@ -103,14 +124,11 @@ impl Fault {
                 Reading::refused(Refusal::ambiguous(Reason::TokenInvalid))
             }
             (_, "MEMBER_RESTRICTED") => Reading::refused(Refusal::ambiguous(Reason::AccountRestricted)),
-            (
-                _,
-                "INVALID_CLIENT"
-                | "INVALID_CLIENT_ID"
-                | "UNAUTHORIZED_CLIENT"
-                | "VERSION_MISSING"
-                | "NONEXISTENT_VERSION",
-            ) => Reading::app_problem(AppProblem::Unknown),
+            (_, "INVALID_CLIENT" | "INVALID_CLIENT_ID") => Reading::app_problem(AppProblem::SecretRefused),
+            (_, "UNAUTHORIZED_CLIENT" | "UNAUTHORIZED_SCOPE_ERROR") => {
+                Reading::app_problem(AppProblem::AccessLevel)
+            }
+            (_, "VERSION_MISSING" | "NONEXISTENT_VERSION") => Reading::app_problem(AppProblem::VersionEnded),
             (Some(101), _) | (_, "TOO_MANY_REQUESTS") => Reading::undetermined(Cause::RateLimited),
             // About an authorization code or a refresh token, which a probe never sends.
             (_, "INVALID_GRANT") => Reading::undetermined(Cause::UnexpectedAnswer),
@@ -119,19 +137,21 @@ impl Fault {
     }
 
     fn by_status(&self) -> Option<Reading> {
-        Some(Reading::undetermined(match self.status? {
-            429 => Cause::RateLimited,
-            426 => Cause::AppMisconfigured(AppProblem::Unknown),
-            500.. => Cause::ServerError,
+        Some(match self.status? {
+            429 => Reading::undetermined(Cause::RateLimited),
+            426 => Reading::app_problem(AppProblem::VersionEnded),
+            500.. => Reading::undetermined(Cause::ServerError),
             _ => return None,
-        }))
+        })
     }
 
     fn by_text(&self, grant: &Grant<'_>, question: Question) -> Option<Reading> {
         let says = |part: &str| self.text.contains(part);
         let token = says("token");
         let forbidden = self.status.is_none_or(|s| s == 403);
-        Some(if says("empty oauth2") || says("unknown authentication sche") {
+        Some(if standard::wants_permissions(&self.text) {
+            Reading::refused(Refusal::plain(Reason::MissingPermission))
+        } else if says("empty oauth2") || says("unknown authentication sche") {
             Reading::app_problem(AppProblem::Unknown)
         } else if token && says("revoked") && says("expired") {
             Reading::refused(Refusal::expired_or_revoked())
@@ -157,13 +177,10 @@ impl Fault {
             Reading::refused(Refusal::ambiguous(Reason::TokenInvalid))
         } else if says("member_restricted") || says("member is restricted") {
             Reading::refused(Refusal::ambiguous(Reason::AccountRestricted))
-        } else if says("client authentication failed")
-            || says("client_id")
-            || says("client_secret")
-            || says("a version must be present")
-            || says("requested version") && says("not active")
-        {
-            Reading::app_problem(AppProblem::Unknown)
+        } else if says("client authentication failed") || says("client_id") || says("client_secret") {
+            Reading::app_problem(AppProblem::SecretRefused)
+        } else if says("a version must be present") || says("requested version") && says("not active") {
+            Reading::app_problem(AppProblem::VersionEnded)
         } else if says("throttle limit") || says("level throttle") {
             Reading::undetermined(Cause::RateLimited)
         } else if says("admin_only") {
@@ -172,7 +189,6 @@ impl Fault {
             Reading::refused(Refusal::plain(Reason::MissingRole).of_account())
         } else if says("not enough permissions")
             || says("unpermitted fields")
-            || says("organization permissions must be used")
             || forbidden && (self.number == Some(100) || self.code == "ACCESS_DENIED")
         {
             self.lacking(grant, question)
@@ -236,6 +252,24 @@ impl Fault {
             None
         }
     }
+}
+
+/// The daily limit that is used up, where the refusal says whose it is. Days end at midnight UTC.
+pub(super) fn spent_limit(answer: &Answer) -> Option<RateLimitStatus> {
+    const DAY: i64 = 86_400;
+    let fault = Fault::find(answer)?;
+    let (bucket, budget) = if fault.text.contains("member day") {
+        ("member-day", Budget::Grant)
+    } else if fault.text.contains("application day") {
+        ("application-day", Budget::App)
+    } else {
+        return None;
+    };
+    let midnight = match answer.header("date").and_then(parse::reset) {
+        Some(Reset::At(now)) => Timestamp::from_unix((now.unix() / DAY + 1) * DAY).map(Reset::At),
+        _ => None,
+    };
+    RateLimitStatus::new(bucket, budget, Some(1.0), midnight)
 }
 
 /// Whether an answer holds a refusal for too many calls somewhere inside (batches and decorated

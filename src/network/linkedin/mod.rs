@@ -21,19 +21,22 @@
 mod errors;
 mod roles;
 
-use errors::{Fault, in_the_light_of_introspection};
+use errors::{Fault, in_the_light_of_introspection, spent_limit};
 use roles::list;
 
 use crate::model::{AppProblem, Capability, Cause, Expiry, Reason, Secret};
 use crate::network::{
     Answer, AppNeed, Body, Call, CallInfo, Description, Grant, Guess, Listed, Method, Network, Param,
-    Question, Reading, Refusal, Requirement, ResolvedApp, Says, Scopes, Seen, Style, parse,
+    Question, RateLimitStatus, Reading, Refusal, Requirement, ResolvedApp, Says, Scopes, Seen, Style, parse,
 };
 
 /// Rows of the role list per call, and calls at most: a list without an end must not use up the
 /// day's quota.
 const PAGE: usize = 100;
 const PAGES: usize = 20;
+
+/// Any of these lets a login read the person's roles at pages.
+const READS_ROLES: &[&str] = &["rw_organization_admin", "r_organization_admin"];
 
 pub(super) struct LinkedIn;
 
@@ -205,7 +208,7 @@ impl Network for LinkedIn {
                 roles: &["ADMINISTRATOR", "CONTENT_ADMINISTRATOR", "CONTENT_ADMIN"],
             },
             (false, Capability::Analytics) => &Requirement {
-                scopes: &[&["rw_organization_admin", "r_organization_admin"]],
+                scopes: &[READS_ROLES],
                 roles: &["ADMINISTRATOR", "ANALYST", "CURATOR"],
             },
             // Roles at ad accounts are others than those at pages: the role list does not tell them.
@@ -221,10 +224,10 @@ impl Network for LinkedIn {
             return Vec::new();
         }
         let scopes = introspection.scopes.as_ref();
-        let allowed = |wanted: &[&str]| scopes.is_none_or(|s| wanted.iter().any(|w| s.grants(w, None)));
+        let allowed = |wanted: &[&str]| scopes.is_none_or(|s| grants_any(s, wanted));
         let mut calls = Vec::new();
         let has_page = grant.accounts.iter().any(|a| !is_profile(a.kind) && a.external_id.is_some());
-        if has_page && allowed(&["rw_organization_admin", "r_organization_admin"]) {
+        if has_page && allowed(READS_ROLES) {
             match ACLS.readings(seen).next_back() {
                 None => calls.push(ask_roles(grant, None)),
                 Some(list) if ACLS.readings(seen).count() < PAGES => {
@@ -261,15 +264,22 @@ impl Network for LinkedIn {
                 reading
             });
         }
-        if answer.is(426) || answer.is(401) && question.is(&INTROSPECT) {
-            // A version that is over, or a wrong secret: documented by the status alone.
-            return Some(Reading::app_problem(AppProblem::Unknown));
+        // Both are documented by the status alone.
+        if answer.is(426) {
+            return Some(Reading::app_problem(AppProblem::VersionEnded));
+        }
+        if answer.is(401) && question.is(&INTROSPECT) {
+            return Some(Reading::app_problem(AppProblem::SecretRefused));
         }
         introspection(grant.app, answer)
             .or_else(|| list(grant, seen, question, active, answer))
             .or_else(|| person(grant, question, answer))
             .or_else(|| other_success(question, answer))
             .map(|reading| reading.under(answer.status))
+    }
+
+    fn limits(&self, answer: &Answer) -> Vec<RateLimitStatus> {
+        spent_limit(answer).into_iter().collect()
     }
 
     fn guess(&self, question: Question, external_id: Option<&str>, answer: &Answer) -> Guess {
@@ -288,6 +298,10 @@ impl Network for LinkedIn {
     fn concerns(&self, call: &'static CallInfo, kind: &str) -> bool {
         if *call == ACLS { !is_profile(kind) } else { *call == INTROSPECT || is_profile(kind) }
     }
+}
+
+fn grants_any(scopes: &Scopes, wanted: &[&str]) -> bool {
+    wanted.iter().any(|scope| scopes.grants(scope, None))
 }
 
 /// Kinds as people write them; all else is a page.
@@ -506,7 +520,7 @@ mod tests {
         );
         assert_eq!(
             probe_of(&login, &[json!({"status": 426, "code": "NONEXISTENT_VERSION"})]),
-            unknown(Cause::AppMisconfigured(AppProblem::Unknown))
+            unknown(Cause::AppMisconfigured(AppProblem::VersionEnded))
         );
         assert_eq!(
             probe_of(&login, &[json!({"status": 401, "serviceErrorCode": 65601})]),

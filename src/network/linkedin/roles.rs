@@ -2,9 +2,11 @@
 
 use serde_json::Value;
 
-use super::{ACLS, bare, is_profile, page_ids};
+use super::{ACLS, INTROSPECT, READS_ROLES, bare, grants_any, is_profile, page_ids};
 use crate::model::{Capability, Reason};
-use crate::network::{Answer, Facts, Grant, List, Listed, Question, Reading, Refusal, Says, Seen, parse};
+use crate::network::{
+    Answer, Facts, Grant, List, Listed, Question, Reading, Refusal, Says, Scopes, Seen, parse,
+};
 
 /// A list: of roles at pages, of roles at ad accounts, or of anything else.
 pub(super) fn list(
@@ -15,8 +17,14 @@ pub(super) fn list(
     answer: &Answer,
 ) -> Option<Reading> {
     let rows = answer.json["elements"].as_array().filter(|_| answer.maybe_success())?;
-    if rows.iter().any(|row| row["role"].is_string() && page(row).is_some()) || rows.is_empty() && active {
-        let reading = page_roles(grant, seen, question, rows, &answer.json["paging"]);
+    let paging = &answer.json["paging"];
+    let of_roles = if rows.is_empty() {
+        question.is(&ACLS) && empty_list_counts(grant, seen, paging)
+    } else {
+        rows.iter().any(|row| row["role"].is_string() && page(row).is_some())
+    };
+    if of_roles {
+        let reading = page_roles(grant, seen, question, rows, paging);
         // A part of the list alone, without the role that counts: the rest would tell.
         let silent = reading.next_part().is_some() && !active && reading.listed.iter().all(|l| l.partial);
         return Some(if silent { Reading::says(Says::Nothing) } else { reading });
@@ -33,6 +41,17 @@ pub(super) fn list(
         reading.lost.push((Capability::Ads, Reason::MissingRole));
     }
     Some(reading)
+}
+
+/// Whether an empty part of the role list says anything: a later part ends the list; the first one
+/// says that there are no roles, but only to a login that may read them.
+fn empty_list_counts(grant: &Grant<'_>, seen: &[Seen], paging: &Value) -> bool {
+    if ACLS.was_asked(seen) {
+        return true;
+    }
+    let told = INTROSPECT.readings(seen).find_map(|reading| reading.scopes.clone());
+    let scopes = told.or_else(|| grant.tokens.scopes.clone().map(Scopes::new));
+    parse::integer(&paging["start"]).unwrap_or(0) == 0 && scopes.is_some_and(|s| grants_any(&s, READS_ROLES))
 }
 
 /// The page of a row of the role list, under its present or former name.
@@ -59,10 +78,12 @@ pub(super) fn page_roles(
         .chain(&listed)
         .map(|l| (l.external_id.clone(), l.facts.roles.clone().unwrap_or_default()))
         .collect();
+    // A list without a single row may be passing.
+    let not_admin = if held.is_empty() { Refusal::ambiguous } else { Refusal::plain };
     let facts = |of: &dyn Fn(&str) -> bool| {
         let roles: Vec<String> =
             held.iter().filter(|(page, _)| of(page)).flat_map(|(_, r)| r.clone()).collect();
-        let refused = roles.is_empty().then_some(Refusal::plain(Reason::NotAdmin).of_account());
+        let refused = roles.is_empty().then_some(not_admin(Reason::NotAdmin).of_account());
         Facts { refused, roles: Some(roles), ..Facts::default() }
     };
     let at = |id: &str| Listed::new(id, facts(&|page| bare(page) == bare(id)));
@@ -73,7 +94,8 @@ pub(super) fn page_roles(
         return Reading { listed, list: Some(List::ContinuesAt(start.to_string())), ..Reading::accepted() };
     }
     let listed = page_ids(grant).map(at).collect();
-    let mut reading = Reading { listed, list: Some(List::Complete), ..Reading::accepted() };
+    let says = if held.is_empty() { Says::Nothing } else { Says::Accepted };
+    let mut reading = Reading { listed, list: Some(List::Complete), ..Reading::says(says) };
     let unnamed = grant.account(question).is_some_and(|a| a.external_id.is_none() && !is_profile(a.kind));
     let one_page = held.windows(2).all(|pair| pair[0].0 == pair[1].0);
     if unnamed && (one_page || held.iter().all(|(_, roles)| roles.is_empty())) {
@@ -85,17 +107,18 @@ pub(super) fn page_roles(
 
 /// Where a list goes on; none: it is complete.
 fn next_start(rows: usize, paging: &Value) -> Option<i64> {
-    let rows = i64::try_from(rows).ok().filter(|n| *n > 0)?;
-    let next = parse::integer(&paging["start"]).unwrap_or(0).saturating_add(rows);
-    let more = match (
-        paging["links"].as_array(),
-        parse::integer(&paging["total"]),
-        parse::integer(&paging["count"]),
-    ) {
+    let number = |name: &str| parse::integer(&paging[name]);
+    let rows = i64::try_from(rows).ok()?;
+    // A part may hold fewer rows than asked for, even none.
+    let step = Some(rows).filter(|n| *n > 0).or(number("count")).filter(|n| *n > 0)?;
+    let next = number("start").unwrap_or(0).saturating_add(step);
+    let more = match (paging["links"].as_array(), number("total"), number("count")) {
         // Rest.li links the next part whenever there may be one.
-        (Some(links), ..) => links.iter().any(|l| l["rel"].as_str() == Some("next")),
+        (Some(links), total, _) => {
+            links.iter().any(|l| l["rel"].as_str() == Some("next")) || total.is_some_and(|total| next < total)
+        }
         (None, Some(total), _) => next < total,
-        (None, None, Some(count)) => count > 0 && rows >= count,
+        (None, None, Some(count)) => rows >= count,
         (None, None, None) => false,
     };
     more.then_some(next)

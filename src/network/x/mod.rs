@@ -17,6 +17,8 @@
 
 mod problem;
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use problem::{Problem, TITLES, WORDINGS, is_problem, problems};
@@ -36,7 +38,7 @@ static ME: CallInfo = CallInfo {
     url: "https://api.x.com/2/users/me",
     tells: "whether the token works, whose it is, whether the account is locked or suspended; with \
                     OAuth 1.0a also the access level",
-    cost: "one user read (charged once per account and UTC day); 75 per 15 minutes and user",
+    cost: "one user read ($0.010, charged once per account and UTC day); 75 per 15 minutes and user",
 };
 
 static TIE_BREAKER: CallInfo = CallInfo {
@@ -125,7 +127,8 @@ static DESCRIPTION: Description = Description {
             "Locked, suspended and deactivated accounts: X names each.",
             "With OAuth 1.0a: access that was removed (code 89) from keys of the app that are refused (32, \
              215), and the access level from a header.",
-            "A spent budget of the app (402, usage caps) from a fault of the account.",
+            "An app without credit (402), at its spend cap, without the access level (453, \
+             `client-not-enrolled`) or suspended from a fault of the account.",
         ],
         cannot_tell: &[
             "OAuth 2.0 answers expired and revoked alike; the known expiry decides.",
@@ -134,8 +137,11 @@ static DESCRIPTION: Description = Description {
              who post only.",
             "Roles at ad accounts: not asked, since every call costs.",
         ],
-        interval: "1h. X charges for a user read, but for each account only once a UTC day: probing more \
-                   often within a day costs no more, and 75 questions per 15 minutes and user are far away.",
+        interval: "12h. X charges $0.010 for a user read, and for each account once a UTC day, however \
+                   often it is read: about $3.65 a year for each account (docs.x.com, \"Pricing\"). X does \
+                   not promise that repeated reads stay free, so the default asks twice a day. Probing more \
+                   often finds a loss earlier; 75 calls per 15 minutes and user are far away. With `1d`, the \
+                   cost is the same; beyond a day, it falls.",
     },
 };
 
@@ -207,8 +213,15 @@ impl Network for X {
     }
 
     fn guess(&self, _: Question, _: Option<&str>, answer: &Answer) -> Guess {
-        let oauth1 = access_level(answer).is_some() || problems(answer).iter().any(|p| p.code == Some(89));
+        let oauth1 = access_level(answer).is_some()
+            // Permissions at an ad account: the Ads API takes OAuth 1.0a only.
+            || answer.json["data"]["permissions"].is_array()
+            || problems(answer).iter().any(|p| p.code == Some(89));
         Guess { oauth1, ..Guess::default() }
+    }
+
+    fn default_interval(&self) -> Duration {
+        Duration::from_secs(12 * 3600)
     }
 
     fn limits(&self, answer: &Answer) -> Vec<RateLimitStatus> {
@@ -217,10 +230,11 @@ impl Network for X {
             ("app-24hour", "x-app-limit-24hour-", Budget::App),
             ("user-24hour", "x-user-limit-24hour-", Budget::Grant),
         ];
-        buckets
-            .into_iter()
-            .filter_map(|(bucket, prefix, budget)| standard::rate_limit(answer, prefix, bucket, budget))
-            .collect()
+        // The quota of the app's product, "Monthly" for example, without a header.
+        let capped = problems(answer).iter().any(|p| p.kind == "usage-capped");
+        let cap = RateLimitStatus::new("usage-cap", Budget::App, capped.then_some(1.0), None);
+        let told = |(bucket, prefix, budget)| standard::rate_limit(answer, prefix, bucket, budget);
+        buckets.into_iter().filter_map(told).chain(cap).collect()
     }
 }
 
@@ -255,7 +269,7 @@ fn break_tie(reading: Reading) -> Reading {
         }
         Says::Undetermined(cause) => cause == Cause::ClockSkew,
         // v1.1 accepts token and keys, v2 does not: that is about the app's access to v2.
-        Says::Accepted => return Reading::app_problem(AppProblem::Unknown),
+        Says::Accepted => return Reading::app_problem(AppProblem::AccessLevel),
         Says::Nothing => false,
     };
     if counts { reading } else { Reading::says(Says::Nothing) }
@@ -289,8 +303,7 @@ fn interpret(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<R
 /// What an answer without a readable body can still mean.
 fn by_bare_status(answer: &Answer) -> Option<Reading> {
     match answer.status {
-        // The app's wallet is empty.
-        Some(402) => Some(Reading::app_problem(AppProblem::Unknown)),
+        Some(402) => Some(Reading::app_problem(AppProblem::OutOfCredit)),
         Some(420) => Some(Reading::undetermined(Cause::RateLimited)),
         _ => None,
     }
@@ -342,7 +355,12 @@ impl Asked<'_> {
             226 => {
                 Reading { lost: vec![(Capability::Publish, Reason::AccountRestricted)], ..self.accepted() }
             }
-            68 | 92 | 99 | 251 | 416 | 453 => Reading::app_problem(AppProblem::Unknown),
+            68 | 251 => Reading::app_problem(AppProblem::VersionEnded),
+            99 => Reading::app_problem(AppProblem::SecretRefused),
+            416 => Reading::app_problem(AppProblem::AppSuspended),
+            453 => Reading::app_problem(AppProblem::AccessLevel),
+            // TLS is wanted.
+            92 => Reading::app_problem(AppProblem::Unknown),
             88 | 161 | 185 | 205 | 344 | 420 | 429 => Reading::undetermined(Cause::RateLimited),
             130 | 131 => Reading::undetermined(Cause::ServerError),
             _ => return None,
@@ -362,11 +380,16 @@ impl Asked<'_> {
             {
                 Reading::refused(Refusal::ambiguous(Reason::TokenInvalid))
             }
-            "unsupported-authentication"
-            | "app-suspended"
-            | "client-forbidden"
-            | "credits"
-            | "credits-depleted" => Reading::app_problem(AppProblem::Unknown),
+            "unsupported-authentication" => Reading::app_problem(AppProblem::Unknown),
+            "app-suspended" => Reading::app_problem(AppProblem::AppSuspended),
+            "client-forbidden" => Reading::app_problem(AppProblem::AccessLevel),
+            "invalid-client" => Reading::app_problem(AppProblem::SecretRefused),
+            // Also sent with the type of credits.
+            "spend-cap" => Reading::app_problem(AppProblem::SpendCap),
+            "credits" | "credits-depleted" if problem.text.contains("spend cap") => {
+                Reading::app_problem(AppProblem::SpendCap)
+            }
+            "credits" | "credits-depleted" => Reading::app_problem(AppProblem::OutOfCredit),
             // An own id that is looked up, as its owner's page would be.
             "resource-not-found"
                 if problem.text.contains("could not find user") && !self.own && self.is_own(problem) =>
@@ -406,7 +429,7 @@ impl Asked<'_> {
             {
                 Reading::refused(Refusal::plain(Reason::MissingPermission))
             }
-            Some(402) => Reading::app_problem(AppProblem::Unknown),
+            Some(402) => Reading::app_problem(AppProblem::OutOfCredit),
             Some(420 | 429) => Reading::undetermined(Cause::RateLimited),
             Some(500..) => Reading::undetermined(Cause::ServerError),
             _ => return None,
@@ -454,7 +477,7 @@ fn by_word(problem: &Problem) -> Option<Reading> {
         "UNAUTHORIZED_ACCESS" if problem.status == Some(401) => {
             Reading::refused(Refusal::ambiguous(Reason::TokenInvalid))
         }
-        "UNAUTHORIZED_CLIENT_APPLICATION" => Reading::app_problem(AppProblem::Unknown),
+        "UNAUTHORIZED_CLIENT_APPLICATION" => Reading::app_problem(AppProblem::AccessLevel),
         "TOO_MANY_REQUESTS" => Reading::undetermined(Cause::RateLimited),
         "INTERNAL_ERROR" | "OVER_CAPACITY" | "SERVICE_UNAVAILABLE" => {
             Reading::undetermined(Cause::ServerError)

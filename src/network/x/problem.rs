@@ -23,14 +23,10 @@ pub(super) struct Problem {
 pub(super) fn problems(answer: &Answer) -> Vec<Problem> {
     let mut found = Vec::new();
     collect(&answer.json, answer.status, &mut found);
-    let text = answer.text.trim();
-    // Cut-off JSON and pages of a gateway tell nothing reliable.
-    if !text.is_empty()
-        && text.len() < 300
-        && !text.starts_with(['{', '[', '<', '"'])
+    if let Some((status, text)) = parse::plain_text(answer)
         && answer.status.is_none_or(|s| s >= 400)
     {
-        found.push(Problem::from_text(text, answer.status));
+        found.push(Problem::from_text(text, status.or(answer.status)));
     }
     found
 }
@@ -124,6 +120,7 @@ pub(super) const WORDINGS: &[(&str, i64)] = &[
     ("not allowed to access or delete your direct messages", 93),
     ("looks like it might be automated", 226),
     ("subset of", 453),
+    ("currently have essential access", 453),
     ("rate limit exceeded", 88),
     ("too many requests", 88),
     ("over daily status update limit", 185),
@@ -136,8 +133,9 @@ pub(super) const TITLES: &[(&str, &str)] = &[
     ("user used for authentication is suspended", "user-suspended"),
     ("usagecapexceeded", "usage-capped"),
     ("usage cap exceeded", "usage-capped"),
-    ("spending limit", "usage-capped"),
-    ("spend cap", "usage-capped"),
+    ("spendcapreached", "spend-cap"),
+    ("spend cap", "spend-cap"),
+    ("spending limit", "spend-cap"),
     ("creditsdepleted", "credits"),
     ("does not have any credits", "credits"),
     ("client-not-enrolled", "client-forbidden"),
@@ -145,7 +143,7 @@ pub(super) const TITLES: &[(&str, &str)] = &[
     ("developer app that is attached to a project", "client-forbidden"),
     ("oauth1 app permissions", "oauth1-permissions"),
     ("unauthorized_client", "client-forbidden"),
-    ("invalid_client", "client-forbidden"),
+    ("invalid_client", "invalid-client"),
     ("unsupported authentication", "unsupported-authentication"),
     ("application-only is forbidden", "unsupported-authentication"),
 ];
