@@ -53,7 +53,10 @@ fn probed(accounts: usize) -> Arc<Store> {
             scopes: Vec::new(),
         };
         let findings = vec![finding; credential.accounts().len()];
-        store.apply(place, &Outcome { at: now, findings, clocks: Some(clocks), limits: Vec::new() });
+        store.apply(
+            place,
+            &Outcome { at: now, findings, clocks: Some(clocks), limits: Vec::new(), token: None },
+        );
     }
     store
 }

@@ -51,7 +51,13 @@ fn snapshot(accounts: usize) -> Snapshot {
             Finding { verdict, capabilities: vec![(Capability::Publish, reason)], scopes: Vec::new() };
         store.apply(
             credential,
-            &Outcome { at: now, findings: vec![finding; 2], clocks: Some(clocks), limits: Vec::new() },
+            &Outcome {
+                at: now,
+                findings: vec![finding; 2],
+                clocks: Some(clocks),
+                limits: Vec::new(),
+                token: None,
+            },
         );
     }
     store.snapshot()

@@ -174,7 +174,7 @@ impl Holder {
 
     fn known(&self) -> Known {
         let now = Timestamp::from_unix(NOW).expect("in range");
-        Known { now, clocks: Clocks::default(), auto_refresh: self.auto_refresh, grace: 3600 }
+        Known { now, clocks: Clocks::default(), auto_refresh: self.auto_refresh, grace: 3600, excuse: None }
     }
 
     /// Runs a probe like [`token_exporter::probe`], with these answers. None if there are too few.

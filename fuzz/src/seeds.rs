@@ -276,8 +276,17 @@ fn states() -> Vec<Vec<u8>> {
     );
     let maybe = finding(Verdict::Invalid(Reason::TokenInvalid, Certainty::Ambiguous), &[]);
     let outcomes = [
-        (0, Outcome { at: now(), findings: vec![valid, gone], clocks: Some(clocks), limits: vec![] }),
-        (1, Outcome { at: now().plus(1), findings: vec![maybe], clocks: None, limits: vec![] }),
+        (
+            0,
+            Outcome {
+                at: now(),
+                findings: vec![valid, gone],
+                clocks: Some(clocks),
+                limits: vec![],
+                token: None,
+            },
+        ),
+        (1, Outcome { at: now().plus(1), findings: vec![maybe], clocks: None, limits: vec![], token: None }),
         (1, Outcome::undetermined(Cause::Timeout, 1, now().plus(2))),
     ];
     for (credential, outcome) in &outcomes {

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use super::{Connection, ConnectionState, Listing, ListingPage, Query, QueryProblem};
 use crate::model::{Expiry, Timestamp};
 use crate::network::advice;
+use crate::scheduler::{Plan, planned};
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -82,6 +83,12 @@ struct ConnectionJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     last_conclusive_probe: Option<Instant>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    next_probe: Option<Instant>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_probe_reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token_read: Option<Instant>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<AdviceJson>,
 }
 
@@ -127,15 +134,16 @@ pub fn connections_json(listing: &Listing, query: &Query, page: &ListingPage) ->
         per_page: query.per_page,
         previous: (query.page > 1).then(|| address(query.page - 1)),
         next: has_next.then(|| address(query.page + 1)),
-        connections: connections.map(|c| connection_json(&c, listing.at)).collect(),
+        connections: connections.map(|c| connection_json(&c, listing)).collect(),
     };
     serde_json::to_string(&body)
 }
 
-fn connection_json<'a>(connection: &Connection<'a>, now: Timestamp) -> ConnectionJson<'a> {
+fn connection_json<'a>(connection: &Connection<'a>, listing: &Listing) -> ConnectionJson<'a> {
     let Connection { account, account_state, credential, credential_state } = connection;
     let clocks = &credential_state.clocks;
     let instant = |expiry: Expiry| expiry.at().map(Instant);
+    let plan = planned(&listing.snapshot, account.credential_index(), listing.at);
     ConnectionJson {
         account: account.id(),
         name: account.name(),
@@ -149,7 +157,7 @@ fn connection_json<'a>(connection: &Connection<'a>, now: Timestamp) -> Connectio
         labels: connection.labels().collect(),
         notify: connection.notify().collect(),
         reconnect_url: connection.reconnect_url(),
-        state: connection.state(now).label(),
+        state: connection.state(listing.at).label(),
         reason: account_state.verdict.map(|r| r.info().label),
         since: account_state.since.map(Instant),
         unconfirmed_reason: account_state.pending.map(|(r, _)| r.info().label),
@@ -172,6 +180,9 @@ fn connection_json<'a>(connection: &Connection<'a>, now: Timestamp) -> Connectio
         },
         last_probe: credential_state.last_probe.map(Instant),
         last_conclusive_probe: account_state.last_conclusive.map(Instant),
+        next_probe: plan.map(|plan| Instant(plan.at)),
+        next_probe_reason: plan.map(Plan::label),
+        next_token_read: plan.and_then(|plan| plan.token_read).map(Instant),
         advice: connection.reasons().next().map(|reason| {
             let info = reason.info();
             AdviceJson {

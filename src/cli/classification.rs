@@ -136,8 +136,13 @@ pub fn classify(payload: &Payload, now: Timestamp) -> Result<(Finding, Clocks, N
 
     let reading = read_answer(network.network(), &grant, &[], question, &answer);
     let seen = [Seen { question, reading }];
-    let known =
-        Known { now, clocks: Clocks { access, refresh, ..Clocks::default() }, auto_refresh: false, grace: 0 };
+    let known = Known {
+        now,
+        clocks: Clocks { access, refresh, ..Clocks::default() },
+        auto_refresh: false,
+        grace: 0,
+        excuse: None,
+    };
     let finding = conclude(&grant, &seen, &known).into_iter().next();
     let finding = finding.ok_or_else(|| bad("network", "gave no finding"))?;
     Ok((finding, clocks(known.clocks, &seen), network))

@@ -12,9 +12,10 @@ use super::web::{self, WebOptions};
 use super::{FAILED, block_on, print};
 use crate::config;
 use crate::daemon::{Daemon, DaemonSettings, signals};
-use crate::inventory::{Shard, ordinal_of};
+use crate::inventory::{SecretSource, Shard, ordinal_of};
 use crate::model::parse_duration;
 use crate::server::{AccessControl, Endpoint};
+use crate::source;
 
 #[derive(Debug, Args)]
 pub struct Serve {
@@ -140,6 +141,12 @@ impl Serve {
         let web_warnings = access.iter().flat_map(AccessControl::warnings);
         for warning in config.warnings.iter().chain(web_warnings) {
             eprintln!("warning: {warning}");
+        }
+        for credential in config.table.credentials() {
+            let SecretSource::File(path) = credential.token() else { continue };
+            for warning in source::file_warnings(&path) {
+                eprintln!("warning: {}: {warning}", path.display());
+            }
         }
         if access.is_err() {
             return Ok(ExitCode::from(FAILED));

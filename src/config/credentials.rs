@@ -75,8 +75,8 @@ impl Validator<'_> {
             mapping.field.problem(out, message);
         }
         let connected_by = mapping.get("connected_by").and_then(|f| f.text(out));
-        let expires_at = mapping.get("expires_at").and_then(|f| f.instant(out));
-        let refresh_expires_at = mapping.get("refresh_expires_at").and_then(|f| f.instant(out));
+        let expires_at = mapping.get("expires_at").and_then(|f| f.expiry(out));
+        let refresh_expires_at = mapping.get("refresh_expires_at").and_then(|f| f.expiry(out));
         let auto_refresh = mapping.get("auto_refresh").and_then(|f| f.boolean(out)).unwrap_or(false);
         let scopes = mapping.get("scopes").map(|f| scopes(&f, out));
         let base_url = mapping.get("base_url").and_then(|f| match network {

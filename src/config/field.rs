@@ -244,6 +244,16 @@ impl<'a> Field<'a> {
         })
     }
 
+    /// An expiry. One that can only be a mistake is ignored, with a warning.
+    pub(super) fn expiry(&self, out: &mut Findings) -> Option<Timestamp> {
+        let expiry = self.instant(out)?;
+        if expiry > Timestamp::latest_expiry() {
+            self.warning(out, WarningKind::TooFar, "is more than ten years ahead; it is ignored");
+            return None;
+        }
+        Some(expiry)
+    }
+
     /// The URL of an endpoint: encrypted, or on this machine.
     pub(super) fn endpoint(&self, out: &mut Findings) -> Option<Url> {
         let url = self.url(out, "https://host")?;

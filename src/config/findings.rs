@@ -80,6 +80,8 @@ pub enum WarningKind {
     NoFiles,
     /// A rule of the schedule that is never reached.
     NeverReached,
+    /// An expiry more than ten years ahead.
+    TooFar,
     /// A client certificate check that anybody can pass.
     Forgeable,
 }

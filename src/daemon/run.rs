@@ -80,6 +80,7 @@ impl Daemon {
         hangup: mpsc::Receiver<()>,
     ) {
         let Self { mut reloader, setup, mut state_writer, mut watchdog, reloads } = self;
+        reloader.store.set_on_demand(reloader.settings.on_demand);
         reloader.store.replace_roster(setup.inventory.clone());
         state_writer.restore();
         let (stop_writing, stopped) = watch::channel(false);

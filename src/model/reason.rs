@@ -60,7 +60,8 @@ pub struct ReasonInfo {
     pub fixed_by: FixedBy,
     /// Whether connecting the account anew is the cure.
     pub reconnecting: Reconnecting,
-    /// Whether the old token can never work again, so that only a new one ends this state.
+    /// Whether only a new token ends this state. The old one is then probed once a day, and its source
+    /// is read at the probe interval. Otherwise the same token is probed at the probe interval.
     pub needs_new_token: bool,
     /// What to do, in order; a waiting time stands among the network's own steps.
     pub steps: &'static [&'static str],
@@ -224,7 +225,7 @@ reasons! {
     /// The admin of the person's organization forbids it.
     AdminPolicyBlocked = "admin_policy_blocked" {
         meaning: "An administrator of the person's organization does not allow this product.",
-        fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: true,
+        fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false,
         steps: &["Ask the organization's administrator to allow the app.", "Then reconnect the account."],
     }
     /// The connecting person does not administer the page any more.

@@ -6,6 +6,7 @@
 //! callers).
 
 use std::fmt;
+use std::hash::BuildHasher;
 
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
@@ -58,6 +59,11 @@ impl Secret {
         // All the room at once: a text that grows leaves copies behind.
         let room = parts.clone().into_iter().map(|part| part.reveal().len()).sum();
         Self::new(parts.into_iter().fold(String::with_capacity(room), |text, part| text + part.reveal()))
+    }
+
+    /// A hash under a random key, to compare secrets without keeping them.
+    pub fn keyed_hash(&self, key: &impl BuildHasher) -> u64 {
+        key.hash_one(self.reveal())
     }
 
     /// Percent-encoded for use as a parameter inside another text.

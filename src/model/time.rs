@@ -22,6 +22,12 @@ impl Timestamp {
         Self(clamp(seconds))
     }
 
+    /// The latest plausible expiry of a token, in ten years. A later one is a mistake, in milliseconds for
+    /// example.
+    pub fn latest_expiry() -> Self {
+        Self::now().plus(3653 * 86_400)
+    }
+
     /// From Unix seconds; none for 0 and below, which networks use for "no such instant".
     pub fn from_unix(seconds: i64) -> Option<Self> {
         u64::try_from(seconds).ok().filter(|s| *s > 0).map(|s| Self(clamp(s)))

@@ -36,6 +36,8 @@ pub struct Known {
     pub auto_refresh: bool,
     /// For how many seconds after its end an access token may wait for its renewal.
     pub grace: i64,
+    /// What would explain any refusal of this probe, if anything: it is then no loss.
+    pub excuse: Option<Cause>,
 }
 
 /// The three clocks of a grant, and when it began.
@@ -115,7 +117,10 @@ pub fn conclude(grant: &Grant<'_>, seen: &[Seen], known: &Known) -> Vec<Finding>
         .enumerate()
         .map(|(i, account)| {
             let verdict = if account.network.network().supports(account.kind) {
-                weigh(i, account, seen, &known)
+                match (weigh(i, account, seen, &known), known.excuse) {
+                    (Verdict::Invalid(..), Some(cause)) => Verdict::Undetermined(cause),
+                    (verdict, _) => verdict,
+                }
             } else {
                 Verdict::Invalid(Reason::UnsupportedAccountType, Certainty::Plain)
             };
@@ -138,6 +143,11 @@ fn weigh(i: usize, account: &Account<'_>, seen: &[Seen], known: &Known) -> Verdi
         said()
             .filter_map(|s| s.reading.refusal())
             .chain(facts(i, account, seen).into_iter().filter_map(|f| f.refused))
+            .map(|refusal| match refusal.reason {
+                // One answer that names another account may be a mistake of the network.
+                Some(Reason::WrongAccount) => Refusal { certainty: Certainty::Ambiguous, ..refusal },
+                _ => refusal,
+            })
     };
     let of = |certainty: Certainty| {
         let mut matching: Vec<Refusal> = refusals().filter(|r| r.certainty == certainty).collect();
@@ -350,6 +360,7 @@ mod tests {
             clocks: Clocks { access, refresh, ..Clocks::default() },
             auto_refresh,
             grace: 7200,
+            excuse: None,
         }
     }
 

@@ -8,6 +8,7 @@ use super::{Site, account_address, badge, frame, kind, reconnect};
 use crate::api::{Connection, ConnectionState, Listing};
 use crate::model::{Capability, Expiry, FixedBy, Reason, Reconnecting, Timestamp, format_duration};
 use crate::network::advice;
+use crate::scheduler::planned;
 
 /// Maximum number of other accounts of the same login that are listed.
 const MAX_OTHERS: usize = 50;
@@ -25,7 +26,7 @@ pub fn account(site: &Site<'_>, listing: &Listing, index: usize, now: Timestamp)
         div.facts {
             (capabilities(&connection))
             (deadlines(&connection, now))
-            (probes(&connection, now))
+            (probes(listing, &connection, now))
             (details(&connection))
         }
         (other_accounts(listing, &connection, index, now))
@@ -196,7 +197,10 @@ fn deadlines(connection: &Connection<'_>, now: Timestamp) -> Markup {
     }
 }
 
-fn probes(connection: &Connection<'_>, now: Timestamp) -> Markup {
+fn probes(listing: &Listing, connection: &Connection<'_>, now: Timestamp) -> Markup {
+    let plan = planned(&listing.snapshot, connection.account.credential_index(), now);
+    // What is due now comes in a moment.
+    let soon = |at: Timestamp| instant(now, at.max(now.plus(1)));
     let state = connection.account_state;
     let failures = connection.credential_state.failures;
     let shown = |at: Option<Timestamp>| match at {
@@ -225,6 +229,12 @@ fn probes(connection: &Connection<'_>, now: Timestamp) -> Markup {
                 @if failures > 1 { dt { "Inconclusive probes" } dd { (failures) " in a row" } }
                 dt { "Last conclusive probe" } dd { (shown(state.last_conclusive)) }
                 dt { "State since" } dd { (shown(state.since)) }
+                @if let Some(plan) = plan {
+                    dt { "Next probe" } dd { (soon(plan.at)) ": " (plan.text()) }
+                    @if let Some(at) = plan.token_read {
+                        dt { "Token is read" } dd { (soon(at)) ", and probed at once if it has changed" }
+                    }
+                }
                 dt { "Probe interval" } dd { (format_duration(connection.credential.interval())) }
             }
         }

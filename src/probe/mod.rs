@@ -6,21 +6,37 @@
 //! Must not know the schedule, the stored state or metrics.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use url::Url;
 
-use crate::inventory::{CredentialView, Inventory};
+use crate::inventory::{CredentialView, Inventory, SecretSource};
 use crate::model::{AppProblem, Cause, Timestamp};
 use crate::network::{
-    self, Account, Answer, Budget, Call, Certainty, Clocks, Grant, Known, Network, Question, RateLimitStatus,
-    Reading, Reset, ResolvedApp, Says, Seen, Style, Tokens, conclude, parse, read_answer,
+    self, Account, Answer, Budget, Call, Clocks, Grant, Known, Network, Question, RateLimitStatus, Reading,
+    Reset, ResolvedApp, Says, Seen, Style, Tokens, conclude, parse, read_answer,
 };
-use crate::source;
+use crate::source::{self, TokenHash, TokenSet};
 use crate::state::Outcome;
 use crate::transport::{Client, Limiter};
 
 /// Maximum number of rounds of calls in one probe.
 const ROUNDS: usize = 64;
+/// How many seconds one half of an OAuth 1.0a pair may be older than the other before a refusal counts.
+const HALF_PAIR_GRACE: i64 = 600;
+
+/// What earlier probes of a credential have shown.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Earlier {
+    /// Of the tokens of the last conclusive probe, unless it was made by an earlier process.
+    pub token: Option<TokenHash>,
+    /// When the last probe ended.
+    pub probed: Option<Timestamp>,
+    /// When the credential last worked; none if it does not work now.
+    pub worked: Option<Timestamp>,
+    /// Whether to ask the network only if the token has changed since.
+    pub only_if_changed: bool,
+}
 
 /// Probes the credentials of an inventory. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -36,6 +52,9 @@ struct Running<'a> {
     credential: usize,
     watched: CredentialView<'a>,
     tokens: Tokens,
+    token: TokenHash,
+    /// Whether only one half of an OAuth 1.0a pair has been replaced yet.
+    half_replaced: bool,
     clocks: Clocks,
     accounts: Vec<Account<'a>>,
     seen: Vec<Seen>,
@@ -77,20 +96,27 @@ impl Prober {
 
     /// Probes credentials that share one app or, without an app, one network.
     pub async fn probe(&self, credentials: &[usize]) -> Vec<(usize, Outcome)> {
+        let known: Vec<_> = credentials.iter().map(|credential| (*credential, Earlier::default())).collect();
+        self.probe_again(&known).await
+    }
+
+    /// Probes credentials about which something is known. Returns no outcome for a credential whose
+    /// token had to change for a probe, and has not.
+    pub async fn probe_again(&self, credentials: &[(usize, Earlier)]) -> Vec<(usize, Outcome)> {
         let mut outcomes = Vec::with_capacity(credentials.len());
         let mut running = Vec::with_capacity(credentials.len());
         let mut app = None;
-        for &credential in credentials {
+        for &(credential, earlier) in credentials {
             let Some(watched) = self.inventory.credential(credential) else { continue };
             if app.is_none() {
                 app = Some(self.app(watched).await);
             }
             let started = match app {
                 Some(Err(cause)) => Err(cause),
-                _ => self.start(credential, watched).await,
+                _ => self.start(credential, watched, earlier).await,
             };
             match started {
-                Ok(started) => running.push(started),
+                Ok(started) => running.extend(started),
                 Err(cause) => {
                     let accounts = watched.accounts().len();
                     outcomes.push((credential, Outcome::undetermined(cause, accounts, Timestamp::now())));
@@ -100,37 +126,53 @@ impl Prober {
         if let (Some(Ok(app)), Some(first)) = (&app, running.first()) {
             let network = first.watched.network().network();
             let context = Context { network, style: first.watched.style(), app };
-            self.ask(context, &mut running).await;
-            outcomes.extend(running.iter().map(|r| (r.credential, context.conclude(r))));
+            let mut clock = ClockCheck::default();
+            self.ask(context, &mut running, &mut clock).await;
+            outcomes.extend(running.iter().map(|r| (r.credential, context.conclude(r, clock))));
         }
         outcomes
     }
 
+    /// Reads the tokens. None if they had to change for a probe, and have not.
     async fn start<'a>(
         &'a self,
         credential: usize,
         watched: CredentialView<'a>,
-    ) -> Result<Running<'a>, Cause> {
-        let token = source::read_tokens(watched).await.map_err(|error| {
+        earlier: Earlier,
+    ) -> Result<Option<Running<'a>>, Cause> {
+        let set = source::read_tokens(watched).await.map_err(|error| {
             tracing::warn!(credential = watched.id(), %error, "token cannot be read");
             Cause::CredentialUnreadable
         })?;
+        let token = TokenHash::of(&set.tokens);
+        if earlier.only_if_changed && !earlier.changed(&set, token).contains(&true) {
+            return Ok(None);
+        }
+        for warning in set.warnings.iter().filter(|_| earlier.token != Some(token)) {
+            let file = match watched.token() {
+                SecretSource::File(path) => path.display().to_string(),
+                _ => String::new(),
+            };
+            tracing::warn!(credential = watched.id(), file, warning, "the token's source deserves a look");
+        }
         let accounts = watched.accounts().filter_map(|a| self.inventory.account(a));
-        Ok(Running {
+        Ok(Some(Running {
             credential,
             watched,
-            tokens: token.tokens,
-            clocks: token.clocks,
+            half_replaced: earlier.half_replaced(&set, token, watched.interval()),
+            token,
+            tokens: set.tokens,
+            clocks: set.clocks,
             accounts: accounts.map(|a| a.as_asked()).collect(),
             seen: Vec::new(),
             limits: Vec::new(),
             calls: 0,
             done: false,
-        })
+        }))
     }
 
     /// Sends rounds of calls until the network needs no more of them.
-    async fn ask(&self, context: Context<'_>, running: &mut [Running<'_>]) {
+    async fn ask(&self, context: Context<'_>, running: &mut [Running<'_>], clock: &mut ClockCheck) {
         let network = context.network;
         for _ in 0..ROUNDS {
             let mut asked: Vec<(usize, Call)> = Vec::new();
@@ -146,18 +188,19 @@ impl Prober {
             if asked.is_empty() {
                 return;
             }
-            let answers = self.send(context, running, &asked).await;
+            let answers = self.send(context, running, &asked, clock).await;
             for ((index, call), answer) in asked.into_iter().zip(answers) {
                 let Some(r) = running.get_mut(index) else { continue };
                 let reading = match answer {
                     Ok(answer) => {
+                        clock.compare(&answer);
                         r.limits.extend(network.limits(&answer));
                         let reading =
                             read_answer(network, &context.grant(r), &r.seen, call.question(), &answer);
                         if reading.says == Says::Undetermined(Cause::RateLimited) {
-                            r.limits.extend(retry_after(&answer, r.watched.app().is_some()));
+                            r.limits.extend(retry_after(&answer, Budget::Grant));
                         }
-                        blame_clock(reading, context.style, &answer)
+                        reading
                     }
                     Err(cause) => {
                         // Further calls of this probe would fail, too.
@@ -177,6 +220,7 @@ impl Prober {
         context: Context<'_>,
         running: &mut [Running<'_>],
         asked: &[(usize, Call)],
+        clock: &mut ClockCheck,
     ) -> Vec<Result<Answer, Cause>> {
         let mut answers = Vec::with_capacity(asked.len());
         let batch = context.network.batch(context.style).filter(|_| asked.len() > 1);
@@ -196,13 +240,20 @@ impl Prober {
             let cause = match self.client.send(&(batch.pack)(context.app, &calls), base_url).await {
                 Err(cause) => cause,
                 Ok(answer) => {
+                    clock.compare(&answer);
                     r.limits.extend(context.network.limits(&answer));
                     if let Some(items) = (batch.unpack)(&answer, chunk.len()) {
                         answers.extend(items.into_iter().map(|item| item.ok_or(Cause::Timeout)));
                         continue;
                     }
                     let grant = context.grant(r);
-                    batch_failure(&read_answer(context.network, &grant, &[], Question::default(), &answer))
+                    let reading = read_answer(context.network, &grant, &[], Question::default(), &answer);
+                    let cause = batch_failure(&reading);
+                    if cause == Cause::RateLimited {
+                        // The app has sent the batch.
+                        r.limits.extend(retry_after(&answer, Budget::App));
+                    }
+                    cause
                 }
             };
             answers.extend(chunk.iter().map(|_| Err(cause)));
@@ -247,47 +298,86 @@ impl<'a> Context<'a> {
         Grant { style: self.style, app: self.app, tokens: &running.tokens, accounts: &running.accounts }
     }
 
-    fn conclude(self, running: &Running<'_>) -> Outcome {
+    fn conclude(self, running: &Running<'_>, clock: ClockCheck) -> Outcome {
         let now = Timestamp::now();
+        let half_replaced = running.half_replaced.then_some(Cause::CredentialUnreadable);
+        let excuse = half_replaced.or_else(|| clock.is_wrong().then_some(Cause::ClockSkew));
         let auto_refresh = running.watched.auto_refresh();
         let clocks = network::clocks(running.clocks, &running.seen);
         let lifetime = clocks.access.at().zip(clocks.issued).map_or(0, |(end, start)| end.since(start));
         let interval = i64::try_from(running.watched.interval().as_secs()).unwrap_or(i64::MAX);
-        let known = Known { now, clocks: running.clocks, auto_refresh, grace: lifetime.max(interval) };
+        let grace = lifetime.max(interval);
+        let known = Known { now, clocks: running.clocks, auto_refresh, grace, excuse };
         Outcome {
             at: now,
             findings: conclude(&self.grant(running), &running.seen, &known),
             clocks: Some(clocks),
             limits: running.limits.clone(),
+            token: Some(running.token),
         }
     }
 }
 
+impl Earlier {
+    /// Whether the token, and whether the token secret, has changed since. Without a hash the times of
+    /// the files tell; what comes from no file counts as changed.
+    fn changed(self, set: &TokenSet, token: TokenHash) -> [bool; 2] {
+        match self.token {
+            Some(earlier) => token.changed_since(earlier),
+            None => {
+                let since = self.worked.or(self.probed);
+                let [first, second] = set.written.map(|at| at.is_none_or(|at| Some(at) >= since));
+                [first, second && set.tokens.secret.is_some()]
+            }
+        }
+    }
+
+    /// Whether one half of an OAuth 1.0a pair that worked has just been replaced, and the other not yet.
+    fn half_replaced(self, set: &TokenSet, token: TokenHash, interval: Duration) -> bool {
+        let (Some(worked), Some(_)) = (self.worked, &set.tokens.secret) else { return false };
+        let replaced = match self.changed(set, token) {
+            [true, false] => set.written[0],
+            [false, true] => set.written[1],
+            _ => return false,
+        };
+        let interval = i64::try_from(interval.as_secs()).unwrap_or(i64::MAX);
+        let since = replaced.map_or(worked.plus(interval), |at| at.max(worked));
+        Timestamp::now().since(since) <= HALF_PAIR_GRACE
+    }
+}
+
+/// Compares the local clock with the dates of a probe's answers.
+#[derive(Clone, Copy, Debug, Default)]
+struct ClockCheck {
+    agrees: bool,
+    differs: bool,
+}
+
+impl ClockCheck {
+    fn compare(&mut self, answer: &Answer) {
+        /// Difference in seconds from which on a clock is wrong.
+        const TOLERANCE: i64 = 120;
+        let Some(Reset::At(date)) = answer.header("date").and_then(parse::reset) else { return };
+        // A cache keeps the date of the original answer and says how old it is.
+        let age = answer.header("age").and_then(|age| age.trim().parse::<u32>().ok()).unwrap_or(0);
+        let off = date.plus(age.into()).since(Timestamp::now()).abs() >= TOLERANCE;
+        self.differs |= off;
+        self.agrees |= !off;
+    }
+
+    fn is_wrong(self) -> bool {
+        self.differs && !self.agrees
+    }
+}
+
 /// The rate limit that `Retry-After` states, for any network.
-fn retry_after(answer: &Answer, has_app: bool) -> Option<RateLimitStatus> {
-    let budget = if has_app { Budget::App } else { Budget::Grant };
+fn retry_after(answer: &Answer, budget: Budget) -> Option<RateLimitStatus> {
     parse::retry_after(answer).map(|reset| RateLimitStatus {
         bucket: "retry_after",
         budget,
         used: None,
         reset: Some(reset),
     })
-}
-
-/// A refusal of a signed request is undetermined if the clocks differ, by the date of the answer.
-fn blame_clock(reading: Reading, style: Style<'_>, answer: &Answer) -> Reading {
-    /// In seconds. RFC 5849 leaves it to the network; X allows five minutes.
-    const TOLERANCE: i64 = 300;
-    let refused = reading.refusal().is_some_and(|r| r.certainty == Certainty::Ambiguous);
-    let date = answer.header("date").and_then(parse::reset);
-    match date {
-        Some(Reset::At(date))
-            if refused && style.oauth1 && date.since(Timestamp::now()).abs() > TOLERANCE =>
-        {
-            Reading::undetermined(Cause::ClockSkew)
-        }
-        _ => reading,
-    }
 }
 
 /// Why a batch has failed as a whole. A refusal says nothing about the tokens in it, as the app has sent

@@ -9,8 +9,8 @@ use crate::state::{CONFIRM_AFTER, CONFIRM_WITHIN, NextProbe};
 
 /// Delay before the first retry after a failed probe; doubles up to the probe interval.
 const FIRST_RETRY: Duration = Duration::from_secs(60);
-/// Longest interval between probes of a dead token, unless its probe interval is longer.
-const LONGEST_DEAD_INTERVAL: Duration = Duration::from_secs(86_400);
+/// Time in seconds between probes of a token where only a new one helps.
+const OLD_TOKEN_INTERVAL: i64 = 86_400;
 
 /// Delay from the last probe of a credential, at `last`, to the next one. The same arguments always
 /// give the same delay, so that neither a reload nor a restart moves the next probe.
@@ -24,6 +24,10 @@ pub fn delay_after(
     let jitter = || fraction(&format!("{id} {}", last.unix()));
     match next {
         NextProbe::Regular => regular_delay(id, interval, clocks, last),
+        NextProbe::NewToken => {
+            let left = until_offset(id, interval, last);
+            Duration::from_secs_f64(if left < 1.0 { left + interval.as_secs_f64() } else { left })
+        }
         NextProbe::Failed(times) => {
             let delay = FIRST_RETRY * 2_u32.pow(u32::from(times.clamp(1, 16)) - 1);
             delay.min(interval).mul_f64(0.75 + 0.5 * jitter())
@@ -31,18 +35,20 @@ pub fn delay_after(
         NextProbe::Confirm => Duration::from_secs_f64(
             CONFIRM_AFTER as f64 + 1.0 + (CONFIRM_WITHIN - CONFIRM_AFTER - 10) as f64 * jitter(),
         ),
-        NextProbe::Dead(times) => {
-            let delay = interval.saturating_mul(2_u32.pow(u32::from(times.min(16))));
-            delay.min(LONGEST_DEAD_INTERVAL.max(interval)).mul_f64(0.9 + 0.1 * jitter())
-        }
     }
+}
+
+/// From when on a token that was probed at `last` is probed again where only a new one helps: it is read
+/// once an interval, and the read that is nearest to the end of the day counts.
+pub(super) fn old_token_due(last: Timestamp, interval: Duration) -> Timestamp {
+    let half = i64::try_from(interval.as_secs() / 2).unwrap_or(i64::MAX);
+    last.plus((OLD_TOKEN_INTERVAL - half).max(0))
 }
 
 /// Each credential has a fixed offset within the interval, so that probes are spread over it.
 fn regular_delay(id: &str, interval: Duration, clocks: Clocks, last: Timestamp) -> Duration {
     let period = interval.as_secs_f64();
-    let offset = period * fraction(id);
-    let left = period - (last.unix() as f64 - offset).rem_euclid(period);
+    let left = until_offset(id, interval, last);
     // After a probe at another time, skip the regular one if it would follow at once.
     let regular = Duration::from_secs_f64(if left < period / 10.0 { left + period } else { left });
     // Probe right after a token has expired.
@@ -50,6 +56,12 @@ fn regular_delay(id: &str, interval: Duration, clocks: Clocks, last: Timestamp) 
     let expired = expiries.map(|at| at.since(last) + 2).filter(|seconds| *seconds > 0).min();
     let expired = expired.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
     expired.map_or(regular, |expired| regular.min(expired))
+}
+
+/// Seconds until a credential's offset within the interval.
+fn until_offset(id: &str, interval: Duration, from: Timestamp) -> f64 {
+    let period = interval.as_secs_f64();
+    period - (from.unix() as f64 - period * fraction(id)).rem_euclid(period)
 }
 
 /// A number from 0 to 1 that depends on the id only.

@@ -18,7 +18,8 @@ pub(super) struct Lane {
     /// Number of running probes.
     pub(super) running: usize,
     pub(super) paused: Option<Instant>,
-    /// Whether the app has exceeded a rate limit: one probe at a time, until one succeeds.
+    /// Whether the app has been paused or has exceeded a rate limit: one probe at a time, until one
+    /// succeeds.
     pub(super) limited: bool,
     /// Maximum number of credentials in one probe.
     batch_size: usize,
@@ -59,6 +60,7 @@ impl Lane {
     /// obsolete.
     pub(super) fn push_first(&mut self, slot: &mut Slot, credential: usize) {
         slot.state = SlotState::Ready;
+        slot.requested = true;
         self.gather = None;
         self.ready.push_front(credential);
     }

@@ -9,6 +9,7 @@
 
 mod delay;
 mod lane;
+mod plan;
 mod probe_everything;
 mod slot;
 mod start;
@@ -28,11 +29,14 @@ use self::slot::Slot;
 use self::timetable::Timetable;
 use crate::inventory::CredentialView;
 use crate::model::{Cause, Timestamp};
-use crate::probe::Prober;
+use crate::network::Clocks;
+use crate::probe::{Earlier, Prober};
 use crate::state::{LONGEST_PAUSE, NextProbe, Outcome, Store};
 use crate::telemetry::{Heartbeat, Metrics};
 
 pub use self::delay::delay_after;
+use self::delay::old_token_due;
+pub use self::plan::{Plan, planned};
 pub use self::probe_everything::{ProbeResults, probe_everything};
 
 /// How many other credentials of an app are probed when a valid one is refused.
@@ -91,7 +95,7 @@ pub struct Scheduler {
 
 impl Scheduler {
     /// A scheduler for the prober's inventory. Plans each credential by what the store knows about
-    /// it; those in `changed`, whose token has changed, are due at once.
+    /// it; those in `changed` are due at once.
     pub fn new(
         prober: Arc<Prober>,
         store: Arc<Store>,
@@ -115,7 +119,7 @@ impl Scheduler {
         };
         scheduler.plan_all();
         for &credential in changed {
-            scheduler.enqueue(credential);
+            scheduler.enqueue_first(credential);
         }
         scheduler
     }
@@ -144,6 +148,9 @@ impl Scheduler {
                         for credential in self.ended(id) {
                             if let Some(slot) = self.slots.get_mut(credential) {
                                 slot.alone = false;
+                            }
+                            if outcomes.iter().all(|(probed, _)| *probed != credential) {
+                                self.unchanged(credential);
                             }
                         }
                         self.apply(outcomes, took);
@@ -224,14 +231,50 @@ impl Scheduler {
             return false;
         }
         lane.running += 1;
-        let (prober, batch) = (self.prober.clone(), credentials.clone());
+        let batch: Vec<_> =
+            credentials.iter().map(|credential| (*credential, self.earlier(*credential))).collect();
+        let prober = self.prober.clone();
         let handle = self.tasks.spawn(async move {
             let start = Instant::now();
-            let outcomes = prober.probe(&batch).await;
+            let outcomes = prober.probe_again(&batch).await;
             (outcomes, start.elapsed())
         });
         self.running.insert(handle.id(), RunningProbe { lane: index, credentials });
         true
+    }
+
+    /// What is known of a credential of which a probe starts. It need not be probed if only a new token
+    /// helps and its token is the old one, unless that was last probed a day ago.
+    fn earlier(&mut self, credential: usize) -> Earlier {
+        let snapshot = self.store.snapshot();
+        let requested =
+            self.slots.get_mut(credential).is_some_and(|slot| std::mem::take(&mut slot.requested));
+        let Some(state) = snapshot.credentials.get(credential) else { return Earlier::default() };
+        let interval =
+            self.prober.inventory().credential(credential).map(|c| c.interval()).unwrap_or_default();
+        let waits = snapshot.next_probe(credential) == Some(NextProbe::NewToken);
+        let is_time = |last| Timestamp::now() >= old_token_due(last, interval);
+        Earlier {
+            token: state.token,
+            probed: state.last_probe,
+            worked: snapshot.last_worked(credential),
+            only_if_changed: waits && !requested && !state.last_probe.is_some_and(is_time),
+        }
+    }
+
+    /// The token of a credential was read and is the old one: plans the next look at it.
+    fn unchanged(&mut self, credential: usize) {
+        if self.waiters.contains_key(&credential) {
+            // A client wants a probe in any case.
+            self.enqueue_first(credential);
+            return;
+        }
+        let Some(watched) = self.prober.inventory().credential(credential) else { return };
+        let (next, clocks) = (NextProbe::NewToken, Clocks::default());
+        let delay = delay_after(next, watched.id(), watched.interval(), clocks, Timestamp::now());
+        if self.settings.plans(next) && self.slots.get(credential).is_some_and(|slot| !slot.is_ready()) {
+            self.timetable.plan(&mut self.slots, credential, Instant::now() + delay);
+        }
     }
 
     /// Notes that a probe has ended, and returns its credentials.
@@ -284,7 +327,7 @@ impl Scheduler {
             let at = (instant + delay).max(instant_of(applied.paused, now, instant).unwrap_or(instant));
             let Some((slot, lane)) = self.slot_and_lane(credential) else { continue };
             lane.paused = lane.paused.max(instant_of(applied.app_paused, now, instant));
-            lane.limited = applied.limited;
+            lane.limited = applied.limited || lane.paused.is_some_and(|until| until > instant);
             if !slot.is_ready() && self.settings.plans(applied.next) {
                 self.timetable.plan(&mut self.slots, credential, at);
             }

@@ -10,6 +10,8 @@ pub(super) struct Slot {
     pub(super) probing: bool,
     /// Whether it must be probed alone, because a probe of several credentials has panicked.
     pub(super) alone: bool,
+    /// Whether to ask the network even if the token has not changed.
+    pub(super) requested: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub(super) enum SlotState {
 
 impl Slot {
     pub(super) fn new(lane: u32) -> Self {
-        Self { lane, state: SlotState::Idle, probing: false, alone: false }
+        Self { lane, state: SlotState::Idle, probing: false, alone: false, requested: false }
     }
 
     pub(super) fn is_ready(&self) -> bool {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::delay::delay_after;
 use super::{Scheduler, instant_of};
 use crate::model::Timestamp;
-use crate::state::{CredentialState, NextProbe};
+use crate::state::{LONGEST_APP_PAUSE, NextProbe};
 
 /// Credentials that were never probed, or are overdue after a stop, are started at this rate.
 const CATCH_UP_PER_SECOND: f64 = 20.0;
@@ -27,14 +27,20 @@ impl Scheduler {
                 }
                 continue;
             };
-            let pending =
-                watched.accounts().any(|a| snapshot.accounts.get(a).is_some_and(|a| a.pending.is_some()));
+            let Some(next) = snapshot.next_probe(index).filter(|next| self.settings.plans(*next)) else {
+                continue;
+            };
+            let pending = next == NextProbe::Confirm;
             // A probe in the future was made before the clock was set back.
             let last = last.min(now);
-            let next = next_probe(state, pending);
-            if !self.settings.plans(next) {
+            let mut accounts = watched.accounts().filter_map(|a| snapshot.accounts.get(a));
+            if accounts.any(|a| a.conclusive().is_none()) {
+                // It was probed before this account was added to it.
+                overdue.push((true, None, index));
                 continue;
             }
+            // A token's source is not read at once for every reload.
+            let last = if next == NextProbe::NewToken { now } else { last };
             let delay = delay_after(next, watched.id(), watched.interval(), state.clocks, last);
             let since = u64::try_from(now.since(last)).unwrap_or(0);
             let at = instant + delay.saturating_sub(Duration::from_secs(since));
@@ -54,22 +60,13 @@ impl Scheduler {
         }
         for lane in &mut self.lanes {
             if let Some(app) = lane.app.and_then(|app| snapshot.apps.get(app)) {
-                lane.paused = instant_of(app.paused, now, instant);
-                lane.limited = app.times_limited > 0;
+                let paused = app.paused.map(|until| until.min(now.plus(LONGEST_APP_PAUSE)));
+                lane.paused = instant_of(paused, now, instant);
+                lane.limited = app.times_limited > 0 || lane.paused.is_some();
             }
         }
         for network in inventory.credentials().map(|c| c.network()).collect::<HashSet<_>>() {
             self.metrics.announce(network);
         }
-    }
-}
-
-/// Why the next probe is made, by the state that the last one has left.
-fn next_probe(state: &CredentialState, pending: bool) -> NextProbe {
-    match (state.failures, state.deaths) {
-        (0, _) if pending => NextProbe::Confirm,
-        (0, 0) => NextProbe::Regular,
-        (0, deaths) => NextProbe::Dead(deaths),
-        (failures, _) => NextProbe::Failed(failures),
     }
 }

@@ -5,4 +5,6 @@
 
 mod token;
 
-pub use token::{Fingerprint, TokenSet, Unreadable, configured_clocks, read_tokens};
+pub use token::{
+    Fingerprint, TokenHash, TokenSet, Unreadable, configured_clocks, file_warnings, read_tokens,
+};

@@ -3,10 +3,14 @@
 //! Every probe reads its sources again, so that tokens can be refreshed without notice to this
 //! program. Errors never quote what a source holds.
 
+use std::fmt;
+use std::hash::RandomState;
 use std::io::Read as _;
+use std::num::NonZeroU32;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -41,7 +45,7 @@ pub enum Unreadable {
     NotText,
     #[error("empty")]
     Empty,
-    #[error("blanks or control characters inside the token")]
+    #[error("blanks, quotes or control characters inside the token")]
     NotAToken,
     #[error("JSON without an access_token")]
     NoAccessToken,
@@ -71,6 +75,44 @@ pub struct TokenSet {
     pub tokens: Tokens,
     /// As far as the sources and the configuration tell.
     pub clocks: Clocks,
+    /// When the files of the token and of the token secret were written, if they come from files.
+    pub written: [Option<Timestamp>; 2],
+    /// What is ignored in the token's source, and why.
+    pub warnings: Vec<&'static str>,
+}
+
+/// Tells whether tokens have changed, without keeping them: short hashes under a key that each process
+/// draws anew. It is kept in memory only, and never logged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TokenHash {
+    /// Of the access token and the refresh token.
+    token: NonZeroU32,
+    /// Of the token secret of OAuth 1.0a.
+    secret: Option<NonZeroU32>,
+}
+
+impl TokenHash {
+    pub fn of(tokens: &Tokens) -> Self {
+        static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        let short = |hash: u64| NonZeroU32::new((hash >> 32) as u32).unwrap_or(NonZeroU32::MIN);
+        Self {
+            token: short(
+                tokens.access.keyed_hash(&*KEY) ^ tokens.refresh.as_ref().map_or(0, |r| r.keyed_hash(&*KEY)),
+            ),
+            secret: tokens.secret.as_ref().map(|secret| short(secret.keyed_hash(&*KEY))),
+        }
+    }
+
+    /// Whether the token, and whether the token secret, differs from an earlier one.
+    pub fn changed_since(self, earlier: Self) -> [bool; 2] {
+        [self.token != earlier.token, self.secret != earlier.secret]
+    }
+}
+
+impl fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenHash").finish_non_exhaustive()
+    }
 }
 
 impl Fingerprint {
@@ -224,7 +266,8 @@ impl Drop for Group {
 }
 
 fn bare(text: &str) -> Result<Secret, Unreadable> {
-    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+    // Quotes are in no token, but in what is left of JSON that was cut.
+    if text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '"') {
         Err(Unreadable::NotAToken)
     } else {
         Ok(Secret::new(text))
@@ -237,18 +280,26 @@ fn bare(text: &str) -> Result<Secret, Unreadable> {
 /// If the token, or the token secret of OAuth 1.0a, cannot be read.
 pub async fn read_tokens(credential: CredentialView<'_>) -> Result<TokenSet, Unreadable> {
     let mut set = match credential.token().content().await? {
-        Content::Ready(access) => TokenSet { tokens: only(access), clocks: Clocks::default() },
+        Content::Ready(access) => only(access, None),
         Content::Text(text, written) if text.starts_with('{') => response(&text, written)?,
-        Content::Text(text, _) => TokenSet { tokens: only(bare(&text)?), clocks: Clocks::default() },
+        Content::Text(text, written) => only(bare(&text)?, written),
     };
     if let Some(source) = credential.token_secret() {
-        set.tokens.secret = Some(source.read().await?.0);
+        let (secret, written) = source.read().await?;
+        (set.tokens.secret, set.written[1]) = (Some(secret), written);
     }
     set.clocks = set.clocks.or(configured_clocks(credential));
     if set.tokens.scopes.is_none() {
         set.tokens.scopes = credential.scopes().map(<[String]>::to_vec);
     }
     Ok(set)
+}
+
+/// What is ignored in a token file, and why. Nothing about a file that cannot be read.
+pub fn file_warnings(path: &Path) -> Vec<&'static str> {
+    let Ok((text, written)) = read_file_now(path) else { return Vec::new() };
+    response(text.trim_start_matches('\u{feff}').trim(), written)
+        .map_or_else(|_| Vec::new(), |set| set.warnings)
 }
 
 pub fn configured_clocks(credential: CredentialView<'_>) -> Clocks {
@@ -260,8 +311,13 @@ pub fn configured_clocks(credential: CredentialView<'_>) -> Clocks {
     }
 }
 
-fn only(access: Secret) -> Tokens {
-    Tokens { access, secret: None, refresh: None, scopes: None }
+fn only(access: Secret, written: Option<Timestamp>) -> TokenSet {
+    TokenSet {
+        tokens: Tokens { access, secret: None, refresh: None, scopes: None },
+        clocks: Clocks::default(),
+        written: [written, None],
+        warnings: Vec::new(),
+    }
 }
 
 /// Reads a stored token response (RFC 6749, section 5.1) with the extensions of networks.
@@ -284,7 +340,7 @@ fn response(text: &str, written: Option<Timestamp>) -> Result<TokenSet, Unreadab
         let seconds = || first(object, lasts).and_then(parse::integer).filter(|s| *s > 0);
         instant.or_else(|| Some(issued?.plus(seconds()?))).map_or(Expiry::Unknown, Expiry::At)
     };
-    let clocks = Clocks {
+    let mut clocks = Clocks {
         access: end(&["expires_at"], &["expires_in"]),
         refresh: end(
             &["refresh_token_expires_at", "refresh_expires_at"],
@@ -295,10 +351,20 @@ fn response(text: &str, written: Option<Timestamp>) -> Result<TokenSet, Unreadab
         issued: said.or_else(|| first(object, &["expires_in"]).and(written)),
     };
     let scopes = first(object, &["scope", "scopes"]).and_then(parse::scopes).filter(|s| !s.is_empty());
-    Ok(TokenSet {
-        tokens: Tokens { access, secret: None, refresh: secret("refresh_token").transpose()?, scopes },
-        clocks,
-    })
+    let mut warnings = Vec::new();
+    for clock in [&mut clocks.access, &mut clocks.refresh] {
+        if clock.at().is_some_and(|end| end > Timestamp::latest_expiry()) {
+            *clock = Expiry::Unknown;
+            warnings.push("an expiry more than ten years ahead is ignored");
+        }
+    }
+    let refresh = secret("refresh_token").transpose()?;
+    if refresh.is_none() && object.contains_key("refresh_token") {
+        clocks.refresh = Expiry::Unknown;
+        warnings.push("refresh_token is empty; its expiry is ignored");
+    }
+    let tokens = Tokens { access, secret: None, refresh, scopes };
+    Ok(TokenSet { tokens, clocks, written: [written, None], warnings })
 }
 
 /// JSON whose strings are wiped when it is dropped.

@@ -187,6 +187,7 @@ impl CredentialLine<'_> {
             last_probe: self.last_probe,
             failures: self.failures,
             deaths: self.deaths,
+            token: None,
             paused: self.paused,
             window_entry: self.window_entry,
         }

@@ -2,6 +2,7 @@
 
 use crate::model::{Cause, Timestamp};
 use crate::network::{Clocks, Finding, RateLimitStatus, Verdict};
+use crate::source::TokenHash;
 
 /// The outcome of one probe of a credential.
 #[derive(Clone, Debug)]
@@ -14,6 +15,8 @@ pub struct Outcome {
     pub clocks: Option<Clocks>,
     /// What the headers of the answers said about rate limits.
     pub limits: Vec<RateLimitStatus>,
+    /// Of the tokens that were probed; none if they could not be read.
+    pub token: Option<TokenHash>,
 }
 
 impl Outcome {
@@ -21,7 +24,7 @@ impl Outcome {
     pub fn undetermined(cause: Cause, accounts: usize, at: Timestamp) -> Self {
         let finding =
             Finding { verdict: Verdict::Undetermined(cause), capabilities: Vec::new(), scopes: Vec::new() };
-        Self { at, findings: vec![finding; accounts], clocks: None, limits: Vec::new() }
+        Self { at, findings: vec![finding; accounts], clocks: None, limits: Vec::new(), token: None }
     }
 
     /// The first cause for which the probe was not conclusive.
@@ -42,8 +45,9 @@ pub enum NextProbe {
     Failed(u8),
     /// A second probe must confirm a refusal.
     Confirm,
-    /// The token is dead; this many probes in a row have said so.
-    Dead(u8),
+    /// Only a new token helps: the token's source is read, and the network is asked if the token has
+    /// changed, or once a day.
+    NewToken,
 }
 
 /// What follows from an outcome after it was applied to the store.

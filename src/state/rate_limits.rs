@@ -4,8 +4,10 @@ use super::{AppState, CredentialState, Outcome};
 use crate::model::{Cause, Timestamp};
 use crate::network::{Budget, RateLimitStatus, Reset, Verdict};
 
-/// Longest pause that a network can ask for, in seconds.
+/// Longest pause of a credential that a network can ask for, in seconds.
 pub const LONGEST_PAUSE: i64 = 86_400;
+/// Longest pause of an app, in seconds. After it one probe shows whether the limit still holds.
+pub const LONGEST_APP_PAUSE: i64 = 3600;
 
 /// How much of one rate limit is used.
 #[derive(Clone, Copy, Debug)]
@@ -24,13 +26,18 @@ impl RateLimitUsage {
 }
 
 /// Updates the pauses of a credential and its app after a probe, and returns the app's.
+///
+/// What a network says of one login pauses that login alone. Its app pauses where the network says that
+/// the limit is the app's, and where several probes in a row were refused without a time to come back.
 pub(super) fn update_pauses(
     state: &mut CredentialState,
     app: Option<&mut AppState>,
     outcome: &Outcome,
 ) -> Option<Timestamp> {
-    /// First pause in seconds if the network does not say how long; doubles up to 16 times that.
+    /// First pause of an app in seconds if the network does not say how long; doubles up to the longest.
     const FIRST: i64 = 60;
+    /// How many probes in a row must be refused before an app pauses without such a time.
+    const IN_A_ROW: u8 = 3;
     let now = outcome.at;
     let limited = outcome.findings.iter().any(|f| f.verdict == Verdict::Undetermined(Cause::RateLimited));
     state.paused = state.paused.filter(|until| *until > now);
@@ -38,21 +45,20 @@ pub(super) fn update_pauses(
     let mut app_pause = None;
     for (budget, until) in outcome.limits.iter().filter_map(|l| must_pause(l, limited, now)) {
         network_said = true;
-        let until = Some(until.min(now.plus(LONGEST_PAUSE)));
         match budget {
-            Budget::App => app_pause = app_pause.max(until),
-            Budget::Grant => state.paused = state.paused.max(until),
+            Budget::App => app_pause = app_pause.max(Some(until.min(now.plus(LONGEST_APP_PAUSE)))),
+            Budget::Grant => state.paused = state.paused.max(Some(until.min(now.plus(LONGEST_PAUSE)))),
         }
     }
     let Some(app) = app else { return app_pause };
     if !limited {
         app.times_limited = 0;
     } else if app.paused <= Some(now) {
-        // Probes that ran at the same time count once: the first has paused the app.
-        if !network_said {
-            app_pause = Some(now.plus(FIRST << app.times_limited.min(4)));
-        }
+        // Probes that ran at the same time as the one that has paused the app do not count.
         app.times_limited = app.times_limited.saturating_add(1);
+        if let Some(times) = app.times_limited.checked_sub(IN_A_ROW).filter(|_| !network_said) {
+            app_pause = Some(now.plus((FIRST << times.min(6)).min(LONGEST_APP_PAUSE)));
+        }
     }
     app.paused = app.paused.max(app_pause);
     app.paused
@@ -60,7 +66,8 @@ pub(super) fn update_pauses(
 
 /// Whose probes a rate limit pauses, and until when; none if it does not.
 ///
-/// After a refusal (`limited`) every limit that names a reset counts, as it may be any of them.
+/// After a refusal (`limited`) a limit of unknown use counts if it names a reset; one that is known not
+/// to be used up does not.
 fn must_pause(limit: &RateLimitStatus, limited: bool, now: Timestamp) -> Option<(Budget, Timestamp)> {
     /// The rest is left to the product that shares the limit with this program.
     const ENOUGH: f64 = 0.95;
@@ -68,7 +75,9 @@ fn must_pause(limit: &RateLimitStatus, limited: bool, now: Timestamp) -> Option<
     const WAIT: i64 = 300;
     let full = limit.used.is_some_and(|used| used >= ENOUGH);
     match limit.reset {
-        Some(reset) if full || limited => Some((limit.budget, reset_time(reset, now))),
+        Some(reset) if full || limited && limit.used.is_none() => {
+            Some((limit.budget, reset_time(reset, now)))
+        }
         None if full => Some((limit.budget, now.plus(WAIT))),
         _ => None,
     }

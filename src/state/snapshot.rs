@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{AccountState, AppFaultWindow, AppHealth, Column, RateLimitUsage, WindowEntry};
+use super::{AccountState, AppFaultWindow, AppHealth, Column, NextProbe, RateLimitUsage, WindowEntry};
 use crate::inventory::Inventory;
 use crate::model::{Expiry, Timestamp};
 use crate::network::Clocks;
+use crate::source::TokenHash;
 
 /// What is known about one credential.
 #[derive(Clone, Debug, Default)]
@@ -17,8 +18,10 @@ pub struct CredentialState {
     pub last_probe: Option<Timestamp>,
     /// How many probes in a row were not conclusive.
     pub failures: u8,
-    /// How many probes in a row found the token dead.
+    /// How many probes in a row found that only a new token helps.
     pub deaths: u8,
+    /// Of the tokens of the last conclusive probe. Not stored.
+    pub token: Option<TokenHash>,
     /// Until when the network wants no more probes of it.
     pub paused: Option<Timestamp>,
     pub window_entry: WindowEntry,
@@ -55,9 +58,31 @@ pub struct Snapshot {
     pub accounts: Column<AccountState>,
     pub credentials: Column<CredentialState>,
     pub apps: Arc<Vec<AppState>>,
+    /// Whether credentials are probed on request only.
+    pub on_demand: bool,
 }
 
 impl Snapshot {
+    /// Why a credential is probed next; none for one that was never probed.
+    pub fn next_probe(&self, credential: usize) -> Option<NextProbe> {
+        let state = self.credentials.get(credential).filter(|state| state.last_probe.is_some())?;
+        let mut accounts = self.inventory.credential(credential)?.accounts();
+        let pending = accounts.any(|a| self.accounts.get(a).is_some_and(|a| a.pending.is_some()));
+        Some(match (state.failures, state.deaths) {
+            (0, _) if pending => NextProbe::Confirm,
+            (0, 0) => NextProbe::Regular,
+            (0, _) => NextProbe::NewToken,
+            (failures, _) => NextProbe::Failed(failures),
+        })
+    }
+
+    /// When an account of a credential last worked by a conclusive probe; none if none of them works now.
+    pub fn last_worked(&self, credential: usize) -> Option<Timestamp> {
+        let accounts = self.inventory.credential(credential)?.accounts();
+        let working = accounts.filter_map(|a| self.accounts.get(a)).filter(|a| a.is_valid());
+        working.filter_map(|a| a.last_conclusive).max()
+    }
+
     /// The deadline of an account's connection.
     pub fn deadline(&self, account: usize) -> Expiry {
         let view = self.inventory.account(account);

@@ -31,6 +31,11 @@ impl Store {
         self.lock().snapshot.clone()
     }
 
+    /// Sets whether credentials are probed on request only.
+    pub fn set_on_demand(&self, on_demand: bool) {
+        self.lock().snapshot.on_demand = on_demand;
+    }
+
     /// Waits until there are changes that were not taken yet.
     pub async fn changed(&self) {
         self.changed.notified().await;
@@ -46,7 +51,8 @@ impl Store {
     /// Replaces the inventory. Accounts, credentials and apps keep their state if there was one with
     /// the same id; an account does so even if it belongs to another credential now.
     ///
-    /// Returns the indexes of known credentials whose token comes from another source now.
+    /// Returns the indexes of known credentials that must be probed at once: their token comes from
+    /// another source now, or there is an account that they were not probed for.
     pub fn replace_roster(&self, inventory: Arc<Inventory>) -> Vec<usize> {
         let old = self.snapshot();
         let before = |c: CredentialView<'_>| old.inventory.find_credential(c.id());
@@ -54,8 +60,19 @@ impl Store {
             let before = before(c).and_then(|i| old.inventory.credential(i));
             before.is_some_and(|old| (old.token(), old.token_secret()) != (c.token(), c.token_secret()))
         };
-        let changed =
-            inventory.credentials().enumerate().filter(|(_, c)| moved(*c)).map(|(i, _)| i).collect();
+        let is_new = |account: AccountView<'_>| {
+            let before = old.inventory.find(account.id()).and_then(|i| old.inventory.account(i));
+            before.is_none_or(|old| {
+                (old.external_id(), old.kind(), old.needs())
+                    != (account.external_id(), account.kind(), account.needs())
+                    || old.credential().map(|c| c.id()) != account.credential().map(|c| c.id())
+            })
+        };
+        let gained = |c: CredentialView<'_>| {
+            before(c).is_some() && c.accounts().filter_map(|a| inventory.account(a)).any(is_new)
+        };
+        let credentials = inventory.credentials().enumerate();
+        let changed = credentials.filter(|(_, c)| moved(*c) || gained(*c)).map(|(i, _)| i).collect();
         let account = |a: AccountView<'_>| {
             old.inventory.find(a.id()).and_then(|i| old.accounts.get(i)).cloned().unwrap_or_default()
         };
@@ -69,6 +86,7 @@ impl Store {
             credentials: inventory.credentials().map(credential).collect(),
             apps: Arc::new(apps.map(Option::unwrap_or_default).collect()),
             inventory,
+            on_demand: old.on_demand,
         };
         *self.lock() = Changes { snapshot, inventory: true, ..Changes::default() };
         self.changed.notify_one();
@@ -94,7 +112,7 @@ impl Store {
     pub fn apply(&self, credential: usize, outcome: &Outcome) -> Option<Applied> {
         let mut current = self.lock();
         let Changes { snapshot, credentials: changed, apps: changed_apps, .. } = &mut *current;
-        let Snapshot { version, inventory, accounts, credentials, apps } = snapshot;
+        let Snapshot { version, inventory, accounts, credentials, apps, .. } = snapshot;
         let watched = inventory.credential(credential)?;
         let state = credentials.get_mut(credential)?;
         *version += 1;
@@ -122,10 +140,13 @@ impl Store {
                 && account.verdict.is_some_and(|r| r.info().needs_new_token);
         }
         state.record(outcome, cause, dead);
+        if cause.is_none() && !pending {
+            state.token = outcome.token;
+        }
         let next = match cause {
             Some(_) => NextProbe::Failed(state.failures),
             None if pending => NextProbe::Confirm,
-            None if dead => NextProbe::Dead(state.deaths),
+            None if dead => NextProbe::NewToken,
             None => NextProbe::Regular,
         };
         Some(Applied {

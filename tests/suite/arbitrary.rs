@@ -122,7 +122,7 @@ fn tokens() -> Tokens {
 }
 
 fn known() -> Known {
-    Known { now: Timestamp::now(), clocks: Clocks::default(), auto_refresh: false, grace: 0 }
+    Known { now: Timestamp::now(), clocks: Clocks::default(), auto_refresh: false, grace: 0, excuse: None }
 }
 
 /// The meaning of a single answer for an account without needs.

@@ -65,15 +65,17 @@ fn a_refusal_is_confirmed_within_the_minute() {
 }
 
 #[test]
-fn dead_tokens_are_probed_ever_more_rarely() {
-    let dead = |times, interval| {
-        delay_after(NextProbe::Dead(times), "a", interval, Clocks::default(), at(0)).as_secs()
-    };
-    assert!((6480..=7200).contains(&dead(1, HOUR)));
-    assert!((12_960..=14_400).contains(&dead(2, HOUR)));
-    assert!((77_760..=86_400).contains(&dead(200, HOUR)));
-    let week = Duration::from_secs(7 * 86_400);
-    assert!(dead(200, week) <= week.as_secs(), "never more rarely than its interval wants");
+fn a_token_that_must_be_replaced_is_read_once_an_interval() {
+    for seconds in 0..4000 {
+        let read = delay_after(NextProbe::NewToken, "a", HOUR, Clocks::default(), at(seconds));
+        assert!(read >= Duration::from_secs(1) && read <= HOUR + Duration::from_secs(1), "{read:?}");
+        let due = at(seconds + i64::try_from(read.as_secs()).unwrap_or(0));
+        let again = delay_after(NextProbe::NewToken, "a", HOUR, Clocks::default(), due);
+        assert!(
+            again.abs_diff(HOUR) <= Duration::from_secs(2) || again <= Duration::from_secs(2),
+            "{again:?}"
+        );
+    }
 }
 
 /// Hundreds of credentials, a day in which every probe fails, and what comes after: simulated,
@@ -108,6 +110,7 @@ fn a_day_without_networks_changes_nothing_and_ends_gently() -> anyhow::Result<()
                 findings: vec![finding],
                 clocks: Some(Clocks::default()),
                 limits: vec![],
+                token: None,
             }
         } else {
             Outcome::undetermined(Cause::Timeout, 1, at(second))

@@ -67,6 +67,7 @@ fn snapshot() -> Snapshot {
                 used: Some(0.28),
                 reset: Some(Reset::After(600)),
             }],
+            token: None,
         },
     );
     applied(
@@ -76,6 +77,7 @@ fn snapshot() -> Snapshot {
             findings: vec![finding(Verdict::Valid, &[(Capability::Publish, Reason::Ok)], &[])],
             clocks: Some(Clocks { access: Expiry::Never, ..Clocks::default() }),
             limits: vec![],
+            token: None,
         },
     );
     applied("unread", Outcome::undetermined(Cause::CredentialUnreadable, 1, at(-40)));
@@ -90,6 +92,7 @@ fn snapshot() -> Snapshot {
             )],
             clocks: Some(clocks(Expiry::At(at(-3600)), Expiry::Unknown, Expiry::Unknown)),
             limits: vec![],
+            token: None,
         },
     );
     store.snapshot()
@@ -212,6 +215,7 @@ fn a_scrape_sees_one_moment() {
         findings: vec![finding(verdict, &[(Capability::Publish, Reason::Ok)], &[]); 2000],
         clocks: None,
         limits: vec![],
+        token: None,
     };
     store.apply(0, &outcome(Verdict::Valid)).expect("applied");
     let metrics = Metrics::new().expect("metrics");

@@ -30,6 +30,7 @@ mod kills;
 mod kubernetes;
 mod mail_templates;
 mod mailing;
+mod mistakes;
 mod new_network;
 mod page;
 mod probing;

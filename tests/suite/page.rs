@@ -90,8 +90,13 @@ impl Site {
             access: deadline.map_or(Expiry::Never, |s| Expiry::At(now.plus(s))),
             ..Clocks::default()
         };
-        let outcome =
-            Outcome { at: now, findings: vec![finding; accounts], clocks: Some(clocks), limits: Vec::new() };
+        let outcome = Outcome {
+            at: now,
+            findings: vec![finding; accounts],
+            clocks: Some(clocks),
+            limits: Vec::new(),
+            token: None,
+        };
         self.store.apply(index, &outcome).expect("applied");
         self.shown.send_replace(self.store.snapshot());
     }

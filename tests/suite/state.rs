@@ -52,11 +52,20 @@ fn store() -> Store {
         &[(Capability::Publish, Reason::NotAdmin)],
     );
     store
-        .apply(0, &Outcome { at: at(0), findings: vec![valid, gone], clocks: Some(clocks), limits: vec![] })
+        .apply(
+            0,
+            &Outcome {
+                at: at(0),
+                findings: vec![valid, gone],
+                clocks: Some(clocks),
+                limits: vec![],
+                token: None,
+            },
+        )
         .expect("applied");
     let maybe = finding(Verdict::Invalid(Reason::TokenInvalid, Certainty::Ambiguous), &[]);
     store
-        .apply(1, &Outcome { at: at(1), findings: vec![maybe], clocks: None, limits: vec![] })
+        .apply(1, &Outcome { at: at(1), findings: vec![maybe], clocks: None, limits: vec![], token: None })
         .expect("applied");
     let mut limited = Outcome::undetermined(Cause::RateLimited, 1, at(2));
     let reset = Some(Reset::After(600));

@@ -474,7 +474,13 @@ mod tests {
             let reading = read_answer(&LinkedIn, &grant, &seen, call.question(), &answer);
             seen.push(Seen { question: call.question(), reading });
         }
-        let known = Known { now: Timestamp::now(), clocks: Clocks::default(), auto_refresh: false, grace: 0 };
+        let known = Known {
+            now: Timestamp::now(),
+            clocks: Clocks::default(),
+            auto_refresh: false,
+            grace: 0,
+            excuse: None,
+        };
         conclude(&grant, &seen, &known).into_iter().map(|f| f.verdict).collect()
     }
 
