@@ -14,9 +14,9 @@
 use serde_json::Value;
 
 use super::{
-    Answer, AppNeed, Auth, Body, Budget, Call, CallInfo, Description, Facts, Grant, Guess, Listed,
-    Method, Network, Question, RateLimitStatus, Reading, Refusal, Requirement, Reset, Says, Scopes,
-    Seen, Style, parse, standard,
+    Answer, AppNeed, Auth, Body, Budget, Call, CallInfo, Description, Facts, Grant, Guess, Listed, Method,
+    Network, Question, RateLimitStatus, Reading, Refusal, Requirement, Reset, Says, Scopes, Seen, Style,
+    parse, standard,
 };
 use crate::model::{AppProblem, Capability, Cause, Reason};
 

@@ -207,10 +207,9 @@ impl Network for LinkedIn {
                 ],
                 roles: &["ADMINISTRATOR", "CONTENT_ADMINISTRATOR", "CONTENT_ADMIN"],
             },
-            (false, Capability::Analytics) => &Requirement {
-                scopes: &[READS_ROLES],
-                roles: &["ADMINISTRATOR", "ANALYST", "CURATOR"],
-            },
+            (false, Capability::Analytics) => {
+                &Requirement { scopes: &[READS_ROLES], roles: &["ADMINISTRATOR", "ANALYST", "CURATOR"] }
+            }
             // Roles at ad accounts are others than those at pages: the role list does not tell them.
             (_, Capability::Ads) => &Requirement { scopes: &[&["rw_ads"]], roles: &[] },
         })
