@@ -156,6 +156,7 @@ impl Holder {
                 client_secret: (!has(8)).then(|| Secret::new(format!("app-{CANARY}"))),
                 api_version: description.api_version.unwrap_or_default().to_owned(),
                 endpoints,
+                ..ResolvedApp::default()
             },
             tokens: Tokens {
                 access: Secret::new(if has(1) { jwt } else { format!("access-{CANARY}") }),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::field::{Field, Mapping};
 use super::findings::Findings;
 use super::keys;
+use super::probe_rules::probe_rules;
 use super::quoting::shown;
 use super::secrets::secret_source;
 use super::validator::{DefinedApp, SourceFile, Validator};
@@ -13,7 +14,7 @@ use crate::inventory::{App, RateLimit};
 use crate::network::{AppNeed, NetworkId};
 
 /// The network whose provider is described by its endpoints.
-const GENERIC: &str = "oauth2";
+pub(super) const GENERIC: &str = "oauth2";
 
 impl Validator<'_> {
     pub(super) fn app(&mut self, file: SourceFile<'_>, field: &Field<'_>) {
@@ -46,6 +47,10 @@ impl Validator<'_> {
             let url = mapping.get(key).and_then(|f| f.endpoint(out));
             endpoints.extend(url.map(|url| (key, url.to_string())));
         }
+        let probe_rules = probe_rules(&mapping, out);
+        if generic {
+            probes_something(&mapping, out);
+        }
         let (Some((id, _)), Some(network), Some(api), Some(client_id), Some(api_version)) =
             (id, network, api, client_id, api_version)
         else {
@@ -64,8 +69,22 @@ impl Validator<'_> {
             base_url,
             rate_limit,
             endpoints,
+            probe_rules,
         });
         self.used_apps.push(false);
+    }
+}
+
+/// An app of a generic provider tells what to ask; its rules are about the answers of a probe URL.
+fn probes_something(mapping: &Mapping<'_>, out: &mut Findings) {
+    let endpoints = mapping.has_any(keys::ENDPOINTS);
+    if !endpoints && !mapping.has_any(&["base_url"]) {
+        let message = format!("has nothing to ask: add one of {}, base_url", keys::ENDPOINTS.join(", "));
+        mapping.field.problem(out, message);
+    }
+    let probed = mapping.has_any(&["probe_url"]) || !endpoints;
+    for rule in keys::PROBE_RULES.iter().filter_map(|key| mapping.get(key)).filter(|_| !probed) {
+        rule.problem(out, "is about the answers of probe_url, which is missing");
     }
 }
 

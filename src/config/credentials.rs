@@ -1,9 +1,10 @@
 //! The members of the section `credentials`, and accounts that have a token of their own.
 
-use super::apps::{default_api, network};
+use super::apps::{GENERIC, default_api, network};
 use super::field::{Field, Mapping};
 use super::findings::Findings;
 use super::keys;
+use super::probe_rules::probe_rules;
 use super::quoting::shown;
 use super::secrets::secret_source;
 use super::validator::{Origin, SourceFile, Validator};
@@ -85,10 +86,20 @@ impl Validator<'_> {
             }
             _ => f.base_url(out),
         });
+        let probe_rules = probe_rules(mapping, out);
         let (network, app) = (network?, app?);
+        if network.name() != GENERIC {
+            for rule in keys::PROBE_RULES.iter().filter_map(|key| mapping.get(key)) {
+                rule.problem(out, format!("is for {GENERIC} only: the answers of {network} are known"));
+            }
+        } else if app.is_none() && !mapping.has_any(&["base_url"]) {
+            let message = "has nothing to ask: add base_url, or app with the id of an app that has endpoints";
+            mapping.field.problem(out, message);
+        }
         let api = issuer.map_or_else(|| default_api(network), |app| app.api);
         let app_id = issuer.map_or_else(String::new, |app| app.id.clone());
-        let grant = CredentialSettings { network, app, app_id, api, auto_refresh, scopes, base_url };
+        let grant =
+            CredentialSettings { network, app, app_id, api, auto_refresh, scopes, base_url, probe_rules };
         let token = token?;
         Some(NewCredential { id, connected_by, token, token_secret, expires_at, refresh_expires_at, grant })
     }

@@ -12,7 +12,11 @@ const APP_END: &[&str] = &["api_version", "base_url", "rate_limit"];
 pub(super) const APP: &[&[&str]] = &[APP_START, CLIENT_SECRET, APP_END];
 /// The endpoints of an app of a generic provider.
 pub(super) const ENDPOINTS: &[&str] = &["issuer", "introspection_url", "userinfo_url", "probe_url"];
-pub(super) const GENERIC_APP: &[&[&str]] = &[APP_START, CLIENT_SECRET, APP_END, ENDPOINTS];
+/// How the answers of a generic provider's probe URL are read.
+pub(super) const PROBE_RULES: &[&str] = &["probe_expect", "probe_refused"];
+pub(super) const PROBE_FIELD: &[&str] = &["pointer", "value"];
+pub(super) const PROBE_REFUSAL: &[&str] = &["status", "reason"];
+pub(super) const GENERIC_APP: &[&[&str]] = &[APP_START, CLIENT_SECRET, APP_END, ENDPOINTS, PROBE_RULES];
 
 pub(super) const TOKEN: &[&str] = &["token_file", "token_env", "token_command", "token"];
 pub(super) const TOKEN_SECRET: &[&str] =
@@ -20,8 +24,9 @@ pub(super) const TOKEN_SECRET: &[&str] =
 const GRANT_START: &[&str] = &["app", "connected_by"];
 const GRANT_END: &[&str] = &["expires_at", "refresh_expires_at", "auto_refresh", "scopes", "base_url"];
 /// What describes a token: keys of credentials, and of accounts that have a token of their own.
-pub(super) const GRANT: &[&[&str]] = &[GRANT_START, TOKEN, TOKEN_SECRET, GRANT_END];
-pub(super) const CREDENTIAL: &[&[&str]] = &[&["id", "network"], GRANT_START, TOKEN, TOKEN_SECRET, GRANT_END];
+pub(super) const GRANT: &[&[&str]] = &[GRANT_START, TOKEN, TOKEN_SECRET, GRANT_END, PROBE_RULES];
+pub(super) const CREDENTIAL: &[&[&str]] =
+    &[&["id", "network"], GRANT_START, TOKEN, TOKEN_SECRET, GRANT_END, PROBE_RULES];
 const ACCOUNT_ONLY: &[&str] = &[
     "id",
     "name",
@@ -37,13 +42,15 @@ const ACCOUNT_ONLY: &[&str] = &[
     "reconnect_url",
     "probe_interval",
 ];
-pub(super) const ACCOUNT: &[&[&str]] = &[ACCOUNT_ONLY, GRANT_START, TOKEN, TOKEN_SECRET, GRANT_END];
+pub(super) const ACCOUNT: &[&[&str]] =
+    &[ACCOUNT_ONLY, GRANT_START, TOKEN, TOKEN_SECRET, GRANT_END, PROBE_RULES];
 
 pub(super) const SCHEDULE_RULE: &[&str] = &["match", "notices"];
 pub(super) const SCHEDULE_MATCH: &[&str] = &["network", "use"];
 
 /// Every key, in the order of the sections; a key of several sections occurs several times.
 pub fn keys() -> impl Iterator<Item = &'static str> {
-    let sections = [APP, &[ENDPOINTS], ACCOUNT, &[MAIN, GLOBAL, SCHEDULE_RULE, SCHEDULE_MATCH]];
+    let rules: &[&[&str]] = &[ENDPOINTS, PROBE_FIELD, PROBE_REFUSAL];
+    let sections = [APP, rules, ACCOUNT, &[MAIN, GLOBAL, SCHEDULE_RULE, SCHEDULE_MATCH]];
     sections.into_iter().flatten().copied().flatten().copied()
 }

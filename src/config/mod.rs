@@ -18,6 +18,7 @@ mod field;
 mod findings;
 mod keys;
 mod load;
+mod probe_rules;
 mod quoting;
 mod schedule;
 mod secrets;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::SecretSource;
-use crate::network::NetworkId;
+use crate::network::{NetworkId, ProbeRules};
 
 /// A developer app.
 #[derive(Clone, Debug)]
@@ -24,6 +24,7 @@ pub struct App {
     pub rate_limit: Option<RateLimit>,
     /// Endpoints of a generic provider, by the name of their setting.
     pub endpoints: Vec<(&'static str, String)>,
+    pub probe_rules: ProbeRules,
 }
 
 /// At most `count` requests in `per`.

@@ -8,7 +8,7 @@ use super::rows::{AccountRow, CredentialRow, TokenSource};
 use super::texts::{RowTexts, number};
 use super::{AccountView, CredentialView, Inventory, SecretSource};
 use crate::model::{Capabilities, Timestamp, Use};
-use crate::network::{NetworkId, Style};
+use crate::network::{NetworkId, ProbeRules, Style};
 
 /// A credential to be added: one token of one person.
 #[derive(Clone, Debug)]
@@ -43,6 +43,8 @@ pub struct CredentialSettings {
     pub scopes: Option<Vec<String>>,
     /// Replaces scheme, host and path prefix of the network's API; for networks without apps.
     pub base_url: Option<Url>,
+    /// Replace those of the app; for networks without apps.
+    pub probe_rules: ProbeRules,
 }
 
 /// An account to be added: a page, profile, channel…

@@ -268,6 +268,7 @@ mod tests {
     use super::super::{NewAccount, NewCredential, escape};
     use super::*;
     use crate::model::{Capabilities, Use};
+    use crate::network::ProbeRules;
 
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -281,6 +282,7 @@ mod tests {
             auto_refresh: false,
             scopes: None,
             base_url: None,
+            probe_rules: ProbeRules::default(),
         })
     }
 

@@ -10,7 +10,7 @@ use super::builder::{AccountSettings, CredentialSettings, NOBODY};
 use super::rows::{AccountRow, CredentialRow, EXTERNAL_ID, ID, NAME, RECONNECT_URL, TOKEN, TokenSource};
 use super::{Inventory, SecretSource};
 use crate::model::{Capabilities, Timestamp, Use};
-use crate::network::{NetworkId, Style};
+use crate::network::{NetworkId, ProbeRules, Style};
 
 /// One account.
 #[derive(Clone, Copy)]
@@ -216,6 +216,11 @@ impl<'a> CredentialView<'a> {
     /// Replaces scheme, host and path prefix of the network's API; for networks without apps.
     pub fn base_url(&self) -> Option<&'a Url> {
         self.settings().base_url.as_ref()
+    }
+
+    /// How the answers of its probe URL are read; none: as its app says.
+    pub fn probe_rules(&self) -> Option<&'a ProbeRules> {
+        Some(&self.settings().probe_rules).filter(|rules| !rules.is_empty())
     }
 
     /// The person who granted it.

@@ -12,11 +12,13 @@ mod exchange;
 mod google;
 mod meta;
 pub mod parse;
+mod probe_rules;
 mod reading;
 mod standard;
 
 pub use conclude::{Clocks, Finding, Known, Verdict, clocks, conclude};
 pub use exchange::{Answer, Auth, Body, Call, CallInfo, Method, OAuth1Keys, Param, Question, Seen};
+pub use probe_rules::{ProbeField, ProbeRefusal, ProbeRules};
 pub use reading::{
     Budget, Certainty, Facts, List, Listed, RateLimitStatus, Reach, Reading, Refusal, Reset, Says, Scopes,
 };
@@ -191,6 +193,8 @@ pub struct ResolvedApp {
     pub api_version: String,
     /// Endpoints of a generic provider, by the name of their setting.
     pub endpoints: Vec<(&'static str, String)>,
+    /// How the answers of a generic provider's probe URL are read.
+    pub probe_rules: ProbeRules,
 }
 
 /// The tokens of a grant, as a network sees them.

@@ -85,7 +85,8 @@ pub(super) fn error(code: &str, text: &str) -> Option<Reading> {
         "invalid_token" | "invalid_grant" => Reading::refused(refusal(&text)),
         "insufficient_scope" => Reading::refused(Refusal::plain(Reason::MissingPermission)),
         "insufficient_user_authentication" => Reading::refused(Refusal::plain(Reason::ReauthRequired)),
-        "invalid_client" | "unauthorized_client" => Reading::app_problem(AppProblem::Unknown),
+        "invalid_client" => Reading::app_problem(AppProblem::SecretRefused),
+        "unauthorized_client" => Reading::app_problem(AppProblem::Unknown),
         "server_error" | "temporarily_unavailable" => Reading::undetermined(Cause::ServerError),
         "invalid_request"
         | "invalid_scope"

@@ -265,7 +265,8 @@ impl Prober {
     async fn app(&self, credential: CredentialView<'_>) -> Result<ResolvedApp, Cause> {
         let Some(app) = self.inventory.app(credential) else {
             let api_version = credential.network().description().api_version.unwrap_or_default().to_owned();
-            return Ok(ResolvedApp { api_version, ..ResolvedApp::default() });
+            let probe_rules = credential.probe_rules().cloned().unwrap_or_default();
+            return Ok(ResolvedApp { api_version, probe_rules, ..ResolvedApp::default() });
         };
         let client_secret = match &app.client_secret {
             None => None,
@@ -282,6 +283,7 @@ impl Prober {
             client_secret,
             api_version: app.api_version.clone(),
             endpoints: app.endpoints.clone(),
+            probe_rules: credential.probe_rules().unwrap_or(&app.probe_rules).clone(),
         })
     }
 

@@ -178,7 +178,73 @@ fn noise_is_never_a_refusal() {
                 let empty =
                     call.is_some_and(|c| c.name == "voice_of_merchant_state") && answer.json.is_object();
                 let found = verdict(network, style, call, &answer);
-                if matches!(found, Verdict::Invalid(..)) && !empty {
+                // A 401 of an unknown provider that names no cause counts if a second probe says the same.
+                let bare = found == Verdict::Invalid(Reason::TokenInvalid, Certainty::Ambiguous)
+                    && network.name() == "oauth2"
+                    && status == Some(401);
+                if matches!(found, Verdict::Invalid(..)) && !empty && !bare {
+                    failure.get_or_insert(format!(
+                        "{network} {style:?} {:?} {status:?}: {found:?}",
+                        call.map(|c| c.name)
+                    ));
+                }
+            });
+        }
+        failure.map_or(Ok(()), |f| Err(TestCaseError::fail(f)))
+    });
+    assert!(checked.is_ok(), "{}", checked.unwrap_err());
+}
+
+/// Fields of a success that say that it was none, as no network's own fields do.
+fn objecting_field() -> impl Strategy<Value = Vec<(String, Value)>> {
+    let number = || {
+        (100_000_000_i64..999_000_000)
+            .prop_flat_map(|n| prop_oneof![Just(json!(n)), Just(json!(n.to_string()))])
+    };
+    let name = |names: &'static [&'static str]| prop::sample::select(names).prop_map(str::to_owned);
+    let numbers =
+        name(&["errcode", "errCode", "err_code", "errno", "error_code", "errorCode", "ret", "retcode"]);
+    let codes = name(&["code", "status", "statusCode", "status_code", "result"]);
+    let texts =
+        name(&["message", "errmsg", "error_msg", "error_message", "description", "sub_msg", "detail"]);
+    let states = name(&["status", "stat", "state", "result"]);
+    let words = prop::sample::select(&["fail", "FAILED", "failure", "Error", "invalid", "ng"][..]);
+    let successes = name(&["ok", "success", "succeeded", "isSuccess"]);
+    let no = prop::sample::select(vec![json!(false), json!("false"), json!(0), json!("0")]);
+    prop_oneof![
+        (numbers, number()).prop_map(|field| vec![field]),
+        (codes, number(), texts, NOISE).prop_map(|(c, n, t, text)| vec![(c, n), (t, text.into())]),
+        (states, words).prop_map(|(state, word)| vec![(state, word.into())]),
+        (successes, no).prop_map(|field| vec![field]),
+    ]
+}
+
+/// A success whose body objects, at its top or one object further down.
+fn objecting() -> impl Strategy<Value = Value> {
+    let object = || {
+        (objecting_field(), vec((NOISE, noise()), 0..3)).prop_map(|(field, others)| {
+            Value::Object(field.into_iter().chain(others).collect::<Map<String, Value>>())
+        })
+    };
+    let list = (NOISE, NOISE).prop_map(|(code, text)| json!([{"errorCode": code, "message": text}]));
+    prop_oneof![
+        3 => object(),
+        2 => (NOISE, object()).prop_map(|(name, inner)| json!({name: inner})),
+        1 => list,
+    ]
+}
+
+#[test]
+fn a_success_that_objects_is_no_success_and_no_refusal_unless_it_is_recognised() {
+    let checked = runner(64).run(&objecting(), |json| {
+        let mut failure = None;
+        for status in [None, Some(200), Some(204)] {
+            let answer = Answer { status, json: json.clone(), ..Answer::default() };
+            everywhere(|network, style, call| {
+                // Google leaves out false values: any object is an answer about an unverified location.
+                let empty = call.is_some_and(|c| c.name == "voice_of_merchant_state");
+                let found = verdict(network, style, call, &answer);
+                if !matches!(found, Verdict::Undetermined(_)) && !empty {
                     failure.get_or_insert(format!(
                         "{network} {style:?} {:?} {status:?}: {found:?}",
                         call.map(|c| c.name)
@@ -433,6 +499,7 @@ fn every_probe_comes_to_an_end() {
                     client_secret: secret.then(|| Secret::new("sim-client-secret")),
                     api_version: description.api_version.unwrap_or_default().to_owned(),
                     endpoints: endpoints.clone(),
+                    ..ResolvedApp::default()
                 };
                 let tokens = Tokens {
                     access: Secret::new(token.clone()),

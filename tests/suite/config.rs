@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use token_exporter::config::{Config, Notice, Problems, WarningKind, keys, load};
 use token_exporter::inventory::{AccountView, RateLimit, SecretSource};
-use token_exporter::model::{Capability, Expiry, Timestamp, Use};
+use token_exporter::model::{Capability, Expiry, Reason, Timestamp, Use};
+use token_exporter::network::{ProbeField, ProbeRefusal};
 use token_exporter::source::{self, Unreadable};
 
 const HERE: &str = "tests/config";
@@ -211,6 +212,20 @@ fn the_example_is_right_and_complete() {
 }
 
 #[test]
+fn the_examples_of_the_guide_to_oauth2_are_right() {
+    let guide = std::fs::read_to_string("docs/oauth2.md").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let examples: Vec<&str> =
+        guide.split("```yaml\n").skip(1).map(|e| e.split("```").next().unwrap()).collect();
+    assert!(examples.len() >= 3);
+    for (i, example) in examples.iter().enumerate() {
+        let file = directory.path().join(format!("{i}.yaml"));
+        std::fs::write(&file, example).unwrap();
+        assert!(load_one(&file).is_ok(), "{example}");
+    }
+}
+
+#[test]
 fn everything_that_a_configuration_says_is_there() {
     let config = load_one(Path::new(HERE).join("good/everything.yaml")).unwrap();
     assert_eq!(config.global.probe_interval, Some(Duration::from_secs(1800)));
@@ -234,6 +249,23 @@ fn everything_that_a_configuration_says_is_there() {
             ("probe_url", "https://api.example.com/me".to_owned())
         ]
     );
+    let field = |pointer: &str, value: Option<&str>| ProbeField {
+        pointer: pointer.to_owned(),
+        value: value.map(str::to_owned),
+    };
+    let refusal = |status, field, reason| ProbeRefusal { status, field, reason };
+    assert_eq!(generic.probe_rules.expect, Some(field("/data/active", Some("true"))));
+    assert_eq!(
+        generic.probe_rules.refused,
+        [
+            refusal(Some(403), None, Reason::MissingPermission),
+            refusal(None, Some(field("/error/code", Some("17"))), Reason::TokenExpired),
+            refusal(Some(400), Some(field("/blocked", None)), Reason::AccountSuspended),
+        ]
+    );
+    let own = config.table.find_credential("api-login").and_then(|i| config.table.credential(i)).unwrap();
+    let rules = own.probe_rules().map(|rules| rules.expect.clone());
+    assert_eq!(rules, Some(Some(field("/id", None))));
 
     let page = account(&config, "acme-page");
     let jane = page.credential().unwrap();
@@ -331,7 +363,7 @@ fn what_deserves_a_look_is_warned_about() {
     std::fs::write(
         &file,
         "apps:
-  - {id: nobodys, network: oauth2}
+  - {id: nobodys, network: oauth2, issuer: \"https://id.example.com\"}
 credentials:
   - {id: unused, network: mastodon, token_file: closed}
 accounts:

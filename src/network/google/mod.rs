@@ -138,28 +138,43 @@ pub(super) fn read_oauth_error(answer: &Answer) -> Option<Says> {
     })
 }
 
-/// Why a grant is refused: one code, and the reason only in its description.
-fn invalid_grant(description: &str) -> Says {
-    let said = |part| parse::contains(description, part);
-    if said("account") && said("deleted") {
+/// What the description of an `invalid_grant` names; none: it is about the token itself, or says
+/// nothing. Other providers use the same words (help.salesforce.com, GAM-team/GAM pull request 1171,
+/// googleapis/google-api-ruby-client issue 720).
+pub(super) fn grant_reason(description: &str) -> Option<Says> {
+    let said = |part: &str| parse::contains(description, part);
+    let any = |parts: &[&str]| parts.iter().any(|part| said(part));
+    let account = any(&["account", "user", "robot"]);
+    Some(if said("deactivated") || account && any(&["deleted", "inactive"]) {
         refused(Reason::AccountDeactivated)
-    } else if (said("robot") || said("account")) && said("disabled") {
+    } else if account && any(&["disabled", "suspended"]) {
         refused(Reason::AccountSuspended)
-    } else if said("invalid jwt") && (said("iat") || said("timeframe") || said("short-lived")) {
+    } else if said("admin_policy") {
+        refused(Reason::AdminPolicyBlocked)
+    } else if said("inactivity") {
+        refused(Reason::TokenExpired)
+    } else if said("invalid jwt") && any(&["iat", "timeframe", "short-lived"]) {
         Says::Undetermined(Cause::ClockSkew)
-    } else if [
+    } else if any(&[
         "invalid jwt",
         "auth code",
         "authorization code",
         "code verifier",
         "already redeemed",
         "email or user id",
-    ]
-    .iter()
-    .any(|p| said(p))
-    {
+    ]) {
         // The caller's own request: it says nothing about a grant.
         app()
+    } else {
+        return None;
+    })
+}
+
+/// Why a grant is refused: one code, and the reason only in its description.
+fn invalid_grant(description: &str) -> Says {
+    let said = |part| parse::contains(description, part);
+    if let Some(says) = grant_reason(description) {
+        says
     } else if said("bad request") {
         // Malformed, of another client, or dead for long.
         Says::Refused(Refusal::ambiguous(Reason::TokenInvalid))

@@ -451,7 +451,7 @@ mod tests {
             client_id: "app".into(),
             client_secret: Some(Secret::new("s")),
             api_version: "202609".into(),
-            endpoints: Vec::new(),
+            ..ResolvedApp::default()
         };
         let tokens = Tokens { access: Secret::new("t"), secret: None, refresh: None, scopes: None };
         let grant = Grant {

@@ -169,7 +169,7 @@ mod tests {
             client_id: "1".into(),
             client_secret: Some(Secret::new("sim-secret")),
             api_version: "v26.0".into(),
-            endpoints: Vec::new(),
+            ..ResolvedApp::default()
         };
         let call = ask(&app, &facebook::ME, &Secret::new("sim-token")).query("fields", "id,name");
         let packed = pack(&app, &[&call, &call]);

@@ -14,23 +14,29 @@
 //! (learn.microsoft.com), "Authorization" (developer.spotify.com), "Troubleshooting"
 //! (docs.github.com).
 
-mod errors;
+mod codes;
+mod families;
+mod outcome;
+mod refusal;
+mod success;
 
 use serde_json::Value;
 use url::{Position, Url};
 
-use errors::{codes, refused};
+use outcome::{has_owner, objection};
+use refusal::{codes, refused};
+use success::{accepted, described};
 
-use crate::model::{AppProblem, Capability, Expiry, Reason, Secret};
+use crate::model::{AppProblem, Capability, Expiry, Secret};
 use crate::network::{
     Answer, AppNeed, Auth, Body, Budget, Call, CallInfo, Description, Grant, Method, Network, Param,
-    Question, RateLimitStatus, Reading, Refusal, Requirement, Says, Scopes, Seen, Style, parse, standard,
+    Question, RateLimitStatus, Reading, Refusal, Requirement, Says, Seen, Style, parse, standard,
 };
 
 pub(super) struct OAuth2;
 
-/// Stands in where neither an endpoint nor a `base_url` is configured: reserved, resolves nowhere
-/// (RFC 2606).
+/// The host of the only call of an app that has no endpoints: its `base_url` takes the place. The name
+/// is reserved and resolves to nothing (RFC 2606).
 const NOWHERE: &str = "https://oauth2.invalid";
 
 static INTROSPECTION: CallInfo = CallInfo {
@@ -101,8 +107,12 @@ static DESCRIPTION: Description = Description {
         tells: &[
             "A refused token from a missing permission and from a demand for a fresh login: by the codes of \
              RFC 6750 and 9470.",
-            "What some widespread providers say in words of their own (Discord, GitHub, Microsoft, Reddit, \
-             Slack, Spotify, Telegram).",
+            "What widespread providers say in codes of their own (GitHub, Microsoft, Okta, Reddit, \
+             Salesforce, Slack, Strava, Telegram, Zoom), in numbers (Baidu, Bilibili, DingTalk, Discord, \
+             Douyin, Flickr, Kakao, Lark, QQ, TikTok Shop, VK, WeChat, WeCom, Weibo), or in sentences about \
+             the token, its scopes or the account.",
+            "A success from an answer with status 200 whose body says that it failed; for APIs with rules of \
+             their own, `probe_expect` and `probe_refused` say which is which ([oauth2.md](oauth2.md)).",
         ],
         cannot_tell: &[
             "Expired and revoked: introspection says `{\"active\": false}` to both on purpose (RFC 7662, \
@@ -140,11 +150,11 @@ impl Network for OAuth2 {
         }
         let configured = |name: &str| setting(&grant.app.endpoints, name);
         let discovered = |name: &str| seen.iter().find_map(|s| setting(&s.reading.endpoints, name));
-        let enough = configured("introspection_url").is_some()
-            || configured("userinfo_url").is_some()
-            || configured("probe_url").is_some();
-        let issuer = configured("issuer").or((!enough).then_some(NOWHERE));
-        if let Some(issuer) = issuer
+        if grant.app.endpoints.iter().all(|(_, url)| url.is_empty()) {
+            let probe = Call::at(&PROBE, NOWHERE, "").bearer(&grant.tokens.access);
+            return if PROBE.was_asked(seen) { Vec::new() } else { vec![probe] };
+        }
+        if let Some(issuer) = configured("issuer")
             && seen.iter().all(|s| s.reading.endpoints.is_empty())
             && !(configured("introspection_url").is_some()
                 && (configured("userinfo_url").is_some() || configured("probe_url").is_some()))
@@ -196,6 +206,8 @@ impl Network for OAuth2 {
         } else if question.is(&USERINFO) && active {
             // Userinfo wants the scope "openid"; introspection has the last word.
             resource(grant, question, answer).filter(|r| r.says == Says::Accepted).unwrap_or_default()
+        } else if question.is(&PROBE) {
+            probed(grant, question, answer)?
         } else {
             resource(grant, question, answer)?
         };
@@ -305,7 +317,7 @@ fn introspection(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
     }
     match answer.status {
         // Whatever it calls the error: it is the caller that is refused here, never the token.
-        Some(401) => Some(Reading::app_problem(AppProblem::Unknown)),
+        Some(401) => Some(Reading::app_problem(AppProblem::SecretRefused)),
         Some(403) if answer.json.is_object() => Some(Reading::app_problem(AppProblem::Unknown)),
         // No such endpoint: the other ways may still tell.
         Some(404 | 405) => Some(Reading::default()),
@@ -322,23 +334,6 @@ fn introspected(grant: &Grant<'_>, json: &Value) -> Option<Reading> {
     Some(described(grant, json))
 }
 
-/// An accepted token with what is told about it, in the names of RFC 7662.
-fn described(grant: &Grant<'_>, json: &Value) -> Reading {
-    let mut reading = Reading::accepted();
-    reading.access_expiry = json.get("exp").map_or(Expiry::Unknown, parse::expiry);
-    reading.issued = json.get("iat").and_then(parse::instant);
-    let scopes = ["scope", "scopes", "scp"].iter().find_map(|name| json.get(name)).and_then(parse::scopes);
-    reading.scopes = scopes.map(Scopes::new);
-    let user = json.get("user").filter(|u| u.is_object()).unwrap_or(json);
-    let told: Vec<String> = ["sub", "user_id", "id"]
-        .iter()
-        .filter_map(|name| json.get(name).or(user.get(name)))
-        .filter_map(parse::text)
-        .collect();
-    reading.listed = standard::wrong_accounts(grant, &told);
-    reading
-}
-
 /// Reads an answer of userinfo, of a probe URL, or of any other call that carried the token.
 fn resource(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Reading> {
     if answer.maybe_success() && answer.json.get("active").and_then(parse::boolean) == Some(false) {
@@ -347,124 +342,28 @@ fn resource(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Re
             ["client_id", "token_type", "exp", "scope"].iter().any(|name| answer.json.get(name).is_some());
         return introspected(grant, &answer.json).filter(|_| about_a_token || !has_owner(&answer.json));
     }
-    if let Some(reading) = refused(answer) {
-        return Some(reading);
-    }
-    accepted(grant, question, answer)
-}
-
-/// Whether an object tells of a person or an account.
-fn has_owner(json: &Value) -> bool {
-    let names = [
-        "sub",
-        "id",
-        "user_id",
-        "username",
-        "preferred_username",
-        "login",
-        "email",
-        "user",
-        "account",
-        "accountId",
-        "me",
-    ];
-    names.iter().any(|name| json.get(name).is_some_and(|v| !v.is_null()))
-}
-
-/// Whether a success carries an error all the same.
-fn has_error(json: &Value) -> bool {
-    let there = |v: &Value| match v {
-        Value::Null | Value::Bool(false) => false,
-        Value::String(s) => !s.is_empty(),
-        Value::Array(a) => !a.is_empty(),
-        Value::Object(o) => !o.is_empty(),
-        Value::Number(n) => n.as_i64() != Some(0),
-        Value::Bool(true) => true,
-    };
-    let denied = |name: &str| json.get(name).and_then(Value::as_bool) == Some(false);
-    let failed = json
-        .get("status")
-        .and_then(|v| v.as_str())
-        .is_some_and(|s| matches!(s.to_lowercase().as_str(), "error" | "fail" | "failure"));
-    ["error", "errors", "error_code", "errorCode"].iter().any(|name| json.get(name).is_some_and(there))
-        || denied("ok")
-        || denied("success")
-        || failed
-}
-
-fn accepted(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Reading> {
     if !answer.maybe_success() {
-        return None;
+        return refused(answer, None);
     }
-    if question.is(&USERINFO) && !answer.text.is_empty() {
-        // Userinfo may come signed (OpenID Connect Core, section 5.3.2).
-        let claims = Secret::new(answer.text.as_str()).jwt_claims().filter(|c| c.get("sub").is_some())?;
-        return Some(Reading {
-            access_expiry: Expiry::Unknown,
-            issued: None,
-            scopes: None,
-            ..described(grant, &claims)
-        });
+    match objection(&answer.json) {
+        Some(objection) => refused(answer, Some(objection)),
+        None => accepted(grant, question, answer),
     }
-    if let Some(reading) = standard::token_response(answer) {
-        return Some(reading);
+}
+
+/// Reads an answer of the probe URL: first as the configuration says, then as any other.
+fn probed(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Reading> {
+    let rules = &grant.app.probe_rules;
+    if let Some(refusal) = rules.refusal(answer).filter(|_| !matches!(answer.status, Some(429 | 500..))) {
+        return Some(Reading::refused(refusal));
     }
-    let json = &answer.json;
-    if has_error(json) {
-        return None;
+    let reading = resource(grant, question, answer);
+    let Some(expected) = rules.expect.as_ref().filter(|_| answer.maybe_success()) else { return reading };
+    match reading {
+        Some(reading) if reading.refusal().is_some() => Some(reading),
+        _ if !expected.is_in(&answer.json) => None,
+        reading => Some(reading.filter(|r| r.says == Says::Accepted).unwrap_or_else(Reading::accepted)),
     }
-    let succeeded = answer.status.is_some();
-    if json.get("is_suspended").and_then(parse::boolean) == Some(true) {
-        // Reddit.
-        return Some(Reading::refused(Refusal::plain(Reason::AccountSuspended)));
-    }
-    let mut reading = match json {
-        // A public document: no token was needed for it.
-        Value::Object(o) if o.contains_key("issuer") && o.contains_key("jwks_uri") => {
-            return Some(Reading::default());
-        }
-        Value::Object(o) if o.is_empty() => return None,
-        Value::Object(_) if json.get("active").and_then(parse::boolean) == Some(true) && !has_owner(json) => {
-            described(grant, json)
-        }
-        Value::Object(_) if has_owner(json) => described(grant, json),
-        // Telegram wraps it, others call it data.
-        Value::Object(_) if ["result", "data"].iter().any(|n| json.get(n).is_some_and(has_owner)) => {
-            Reading::accepted()
-        }
-        // Slack and Telegram, of any call.
-        Value::Object(_) if json.get("ok").and_then(Value::as_bool) == Some(true) => Reading::accepted(),
-        Value::Object(_)
-            if json.get("exp").is_some() && (json.get("aud").is_some() || json.get("scope").is_some()) =>
-        {
-            described(grant, json)
-        }
-        // The operator chose the URL: what it answers to a token is its own affair.
-        Value::Object(_) if question.is(&PROBE) && succeeded => Reading::accepted(),
-        Value::Array(items) if question.is(&PROBE) && succeeded && !items.is_empty() => Reading::accepted(),
-        _ => return None,
-    };
-    let member = json.get("result").filter(|r| r["user"]["is_bot"] == true);
-    if let Some(member) = member {
-        // Telegram's getChatMember, about the bot itself.
-        match member["status"].as_str() {
-            Some("left" | "kicked") => return Some(Reading::refused(Refusal::plain(Reason::MissingRole))),
-            _ if member["can_post_messages"] == false => {
-                reading.lost = vec![(Capability::Publish, Reason::MissingRole)]
-            }
-            _ => {}
-        }
-    }
-    if json.get("application").is_some_and(Value::is_object) {
-        // Discord's oauth2/@me.
-        reading.access_expiry =
-            reading.access_expiry.or(json.get("expires").map_or(Expiry::Unknown, parse::expiry));
-    }
-    if let Some(scopes) = answer.header("x-oauth-scopes") {
-        // Slack, GitHub.
-        reading.scopes = Some(Scopes::new(parse::split_scopes(scopes)));
-    }
-    Some(reading)
 }
 
 #[cfg(test)]
@@ -473,7 +372,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::network::{ResolvedApp, Tokens, read_answer};
+    use crate::model::{Cause, Reason};
+    use crate::network::{ProbeField, ProbeRefusal, ProbeRules, ResolvedApp, Tokens, read_answer};
 
     fn app(endpoints: &[(&'static str, &str)], secret: bool) -> ResolvedApp {
         ResolvedApp {
@@ -481,6 +381,7 @@ mod tests {
             client_secret: secret.then(|| Secret::new("sim-secret")),
             api_version: String::new(),
             endpoints: endpoints.iter().map(|(name, url)| (*name, (*url).to_owned())).collect(),
+            ..ResolvedApp::default()
         }
     }
 
@@ -582,5 +483,53 @@ mod tests {
             [INTROSPECTION.name]
         );
         assert_eq!(names(asked(&both, false, &[])), [INTROSPECTION.name, PROBE.name]);
+    }
+
+    #[test]
+    fn a_base_url_alone_is_asked_itself() {
+        let nothing = app(&[], false);
+        let asked = asked(&nothing, true, &[(&PROBE, 200, json!({"id": "7"}))]);
+        assert_eq!(asked, [format!("{} {NOWHERE}", PROBE.name)]);
+    }
+
+    #[test]
+    fn the_configured_rules_go_before_what_is_known() {
+        let field = |pointer: &str, value: Option<&str>| ProbeField {
+            pointer: pointer.to_owned(),
+            value: value.map(str::to_owned),
+        };
+        let refused = vec![
+            ProbeRefusal { status: Some(404), field: None, reason: Reason::MissingRole },
+            ProbeRefusal {
+                status: None,
+                field: Some(field("/code", Some("17"))),
+                reason: Reason::TokenExpired,
+            },
+        ];
+        let probe_rules = ProbeRules { expect: Some(field("/me/id", None)), refused };
+        let app = ResolvedApp { probe_rules, ..app(&[("probe_url", "https://api.example/me")], false) };
+        let tokens = Tokens { access: Secret::new("sim-a"), secret: None, refresh: None, scopes: None };
+        let grant =
+            Grant { style: Style { api: "", oauth1: false }, app: &app, tokens: &tokens, accounts: &[] };
+        let says = |status, json| {
+            let answer = Answer { status: Some(status), json, ..Answer::default() };
+            let question = Question { call: Some(&PROBE), about: None };
+            read_answer(&OAuth2, &grant, &[], question, &answer).says
+        };
+        let plain = |reason| Says::Refused(Refusal::plain(reason));
+        let unexpected = Says::Undetermined(Cause::UnexpectedAnswer);
+        for (status, json, expected) in [
+            (200, json!({"me": {"id": 7}}), Says::Accepted),
+            (200, json!({"me": {"id": 7}, "code": 3, "message": "partial"}), Says::Accepted),
+            (200, json!({"me": null}), unexpected),
+            (200, json!({"id": 7}), unexpected),
+            (200, json!({"code": 17}), plain(Reason::TokenExpired)),
+            (404, json!({}), Says::Refused(Refusal::ambiguous(Reason::MissingRole))),
+            (429, json!({"code": 17}), Says::Undetermined(Cause::RateLimited)),
+            (503, json!({"code": 17}), Says::Undetermined(Cause::ServerError)),
+            (403, json!({"code": 18}), unexpected),
+        ] {
+            assert_eq!(says(status, json.clone()), expected, "{status} {json}");
+        }
     }
 }

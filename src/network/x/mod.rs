@@ -505,7 +505,10 @@ fn success(asked: &Asked<'_>, answer: &Answer) -> Option<Reading> {
                 .collect()
         }
         Value::Object(fields) if !fields.is_empty() && !is_problem(user) => Vec::new(),
-        Value::Array(items) if !items.is_empty() => Vec::new(),
+        // v1.1 lists things as they are; what has a message in their place is an error.
+        Value::Array(items) if items.first().is_some_and(|i| !json.is_array() || i["message"].is_null()) => {
+            Vec::new()
+        }
         // An empty list comes without `data`.
         _ if parse::integer(&json["meta"]["result_count"]) == Some(0) => {
             return Some(Reading::says(Says::Nothing));

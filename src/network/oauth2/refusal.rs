@@ -1,0 +1,488 @@
+//! One reader of refusals: it collects the codes and texts of an answer from all the places where
+//! APIs put them, and asks in a fixed order what they say.
+//!
+//! What names a cause goes first: a policy, a demand for a fresh login, a number, the state of the
+//! account, a missing scope. Then codes, and last the sentences about the token.
+
+use serde_json::Value;
+
+use super::codes::{by_code, by_entra_number};
+use super::families;
+use super::outcome::{Objection, folded};
+use crate::model::{AppProblem, Cause, Reason};
+use crate::network::{Answer, Reading, Refusal, parse, standard};
+
+/// Members that hold an error or several, at any depth.
+const CONTAINERS: &[&str] =
+    &["error", "errors", "meta", "fault", "detail", "details", "extensions", "innererror", "baseresp"];
+const TEXTS: &[&str] = &[
+    "error",
+    "errors",
+    "message",
+    "msg",
+    "errmsg",
+    "errormsg",
+    "errormessage",
+    "errordescription",
+    "description",
+    "detail",
+    "details",
+    "title",
+    "errorsummary",
+    "exceptionmessage",
+    "developermessage",
+    "displaymessage",
+    "faultstring",
+    "reason",
+    "submsg",
+];
+const CODES: &[&str] = &[
+    "error",
+    "errors",
+    "code",
+    "errcode",
+    "errorcode",
+    "errorsubtype",
+    "errortype",
+    "tag",
+    "type",
+    "reason",
+    "category",
+    "value",
+];
+
+/// What an answer says, all places together.
+struct Said<'a> {
+    answer: &'a Answer,
+    /// The status; of a success, what the body tells instead.
+    status: Option<u16>,
+    codes: Vec<String>,
+    /// In lower case.
+    texts: Vec<String>,
+    /// The texts in one.
+    text: String,
+}
+
+/// Reads an answer that is no success, or one whose body objects.
+pub(super) fn refused(answer: &Answer, objection: Option<Objection>) -> Option<Reading> {
+    if matches!(answer.status, Some(429 | 500..)) {
+        return None;
+    }
+    let said = Said::of(answer, objection);
+    // A status that is no 400, 401 or 403 is about something else than who asks.
+    let denied = answer.maybe_success() || matches!(said.status, Some(400 | 401 | 403));
+    said.policy()
+        .or_else(|| said.fresh_login())
+        .or_else(|| families::read(&answer.json, &said.text))
+        .or_else(|| by_entra_number(&said.text))
+        .or_else(|| said.telegram())
+        .or_else(|| denied.then(|| said.account()).flatten())
+        .or_else(|| denied.then(|| said.scopes()).flatten())
+        .or_else(|| said.by_codes())
+        .or_else(|| said.passing())
+        .or_else(|| denied.then(|| said.token()).flatten())
+        .or_else(|| said.without_a_word())
+}
+
+/// The codes of a body.
+pub(super) fn codes(json: &Value) -> Vec<String> {
+    let (mut codes, mut texts) = (Vec::new(), Vec::new());
+    collect(json, 0, &mut codes, &mut texts);
+    codes
+}
+
+fn collect(value: &Value, depth: usize, codes: &mut Vec<String>, texts: &mut Vec<String>) {
+    const DEEPEST: usize = 4;
+    let object = match value {
+        Value::Object(object) => object,
+        Value::Array(items) if depth == 0 => {
+            return items.first().into_iter().for_each(|first| collect(first, 1, codes, texts));
+        }
+        Value::String(text) if depth == 0 => return texts.push(text.to_lowercase()),
+        _ => return,
+    };
+    for (key, value) in object {
+        let key = folded(key);
+        let container = CONTAINERS.contains(&key.as_str());
+        let members = match value {
+            Value::Array(items) if container => items.as_slice(),
+            value => std::slice::from_ref(value),
+        };
+        for member in members {
+            match member {
+                Value::String(text) => {
+                    if TEXTS.contains(&key.as_str()) {
+                        texts.push(text.to_lowercase());
+                    }
+                    if CODES.contains(&key.as_str()) {
+                        codes.push(text.clone());
+                    }
+                }
+                Value::Object(_) if (container || depth == 0) && depth < DEEPEST => {
+                    collect(member, depth + 1, codes, texts);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The status that a body tells.
+fn told_status(json: &Value) -> Option<u16> {
+    let nested = json.get("error").filter(|e| e.is_object()).unwrap_or(json);
+    let told = ["status", "statusCode", "status_code", "error_code", "code", "error"];
+    let numbers = told.iter().filter_map(|name| nested.get(name)).filter_map(parse::integer);
+    numbers.filter_map(|n| u16::try_from(n).ok()).find(|n| (400..600).contains(n))
+}
+
+impl<'a> Said<'a> {
+    fn of(answer: &'a Answer, objection: Option<Objection>) -> Self {
+        let (mut codes, mut texts) = (Vec::new(), Vec::new());
+        collect(&answer.json, 0, &mut codes, &mut texts);
+        // A page says much that is no error.
+        if answer.text.len() < 300 && !answer.text.trim_start().starts_with('<') {
+            texts.push(answer.text.to_lowercase());
+        }
+        let mut status = answer.status;
+        if answer.maybe_success() {
+            let unauthenticated = (objection == Some(Objection::Unauthenticated)).then_some(401);
+            status = told_status(&answer.json).or(unauthenticated).or(status);
+        } else if let Some((error, description)) = standard::challenge(&answer.headers) {
+            codes.push(error);
+            texts.push(description.to_lowercase());
+        }
+        let text = texts.join(" ");
+        Self { answer, status, codes, texts, text }
+    }
+
+    fn says(&self, part: &str) -> bool {
+        self.text.contains(part)
+    }
+
+    /// An organization lets nobody in who has not logged in through it (docs.github.com, "Troubleshooting
+    /// the REST API").
+    fn policy(&self) -> Option<Reading> {
+        let header = self.answer.header("x-github-sso").filter(|_| !self.answer.maybe_success());
+        let required = header.is_some_and(|sso| sso.starts_with("required"));
+        (required || self.says("saml enforcement")).then(|| plain(Reason::AdminPolicyBlocked))
+    }
+
+    /// Microsoft's claims challenge ("Claims challenges, claims requests, and client capabilities",
+    /// learn.microsoft.com): whatever the body says, the token is not bad, but too old for a policy.
+    fn fresh_login(&self) -> Option<Reading> {
+        let mut challenges = self.answer.headers.get_all(http::header::WWW_AUTHENTICATE).iter();
+        let claims = challenges.any(|c| c.to_str().is_ok_and(|c| c.contains("insufficient_claims")));
+        (claims || self.says("evaluation resulted in")).then(|| plain(Reason::ReauthRequired))
+    }
+
+    /// Telegram's answers ("Making requests", core.telegram.org/bots/api): their texts are about the
+    /// bot or about others.
+    fn telegram(&self) -> Option<Reading> {
+        let json = &self.answer.json;
+        if json.get("ok").and_then(parse::boolean) != Some(false) {
+            return None;
+        }
+        let about_another = self.says("is an administrator");
+        if (self.says("rights") || self.says("administrator")) && !about_another {
+            return Some(plain(Reason::MissingRole));
+        }
+        Some(match json.get("error_code").and_then(parse::integer)? {
+            401 => Reading::refused(standard::refusal(&self.text)),
+            403 if self.says("kicked") || self.says("not a member") => plain(Reason::MissingRole),
+            429 => Reading::undetermined(Cause::RateLimited),
+            500.. => Reading::undetermined(Cause::ServerError),
+            _ => Reading::undetermined(Cause::UnexpectedAnswer),
+        })
+    }
+
+    fn account(&self) -> Option<Reading> {
+        self.texts.iter().find_map(|text| state_of_account(text)).map(plain)
+    }
+
+    fn scopes(&self) -> Option<Reading> {
+        let codes = || self.codes.iter().map(|code| code.to_lowercase());
+        // Of a request for a token: the scopes that were asked for.
+        if codes().any(|code| code.starts_with("invalid_scope")) {
+            return None;
+        }
+        let by_code = codes().any(|code| code.contains("scope") && !code.contains(' '));
+        // "Invalid token or insufficient scope" leaves it open.
+        let open = is_about_a_bad_token(&self.text) && self.says(" or ");
+        let by_text = !open && self.texts.iter().any(|text| misses_a_scope(text));
+        (by_code || by_text).then(|| plain(Reason::MissingPermission))
+    }
+
+    fn by_codes(&self) -> Option<Reading> {
+        let exchanged = self.answer.status.is_some_and(|s| (200..300).contains(&s));
+        let mut readings: Vec<Reading> = self
+            .codes
+            .iter()
+            .filter_map(|code| match code.to_lowercase().as_str() {
+                // Reddit refuses codes and clients inside of a success.
+                "invalid_grant" if exchanged => Some(Reading::app_problem(AppProblem::Unknown)),
+                _ => by_code(code, &self.text),
+            })
+            .collect();
+        // The more telling one: a header says invalid_token, a body token_expired.
+        let open = |r: &Reading| r.refusal().is_some_and(|r| r.reason.is_none());
+        let telling = readings.iter().position(|r| !open(r)).unwrap_or(0);
+        (!readings.is_empty()).then(|| readings.swap_remove(telling))
+    }
+
+    /// What passes by itself, as the body or GitHub's 403 says.
+    fn passing(&self) -> Option<Reading> {
+        Some(Reading::undetermined(match self.status {
+            Some(429) => Cause::RateLimited,
+            Some(500..) => Cause::ServerError,
+            Some(403) if self.says("rate limit") => Cause::RateLimited,
+            _ => return None,
+        }))
+    }
+
+    fn token(&self) -> Option<Reading> {
+        let json = &self.answer.json;
+        // Strava says which field is invalid.
+        let strava = json["errors"].as_array().into_iter().flatten();
+        let field = strava.into_iter().any(|e| e["field"] == "access_token" && e["code"] == "invalid");
+        // Google's tokeninfo names no error, or it does.
+        let token_info = json["error"].is_null() && json["error_description"] == "Invalid Value";
+        let bad = if self.status == Some(401) {
+            is_about_a_bad_token(&self.text)
+        } else {
+            self.texts.iter().any(|text| names_a_bad_token(text))
+        };
+        (field || token_info || bad).then(|| Reading::refused(standard::refusal(&self.text)))
+    }
+
+    /// A 401 that says nothing of the token.
+    fn without_a_word(&self) -> Option<Reading> {
+        if self.status != Some(401) {
+            return None;
+        }
+        let challenges = parse::challenges(&self.answer.headers);
+        if !challenges.is_empty() {
+            // It asks for a password: that of the client, or of a proxy. No token would have helped.
+            // A challenge to show a token, without an error, means that none arrived (RFC 6750,
+            // section 3.1).
+            let password = challenges.iter().all(|c| c.scheme == "basic");
+            let cause =
+                if password { Cause::AppMisconfigured(AppProblem::Unknown) } else { Cause::UnexpectedAnswer };
+            return Some(Reading::undetermined(cause));
+        }
+        let silent = |text: &str| {
+            let letters: Vec<&str> =
+                text.split(|c: char| !c.is_alphabetic()).filter(|w| !w.is_empty()).collect();
+            SILENT.contains(&letters.join(" ").as_str())
+        };
+        let codes = self.codes.iter().filter(|code| !code.contains(':'));
+        let bare =
+            self.texts.iter().all(|text| silent(text)) && codes.clone().all(|c| silent(&c.to_lowercase()));
+        bare.then(|| Reading::refused(Refusal::expired_or_revoked()))
+    }
+}
+
+/// Texts of a 401 that repeat the status.
+const SILENT: &[&str] = &[
+    "",
+    "unauthorized",
+    "unauthorised",
+    "unauthenticated",
+    "http unauthorized",
+    "unauthorized access",
+    "unauthorized request",
+    "request unauthorized",
+    "not authenticated",
+    "not logged in",
+    "not authorized",
+    "authorization error",
+    "authorization failed",
+    "authentication error",
+    "authentication failed",
+    "auth error",
+    "error",
+];
+
+fn plain(reason: Reason) -> Reading {
+    Reading::refused(Refusal::plain(reason))
+}
+
+fn words(text: &str) -> Vec<&str> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).collect()
+}
+
+/// What a text says of the state of the account that asked: "your account has been suspended",
+/// "inactive user".
+fn state_of_account(text: &str) -> Option<Reason> {
+    const SUBJECTS: &[&str] = &["account", "user", "profile", "login"];
+    const BETWEEN: &[&str] =
+        &["is", "was", "has", "been", "currently", "temporarily", "permanently", "already"];
+    let state = |word: &str| match word {
+        "suspended" | "blocked" | "banned" | "disabled" => Some(Reason::AccountSuspended),
+        "deactivated" | "inactive" | "deleted" => Some(Reason::AccountDeactivated),
+        "locked" => Some(Reason::AccountLocked),
+        _ => None,
+    };
+    let words = words(text);
+    let after = words.iter().enumerate().filter(|(_, w)| SUBJECTS.contains(w)).find_map(|(at, _)| {
+        let mut rest = words[at + 1..].iter().skip_while(|w| BETWEEN.contains(w));
+        let reason = state(rest.next()?)?;
+        // "Blocked by that user", "disabled for your plan": about something else.
+        let limited = rest.next().is_some_and(|w| matches!(*w, "by" | "for" | "from" | "to"));
+        (!limited).then_some(reason)
+    });
+    after.or_else(|| {
+        words.windows(2).filter(|pair| SUBJECTS.contains(&pair[1])).find_map(|pair| state(pair[0]))
+    })
+}
+
+/// Whether a text says that the token has not the scopes for this.
+fn misses_a_scope(text: &str) -> bool {
+    let any = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
+    any(&["scope"])
+        && any(&[
+            "missing",
+            "insufficient",
+            "mismatch",
+            "not match",
+            "not contain",
+            "n't contain",
+            "require",
+            "need",
+            "lack",
+            "not have",
+            "n't have",
+            "not been granted",
+            "n't been granted",
+            "not granted",
+            "outside",
+            "invalid oauth scope",
+        ])
+}
+
+/// Whether a text is about the token that was sent, and not about a cursor, a form or a device.
+fn names_a_token(words: &[&str], at: usize) -> bool {
+    const OTHERS: &[&str] = &[
+        "csrf",
+        "xsrf",
+        "page",
+        "pagination",
+        "next",
+        "previous",
+        "continuation",
+        "cursor",
+        "sync",
+        "upload",
+        "device",
+        "registration",
+        "fcm",
+        "push",
+        "verification",
+        "confirmation",
+        "reset",
+        "captcha",
+        "recaptcha",
+        "card",
+        "payment",
+        "share",
+        "invite",
+        "invitation",
+        "request",
+        "json",
+        "unexpected",
+        "syntax",
+        "max",
+        "report",
+        "state",
+    ];
+    let word = words[at];
+    let is = matches!(word, "token" | "jwt" | "accesstoken" | "authtoken" | "oauthtoken" | "bearertoken");
+    is && !at.checked_sub(1).is_some_and(|before| OTHERS.contains(&words[before]))
+}
+
+/// Whether a text (in lower case) says in so many words that a token is bad: outside a 401 nothing
+/// less will do.
+fn names_a_bad_token(text: &str) -> bool {
+    const NEAR: usize = 6;
+    let words = words(text);
+    let token = |at: &usize| names_a_token(&words, *at);
+    let bad = |at: &usize| match words[*at] {
+        "invalid" | "expired" | "revoked" => true,
+        "exist" | "valid" => {
+            words[at.saturating_sub(2)..*at].iter().any(|w| matches!(*w, "not" | "longer" | "t"))
+        }
+        _ => false,
+    };
+    let absent = standard::ABSENT.iter().any(|part| text.contains(part));
+    !absent
+        && (0..words.len()).filter(token).any(|t| (0..words.len()).filter(bad).any(|b| t.abs_diff(b) <= NEAR))
+}
+
+/// Whether the text of a 401 says that the token was looked at and found bad, and not that none was
+/// there.
+pub(super) fn is_about_a_bad_token(text: &str) -> bool {
+    let text = text.to_lowercase();
+    let any = |words: &[&str]| words.iter().any(|w| text.contains(w));
+    let found = words(&text);
+    // "Signature has expired": PyJWT.
+    let token = (0..found.len()).any(|at| names_a_token(&found, at))
+        || any(&["credentials", "signature has expired", "session"]);
+    let absent = any(standard::ABSENT) || any(&["required", "absent", "without"]);
+    let ended = any(&["expired", "revoked"]);
+    let bad = any(&[
+        "invalid",
+        "not valid",
+        "malformed",
+        "bad ",
+        "inactive",
+        "not active",
+        "not exist",
+        "not recognized",
+        "could not be verified",
+    ]);
+    token && (ended && !any(standard::ABSENT) || bad && !absent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_are_told_from_what_they_may_not_do() {
+        for (text, reason) in [
+            ("sorry. your account was suspended", Some(Reason::AccountSuspended)),
+            ("403 forbidden - your account has been blocked.", Some(Reason::AccountSuspended)),
+            ("user inactive or deleted.", Some(Reason::AccountDeactivated)),
+            ("inactive user", Some(Reason::AccountDeactivated)),
+            ("the account is locked, you've tried too often", Some(Reason::AccountLocked)),
+            ("this feature is disabled for your account", None),
+            ("the user is blocked by another member", None),
+            ("user account not found", None),
+        ] {
+            assert_eq!(state_of_account(text), reason, "{text}");
+        }
+    }
+
+    #[test]
+    fn outside_a_401_a_token_has_to_be_called_bad() {
+        for text in [
+            "invalid access token.",
+            "the access_token provided is invalid.",
+            "your access token has expired",
+            "this access token does not exist",
+            "token is no longer valid",
+        ] {
+            assert!(names_a_bad_token(text), "{text}");
+        }
+        for text in [
+            "invalid page token",
+            "the pagetoken has expired",
+            "the registration token is not a valid fcm registration token",
+            "unexpected token < in json at position 0: invalid json",
+            "the token belongs to a sandbox",
+            "invalid request: access token is required",
+            "invalid value for max_tokens",
+        ] {
+            assert!(!names_a_bad_token(text), "{text}");
+        }
+    }
+}
