@@ -128,6 +128,8 @@ static DESCRIPTION: Description = Description {
              Developers, \"Manage OAuth Access Tokens\").",
             "Business: access lives a day, the refresh token a year.",
             "No answer tells either end: both come from the token response or the configuration.",
+            "An access token that has just ended is no loss where `auto_refresh` is set, or where the \
+             refresh token is known to live: the verdict stands until the renewal is overdue.",
         ],
         tells: &[
             "A missing permission from a refused token: by its code.",

@@ -420,7 +420,9 @@ mod tests {
     use super::roles::page_roles;
     use super::*;
     use crate::model::{Capabilities, Timestamp};
-    use crate::network::{Account, Clocks, Known, List, NetworkId, Tokens, Verdict, conclude, read_answer};
+    use crate::network::{
+        Account, Budget, Clocks, Known, List, NetworkId, Reset, Tokens, Verdict, conclude, read_answer,
+    };
     use serde_json::{Value, json};
 
     fn rows(role: &str, page: u32, start: usize, more: bool) -> Value {
@@ -535,6 +537,18 @@ mod tests {
         let refused = json!({"status": 403, "serviceErrorCode": 100, "message": "Not enough permissions to \
          access: organizationAcls"});
         assert_eq!(probe_of(&login, &[refused]), [Verdict::Valid, Verdict::Valid]);
+    }
+
+    #[test]
+    fn a_daily_limit_ends_at_midnight() {
+        let date = http::HeaderValue::from_static("Sun, 22 Nov 2026 18:00:00 GMT");
+        let headers = std::iter::once((http::header::DATE, date)).collect();
+        let json = json!({"status": 429, "message": "Resource level throttle [APPLICATION DAY] limit for \
+         calls to this resource is reached."});
+        let limits = LinkedIn.limits(&Answer { status: Some(429), headers, json, ..Answer::default() });
+        let midnight = Timestamp::parse("2026-11-23T00:00:00Z").map(Reset::At);
+        let limit = RateLimitStatus::new("application-day", Budget::App, Some(1.0), midnight);
+        assert_eq!(limits, Vec::from_iter(limit));
     }
 
     #[test]
