@@ -26,6 +26,7 @@ mod exposition;
 mod faults;
 mod fuzzing;
 mod golden;
+mod google;
 mod kills;
 mod kubernetes;
 mod mail_templates;

@@ -14,11 +14,12 @@
 
 use serde_json::Value;
 
-use super::{Fault, scopes};
+use super::errors::{self, Fault};
+use super::scopes;
 use crate::model::{Capability, Reason};
 use crate::network::{
-    Answer, AppNeed, Call, CallInfo, Certainty, Description, Grant, Method, Network, Question, Reading,
-    Refusal, Requirement, Says, Seen, Style, google, parse,
+    Answer, AppNeed, Call, CallInfo, Certainty, Description, Grant, Method, Network, Question,
+    RateLimitStatus, Reading, Refusal, Requirement, Says, Scopes, Seen, Style, google, parse,
 };
 
 pub(in crate::network) struct GoogleBusiness;
@@ -67,6 +68,14 @@ static DESCRIPTION: Description = Description {
                  three-dot menu → Business Profile settings → People and access.",
                 "If somebody else claims the business, request ownership at business.google.com.",
                 "Then refresh the connection; reconnecting before the role is given changes nothing.",
+            ],
+        ),
+        (
+            Reason::NotAdmin,
+            &[
+                "Check with which Google account the connection was made: it manages no business profile.",
+                "Ask an owner to add it under People and access, or reconnect with the account that manages \
+                 the profile.",
             ],
         ),
         (
@@ -178,28 +187,33 @@ impl Network for GoogleBusiness {
         if seen.iter().any(unseen) && !ACCOUNTS.was_asked(seen) { vec![accounts()] } else { Vec::new() }
     }
 
-    fn read(
-        &self,
-        grant: &Grant<'_>,
-        _seen: &[Seen],
-        question: Question,
-        answer: &Answer,
-    ) -> Option<Reading> {
+    fn read(&self, grant: &Grant<'_>, seen: &[Seen], question: Question, answer: &Answer) -> Option<Reading> {
         if let Some(fault) = Fault::of(answer) {
             if parse::contains(fault.message, "method not found") {
                 // A wrong address, not a location.
                 return None;
             }
-            return fault.says(answer, own).or_else(|| by_status(&fault)).map(Reading::says);
+            return fault.read(grant, question, answer, own).or_else(|| by_status(&fault).map(Reading::says));
         }
         google::read_oauth_error(answer)
             .map(Reading::says)
             .or_else(|| google::read_token(grant, answer))
             .or_else(|| read_voice(question, answer).map(Reading::says))
-            .or_else(|| read_resource(answer).map(Reading::says))
+            .or_else(|| read_resource(answer, question, manages(grant, seen)).map(Reading::says))
             .or_else(|| google::read_person(answer))
             .or_else(|| google::read_challenge(answer).map(Reading::says))
     }
+
+    fn limits(&self, answer: &Answer) -> Vec<RateLimitStatus> {
+        errors::limits(answer)
+    }
+}
+
+/// Whether the one permission is known to be granted.
+fn manages(grant: &Grant<'_>, seen: &[Seen]) -> bool {
+    let told = seen.iter().find_map(|s| s.reading.scopes.clone());
+    let scopes = told.or_else(|| grant.tokens.scopes.clone().map(Scopes::new));
+    scopes.is_some_and(|scopes| google::grants_any(&scopes, MANAGE))
 }
 
 fn ask_location(grant: &Grant<'_>, account: usize, external_id: Option<&str>) -> Vec<Call> {
@@ -226,7 +240,7 @@ fn by_status(fault: &Fault<'_>) -> Option<Says> {
     match (fault.status, fault.code) {
         ("NOT_FOUND", _) | ("", Some(404)) => Some(not_seen()),
         // A reason that is not known may be about the app: no verdict.
-        ("PERMISSION_DENIED", _) | ("", Some(403)) if fault.reasons.is_empty() => Some(no_role()),
+        ("PERMISSION_DENIED", _) | ("", Some(403)) if fault.is_unnamed() => Some(no_role()),
         _ => None,
     }
 }
@@ -270,7 +284,7 @@ fn read_voice(question: Question, answer: &Answer) -> Option<Says> {
 }
 
 /// What only a living token is shown: a resource by its name, or a list that is not empty.
-fn read_resource(answer: &Answer) -> Option<Says> {
+fn read_resource(answer: &Answer, question: Question, manages: bool) -> Option<Says> {
     let json = answer.json.as_object().filter(|_| answer.maybe_success())?;
     let named =
         |prefix: &str| json.get("name").and_then(Value::as_str).is_some_and(|n| n.starts_with(prefix));
@@ -284,16 +298,18 @@ fn read_resource(answer: &Answer) -> Option<Says> {
     if json.get("timeSeries").is_some_and(Value::is_object) {
         return Some(Says::Accepted);
     }
-    let lists = [
-        "accounts",
-        "locations",
-        "admins",
-        "accountAdmins",
-        "reviews",
-        "localPosts",
-        "multiDailyMetricTimeSeries",
-        "invitations",
-    ];
-    let list = lists.iter().find_map(|name| json.get(*name)?.as_array())?;
+    let list = |name: &str| json.get(name).and_then(Value::as_array);
+    let managed = list("accounts").or_else(|| list("locations"));
+    // Empty lists are left out of answers.
+    let left_out = question.is(&ACCOUNTS) && json.keys().all(|name| name == "nextPageToken");
+    if left_out || managed.is_some_and(Vec::is_empty) {
+        // Only a login that may see everything shows that it manages nothing, and only on the last page.
+        let shown = manages && !json.contains_key("nextPageToken");
+        let refusal = Refusal::ambiguous(Reason::NotAdmin);
+        return Some(if shown { Says::Refused(refusal) } else { Says::Nothing });
+    }
+    let others =
+        ["admins", "accountAdmins", "reviews", "localPosts", "multiDailyMetricTimeSeries", "invitations"];
+    let list = managed.or_else(|| others.iter().find_map(|name| list(name)))?;
     Some(if list.is_empty() { Says::Nothing } else { Says::Accepted })
 }

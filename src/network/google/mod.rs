@@ -7,16 +7,19 @@
 //! (older) or `details[].reason` (newer; names in googleapis/googleapis `google/api/error_reason.
 //! proto`), and a `WWW-Authenticate` header. Codes are read before texts.
 
+mod ads;
+mod errors;
 mod google_business;
 mod youtube;
 
 pub(super) use google_business::GoogleBusiness;
 pub(super) use youtube::YouTube;
 
-use serde_json::Value;
-
-use crate::model::{AppProblem, Cause, Reason};
-use crate::network::{Answer, Body, Call, CallInfo, Grant, Method, Reading, Refusal, Says, Scopes, parse};
+use self::errors::{app, folded};
+use crate::model::{AppProblem, Capability, Cause, Reason};
+use crate::network::{
+    Answer, Body, Call, CallInfo, Grant, Method, Question, Reading, Refusal, Says, Scopes, parse,
+};
 
 /// Every scope of Google begins with this; configurations often leave it out.
 const PREFIX: &str = "https://www.googleapis.com/auth/";
@@ -117,12 +120,23 @@ pub(super) fn read_oauth_error(answer: &Answer) -> Option<Says> {
         None if said("invalid value") => expired_or_revoked,
         Some("insufficient_scope") => refused(Reason::MissingPermission),
         Some("access_denied") if said("account restricted") => refused(Reason::AccountLocked),
-        Some("invalid_client" | "deleted_client" | "disabled_client" | "unauthorized_client") => app(),
-        Some("unsupported_grant_type" | "invalid_scope" | "redirect_uri_mismatch" | "org_internal") => app(),
+        Some("deleted_client") => app(AppProblem::AppDeleted),
+        Some("invalid_client") if said("not found") || said("deleted") => app(AppProblem::AppDeleted),
+        Some("invalid_client") if said("disabled") => app(AppProblem::AppSuspended),
+        Some("invalid_client") => app(AppProblem::SecretRefused),
+        Some("disabled_client") => app(AppProblem::AppSuspended),
+        Some("access_denied") if said("client not authorized") => app(AppProblem::Unknown),
+        Some(
+            "unauthorized_client"
+            | "unsupported_grant_type"
+            | "invalid_scope"
+            | "redirect_uri_mismatch"
+            | "org_internal",
+        ) => app(AppProblem::Unknown),
         Some("invalid_request")
             if said("client id") || (said("missing required parameter") && !said("access_token")) =>
         {
-            app()
+            app(AppProblem::Unknown)
         }
         // No token arrived. Userinfo also says so to a healthy token that lacks an identity scope
         // (google-api-nodejs-client #3900).
@@ -164,7 +178,7 @@ pub(super) fn grant_reason(description: &str) -> Option<Says> {
         "email or user id",
     ]) {
         // The caller's own request: it says nothing about a grant.
-        app()
+        app(AppProblem::Unknown)
     } else {
         return None;
     })
@@ -187,115 +201,6 @@ fn invalid_grant(description: &str) -> Says {
     }
 }
 
-/// A refusal in the envelope that all of Google's APIs share.
-#[derive(Debug)]
-pub(super) struct Fault<'a> {
-    /// Machine-readable reasons, those of `details` before those of `errors`.
-    pub(super) reasons: Vec<&'a str>,
-    /// The canonical status (`NOT_FOUND`), or nothing.
-    pub(super) status: &'a str,
-    /// The code, which repeats the HTTP status.
-    pub(super) code: Option<i64>,
-    /// The text.
-    pub(super) message: &'a str,
-    /// The project was never given any quota.
-    zero_quota: bool,
-}
-
-impl<'a> Fault<'a> {
-    /// The refusal in an answer, if it has this shape.
-    pub(super) fn of(answer: &'a Answer) -> Option<Self> {
-        // Some endpoints wrap their error in a list, and client libraries unwrap it from `error`.
-        let body = answer.json.as_array().and_then(|items| items.first()).unwrap_or(&answer.json);
-        let bare = body["message"].is_string() && (body["errors"].is_array() || body["status"].is_string());
-        let error = if body["error"].is_object() {
-            &body["error"]
-        } else if bare {
-            body
-        } else {
-            return None;
-        };
-        let list = |name: &str| error[name].as_array().map(Vec::as_slice).unwrap_or_default();
-        let text = |value: &'a Value| value.as_str().unwrap_or_default();
-        let none = |value: &Value| parse::integer(value) == Some(0);
-        Some(Self {
-            reasons: list("details")
-                .iter()
-                .chain(list("errors"))
-                .filter_map(|e| e["reason"].as_str())
-                .collect(),
-            status: text(&error["status"]),
-            code: parse::integer(&error["code"]).filter(|c| *c >= 100).or(answer.status.map(i64::from)),
-            message: text(&error["message"]),
-            zero_quota: list("details").iter().any(|d| {
-                let violations = d["violations"].as_array().map(Vec::as_slice).unwrap_or_default();
-                none(&d["metadata"]["quota_limit_value"]) || violations.iter().any(|v| none(&v["quotaValue"]))
-            }),
-        })
-    }
-
-    /// What it says: first by the network's own reasons, then by those of all networks, then by
-    /// status and text.
-    pub(super) fn says(&self, answer: &Answer, own: impl Fn(&str) -> Option<Says>) -> Option<Says> {
-        if self.zero_quota {
-            // Waiting does not help: the project is not approved for this API.
-            return Some(app());
-        }
-        // The reason beside these may be no more than "forbidden".
-        let said = |part| parse::contains(self.message, part);
-        let scope =
-            parse::challenges(&answer.headers).iter().any(|c| c.get("error") == Some("insufficient_scope"));
-        if scope || said("insufficient authentication scopes") {
-            return Some(refused(Reason::MissingPermission));
-        }
-        if said("has not been used in project") || said("valid api key") {
-            return Some(app());
-        }
-        let by_reason = self.reasons.iter().find_map(|reason| own(reason).or_else(|| common(reason)));
-        by_reason.or_else(|| self.by_text()).or_else(|| self.by_status(answer))
-    }
-
-    fn by_text(&self) -> Option<Says> {
-        let said = |part| parse::contains(self.message, part);
-        if said("insufficient permission") {
-            Some(refused(Reason::MissingPermission))
-        } else if said("it is disabled") {
-            Some(app())
-        } else if said("missing required authentication credential") || said("login required") {
-            // No token arrived, or userinfo was asked with one that has no identity scope.
-            Some(Says::Undetermined(Cause::UnexpectedAnswer))
-        } else {
-            None
-        }
-    }
-
-    fn by_status(&self, answer: &Answer) -> Option<Says> {
-        let said = |part| parse::contains(self.message, part);
-        match self.status {
-            "RESOURCE_EXHAUSTED" => return Some(Says::Undetermined(Cause::RateLimited)),
-            "UNAVAILABLE" | "INTERNAL" | "DEADLINE_EXCEEDED" => {
-                return Some(Says::Undetermined(Cause::ServerError));
-            }
-            _ => {}
-        }
-        match self.code {
-            Some(429) => return Some(Says::Undetermined(Cause::RateLimited)),
-            Some(500..) => return Some(Says::Undetermined(Cause::ServerError)),
-            _ => {}
-        }
-        // A 401 for a reason that nobody has taught this program can hit a healthy token: YouTube's
-        // youtubeSignupRequired is one. Only a 401 without any reason speaks of the token.
-        if !self.reasons.is_empty() {
-            return None;
-        }
-        let invalid = said("invalid credentials") || said("invalid authentication credentials");
-        if self.status == "UNAUTHENTICATED" || (self.code == Some(401) && invalid) {
-            return Some(Says::Refused(Refusal::expired_or_revoked()));
-        }
-        read_challenge(answer)
-    }
-}
-
 /// Reads `WWW-Authenticate` (RFC 6750): all that some refusals carry.
 pub(super) fn read_challenge(answer: &Answer) -> Option<Says> {
     parse::challenges(&answer.headers).iter().find_map(|challenge| match challenge.get("error") {
@@ -307,61 +212,18 @@ pub(super) fn read_challenge(answer: &Answer) -> Option<Says> {
     })
 }
 
-/// The reasons that every Google API shares, in either spelling: `rateLimitExceeded`,
-/// `RATE_LIMIT_EXCEEDED`.
-fn common(reason: &str) -> Option<Says> {
-    Some(match folded(reason).as_str() {
-        "autherror" | "expired" | "authorizationrequired" | "invalidcredentials" => {
-            Says::Refused(Refusal::expired_or_revoked())
-        }
-        "accesstokenexpired" => refused(Reason::TokenExpired),
-        "accesstokentypeunsupported" => Says::Refused(Refusal::ambiguous(Reason::TokenInvalid)),
-        // Seen to come and go.
-        "accountstateinvalid" => Says::Refused(Refusal::ambiguous(Reason::AccountSuspended)),
-        "accesstokenscopeinsufficient"
-        | "insufficientpermissions"
-        | "insufficientpermission"
-        | "insufficientscopes" => refused(Reason::MissingPermission),
-        "userblockedbyadmin" | "domainpolicy" => refused(Reason::AdminPolicyBlocked),
-        "credentialsmissing" | "required" => Says::Undetermined(Cause::UnexpectedAnswer),
-        "servicedisabled"
-        | "accessnotconfigured"
-        | "consumersuspended"
-        | "consumerinvalid"
-        | "userprojectdenied"
-        | "billingdisabled"
-        | "servicenotvisible"
-        | "gcpsuspended"
-        | "resourceprojectinvalid"
-        | "securitypolicyviolated"
-        | "keyinvalid"
-        | "keyexpired"
-        | "dailylimitexceededunreg" => app(),
-        key if key.starts_with("apikey") => app(),
-        "ratelimitexceeded"
-        | "resourcequotaexceeded"
-        | "userratelimitexceeded"
-        | "dailylimitexceeded"
-        | "quotaexceeded"
-        | "servinglimitexceeded"
-        | "uploadratelimitexceeded"
-        | "uploadlimitexceeded" => Says::Undetermined(Cause::RateLimited),
-        "backenderror" | "internalerror" | "notready" => Says::Undetermined(Cause::ServerError),
-        _ => return None,
-    })
-}
-
-/// A reason in lower case and without underscores.
-pub(super) fn folded(reason: &str) -> String {
-    reason.chars().filter(|c| *c != '_').flat_map(char::to_lowercase).collect()
-}
-
 fn refused(reason: Reason) -> Says {
     Says::Refused(Refusal::plain(reason))
 }
 
-fn app() -> Says {
-    Says::Undetermined(Cause::AppMisconfigured(AppProblem::Unknown))
+/// A capability that the answer refutes: where it is needed, that alone is lost. Otherwise the
+/// account cannot do what was asked of it.
+fn without(grant: &Grant<'_>, question: Question, lost: Capability, reason: Reason) -> Reading {
+    if grant.account(question).is_some_and(|a| a.needs.contains(lost)) {
+        Reading { lost: vec![(lost, reason)], ..Reading::accepted() }
+    } else {
+        Reading::refused(Refusal::plain(reason).of_account())
+    }
 }
 
 #[cfg(test)]

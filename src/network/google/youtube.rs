@@ -10,11 +10,12 @@
 //! #333 (401 without a channel); googleapis/googleapis.dart #255 (no channel: no `items`); for
 //! tokens see the module on Google.
 
-use super::{Fault, scopes};
+use super::errors::{self, Fault};
+use super::scopes;
 use crate::model::{Capability, Reason};
 use crate::network::{
-    Answer, AppNeed, Call, CallInfo, Description, Grant, Method, Network, Question, Reading, Refusal,
-    Requirement, Says, Seen, Style, google, parse, standard,
+    Answer, AppNeed, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus, Reading,
+    Refusal, Requirement, Says, Seen, Style, google, parse, standard,
 };
 
 pub(in crate::network) struct YouTube;
@@ -134,8 +135,9 @@ static DESCRIPTION: Description = Description {
              upload.",
         ],
         interval: "1h. A probe costs one of the 10,000 units that the project has each day for everything \
-                   (YouTube Data API, \"Quota calculator\"): a hundred channels hourly take a quarter of \
-                   it, so use 6h for more than that.",
+                   but uploads and searches, which have limits of their own (YouTube Data API, \"Quota \
+                   calculator\"): a hundred channels hourly take a quarter of it, so use 6h for more than \
+                   that.",
     },
 };
 
@@ -199,10 +201,11 @@ impl Network for YouTube {
         answer: &Answer,
     ) -> Option<Reading> {
         if let Some(fault) = Fault::of(answer) {
+            // Barred from comments, which nothing else needs.
             if fault.reasons.contains(&"ineligibleAccount") {
-                return Some(barred_from_comments(grant, question));
+                return Some(google::without(grant, question, Capability::Inbox, Reason::AccountRestricted));
             }
-            return fault.says(answer, own).map(Reading::says);
+            return fault.read(grant, question, answer, own);
         }
         google::read_oauth_error(answer)
             .map(Reading::says)
@@ -210,6 +213,10 @@ impl Network for YouTube {
             .or_else(|| read_resource(grant, question, answer))
             .or_else(|| google::read_person(answer))
             .or_else(|| google::read_challenge(answer).map(Reading::says))
+    }
+
+    fn limits(&self, answer: &Answer) -> Vec<RateLimitStatus> {
+        errors::limits(answer)
     }
 }
 
@@ -234,16 +241,6 @@ fn own(reason: &str) -> Option<Says> {
         _ => return None,
     };
     Some(Says::Refused(refusal))
-}
-
-/// `ineligibleAccount` bars an account from comments: where the inbox is a need, that alone is
-/// lost.
-fn barred_from_comments(grant: &Grant<'_>, question: Question) -> Reading {
-    if grant.account(question).is_some_and(|a| a.needs.contains(Capability::Inbox)) {
-        Reading { lost: vec![(Capability::Inbox, Reason::AccountRestricted)], ..Reading::accepted() }
-    } else {
-        Reading::refused(Refusal::plain(Reason::AccountRestricted))
-    }
 }
 
 /// A resource or a list of them: `kind` says which.
