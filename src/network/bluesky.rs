@@ -12,7 +12,7 @@
 //!
 //! Facts: bluesky-social/atproto `packages/pds/src/auth-verifier.ts`,
 //! `packages/pds/src/api/com/atproto/server/`, `lexicons/com/atproto/`; docs.bsky.app, "Rate
-//! Limits".
+//! Limits"; atproto.com, "Permissions".
 
 use super::{
     Answer, AppNeed, Budget, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus,
@@ -102,6 +102,8 @@ static DESCRIPTION: Description = Description {
             "Expired, revoked, deactivated and suspended: also where the session itself is refused, since \
              the account's state can be asked without a token.",
             "An app password without access to direct messages: from the token's own scope.",
+            "Which permissions an OAuth login has, as scopes, single permissions or permission sets \
+             (atproto.com, \"Permissions\").",
         ],
         cannot_tell: &[
             "A removed app password ends the refresh token only. The access token works on for up to 2 \
@@ -116,22 +118,95 @@ static DESCRIPTION: Description = Description {
     },
 };
 
+/// What stands for any permission that allows it; see [`granted`].
+const CREATE_POSTS: &str = "repo:app.bsky.feed.post?action=create";
+const MESSAGES: &str = "rpc:chat.bsky.convo.sendMessage";
+
 static PUBLISH: Requirement = Requirement {
     scopes: &[&[
         "com.atproto.access",
         "com.atproto.appPass",
         "com.atproto.appPassPrivileged",
         "transition:generic",
-        "repo:*",
-        "repo:app.bsky.feed.post",
+        CREATE_POSTS,
     ]],
     roles: &[],
 };
 /// Direct messages are closed to ordinary app passwords.
 static INBOX: Requirement = Requirement {
-    scopes: &[&["com.atproto.appPassPrivileged", "com.atproto.access", "transition:chat.bsky"]],
+    scopes: &[&["com.atproto.appPassPrivileged", "com.atproto.access", "transition:chat.bsky", MESSAGES]],
     roles: &[],
 };
+
+/// Permission sets of Bluesky that do not allow posts (`lexicons/app/bsky/auth*.json`).
+const SETS_WITHOUT_POSTS: &[&str] = &[
+    "app.bsky.authDeleteContent",
+    "app.bsky.authManageFeedDeclarations",
+    "app.bsky.authManageLabelerService",
+    "app.bsky.authManageModeration",
+    "app.bsky.authManageNotifications",
+    "app.bsky.authManageProfile",
+    "app.bsky.authViewAll",
+];
+
+/// The granted scopes, and those that the capabilities need, where a permission allows them
+/// (atproto.com, "Permissions"). A permission names resources and parameters in many ways; a
+/// permission set allows only what belongs to its own namespace.
+fn granted(scopes: Vec<String>) -> Scopes {
+    let any = |allows: fn(&str) -> bool| scopes.iter().any(|scope| allows(scope));
+    let implied = [(any(allows_posts), CREATE_POSTS), (any(allows_messages), MESSAGES)];
+    let mut granted = Scopes::new(scopes.clone());
+    granted.granted.extend(implied.into_iter().filter(|(yes, _)| *yes).map(|(_, name)| name.to_owned()));
+    granted
+}
+
+fn allows_posts(scope: &str) -> bool {
+    match Permission::parse(scope) {
+        permission if permission.resource == "repo" => {
+            let actions = permission.values("action", false);
+            permission.values("collection", true).iter().any(|c| ["*", "app.bsky.feed.post"].contains(c))
+                && (actions.is_empty() || actions.contains(&"create"))
+        }
+        // A set that is not known here may be newer than this list: it is not held against the login.
+        Permission { resource: "include", name, .. } => {
+            name.starts_with("app.bsky.") && !SETS_WITHOUT_POSTS.contains(&name)
+        }
+        _ => false,
+    }
+}
+
+fn allows_messages(scope: &str) -> bool {
+    match Permission::parse(scope) {
+        permission if permission.resource == "rpc" => {
+            let methods = ["*", "chat.bsky.convo.sendMessage"];
+            permission.values("lxm", true).iter().any(|method| methods.contains(method))
+        }
+        Permission { resource: "include", name, .. } => name.starts_with("chat.bsky."),
+        _ => false,
+    }
+}
+
+/// A scope as a permission: `resource:name?parameter=value&…`.
+struct Permission<'a> {
+    resource: &'a str,
+    name: &'a str,
+    parameters: &'a str,
+}
+
+impl<'a> Permission<'a> {
+    fn parse(scope: &'a str) -> Self {
+        let (head, parameters) = scope.split_once('?').unwrap_or((scope, ""));
+        let (resource, name) = head.split_once(':').unwrap_or((head, ""));
+        Self { resource, name, parameters }
+    }
+
+    /// The values of a parameter; the one that `named` says is meant may stand as the name.
+    fn values(&self, parameter: &str, named: bool) -> Vec<&'a str> {
+        let own = Some(self.name).filter(|name| named && !name.is_empty());
+        let others = self.parameters.split('&').filter_map(|pair| pair.split_once('='));
+        own.into_iter().chain(others.filter(|(name, _)| *name == parameter).map(|(_, value)| value)).collect()
+    }
+}
 
 impl Network for Bluesky {
     fn description(&self) -> &'static Description {
@@ -177,14 +252,14 @@ impl Network for Bluesky {
             reading.refresh_expiry =
                 grant.tokens.refresh.as_ref().map(standard::jwt_expiry).unwrap_or_default();
             reading.issued = claim(&grant.tokens.access, "iat").as_ref().and_then(parse::instant);
-            reading.scopes = token_scopes(grant).map(Scopes::new);
+            reading.scopes = token_scopes(grant).map(granted);
         }
         Some(reading)
     }
 
     fn limits(&self, answer: &Answer) -> Vec<RateLimitStatus> {
-        // Counted per address, so by all logins together.
-        standard::rate_limit(answer, "ratelimit-", "requests", Budget::App).into_iter().collect()
+        // Counted per address and server, or per account: another server's logins are not concerned.
+        standard::rate_limit(answer, "ratelimit-", "requests", Budget::Grant).into_iter().collect()
     }
 }
 
@@ -278,6 +353,7 @@ fn refused(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Rea
         }
         "insufficientscope" | "scopemissing" | "scopemissingerror" => plain(Reason::MissingPermission),
         "authfactortokenrequired" => plain(Reason::TwoFactorRequired),
+        "invalid_grant" if says("inactivity") => ambiguous(Reason::TokenExpired),
         "authenticationrequired" if says("invalid identifier or password") => ambiguous(Reason::TokenInvalid),
         "ratelimitexceeded" => undetermined(Cause::RateLimited),
         "upstreamfailure" | "upstreamtimeout" | "internalservererror" | "notenoughresources" => {
