@@ -8,6 +8,13 @@
 //! tells the token's scopes: `scopes` of the app are those it registered, not those that were
 //! granted.
 //!
+//! Servers of other makers answer in words of their own; those that are read here come from
+//! GoToSocial `internal/api/util/auth.go` and `internal/middleware/tokencheck.go`, Pleroma's and
+//! Akkoma's `OAuthScopesPlug` and `EnsureAuthenticatedPlug`, Pixelfed `app/Exceptions/Handler.php`
+//! and `app/Models/AccountInterstitial.php`, Friendica `src/Factory/Api/Mastodon/Error.php`,
+//! akirk/enable-mastodon-apps `includes/class-mastodon-api.php`, Misskey
+//! `packages/backend/src/server/api/ApiCallService.ts`.
+//!
 //! Facts: docs.joinmastodon.org, "accounts API methods", "apps API methods", "OAuth Scopes", "Rate
 //! limits"; mastodon/mastodon `app/controllers/api/base_controller.rb`,
 //! `config/locales/doorkeeper.en.yml`, `config/initializers/rack_attack.rb`.
@@ -90,11 +97,14 @@ static DESCRIPTION: Description = Description {
              by texts that Mastodon never translates, and its words for \"expired\" and \"revoked\" in many \
              languages.",
             "A token that may only write from a broken one.",
+            "Dead tokens and missing permissions at GoToSocial, Pleroma, Akkoma, Pixelfed, Friendica, \
+             WordPress and Misskey's descendants, each in its own words.",
         ],
         cannot_tell: &[
             "Granted permissions: no answer tells them (those of the app are what it once asked for), so \
              they come from the token response or the configuration.",
             "`password_changed`: looks like removed access.",
+            "At Friendica, a dead token from a missing permission: one text for both.",
             "In a language that nobody has taught this program, removed access is `token_invalid`.",
             "A server that is gone for good looks like one that is down: undetermined for as long as it \
              lasts.",
@@ -178,7 +188,7 @@ impl Network for Mastodon {
     }
 
     fn read(&self, grant: &Grant<'_>, seen: &[Seen], question: Question, answer: &Answer) -> Option<Reading> {
-        let reading = refused(answer).or_else(|| accepted(grant, question, answer))?;
+        let reading = refused(grant, question, answer).or_else(|| accepted(grant, question, answer))?;
         let after_app = question.is(&ACCOUNT) && app_accepted(seen);
         Some(match reading.refusal().and_then(|r| r.reason) {
             // Before 4.3 this call needed a scope, and having none says nothing about the token.
@@ -218,66 +228,120 @@ fn says(answer: &Answer, part: &str) -> bool {
     answer.json.get("error").and_then(|v| v.as_str()).is_some_and(|text| parse::contains(text, part))
 }
 
-fn refused(answer: &Answer) -> Option<Reading> {
-    if answer.status.is_some_and(|s| s >= 500 || s == 429) {
-        return None;
+/// What servers say to a token without the scope of a call.
+const SCOPES: &[&str] = &[
+    "outside the authorized scopes",
+    "does not cover required scopes",
+    "insufficient permissions",
+    "insufficient scope",
+    "invalid scope(s) provided",
+];
+/// What they say where the account itself cannot log in.
+const DISABLED: &[&str] = &["login is currently disabled", "account is currently disabled"];
+const UNCONFIRMED: &[&str] =
+    &["missing a confirmed e-mail", "pending approval", "account is awaiting approval"];
+
+fn refused(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Reading> {
+    let json = &answer.json;
+    let texts = [&json["error"], &json["error"]["message"], &json["message"]];
+    let error = texts.iter().find_map(|text| text.as_str()).unwrap_or_default();
+    // Pixelfed says this under 500 to every dead token.
+    let dead = error == "Unauthenticated.";
+    match answer.status {
+        Some(500) if dead => {}
+        Some(429 | 500..) => return None,
+        _ => {}
     }
+    let sent = question.is(&ACCOUNT) || question.is(&APP);
+    if dead || (sent && parse::contains(error, "unauthorized: token not supplied")) {
+        // GoToSocial takes a dead token for none; a probe always sends one.
+        return Some(Reading::refused(Refusal::expired_or_revoked()));
+    }
+    misskey(json["error"]["code"].as_str().unwrap_or_default())
+        .or_else(|| refused_by_text(grant, question, json["identifier"].as_str(), error))
+        .or_else(|| refused_token(answer, error))
+}
+
+/// Texts that name the cause. They are never translated; Pleroma names some causes in an
+/// identifier.
+fn refused_by_text(
+    grant: &Grant<'_>,
+    question: Question,
+    identifier: Option<&str>,
+    error: &str,
+) -> Option<Reading> {
+    let any = |parts: &[&str]| parts.iter().any(|part| parse::contains(error, part));
+    let identified = |names: &[&str]| identifier.is_some_and(|identifier| names.contains(&identifier));
+    Some(Reading::refused(if any(DISABLED) || identified(&["account_is_disabled"]) {
+        Refusal::plain(Reason::AccountSuspended)
+    } else if any(UNCONFIRMED) || identified(&["missing_confirmed_email", "awaiting_approval"]) {
+        Refusal::plain(Reason::AccountUnconfirmed)
+    } else if any(&["use web browser to proceed"]) {
+        Refusal::plain(Reason::SecurityCheckpoint)
+    } else if any(SCOPES) {
+        Refusal::plain(Reason::MissingPermission)
+    } else if any(&["not authorized with a valid user or is missing a required scope"]) {
+        // A token that is known to have the scope is dead.
+        if question.is(&ACCOUNT) && reads_accounts(grant) {
+            Refusal::expired_or_revoked()
+        } else {
+            Refusal::ambiguous(Reason::MissingPermission)
+        }
+    } else if any(&["this action is not allowed"]) {
+        Refusal::plain(Reason::MissingRole)
+    } else if any(&["requires an authenticated user", "user not supplied or not authorized"]) {
+        // An app's own token, or that of a deleted or disabled person.
+        Refusal::ambiguous(Reason::TokenInvalid)
+    } else if any(&["account not supplied or not authorized"]) {
+        Refusal::ambiguous(Reason::AccountSuspended)
+    } else {
+        return None;
+    }))
+}
+
+fn refused_token(answer: &Answer, error: &str) -> Option<Reading> {
     // Logs and proxies lose statuses; an error inside of a success is still one.
     let status = answer.status.filter(|s| !(200..300).contains(s));
-    let text = |name: &str| answer.json.get(name).and_then(|v| v.as_str()).unwrap_or_default();
-    let error = text("error");
     let says = |part: &str| parse::contains(error, part);
-    let plain = |reason| Some(Reading::refused(Refusal::plain(reason)));
-    // These texts are never translated; Pleroma names the same cases in "identifier".
-    if says("login is currently disabled") || text("identifier") == "account_is_disabled" {
-        return plain(Reason::AccountSuspended);
-    }
-    if says("missing a confirmed e-mail")
-        || says("pending approval")
-        || text("identifier") == "missing_confirmed_email"
-    {
-        return plain(Reason::AccountUnconfirmed);
-    }
-    if says("outside the authorized scopes") || says("insufficient permissions") {
-        return plain(Reason::MissingPermission);
-    }
-    if says("this action is not allowed") {
-        return plain(Reason::MissingRole);
-    }
-    if says("requires an authenticated user") {
-        // An app's own token, or that of a deleted person.
-        return Some(Reading::refused(Refusal::ambiguous(Reason::TokenInvalid)));
-    }
     if status.is_none() && (says("too many requests") || says("throttled")) {
         return Some(Reading::undetermined(Cause::RateLimited));
     }
     let challenge = standard::challenge(&answer.headers);
     let description = challenge.as_ref().map_or("", |(_, description)| description.as_str());
-    let words = format!("{error} {} {description}", text("error_description"));
+    let words =
+        format!("{error} {} {description}", answer.json["error_description"].as_str().unwrap_or_default());
     let code = Some(error)
         .filter(|e| standard::error(e, "").is_some())
         .or(challenge.as_ref().map(|(code, _)| code.as_str()));
-    if let Some(code) = code {
-        if code == "invalid_grant" {
-            // There are no refresh tokens: this is about a code that was to be exchanged.
-            return Some(Reading::undetermined(Cause::UnexpectedAnswer));
-        }
-        return if code == "invalid_token" {
-            Some(Reading::refused(refusal(&words)))
-        } else {
-            standard::error(code, &words)
-        };
+    match code {
+        // There are no refresh tokens: this is about a code that was to be exchanged.
+        Some("invalid_grant") => return Some(Reading::undetermined(Cause::UnexpectedAnswer)),
+        Some("invalid_token") => return Some(Reading::refused(refusal(&words))),
+        Some(code) => return standard::error(code, &words),
+        None => {}
     }
     // Without the header, as it is pasted into tickets. Pleroma says 403 and "Invalid credentials." to
     // dead tokens.
     let unsent = ["not supplied", "not provided", "missing", "no token"].iter().any(|part| says(part));
     let known = says("access token") || says("invalid credentials");
     let refuses = match status {
-        Some(401) => !error.is_empty() && !unsent && !basic(answer),
+        Some(401) => answer.json["error"].is_string() && !error.is_empty() && !unsent && !basic(answer),
         Some(403) | None => known && !unsent,
         _ => false,
     };
     refuses.then(|| Reading::refused(refusal(&words)))
+}
+
+/// The codes of Misskey and its descendants.
+fn misskey(code: &str) -> Option<Reading> {
+    Some(match code {
+        "AUTHENTICATION_FAILED" => Reading::refused(Refusal::expired_or_revoked()),
+        "PERMISSION_DENIED" => Reading::refused(Refusal::plain(Reason::MissingPermission)),
+        "YOUR_ACCOUNT_SUSPENDED" => Reading::refused(Refusal::plain(Reason::AccountSuspended)),
+        "CREDENTIAL_REQUIRED" => Reading::undetermined(Cause::UnexpectedAnswer),
+        "RATE_LIMIT_EXCEEDED" => Reading::undetermined(Cause::RateLimited),
+        _ => return None,
+    })
 }
 
 /// A password in front of the whole server: not Mastodon's own answer.
