@@ -26,7 +26,6 @@ mod exposition;
 mod faults;
 mod fuzzing;
 mod golden;
-mod google;
 mod kills;
 mod kubernetes;
 mod mail_templates;
