@@ -1,6 +1,7 @@
 //! The families about accounts, as a table: each entry tells how the samples of one account follow
 //! from the snapshot.
 
+use super::text::write_integer;
 use crate::inventory::AccountView;
 use crate::model::{Capability, Expiry, Reason, Timestamp};
 use crate::state::{AccountState, CredentialState, Snapshot};
@@ -256,7 +257,6 @@ impl Writer<'_> {
     #[inline(always)]
     fn begin(&mut self, account: &Account<'_>) {
         self.text(self.family);
-        self.text("{");
         self.text(account.snapshot.inventory.account_labels(account.index));
     }
 
@@ -278,7 +278,7 @@ impl Writer<'_> {
     #[inline(always)]
     fn end(&mut self, value: i64) {
         self.text("} ");
-        self.text(itoa::Buffer::new().format(value));
+        write_integer(self.out, value);
         self.text("\n");
     }
 }

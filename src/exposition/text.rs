@@ -33,6 +33,17 @@ pub(super) fn write_sample(out: &mut Vec<u8>, name: &str, labels: &[(&str, &str)
     let _ = writeln!(out, "{name}{labels} {}", format_float(value));
 }
 
+#[inline(always)]
+pub(super) fn write_integer(out: &mut Vec<u8>, value: i64) {
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(value).as_bytes();
+    // Most values are instants. A copy whose length is constant takes no call.
+    match digits.first_chunk::<10>() {
+        Some(instant) if digits.len() == 10 => out.extend_from_slice(instant),
+        _ => out.extend_from_slice(digits),
+    }
+}
+
 pub(super) fn format_float(value: f64) -> String {
     match value {
         f64::INFINITY => "+Inf".to_owned(),

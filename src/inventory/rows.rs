@@ -33,7 +33,7 @@ pub struct Inventory {
     pub(super) sources: Vec<SecretSource>,
     /// For accounts that do not have an interval of their own.
     pub(super) usual_interval: Option<Duration>,
-    /// `account="…",network="…"` of each account, one after the other.
+    /// `{account="…",network="…"` of each account, one after the other.
     account_labels: String,
     /// Where the labels of each account end.
     account_labels_ends: Vec<u32>,
@@ -145,7 +145,7 @@ impl Inventory {
         let (mut labels, mut ends) = (String::new(), Vec::with_capacity(self.accounts.len()));
         for account in self.accounts() {
             let (id, network) = (account.row.texts.escaped(&self.texts, ID), account.network().name());
-            labels.extend(["account=\"", id, "\",network=\"", network, "\""]);
+            labels.extend(["{account=\"", id, "\",network=\"", network, "\""]);
             // The builder has seen to it that there is room.
             ends.push(u32::try_from(labels.len()).unwrap_or(u32::MAX));
         }
@@ -225,7 +225,7 @@ impl Inventory {
         self.credential_ids.find(id, id_of).map(|index| index as usize)
     }
 
-    /// `account="…",network="…"` of the account with this index, as every sample has it.
+    /// `{account="…",network="…"` of the account with this index, as every sample begins.
     pub fn account_labels(&self, index: usize) -> &str {
         let end = |index: usize| self.account_labels_ends.get(index).map_or(0, |end| *end);
         slice(&self.account_labels, [index.checked_sub(1).map_or(0, end), end(index)])
@@ -446,7 +446,7 @@ mod tests {
             let account = inventory.account(0)?;
             let found = account.escaped()?;
             let label_of = |name: &str, text: &str| format!("{name}=\"{}\"", escape(text));
-            let account_labels = format!("{},network=\"mastodon\"", label_of("account", id));
+            let account_labels = format!("{{{},network=\"mastodon\"", label_of("account", id));
             assert_eq!(inventory.account_labels(0), account_labels);
             let labels: Vec<&str> = account.escaped_labels().collect();
             assert_eq!(labels, [format!(",{}", label_of("team", label))]);
