@@ -289,6 +289,9 @@ impl fmt::Debug for NetworkId {
     }
 }
 
+/// Names under which networks and clients ask about the token's own account, without separators.
+const OWN_ACCOUNT: &[&str] = &["me", "usersme", "verifycredentials"];
+
 impl Description {
     /// Whether a text looks like a version of this API: as the default one does but for its digits.
     /// Six digits are a year and a month.
@@ -319,20 +322,24 @@ impl Description {
         if let Some(exact) = calls().find(|c| folded(c.name) == folded(target)) {
             return Some(exact);
         }
+        let own = |name: &str| OWN_ACCOUNT.contains(&folded(name).as_str());
+        if let Some(own) = calls().find(|c| own(target) && own(c.name)) {
+            return Some(own);
+        }
         let path = target.find("://").map_or(target, |at| {
             let rest = &target[at + 3..];
             rest.find('/').map_or("/", |slash| &rest[slash..])
         });
         let path = path.split(['?', '#']).next().unwrap_or(path);
-        calls().find(|c| parse::path_matches(c.path(), path)).or_else(|| {
-            // Without its version: "me/accounts" and "me_accounts" for "/{version}/me/accounts".
-            let wanted = folded(path.trim_end_matches(".json"));
-            calls().find(|c| {
-                let known = c.path().trim_end_matches(".json");
-                let mut ends = known.match_indices('/').skip(1).map(|(at, _)| folded(&known[at..]));
-                !wanted.is_empty() && ends.any(|end| end == wanted)
-            })
-        })
+        // Without its version: "me/accounts" and "me_accounts" for "/{version}/me/accounts". That comes
+        // first, as "me" is no version.
+        let wanted = folded(path.trim_end_matches(".json"));
+        let by_its_end = calls().find(|c| {
+            let known = c.path().trim_end_matches(".json");
+            let mut ends = known.match_indices('/').skip(1).map(|(at, _)| folded(&known[at..]));
+            !wanted.is_empty() && ends.any(|end| end == wanted)
+        });
+        by_its_end.or_else(|| calls().find(|c| parse::path_matches(c.path(), path)))
     }
 }
 

@@ -28,6 +28,7 @@ const APP_TEXTS: &[(&str, AppProblem)] = &[
     ("invalid client_id", AppProblem::SecretRefused),
     ("invalid client secret", AppProblem::SecretRefused),
     ("invalid app id", AppProblem::SecretRefused),
+    ("invalid application id", AppProblem::SecretRefused),
     ("match a valid application", AppProblem::SecretRefused),
     ("provide valid app id", AppProblem::SecretRefused),
     ("missing client_id or access_token", AppProblem::SecretRefused),
@@ -196,6 +197,7 @@ const ELSEWHERE_TEXTS: &[&str] = &[
     "isn't receiving messages",
     "isn't available right now",
     "not enough viewers",
+    "facebook.com/ads/library/api",
 ];
 
 /// What an error means; none for one that nobody has seen.

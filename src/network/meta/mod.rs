@@ -32,7 +32,7 @@ use errors::Weight::{DoubtfulOfAccount, Plain, PlainOfAccount};
 use errors::{judge, refuse};
 use limits::limits;
 
-use crate::model::{AppProblem, Expiry, Reason, Secret};
+use crate::model::{AppProblem, Cause, Expiry, Reason, Secret};
 use crate::network::{
     Answer, Call, CallInfo, Facts, Grant, List, Listed, Question, Reading, Refusal, ResolvedApp, Says,
     Scopes, Seen, parse,
@@ -54,8 +54,31 @@ fn is_me(question: Question) -> bool {
     [&facebook::ME, &instagram::ME, &threads::ME].into_iter().any(|me| question.is(me))
 }
 
-/// Reads any answer of the Graph API, by its shape.
+/// Reads any answer of the Graph API.
 pub(super) fn read(grant: &Grant<'_>, seen: &[Seen], question: Question, answer: &Answer) -> Option<Reading> {
+    let reading = read_shape(grant, seen, question, answer);
+    let unknown = reading.as_ref().is_none_or(|r| r.says == Says::Undetermined(Cause::UnexpectedAnswer));
+    if unknown && is_of_later_version(grant, answer) {
+        return Some(Reading::app_problem(AppProblem::VersionEnded));
+    }
+    reading
+}
+
+/// Whether an answer comes from a later version than the one that was asked: then that has ended, and
+/// Meta answers in the oldest that is left. Of an answer that was handed in nobody knows what was asked.
+fn is_of_later_version(grant: &Grant<'_>, answer: &Answer) -> bool {
+    let number = |version: &str| {
+        let (major, minor) = version.trim().strip_prefix('v')?.split_once('.')?;
+        Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
+    };
+    let headers = ["facebook-api-version", "instagram-api-version", "threads-api-version"];
+    let served = headers.iter().find_map(|name| answer.header(name)).and_then(number);
+    let asked = number(&grant.app.api_version);
+    !grant.tokens.access.is_empty() && served.zip(asked).is_some_and(|(served, asked)| served > asked)
+}
+
+/// Reads an answer by its shape.
+fn read_shape(grant: &Grant<'_>, seen: &[Seen], question: Question, answer: &Answer) -> Option<Reading> {
     if let Some(items) = batch_items(&answer.json) {
         return read_batch(grant, seen, question.about, &items);
     }
