@@ -21,6 +21,7 @@ const TEXTS: &[&str] = &[
     "description",
     "errordescription",
     "submsg",
+    "statusmsg",
     "detail",
 ];
 /// Fields whose word tells how it went.

@@ -10,7 +10,7 @@ use super::codes::{by_code, by_entra_number};
 use super::families;
 use super::outcome::{Objection, folded};
 use crate::model::{AppProblem, Cause, Reason};
-use crate::network::{Answer, Reading, Refusal, parse, standard};
+use crate::network::{Answer, Reading, Refusal, Says, parse, standard};
 
 /// Members that hold an error or several, at any depth.
 const CONTAINERS: &[&str] =
@@ -223,6 +223,11 @@ impl<'a> Said<'a> {
                 _ => by_code(code, &self.text),
             })
             .collect();
+        // A code for any request says less than a sentence about the token.
+        let unexpected = |r: &Reading| r.says == Says::Undetermined(Cause::UnexpectedAnswer);
+        if self.texts.iter().any(|text| names_a_bad_token(text)) {
+            readings.retain(|r| !unexpected(r));
+        }
         // The more telling one: a header says invalid_token, a body token_expired.
         let open = |r: &Reading| r.refusal().is_some_and(|r| r.reason.is_none());
         let telling = readings.iter().position(|r| !open(r)).unwrap_or(0);
@@ -412,7 +417,9 @@ fn names_a_bad_token(text: &str) -> bool {
         }
         _ => false,
     };
-    let absent = standard::ABSENT.iter().any(|part| text.contains(part));
+    // A form that complains about one of its fields knows no more of it.
+    let others = ["parameter", "argument", "field"];
+    let absent = standard::ABSENT.iter().chain(&others).any(|part| text.contains(part));
     !absent
         && (0..words.len()).filter(token).any(|t| (0..words.len()).filter(bad).any(|b| t.abs_diff(b) <= NEAR))
 }
@@ -481,6 +488,7 @@ mod tests {
             "the token belongs to a sandbox",
             "invalid request: access token is required",
             "invalid value for max_tokens",
+            "invalid parameter: token",
         ] {
             assert!(!names_a_bad_token(text), "{text}");
         }
