@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::schedule::{Accounts, DAY, EXPIRED, LONGEST, Window, evaluation_interval, windows};
 use super::template::fill;
 use crate::config::{Config, Notice, ScheduleRule};
-use crate::model::{Capability, FixedBy, Reason, Use, format_duration};
+use crate::model::{AppProblem, Capability, FixedBy, Reason, Use, format_duration};
 use crate::network::{NetworkId, advice};
 
 const RULES: &str = include_str!("templates/connections.rules.yml.tmpl");
@@ -34,6 +34,11 @@ impl Default for Options {
 
 /// The longest time between two probes of an invalid token, unless its probe interval is longer.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(DAY);
+
+/// How long before the end of an API version there is a warning, in seconds.
+const VERSION_ENDS_SOON: u64 = 60 * DAY;
+/// How long before the end of an API version it is critical, in seconds.
+const VERSION_ENDS_NOW: u64 = 14 * DAY;
 
 /// The longest time between two probes of any connection of a configuration in normal operation.
 pub fn longest_gap(config: &Config) -> Duration {
@@ -70,6 +75,9 @@ pub fn rules(schedule: &[ScheduleRule], options: &Options) -> String {
             ("NEEDED_CAPABILITIES", &escaped(&needed_capabilities())),
             ("ALL_CAPABILITIES", &all_capabilities()),
             ("CAPABILITY", &escaped(&capability())),
+            ("APP_PROBLEM", &escaped(&app_problem())),
+            ("VERSION_ENDS_SOON", &VERSION_ENDS_SOON.to_string()),
+            ("VERSION_ENDS_NOW", &VERSION_ENDS_NOW.to_string()),
             ("RUNBOOKS", &escaped(&options.runbooks)),
         ],
     )
@@ -164,6 +172,14 @@ fn capability() -> String {
         format!("{{{{ if eq $labels.capability \"{}\" }}}}{}{{{{ end }}}}", c.label(), c.stops())
     };
     Capability::ALL.iter().map(word).collect()
+}
+
+/// What the label `problem` means, and what to do about it.
+fn app_problem() -> String {
+    let meaning = |p: &AppProblem| {
+        format!("{{{{ if eq $labels.problem \"{}\" }}}}{}{{{{ end }}}}", p.label(), p.meaning())
+    };
+    AppProblem::ALL.iter().map(meaning).collect()
 }
 
 /// The alerts for the notices of the schedule, one for each notice.

@@ -1,8 +1,8 @@
 //! One account with all that is known of it.
 
 use crate::inventory::{AccountView, CredentialView};
-use crate::model::{Capability, Cause, Expiry, Reason, Timestamp};
-use crate::state::{AccountState, CredentialState, Snapshot};
+use crate::model::{AppProblem, Capability, Cause, Expiry, Reason, Timestamp};
+use crate::state::{AccountState, AppState, CredentialState, Snapshot};
 
 /// The state of a connection. The order is that of urgency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,16 +56,19 @@ pub struct Connection<'a> {
     pub account_state: &'a AccountState,
     pub credential: CredentialView<'a>,
     pub credential_state: &'a CredentialState,
+    app_state: Option<&'a AppState>,
 }
 
 impl<'a> Connection<'a> {
     /// The account at an index of the inventory.
     pub fn at(snapshot: &'a Snapshot, index: usize) -> Option<Self> {
         let account = snapshot.inventory.account(index)?;
+        let credential = account.credential()?;
         Some(Self {
             account,
             account_state: snapshot.accounts.get(index)?,
-            credential: account.credential()?,
+            credential,
+            app_state: credential.app().and_then(|app| snapshot.apps.get(app)),
             credential_state: snapshot.credentials.get(account.credential_index())?,
         })
     }
@@ -117,9 +120,14 @@ impl<'a> Connection<'a> {
     }
 
     /// Why the last probe was inconclusive. `None` for an ambiguous refusal that a second probe must
-    /// confirm.
+    /// confirm. Where this account's probe did not tell the problem of the app, another's may have.
     pub fn cause(&self) -> Option<Cause> {
-        self.account_state.trouble
+        match self.account_state.trouble? {
+            unknown @ Cause::AppMisconfigured(AppProblem::Unknown) => {
+                Some(self.app_state.and_then(AppState::problem).map_or(unknown, Cause::AppMisconfigured))
+            }
+            cause => Some(cause),
+        }
     }
 
     /// When a person must reconnect.

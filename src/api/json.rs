@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 
 use super::{Connection, ConnectionState, Listing, ListingPage, Query, QueryProblem};
-use crate::model::{Expiry, Timestamp};
+use crate::model::{Cause, Expiry, Timestamp};
 use crate::network::advice;
 use crate::scheduler::{Plan, planned};
 
@@ -69,6 +69,8 @@ struct ConnectionJson<'a> {
     unconfirmed_reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app_problem: Option<&'static str>,
     needs: Vec<&'static str>,
     capabilities: BTreeMap<&'static str, &'static str>,
     stops: Vec<&'static str>,
@@ -140,7 +142,7 @@ pub fn connections_json(listing: &Listing, query: &Query, page: &ListingPage) ->
 }
 
 fn connection_json<'a>(connection: &Connection<'a>, listing: &Listing) -> ConnectionJson<'a> {
-    let Connection { account, account_state, credential, credential_state } = connection;
+    let Connection { account, account_state, credential, credential_state, .. } = connection;
     let clocks = &credential_state.clocks;
     let instant = |expiry: Expiry| expiry.at().map(Instant);
     let plan = planned(&listing.snapshot, account.credential_index(), listing.at);
@@ -162,6 +164,7 @@ fn connection_json<'a>(connection: &Connection<'a>, listing: &Listing) -> Connec
         since: account_state.since.map(Instant),
         unconfirmed_reason: account_state.pending.map(|(r, _)| r.info().label),
         cause: connection.cause().map(|c| c.label()),
+        app_problem: connection.cause().and_then(Cause::app_problem).map(|p| p.label()),
         needs: account.needs().iter().map(|c| c.label()).collect(),
         capabilities: connection.capabilities().map(|(c, r)| (c.label(), r.info().label)).collect(),
         stops: connection.stops().map(|c| c.label()).collect(),

@@ -13,7 +13,7 @@ use super::options::{ConfigOptions, LogOptions};
 use super::{Classification, block_on, describe, print, table_width};
 use crate::config::Config;
 use crate::inventory::AccountView;
-use crate::model::{Cause, Reason, Timestamp, format_duration, stops};
+use crate::model::{Reason, Timestamp, format_duration, stops};
 use crate::network::{Certainty, Finding, Verdict};
 use crate::scheduler::probe_everything;
 
@@ -66,6 +66,8 @@ struct CheckedAccount {
     reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app_problem: Option<&'static str>,
     /// Whether the refusal is ambiguous and needs a second probe.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     unconfirmed: bool,
@@ -108,7 +110,7 @@ async fn check(mut config: Config, named: &[String]) -> anyhow::Result<Checked> 
 
 impl CheckedAccount {
     fn new(account: AccountView<'_>, finding: &Finding, deadline: Option<Timestamp>) -> Self {
-        let Classification { verdict, reason, cause, capabilities, advice } =
+        let Classification { verdict, reason, cause, app_problem, capabilities, advice } =
             describe(finding, account.network());
         let lost = finding.capabilities.iter().filter(|(_, r)| *r != Reason::Ok).count();
         let severity = match finding.verdict {
@@ -124,6 +126,7 @@ impl CheckedAccount {
             verdict,
             reason,
             cause,
+            app_problem,
             unconfirmed: matches!(finding.verdict, Verdict::Invalid(_, Certainty::Ambiguous)),
             capabilities,
             stops: stops(&finding.capabilities),
@@ -146,6 +149,9 @@ impl CheckedAccount {
             return ("degraded", lost.collect::<Vec<_>>().join("\n"));
         }
         let mut reason = self.reason.or(self.cause).unwrap_or("").to_owned();
+        if let Some(problem) = self.app_problem {
+            reason = format!("{reason}: {problem}");
+        }
         if self.unconfirmed {
             reason += " (not confirmed yet)";
         }
@@ -180,15 +186,7 @@ impl Checked {
         for account in &self.accounts {
             let (state, reason) = account.state();
             let deadline = account.deadline.map_or_else(String::new, |deadline| self.in_words(deadline));
-            let meaning = account.cause.and_then(Cause::from_label).map(Cause::meaning);
-            table.add_row([
-                &account.account,
-                account.network,
-                state,
-                &reason,
-                &deadline,
-                meaning.unwrap_or(&account.advice),
-            ]);
+            table.add_row([&account.account, account.network, state, &reason, &deadline, &account.advice]);
         }
         format!(
             "{table}\n{} valid, {} invalid, {} undetermined\n",

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::model::{Capabilities, Capability, Expiry, Reason, Secret, Timestamp};
+use crate::model::{AppProblem, Capabilities, Capability, Expiry, Reason, Secret, Timestamp};
 use crate::network::{
     Account, Answer, Clocks, Finding, Grant, Known, NetworkId, Question, ResolvedApp, Seen, Style, Tokens,
     Verdict, advice, clocks, conclude, parse, read_answer,
@@ -65,6 +65,9 @@ pub struct Classification {
     /// Present if undetermined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<&'static str>,
+    /// Present if the cause is `app_misconfigured`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_problem: Option<&'static str>,
     /// Each needed capability: `ok` or a reason.
     pub capabilities: Map<String, Value>,
     pub advice: String,
@@ -169,9 +172,13 @@ pub fn describe(finding: &Finding, network: NetworkId) -> Classification {
             ("undetermined", None, Some(cause.label()), cause.meaning().to_owned())
         }
     };
+    let app_problem = match finding.verdict {
+        Verdict::Undetermined(cause) => cause.app_problem().map(AppProblem::label),
+        _ => None,
+    };
     let capabilities =
         finding.capabilities.iter().map(|(c, r)| (c.label().to_owned(), Value::from(r.label()))).collect();
-    Classification { verdict, reason, cause, capabilities, advice: advice_text }
+    Classification { verdict, reason, cause, app_problem, capabilities, advice: advice_text }
 }
 
 /// Advice about the capabilities that a valid connection lacks.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::field::{Field, Mapping};
-use super::findings::Findings;
+use super::findings::{Findings, WarningKind};
 use super::keys;
 use super::probe_rules::probe_rules;
 use super::quoting::shown;
@@ -11,6 +11,7 @@ use super::secrets::secret_source;
 use super::validator::{DefinedApp, SourceFile, Validator};
 use super::yaml::Value;
 use crate::inventory::{App, RateLimit};
+use crate::model::Timestamp;
 use crate::network::{AppNeed, NetworkId};
 
 /// The network whose provider is described by its endpoints.
@@ -40,6 +41,7 @@ impl Validator<'_> {
         let client_id = client_id(&mapping, network, out);
         let client_secret = secret_source(&mapping, keys::CLIENT_SECRET, out);
         let api_version = api_version(&mapping, network, out);
+        warn_if_ended(&mapping, field, network, api_version.as_deref(), out);
         let base_url = mapping.get("base_url").and_then(|f| f.base_url(out));
         let rate_limit = mapping.get("rate_limit").and_then(|f| rate_limit(&f, out));
         let mut endpoints = Vec::new();
@@ -145,6 +147,23 @@ fn api_version(mapping: &Mapping<'_>, network: Option<NetworkId>, out: &mut Find
     match meant.iter().find(|text| fits(text)) {
         Some(meant) => field.reject(out, format!("is not a version like {like}; write {meant}")),
         None => field.reject(out, format!("is not a version like {like}")),
+    }
+}
+
+fn warn_if_ended(
+    mapping: &Mapping<'_>,
+    app: &Field<'_>,
+    network: Option<NetworkId>,
+    version: Option<&str>,
+    out: &mut Findings,
+) {
+    let Some((network, version)) = network.zip(version) else { return };
+    let ended = network.description().version_end(version).filter(|end| *end <= Timestamp::now());
+    if let Some(end) = ended {
+        let place = mapping.get("api_version");
+        let message =
+            format!("{network} ended the API version {version} on {}", end.utc().format("%Y-%m-%d"));
+        place.as_ref().unwrap_or(app).warning(out, WarningKind::VersionEnded, message);
     }
 }
 

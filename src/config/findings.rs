@@ -82,6 +82,8 @@ pub enum WarningKind {
     NeverReached,
     /// An expiry more than ten years ahead.
     TooFar,
+    /// A version of an API that the network has ended.
+    VersionEnded,
     /// A client certificate check that anybody can pass.
     Forgeable,
 }

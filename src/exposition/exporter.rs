@@ -23,14 +23,40 @@ pub struct SmallFamily {
 type Samples<'a> = Vec<(Vec<&'a str>, f64)>;
 
 /// The families about apps and networks.
-pub static SMALL_FAMILIES: [SmallFamily; 5] = [
+pub static SMALL_FAMILIES: &[SmallFamily] = &[
     SmallFamily {
         name: "token_exporter_app_healthy",
-        help: "Whether the developer app is accepted; 0 while the app itself is to blame for failing probes.",
+        help: "Whether the developer app is accepted; 0 while the app itself is to blame for failing probes. \
+               Absent until the network has answered about it.",
         labels: &["app", "network"],
         samples: |snapshot| {
             let samples = apps(snapshot).filter_map(|(app, state)| {
                 Some((vec![&*app.id, app.network.name()], f64::from(state.healthy()?)))
+            });
+            samples.collect()
+        },
+    },
+    SmallFamily {
+        name: "token_exporter_app_problem",
+        help: "What is wrong with a developer app that is not accepted; always 1.",
+        labels: &["app", "network", "problem"],
+        samples: |snapshot| {
+            let samples = apps(snapshot).filter_map(|(app, state)| {
+                Some((vec![&*app.id, app.network.name(), state.problem()?.label()], 1.0))
+            });
+            samples.collect()
+        },
+    },
+    SmallFamily {
+        name: "token_exporter_app_api_version_expiry_timestamp_seconds",
+        help: "When the API version that the app uses ends, if the network has published that.",
+        labels: &["app", "network", "version"],
+        samples: |snapshot| {
+            let samples = apps(snapshot).filter_map(|(app, _)| {
+                Some((
+                    vec![&*app.id, app.network.name(), &*app.api_version],
+                    app.version_end()?.unix() as f64,
+                ))
             });
             samples.collect()
         },
@@ -78,7 +104,7 @@ fn counts(by_network: &BTreeMap<NetworkId, usize>) -> Samples<'_> {
 
 /// Writes the families about apps and networks.
 pub(super) fn write_small(out: &mut Vec<u8>, format: Format, snapshot: &Snapshot) {
-    for family in &SMALL_FAMILIES {
+    for family in SMALL_FAMILIES {
         write_header(out, format, family.name, family.help, "gauge");
         for (labels, value) in (family.samples)(snapshot) {
             let labels: Vec<_> = family.labels.iter().copied().zip(labels).collect();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::SecretSource;
+use crate::model::Timestamp;
 use crate::network::{NetworkId, ProbeRules};
 
 /// A developer app.
@@ -25,6 +26,13 @@ pub struct App {
     /// Endpoints of a generic provider, by the name of their setting.
     pub endpoints: Vec<(&'static str, String)>,
     pub probe_rules: ProbeRules,
+}
+
+impl App {
+    /// When the version of the API that it uses ends, if the network has published that.
+    pub fn version_end(&self) -> Option<Timestamp> {
+        self.network.description().version_end(&self.api_version)
+    }
 }
 
 /// At most `count` requests in `per`.

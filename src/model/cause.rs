@@ -118,8 +118,7 @@ impl AppProblem {
             }
             Self::CheckupDue => {
                 "A review that the network asks of its apps is overdue. Complete it in the developer \
-                 console; \
-                 access returns afterwards."
+                 console; access returns afterwards."
             }
             Self::AccessLevel => {
                 "The app's access level or approval does not cover what this product does. Apply for the \
@@ -145,8 +144,7 @@ impl AppProblem {
             }
             Self::Unknown => {
                 "The network refuses the app without saying why. Check its id, secret, status and quota in \
-                 the \
-                 developer console."
+                 the developer console."
             }
         }
     }
@@ -178,13 +176,10 @@ impl Cause {
             Self::UnexpectedAnswer => {
                 "The network's answer says nothing about the connection. The last verdict stands."
             }
-            Self::AppMisconfigured(_) => {
-                "The network refuses the developer app, not the account. The operator has to check the app's \
-                 id, secret, status and quota."
-            }
+            Self::AppMisconfigured(problem) => problem.meaning(),
             Self::CredentialUnreadable => {
-                "The token could not be read, or its refresher is late with a fresh one. The operator has to \
-                 check the token's source."
+                "The token or the app's secret could not be read, or the token's refresher is late with a \
+                 fresh one. The operator has to check their sources."
             }
             Self::ClockSkew => {
                 "The clocks here and at the network differ too much. The operator has to set this machine's \

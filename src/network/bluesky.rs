@@ -48,6 +48,7 @@ static DESCRIPTION: Description = Description {
     kinds: &["profile"],
     carries: &[],
     api_version: None,
+    version_ends: &[],
     calls: &[&SESSION, &STATUS],
     token_prefixes: &[],
     steps: &[

@@ -53,6 +53,7 @@ static DESCRIPTION: Description = Description {
     kinds: &["profile"],
     carries: &[],
     api_version: None,
+    version_ends: &[],
     calls: &[&ACCOUNT, &APP],
     token_prefixes: &[],
     steps: &[

@@ -23,7 +23,7 @@ pub use reading::{
     Budget, Certainty, Facts, List, Listed, RateLimitStatus, Reach, Reading, Refusal, Reset, Says, Scopes,
 };
 
-use crate::model::{Capabilities, Capability, Cause, Reason, Secret};
+use crate::model::{Capabilities, Capability, Cause, Reason, Secret, Timestamp};
 
 /// Declares the networks: each has a module of its own, or is in the module of a family.
 macro_rules! networks {
@@ -121,6 +121,8 @@ pub struct Description {
     pub carries: &'static [&'static str],
     /// The version of its API that is asked for unless the configuration says otherwise.
     pub api_version: Option<&'static str>,
+    /// Versions of its API, and the days on which they end, where the network has published them.
+    pub version_ends: &'static [(&'static str, &'static str)],
     /// Every call that a probe can make.
     pub calls: &'static [&'static CallInfo],
     /// How its tokens begin, and from which length on a text is taken for one: such a text is
@@ -309,6 +311,12 @@ impl Description {
         self.api_version.is_some_and(|like| {
             form(text) == form(like) && text.len() <= like.len() + 1 && (!dated(like) || dated(text))
         })
+    }
+
+    /// When a version of the API ends; none if the network has not published it.
+    pub fn version_end(&self, version: &str) -> Option<Timestamp> {
+        let (_, day) = self.version_ends.iter().find(|(known, _)| *known == version)?;
+        Timestamp::parse(&format!("{day}T00:00:00Z"))
     }
 
     /// The call that a name, a path or a whole request line means; none for one that a probe never

@@ -52,6 +52,7 @@ static DESCRIPTION: Description = Description {
     kinds: &["profile"],
     carries: &[],
     api_version: None,
+    version_ends: &[],
     calls: &[&USER, &BOARDS, &AD_ACCOUNTS],
     token_prefixes: &[("pina_", 8)],
     steps: &[

@@ -58,6 +58,7 @@ static DESCRIPTION: Description = Description {
     kinds: &["profile"],
     carries: &[],
     api_version: None,
+    version_ends: &[],
     calls: &[&USER_INFO, &TOKEN_INFO, &BUSINESS_GET],
     token_prefixes: &[("act.", 12), ("rft.", 12)],
     steps: &[

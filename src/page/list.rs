@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use super::words::{DAY, and, counted, date, distance, instant, number, words};
 use super::{Site, account_address, badge, frame, kind, reconnect};
 use crate::api::{Connection, ConnectionState, Listing, ListingPage, Parameter, Query};
-use crate::model::{AppProblem, Cause, Expiry, Reconnecting, Timestamp, Use, format_duration};
+use crate::model::{Expiry, Reconnecting, Timestamp, Use, format_duration};
 
 /// Maximum number of refused apps that are named.
 const MAX_APPS: usize = 10;
@@ -77,8 +77,7 @@ fn headline(listing: &Listing) -> String {
 fn refused_apps(listing: &Listing) -> Markup {
     let snapshot = &listing.snapshot;
     let apps = snapshot.inventory.apps().iter().zip(snapshot.apps.iter());
-    let refused: Vec<_> =
-        apps.filter(|(_, state)| state.healthy() == Some(false)).map(|(app, _)| app).collect();
+    let refused: Vec<_> = apps.filter_map(|(app, state)| Some((app, state.problem()?))).collect();
     html! {
         @if !refused.is_empty() {
             section.notice aria-labelledby="apps" {
@@ -86,15 +85,16 @@ fn refused_apps(listing: &Listing) -> Markup {
                     @if refused.len() == 1 { "An app does not work" }
                     @else { (counted(refused.len(), "app")) " do not work" }
                 }
-                p {
-                    @for (i, app) in refused.iter().take(MAX_APPS).enumerate() {
-                        @if i > 0 { ", " }
-                        strong { (app.id) } " (" (app.network.description().title) ")"
+                ul {
+                    @for (app, problem) in refused.iter().take(MAX_APPS) {
+                        li {
+                            strong { (app.id) } " (" (app.network.description().title) "): "
+                            (problem.meaning())
+                        }
                     }
-                    @if refused.len() > MAX_APPS { " and " (number(refused.len() - MAX_APPS)) " more" }
-                    ". " (Cause::AppMisconfigured(AppProblem::Unknown).meaning())
-                    " Until then, their connections keep their last known state."
+                    @if refused.len() > MAX_APPS { li { (number(refused.len() - MAX_APPS)) " more" } }
                 }
+                p { "Until then, their connections keep their last known state." }
             }
         }
     }
@@ -395,7 +395,11 @@ pub(super) fn uncertainty(connection: &Connection<'_>, now: Timestamp) -> Markup
             }
         }
         @if let Some(cause) = connection.cause() {
-            p.doubt { strong { (words(cause.label())) } ". " (cause.meaning()) }
+            @let problem = cause.app_problem().map(|p| words(p.label()).to_lowercase());
+            p.doubt {
+                strong { (words(cause.label())) @if let Some(problem) = problem { ": " (problem) } }
+                ". " (cause.meaning())
+            }
         }
         @if unverified {
             p.doubt.quiet {

@@ -273,8 +273,9 @@ impl Prober {
             Some(source) => match source.read().await {
                 Ok((secret, _)) => Some(secret),
                 Err(error) => {
+                    // The network has refused nothing: this machine has not got the secret.
                     tracing::warn!(app = app.id, %error, "client secret cannot be read");
-                    return Err(Cause::AppMisconfigured(AppProblem::Unknown));
+                    return Err(Cause::CredentialUnreadable);
                 }
             },
         };

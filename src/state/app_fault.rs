@@ -83,7 +83,7 @@ impl AppFaultWindow {
     }
 }
 
-/// Which of the last ten probes of an app's credentials failed because of the app.
+/// Which of the last ten probes that reached an app failed because of the app.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppHealth {
     /// One bit for each probe.

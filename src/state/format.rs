@@ -12,7 +12,7 @@ use super::{
     AccountState, AppFaultWindow, AppHealth, AppState, Changes, CredentialState, Snapshot, WindowEntry,
 };
 use crate::inventory::AccountView;
-use crate::model::{Capability, Cause, Expiry, Reason, Timestamp};
+use crate::model::{AppProblem, Capability, Cause, Expiry, Reason, Timestamp};
 use crate::network::Clocks;
 
 /// Version of the format that this program writes, and the newest that it reads.
@@ -42,6 +42,8 @@ pub(super) struct AppLine<'a> {
     health: AppHealth,
     #[serde(rename = "suspicion")]
     fault_window: AppFaultWindow,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     paused: Option<Timestamp>,
     #[serde(rename = "patience")]
@@ -89,6 +91,8 @@ pub(super) struct AccountLine<'a> {
     last_conclusive: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     trouble: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app_problem: Option<Cow<'a, str>>,
     capabilities: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
     /// Those that are granted of the scopes that the account's needs require.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,11 +111,13 @@ impl<'a> Line<'a> {
     /// The line of an app; none if there is no such app.
     pub(super) fn app(snapshot: &'a Snapshot, index: usize) -> Option<Self> {
         let app = snapshot.inventory.apps().get(index)?;
-        let AppState { health, fault_window, paused, times_limited, .. } = snapshot.apps.get(index)?;
+        let AppState { health, fault_window, known_problem, paused, times_limited, .. } =
+            snapshot.apps.get(index)?;
         Some(Self::App(AppLine {
             id: (&app.id).into(),
             health: *health,
             fault_window: fault_window.clone(),
+            problem: known_problem.map(|p| p.label().into()),
             paused: *paused,
             times_limited: *times_limited,
         }))
@@ -165,8 +171,9 @@ impl<'a> Line<'a> {
 impl AppLine<'_> {
     /// Rate-limit usage is not stored: it is outdated after a restart.
     pub(super) fn state(self) -> AppState {
-        let Self { health, fault_window, paused, times_limited, .. } = self;
-        AppState { health, fault_window, paused, times_limited, limits: Vec::new() }
+        let Self { health, fault_window, problem, paused, times_limited, .. } = self;
+        let known_problem = problem.as_deref().and_then(AppProblem::from_label);
+        AppState { health, fault_window, known_problem, paused, times_limited, limits: Vec::new() }
     }
 }
 
@@ -200,6 +207,7 @@ impl<'a> AccountLine<'a> {
             let required = view.required_scopes().iter().enumerate();
             required.filter(|(i, _)| bits >> i & 1 == 1).map(|(_, name)| (*name).into()).collect()
         });
+        let app_problem = state.trouble.and_then(Cause::app_problem).filter(|p| *p != AppProblem::Unknown);
         let known =
             |c: &Capability| state.capabilities[*c as usize].map(|r| (c.label().into(), r.label().into()));
         Self {
@@ -209,9 +217,19 @@ impl<'a> AccountLine<'a> {
             pending: state.pending.map(|(r, t)| (r.label().into(), t)),
             last_conclusive: state.last_conclusive,
             trouble: state.trouble.map(|c| c.label().into()),
+            app_problem: app_problem.map(|p| p.label().into()),
             capabilities: Capability::ALL.iter().filter_map(known).collect(),
             scopes,
         }
+    }
+
+    fn trouble(&self) -> Option<Cause> {
+        let cause = self.trouble.as_deref().and_then(Cause::from_label)?;
+        let problem = self.app_problem.as_deref().and_then(AppProblem::from_label);
+        Some(match (cause, problem) {
+            (Cause::AppMisconfigured(_), Some(problem)) => Cause::AppMisconfigured(problem),
+            _ => cause,
+        })
     }
 
     /// The state of an account, as far as it still has the needs that it had when this was written.
@@ -222,7 +240,7 @@ impl<'a> AccountLine<'a> {
             since: self.since,
             pending: self.pending.as_ref().and_then(|(r, t)| Some((reason(r)?, *t))),
             last_conclusive: self.last_conclusive,
-            trouble: self.trouble.as_deref().and_then(Cause::from_label),
+            trouble: self.trouble(),
             ..AccountState::default()
         };
         for capability in view.needs().iter() {

@@ -1,6 +1,6 @@
 //! The outcome of a probe, and what follows from it.
 
-use crate::model::{Cause, Timestamp};
+use crate::model::{AppProblem, Cause, Timestamp};
 use crate::network::{Clocks, Finding, RateLimitStatus, Verdict};
 use crate::source::TokenHash;
 
@@ -33,6 +33,22 @@ impl Outcome {
             Verdict::Undetermined(cause) => Some(cause),
             _ => None,
         })
+    }
+
+    /// What the network says is wrong with the app; a precise problem goes before an unknown one.
+    pub fn app_problem(&self) -> Option<AppProblem> {
+        let problems = self.findings.iter().filter_map(|f| match f.verdict {
+            Verdict::Undetermined(cause) => cause.app_problem(),
+            _ => None,
+        });
+        problems.min_by_key(|problem| *problem == AppProblem::Unknown)
+    }
+
+    /// Whether the network has judged the app or one of its accounts. No connection, a limit or a
+    /// fault of the network says nothing about the app.
+    pub fn reached_app(&self) -> bool {
+        self.app_problem().is_some()
+            || self.findings.iter().any(|f| !matches!(f.verdict, Verdict::Undetermined(_)))
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::{AccountState, AppFaultWindow, AppHealth, Column, NextProbe, RateLimitUsage, WindowEntry};
 use crate::inventory::Inventory;
-use crate::model::{Expiry, Timestamp};
+use crate::model::{AppProblem, Expiry, Timestamp};
 use crate::network::Clocks;
 use crate::source::TokenHash;
 
@@ -32,6 +32,8 @@ pub struct CredentialState {
 pub struct AppState {
     pub health: AppHealth,
     pub fault_window: AppFaultWindow,
+    /// What the network said last is wrong with it, if it said what; none once the app works again.
+    pub known_problem: Option<AppProblem>,
     /// Until when the network wants no more probes of its credentials.
     pub paused: Option<Timestamp>,
     /// How many times in a row a rate limit was exceeded.
@@ -41,9 +43,14 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// Whether the app works; none before its first probe.
+    /// Whether the app works; none before the network has answered about it.
     pub fn healthy(&self) -> Option<bool> {
         self.health.healthy().map(|healthy| healthy && !self.fault_window.app_to_blame())
+    }
+
+    /// What is wrong with the app while it does not work.
+    pub fn problem(&self) -> Option<AppProblem> {
+        (self.healthy() == Some(false)).then(|| self.known_problem.unwrap_or(AppProblem::Unknown))
     }
 }
 

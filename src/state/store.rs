@@ -15,7 +15,7 @@ use super::{
     Snapshot, apply_finding,
 };
 use crate::inventory::{AccountView, CredentialView, Inventory};
-use crate::model::Cause;
+use crate::model::{AppProblem, Cause};
 use crate::network::{Certainty, Verdict};
 
 /// Holds the newest snapshot and the changes that were not taken yet.
@@ -191,7 +191,9 @@ impl AppState {
     ) -> bool {
         let opens = self.fault_window.record(&mut credential.window_entry, evidence, outcome.at, interval);
         let refused = self.fault_window.app_to_blame() && evidence == Evidence::NewlyRefused;
-        self.health.record(refused || outcome.cause().is_some_and(|cause| cause.app_problem().is_some()));
+        if outcome.reached_app() {
+            self.record_health(outcome.app_problem().or(refused.then_some(AppProblem::Unknown)));
+        }
         for limit in &outcome.limits {
             let usage = RateLimitUsage::new(limit, outcome.at);
             match self.limits.iter_mut().find(|l| l.bucket == usage.bucket) {
@@ -200,6 +202,16 @@ impl AppState {
             }
         }
         opens
+    }
+
+    fn record_health(&mut self, problem: Option<AppProblem>) {
+        self.health.record(problem.is_some());
+        match problem {
+            Some(AppProblem::Unknown) => {}
+            Some(_) => self.known_problem = problem,
+            None if self.healthy() == Some(true) => self.known_problem = None,
+            None => {}
+        }
     }
 }
 

@@ -28,6 +28,7 @@ static DESCRIPTION: Description = Description {
     kinds: &["profile"],
     carries: &[],
     api_version: None,
+    version_ends: &[],
     calls: &[&ME],
     token_prefixes: &[("foto_", 8)],
     steps: &[(

@@ -433,9 +433,11 @@ fn every_alert_takes_its_route() {
         (vec!["alertname=ConnectionDegraded", "severity=warning", someone], "nobody"),
         (vec!["alertname=ConnectionReconnected", "severity=info", someone], "nobody"),
         (vec!["alertname=ConnectionUnverified", "severity=warning", someone], "operator"),
-        (vec!["alertname=TokenExporterDown", "severity=critical"], "pager"),
-        (vec!["alertname=TokenExporterAppUnhealthy", "severity=critical"], "pager"),
-        (vec!["alertname=TokenExporterShardMissing", "severity=critical"], "pager"),
+        (vec!["alertname=TokenExporterDown", "severity=critical"], "pager,operator"),
+        (vec!["alertname=TokenExporterAppUnhealthy", "severity=critical"], "pager,operator"),
+        (vec!["alertname=TokenExporterShardMissing", "severity=critical"], "pager,operator"),
+        (vec!["alertname=TokenExporterApiVersionEnding", "severity=critical"], "pager,operator"),
+        (vec!["alertname=TokenExporterApiVersionEnding", "severity=warning"], "operator"),
         (vec!["alertname=TokenExporterReloadFailed", "severity=warning"], "operator"),
     ] {
         let verify = format!("--verify.receivers={receivers}");
@@ -495,7 +497,7 @@ fn every_alert_has_a_runbook() {
     let mut pages: Vec<&str> = text.lines().filter_map(|l| l.trim().strip_prefix("- alert: ")).collect();
     pages.sort_unstable();
     pages.dedup();
-    assert_eq!(pages.len(), 10);
+    assert_eq!(pages.len(), 11);
     for page in &pages {
         let content =
             std::fs::read_to_string(root().join(format!("docs/runbooks/{page}.md"))).expect("a runbook");

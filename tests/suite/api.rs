@@ -7,7 +7,7 @@ use std::process::Command;
 use reqwest::StatusCode;
 use serde_json::Value;
 use token_exporter::api::{ConnectionState, Parameter};
-use token_exporter::model::{Capability, Cause, Reason, Use};
+use token_exporter::model::{AppProblem, Capability, Cause, Reason, Use};
 use token_exporter::network::{Certainty, NetworkId, Verdict};
 
 use crate::page::{DAY, Site, header};
@@ -89,6 +89,7 @@ fn the_description_holds_the_same_lists() {
     );
     assert_eq!(listed("Use"), labels(Use::ALL.iter().map(|u| u.label()).collect()));
     assert_eq!(listed("Cause"), labels(Cause::ALL.iter().map(|c| c.label()).collect()));
+    assert_eq!(listed("AppProblem"), labels(AppProblem::ALL.iter().map(|p| p.label()).collect()));
     assert_eq!(listed("Capability"), labels(Capability::ALL.iter().map(|c| c.label()).collect()));
     assert_eq!(
         listed("Trouble"),
@@ -193,4 +194,39 @@ async fn problems_are_told_in_one_go() {
         .map(|e| (e["parameter"].as_str().unwrap_or(""), e["found"].as_str().unwrap_or("")))
         .collect();
     assert_eq!(told, [("reason", "tired"), ("per_page", "5000")]);
+}
+
+/// The problem that one login's probe has told holds for the others of the app, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_app_says_why() {
+    let site = Site::start(
+        "apps: [{id: app, network: facebook, client_id: '1', client_secret: sim-secret}]\naccounts:\n  - {id: \
+         first, network: facebook, token: sim-1}\n  - {id: second, network: facebook, token: sim-2}\n",
+        "",
+    )
+    .await;
+    for (account, problem) in [("first", AppProblem::CheckupDue), ("second", AppProblem::Unknown)] {
+        site.apply(account, Verdict::Undetermined(Cause::AppMisconfigured(problem)), &[], None);
+    }
+    let page = site.text("/api/v1/connections").await;
+    validate(&[("Page", &page)]);
+    let page: Value = serde_json::from_str(&page).expect("JSON");
+    for connection in page["connections"].as_array().expect("connections") {
+        assert_eq!(connection["cause"], "app_misconfigured");
+        assert_eq!(connection["app_problem"], "checkup_due", "{connection}");
+    }
+    let meaning = AppProblem::CheckupDue.meaning();
+    let list = site.text("/").await;
+    assert!(
+        list.contains("An app does not work") && list.contains(&format!("(Facebook): {meaning}")),
+        "{list}"
+    );
+    let second = site.text("/account?id=second").await;
+    assert!(second.contains("App misconfigured: checkup due") && second.contains(meaning), "{second}");
+
+    for _ in 0..4 {
+        site.found("first", Verdict::Valid, None);
+    }
+    let list = site.text("/").await;
+    assert!(!list.contains("An app does not work"), "{list}");
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
-use token_exporter::model::Timestamp;
+use token_exporter::model::{AppProblem, Timestamp};
 use token_exporter::simulator;
 use token_exporter::simulator::load_fixtures;
 
@@ -284,13 +284,14 @@ fn classify_reads_one_answer_or_many() {
         json!({"network": "facebook", "http_status": 200, "body": serde_json::from_str::<Value>(body).expect("JSON")}),
         json!({"network": "twitter", "http_status": "503", "body": "<html>"}),
         json!({"network": "x", "call": "GET /2/users/me", "http_status": 200, "body": {"data": {"id": "1", "username": "acme"}}, "context": {"needs": []}}),
+        json!({"network": "facebook", "http_status": 400, "body": {"error": {"message": "Error validating client secret.", "type": "OAuthException", "code": 1}}}),
     ];
     let input: String = lines.iter().map(|l| format!("{l}\n")).collect();
     let output = run(&["classify", "--jsonl"], &input);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let found: Vec<Value> =
         text(&output.stdout).lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
-    assert_eq!(found.len(), 3);
+    assert_eq!(found.len(), 4);
     assert_eq!(found[0]["reason"], "password_changed");
     assert_eq!(
         (found[1]["verdict"].as_str(), found[1]["cause"].as_str(), found[1].get("reason")),
@@ -298,6 +299,12 @@ fn classify_reads_one_answer_or_many() {
     );
     assert_eq!((found[2]["verdict"].as_str(), found[2]["reason"].as_str()), (Some("valid"), Some("ok")));
     assert_eq!(found[2]["capabilities"], json!({}));
+    assert!(found[..3].iter().all(|f| f.get("app_problem").is_none()));
+    assert_eq!(
+        (&found[3]["cause"], &found[3]["app_problem"]),
+        (&json!("app_misconfigured"), &json!("secret_refused"))
+    );
+    assert_eq!(found[3]["advice"], AppProblem::SecretRefused.meaning());
 
     // An invalid line is skipped with a message that does not quote it.
     let output = run(

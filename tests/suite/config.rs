@@ -364,6 +364,7 @@ fn what_deserves_a_look_is_warned_about() {
         &file,
         "apps:
   - {id: nobodys, network: oauth2, issuer: \"https://id.example.com\"}
+  - {id: old, network: facebook, client_id: '1', api_version: v19.0}
 credentials:
   - {id: unused, network: mastodon, token_file: closed}
 accounts:

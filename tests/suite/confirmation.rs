@@ -1,8 +1,12 @@
 //! Which findings count: confirmation by second probes, and faulty apps.
 
-use token_exporter::model::{Capability, Cause, Reason, Timestamp};
+use token_exporter::model::{AppProblem, Capability, Cause, Reason, Timestamp};
 use token_exporter::network::{Certainty, Finding, Verdict};
-use token_exporter::state::{AccountState, AppFaultWindow, AppHealth, Evidence, WindowEntry, apply_finding};
+use token_exporter::state::{
+    AccountState, AppFaultWindow, AppHealth, Evidence, Outcome, Store, WindowEntry, apply_finding,
+};
+
+use crate::exposition::inventory;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_unix(1_800_000_000 + seconds).unwrap_or_else(Timestamp::now)
@@ -135,6 +139,71 @@ fn a_window_lasts_one_interval() {
         window.record(entry, Evidence::NewlyRefused, at(i64::try_from(i).unwrap_or(0) * 61), 60);
     }
     assert!(!window.app_to_blame(), "an interval apart each");
+}
+
+fn app_store(yaml: &str) -> Store {
+    let store = Store::default();
+    store.replace_roster(inventory(yaml));
+    store
+}
+
+const ONE_APP: &str = "apps: [{id: app, network: x, client_id: key, client_secret: sim-secret}]\naccounts: \
+                       [{id: a, network: x, token: sim-a, token_secret: sim-b}]\n";
+
+#[test]
+fn an_app_keeps_its_most_precise_problem_until_it_works() {
+    let store = app_store(ONE_APP);
+    let health = |verdict: Verdict| {
+        let outcome = Outcome {
+            at: at(0),
+            findings: vec![finding(verdict)],
+            clocks: None,
+            limits: Vec::new(),
+            token: None,
+        };
+        store.apply(0, &outcome).expect("applied");
+        let app = &store.snapshot().apps[0];
+        (app.healthy(), app.problem())
+    };
+    let refused = |problem| Verdict::Undetermined(Cause::AppMisconfigured(problem));
+    for cause in [Cause::Timeout, Cause::Connect, Cause::Dns, Cause::Tls, Cause::CredentialUnreadable] {
+        assert_eq!(health(Verdict::Undetermined(cause)), (None, None), "{cause}: the app was not reached");
+    }
+    let bad = |problem| (Some(false), Some(problem));
+    assert_eq!(health(refused(AppProblem::Unknown)), bad(AppProblem::Unknown));
+    assert_eq!(health(refused(AppProblem::SecretRefused)), bad(AppProblem::SecretRefused));
+    assert_eq!(health(refused(AppProblem::Unknown)), bad(AppProblem::SecretRefused));
+    assert_eq!(health(refused(AppProblem::AppSuspended)), bad(AppProblem::AppSuspended));
+    for cause in [Cause::Timeout, Cause::ServerError, Cause::RateLimited] {
+        for _ in 0..10 {
+            assert_eq!(health(Verdict::Undetermined(cause)), bad(AppProblem::AppSuspended), "{cause}");
+        }
+    }
+    for _ in 0..4 {
+        health(Verdict::Valid);
+    }
+    assert_eq!(health(Verdict::Valid), (Some(true), None));
+    for _ in 0..9 {
+        health(refused(AppProblem::Unknown));
+    }
+    assert_eq!(health(refused(AppProblem::Unknown)), bad(AppProblem::Unknown), "the earlier one is over");
+}
+
+#[test]
+fn one_probe_of_many_accounts_tells_the_most_precise_problem() {
+    let refused = |problem| finding(Verdict::Undetermined(Cause::AppMisconfigured(problem)));
+    let outcome = Outcome {
+        at: at(0),
+        findings: vec![
+            finding(Verdict::Undetermined(Cause::Timeout)),
+            refused(AppProblem::Unknown),
+            refused(AppProblem::TesterOnly),
+        ],
+        clocks: None,
+        limits: Vec::new(),
+        token: None,
+    };
+    assert_eq!(outcome.app_problem(), Some(AppProblem::TesterOnly));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Map, Value, json};
 use token_exporter::exposition::{FAMILIES, SMALL_FAMILIES};
-use token_exporter::model::{Capability, Cause, Reason};
+use token_exporter::model::{AppProblem, Capability, Cause, Reason};
 use token_exporter::network::NetworkId;
 use token_exporter::telemetry::Metrics;
 
@@ -123,6 +123,9 @@ fn words_of_column(column: &str) -> Option<Value> {
         "Fixed by" => reasons("nothing to be done", |r| r.info().fixed_by.text().to_owned()),
         "Network" => {
             mapping(NetworkId::all().map(|n| (n.name().to_owned(), n.description().title.to_owned())))
+        }
+        "Problem" => {
+            mapping(AppProblem::ALL.iter().map(|p| (p.label().to_owned(), p.label().replace('_', " "))))
         }
         "Lost" | "Capability" => {
             mapping(Capability::ALL.iter().map(|c| (c.label().to_owned(), c.stops().to_owned())))

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use prometheus::proto::MetricType;
 use token_exporter::exposition::{FAMILIES, Kind, SMALL_FAMILIES};
-use token_exporter::model::{Capability, Cause, Reason, format_duration};
+use token_exporter::model::{AppProblem, Capability, Cause, Reason, format_duration};
 use token_exporter::network::{AppNeed, NetworkId, Requirement, Style, advice};
 use token_exporter::simulator::{Expect, Fixtures, load_fixtures};
 use token_exporter::telemetry::Metrics;
@@ -121,7 +121,24 @@ fn reasons_page(fixtures: &[Fixtures]) -> String {
          in `token_exporter_probe_failures_total`.\n\n| cause | what it means, and what to do |\n|---|---|\n",
     );
     for cause in Cause::ALL {
-        let _ = writeln!(out, "| `{cause}` | {} |", cause.meaning());
+        let meaning = match cause {
+            Cause::AppMisconfigured(_) => {
+                "The network refuses the developer app, not the account. The operator has to correct \
+                 [what is wrong with the app](#app-problems-what-is-wrong-with-a-developer-app)."
+            }
+            _ => cause.meaning(),
+        };
+        let _ = writeln!(out, "| `{cause}` | {meaning} |");
+    }
+    out.push_str(
+        "\n# App problems: what is wrong with a developer app\n\nThe label `problem` of \
+         `token_exporter_app_problem`, and `app_problem` in the API and in the output of `check` and \
+         `classify`. Nobody needs to reconnect, except through a new app. The \
+         [runbook](runbooks/TokenExporterAppUnhealthy.md) has the steps.\n\n| problem | what it means, and \
+         what the operator does |\n|---|---|\n",
+    );
+    for problem in AppProblem::ALL {
+        let _ = writeln!(out, "| `{problem}` | {} |", problem.meaning());
     }
     out
 }
@@ -263,6 +280,11 @@ fn networks_page(fixtures: &[Fixtures]) -> String {
         assert!(notes.interval.starts_with(&default), "{network}: the notes say nothing of {default}");
         let _ = write!(out, "\n**Default and recommended `probe_interval`:** {}\n\n", notes.interval);
         bullets(&mut out, "How long logins live", notes.lifetimes);
+        if !description.version_ends.is_empty() {
+            let ends = description.version_ends.iter().map(|(version, day)| format!("`{version}` {day}"));
+            let ends = ends.collect::<Vec<_>>().join(", ");
+            let _ = write!(out, "**When API versions end**, as far as published: {ends}.\n\n");
+        }
         bullets(&mut out, "What can be told apart", notes.tells);
         bullets(&mut out, "What no probe can see", notes.cannot_tell);
         out.push_str("**What a capability needs**\n\n");
@@ -307,7 +329,7 @@ fn metrics_page() -> String {
         let _ = writeln!(out, "| `{}` | {kind} | {} | {} |", family.name, labels(family.labels), family.help);
     }
     out.push_str("\n## About apps and networks\n\n| metric | type | labels | |\n|---|---|---|---|\n");
-    for family in &SMALL_FAMILIES {
+    for family in SMALL_FAMILIES {
         let _ = writeln!(out, "| `{}` | gauge | {} | {} |", family.name, labels(family.labels), family.help);
     }
     out.push_str("\n## About the exporter itself\n\n| metric | type | labels | |\n|---|---|---|---|\n");
@@ -338,11 +360,12 @@ fn metrics_page() -> String {
     let _ = write!(
         out,
         "\n## Values of labels\n\n- `reason`: {}; see [reasons.md](reasons.md)\n- `capability`: {}\n- \
-         `cause`: {}\n- `network`: {}; see [networks.md](networks.md)\n- `clock`: `access`, `refresh`, \
+         `cause`: {}\n- `problem`: {}; see [reasons.md](reasons.md#app-problems-what-is-wrong-with-a-developer-app)\n- `network`: {}; see [networks.md](networks.md)\n- `clock`: `access`, `refresh`, \
          `data_access`\n",
         reason_links(Reason::ALL),
         values(Capability::ALL.iter().map(|c| format!("`{c}`")).collect()),
         values(Cause::ALL.iter().map(|c| format!("`{c}`")).collect()),
+        values(AppProblem::ALL.iter().map(|p| format!("`{p}`")).collect()),
         values(NetworkId::all().map(|n| format!("`{n}`")).collect()),
     );
     out
@@ -396,6 +419,34 @@ fn the_lists_name_every_network() {
     }
     let template = "../alerts/templates/token_exporter.tmpl";
     assert_golden_part(template, "\"token_exporter.network\" -}}\n", "{{- else }}{{ . }}", &titles);
+}
+
+#[test]
+fn every_app_problem_comes_with_what_the_operator_does() {
+    let page = std::fs::read_to_string("docs/runbooks/TokenExporterAppUnhealthy.md").expect("the runbook");
+    let sections: Vec<&str> = page.lines().filter_map(|l| l.strip_prefix("### ")).collect();
+    let problems: Vec<&str> = AppProblem::ALL.iter().map(|p| p.label()).collect();
+    assert_eq!(sections, problems, "one section for each problem");
+    for section in page.split("\n### ").skip(1) {
+        assert!(section.contains("\n\n1. "), "no steps: {section}");
+    }
+    for problem in AppProblem::ALL {
+        assert!(problem.meaning().ends_with('.') && problem.meaning().contains(". "), "{problem}");
+    }
+}
+
+#[test]
+fn ends_of_api_versions_are_days_in_order() {
+    for network in NetworkId::all() {
+        let description = network.description();
+        let ends = description.version_ends.iter().map(|(version, _)| {
+            description.version_end(version).unwrap_or_else(|| panic!("{network} {version}: no day"))
+        });
+        assert!(ends.is_sorted(), "{network}");
+        let mut versions: Vec<&str> = description.version_ends.iter().map(|(version, _)| *version).collect();
+        versions.dedup();
+        assert_eq!(versions.len(), description.version_ends.len(), "{network}: a version twice");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use token_exporter::config;
 use token_exporter::exposition::{CHUNK, Extent, FAMILIES, Format, Renderer, SMALL_FAMILIES};
 use token_exporter::inventory::{Inventory, Shard};
-use token_exporter::model::{Capability, Cause, Expiry, Reason, Timestamp};
+use token_exporter::model::{AppProblem, Capability, Cause, Expiry, Reason, Timestamp};
 use token_exporter::network::{Budget, Certainty, Clocks, Finding, RateLimitStatus, Reset, Verdict};
 use token_exporter::state::{Outcome, Snapshot, Store};
 use token_exporter::telemetry::Metrics;
@@ -80,6 +80,10 @@ fn snapshot() -> Snapshot {
             token: None,
         },
     );
+    let out_of_credit = Cause::AppMisconfigured(AppProblem::OutOfCredit);
+    applied("poor", Outcome::undetermined(out_of_credit, 1, at(-45)));
+    // No network has answered about this app.
+    applied("idle", Outcome::undetermined(Cause::Timeout, 1, at(-45)));
     applied("unread", Outcome::undetermined(Cause::CredentialUnreadable, 1, at(-40)));
     applied(
         "late",

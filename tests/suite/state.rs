@@ -117,6 +117,23 @@ fn everything_known_comes_back() {
     assert_eq!(other.accounts.get(1).and_then(|a| a.verdict), None);
 }
 
+#[test]
+fn what_is_wrong_with_an_app_comes_back() {
+    let store = store();
+    let refused = Cause::AppMisconfigured(AppProblem::SecretRefused);
+    for second in 3..6 {
+        store.apply(1, &Outcome::undetermined(refused, 1, at(second))).expect("applied");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    write_base(folder.path(), 1, &store.snapshot()).expect("written");
+    let after = Store::default();
+    after.replace_roster(inventory(YAML));
+    restore(folder.path(), &after);
+    let after = after.snapshot();
+    assert_eq!(after.apps[0].problem(), Some(AppProblem::SecretRefused));
+    assert_eq!(after.accounts.get(2).and_then(|a| a.trouble), Some(refused));
+}
+
 /// The state that an empty store reads from a directory, and the newest generation there.
 fn read(folder: &Path) -> (String, u64) {
     static ROSTER: OnceLock<Arc<Inventory>> = OnceLock::new();

@@ -57,6 +57,7 @@ static DESCRIPTION: Description = Description {
     kinds: &["location"],
     carries: &[],
     api_version: None,
+    version_ends: &[],
     calls: &[&google::TOKENINFO, &LOCATION, &VOICE, &ACCOUNTS],
     token_prefixes: google::TOKEN_PREFIXES,
     steps: &[

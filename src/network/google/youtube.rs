@@ -37,6 +37,7 @@ static DESCRIPTION: Description = Description {
     kinds: &["channel"],
     carries: &[],
     api_version: None,
+    version_ends: &[],
     calls: &[&google::TOKENINFO, &CHANNELS],
     token_prefixes: google::TOKEN_PREFIXES,
     steps: &[

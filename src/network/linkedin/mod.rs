@@ -72,6 +72,21 @@ static ME: CallInfo = CallInfo {
     cost: "one call of the daily quota of app and member",
 };
 
+/// From <https://learn.microsoft.com/linkedin/marketing/integrations/migrations>. Each version is
+/// supported for a year at least; the exact day is published later.
+static VERSION_ENDS: &[(&str, &str)] = &[
+    ("202407", "2025-07-22"),
+    ("202408", "2025-08-18"),
+    ("202409", "2025-09-15"),
+    ("202410", "2025-10-15"),
+    ("202411", "2025-11-17"),
+    ("202510", "2026-10-15"),
+    ("202511", "2026-11-16"),
+    ("202601", "2027-01-15"),
+    ("202602", "2027-02-15"),
+    ("202603", "2027-03-16"),
+];
+
 static DESCRIPTION: Description = Description {
     name: "linkedin",
     aliases: &[],
@@ -81,6 +96,7 @@ static DESCRIPTION: Description = Description {
     kinds: &["organization", "profile"],
     carries: &[],
     api_version: Some("202609"),
+    version_ends: VERSION_ENDS,
     calls: &[&INTROSPECT, &ACLS, &USERINFO, &ME],
     token_prefixes: &[("AQ", 16)],
     steps: &[

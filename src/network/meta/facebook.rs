@@ -172,6 +172,7 @@ static DESCRIPTION: Description = Description {
     kinds: &["page", "group", "profile"],
     carries: &["facebook", "instagram"],
     api_version: Some("v26.0"),
+    version_ends: super::VERSION_ENDS,
     calls: &[&DEBUG_TOKEN, &PERMISSIONS, &ACCOUNTS, &ME, &ACCOUNT],
     token_prefixes: &[("EAA", 8)],
     steps: STEPS,

@@ -38,6 +38,23 @@ use crate::network::{
     Scopes, Seen, parse,
 };
 
+/// From <https://developers.facebook.com/docs/graph-api/changelog/versions>.
+pub(super) static VERSION_ENDS: &[(&str, &str)] = &[
+    ("v13.0", "2024-05-28"),
+    ("v14.0", "2024-09-17"),
+    ("v15.0", "2024-11-20"),
+    ("v16.0", "2025-05-14"),
+    ("v17.0", "2025-09-12"),
+    ("v18.0", "2026-01-26"),
+    ("v19.0", "2026-05-21"),
+    ("v20.0", "2026-09-24"),
+    ("v21.0", "2027-01-21"),
+    ("v22.0", "2027-05-20"),
+    ("v23.0", "2027-10-08"),
+    ("v24.0", "2028-02-18"),
+    ("v25.0", "2028-07-29"),
+];
+
 /// The app's own token: `id|secret`.
 pub(super) fn app_token(app: &ResolvedApp) -> Option<Secret> {
     let secret = app.client_secret.as_ref().filter(|s| !s.is_empty() && !app.client_id.is_empty())?;

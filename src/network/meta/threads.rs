@@ -95,6 +95,7 @@ static DESCRIPTION: Description = Description {
     kinds: &["profile"],
     carries: &["threads"],
     api_version: Some("v1.0"),
+    version_ends: &[],
     calls: &[&ME, &DEBUG_TOKEN],
     token_prefixes: &[("THAA", 8), ("THQ", 8)],
     steps: STEPS,

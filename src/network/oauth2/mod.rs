@@ -97,6 +97,7 @@ static DESCRIPTION: Description = Description {
     kinds: &["profile"],
     carries: &[],
     api_version: None,
+    version_ends: &[],
     calls: &[&INTROSPECTION, &REFRESH, &USERINFO, &PROBE, &OPENID, &METADATA],
     token_prefixes: &[],
     steps: &[],

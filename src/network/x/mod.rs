@@ -58,6 +58,7 @@ static DESCRIPTION: Description = Description {
     kinds: &["profile"],
     carries: &[],
     api_version: None,
+    version_ends: &[],
     calls: &[&ME, &TIE_BREAKER],
     token_prefixes: &[("AAAA", 16)],
     steps: &[
