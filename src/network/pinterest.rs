@@ -286,16 +286,18 @@ fn list(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Readin
             wanted.filter_map(|i| i.get("permissions").and_then(parse::scopes)).flatten().collect::<Vec<_>>()
         };
         // An account may be an ad account itself; a profile has all of them.
+        // Where the list goes on, a stronger role may follow.
+        let is_cut = answer.json.get("bookmark").and_then(|b| b.as_str()).is_some_and(|b| !b.is_empty());
         let of = |account: &Account<'_>| {
-            let own = roles_at(account.external_id);
-            if own.is_empty() { roles_at(None) } else { own }
+            let own = account.external_id.map(|id| roles_at(Some(id))).filter(|own| !own.is_empty());
+            own.or_else(|| (!is_cut).then(|| roles_at(None)))
         };
-        reading.facts.roles = grant.account(question).map(of);
+        reading.facts.roles = grant.account(question).and_then(of);
         reading.listed = grant
             .accounts
             .iter()
             .filter_map(|a| {
-                let facts = Facts { roles: Some(of(a)), ..Facts::default() };
+                let facts = Facts { roles: of(a), ..Facts::default() };
                 a.external_id.map(|id| Listed::new(id, facts))
             })
             .collect();

@@ -201,7 +201,7 @@ fn read_list(
 ) -> Option<Reading> {
     let any = |names: &[&str]| items.iter().any(|item| names.iter().any(|n| item.get(n).is_some()));
     if items.is_empty() {
-        return Some(empty_list(grant, seen, question));
+        return Some(empty_list(grant, seen, question, paging));
     }
     if any(&["permission"]) {
         return Some(permissions(seen, items));
@@ -220,16 +220,26 @@ fn read_list(
 /// A list with nothing in it. "No permission for any", "nothing posted yet": that proves nothing. But
 /// whoever may read the list of pages and is shown none administers none, unless a later probe says
 /// otherwise. A probe asks the page itself, too, as the list leaves out pages of a business portfolio.
-fn empty_list(grant: &Grant<'_>, seen: &[Seen], question: Question) -> Reading {
+fn empty_list(grant: &Grant<'_>, seen: &[Seen], question: Question, paging: Option<&Value>) -> Reading {
     let alone = question.is(&facebook::ACCOUNTS) && seen.is_empty();
     let page = grant.account(question).filter(|a| alone && facebook::has_page(a));
     let readable =
         grant.tokens.scopes.as_ref().is_some_and(|s| s.iter().any(|s| facebook::LIST.contains(&s.as_str())));
+    let list = end_of_list(paging);
     let says = match page {
-        Some(_) if readable => refuse(Reason::NotAdmin, DoubtfulOfAccount),
+        Some(_) if readable && list == Some(List::Complete) => refuse(Reason::NotAdmin, DoubtfulOfAccount),
         _ => Says::Nothing,
     };
-    Reading { list: Some(List::Complete), ..Reading::says(says) }
+    Reading { list, ..Reading::says(says) }
+}
+
+/// Where a list goes on. None if it does without saying where: it is not complete then. A part of it
+/// may be empty although others follow.
+fn end_of_list(paging: Option<&Value>) -> Option<List> {
+    match paging.filter(|paging| paging.get("next").is_some_and(Value::is_string)) {
+        None => Some(List::Complete),
+        Some(paging) => paging["cursors"]["after"].as_str().map(|after| List::ContinuesAt(after.to_owned())),
+    }
 }
 
 /// `/me/permissions`: what the person granted and has not taken back. The token itself can hold
@@ -281,10 +291,7 @@ fn pages(grant: &Grant<'_>, question: Question, items: &[Value], paging: Option<
         }
     }
     reading.listed.extend(linked);
-    let after = paging
-        .filter(|p| p.get("next").is_some_and(Value::is_string))
-        .and_then(|p| p["cursors"]["after"].as_str());
-    reading.list = Some(after.map_or(List::Complete, |after| List::ContinuesAt(after.to_owned())));
+    reading.list = end_of_list(paging);
     reading
 }
 
