@@ -330,7 +330,7 @@ pub fn style_number(id: NetworkId, api: Option<&str>, oauth1: bool) -> u8 {
 /// can carry.
 fn accounts(id: NetworkId, style: Style<'static>) -> Vec<Account<'static>> {
     let of = |network: NetworkId, kind: &'static str, external_id: Option<&'static str>| {
-        let offered = |c: &Capability| network.network().requirement(style, kind, *c).is_some();
+        let offered = |c: &Capability| network.network().rights(style, kind, *c).is_some();
         let needs: Capabilities = Capability::ALL.iter().copied().filter(offered).collect();
         Account { network, kind, external_id, needs }
     };

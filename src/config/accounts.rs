@@ -145,7 +145,7 @@ fn needs(
     // Networks offer nothing for a kind whose API has been shut down. Its accounts are allowed, so that
     // their state can say so.
     let shut_down = !network.network().supports(kind);
-    let offers = |capability| network.network().requirement(style, kind, capability).is_some();
+    let offers = |capability| network.network().rights(style, kind, capability).is_some();
     if mapping.get("needs").is_none() {
         return Capabilities::DEFAULT.iter().filter(|c| shut_down || offers(*c)).collect();
     }

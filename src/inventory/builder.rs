@@ -216,7 +216,7 @@ impl InventoryBuilder {
 /// The first name of each group of scopes that these needs require.
 fn required_scopes(role: &AccountSettings, style: Style<'_>) -> Vec<&'static str> {
     let requirements =
-        role.needs.iter().filter_map(|need| role.network.network().requirement(style, role.kind, need));
+        role.needs.iter().filter_map(|need| role.network.network().rights(style, role.kind, need));
     let mut names: Vec<&'static str> = Vec::new();
     for name in requirements.flat_map(|r| r.scopes).filter_map(|group| group.first()) {
         if !names.contains(name) {

@@ -16,7 +16,7 @@
 
 use super::{
     Answer, AppNeed, Budget, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus,
-    Reading, Refusal, Requirement, Scopes, Seen, Style, parse, standard,
+    Reading, Refusal, Rights, Scopes, Seen, Style, parse, standard,
 };
 use crate::model::{AppProblem, Capability, Cause, Reason, Secret};
 
@@ -123,21 +123,20 @@ static DESCRIPTION: Description = Description {
 const CREATE_POSTS: &str = "repo:app.bsky.feed.post?action=create";
 const MESSAGES: &str = "rpc:chat.bsky.convo.sendMessage";
 
-static PUBLISH: Requirement = Requirement {
-    scopes: &[&[
-        "com.atproto.access",
-        "com.atproto.appPass",
-        "com.atproto.appPassPrivileged",
-        "transition:generic",
-        CREATE_POSTS,
-    ]],
-    roles: &[],
-};
+static PUBLISH: Rights = Rights::scopes(&[&[
+    "com.atproto.access",
+    "com.atproto.appPass",
+    "com.atproto.appPassPrivileged",
+    "transition:generic",
+    CREATE_POSTS,
+]]);
 /// Direct messages are closed to ordinary app passwords.
-static INBOX: Requirement = Requirement {
-    scopes: &[&["com.atproto.appPassPrivileged", "com.atproto.access", "transition:chat.bsky", MESSAGES]],
-    roles: &[],
-};
+static INBOX: Rights = Rights::scopes(&[&[
+    "com.atproto.appPassPrivileged",
+    "com.atproto.access",
+    "transition:chat.bsky",
+    MESSAGES,
+]]);
 
 /// Permission sets of Bluesky that do not allow posts (`lexicons/app/bsky/auth*.json`).
 const SETS_WITHOUT_POSTS: &[&str] = &[
@@ -214,12 +213,7 @@ impl Network for Bluesky {
         &DESCRIPTION
     }
 
-    fn requirement(
-        &self,
-        _style: Style<'_>,
-        _kind: &str,
-        capability: Capability,
-    ) -> Option<&'static Requirement> {
+    fn rights(&self, _: Style<'_>, _: &str, capability: Capability) -> Option<&'static Rights> {
         match capability {
             Capability::Publish => Some(&PUBLISH),
             Capability::Inbox => Some(&INBOX),
@@ -240,13 +234,7 @@ impl Network for Bluesky {
         }
     }
 
-    fn read(
-        &self,
-        grant: &Grant<'_>,
-        _seen: &[Seen],
-        question: Question,
-        answer: &Answer,
-    ) -> Option<Reading> {
+    fn read(&self, grant: &Grant<'_>, _: &[Seen], question: Question, answer: &Answer) -> Option<Reading> {
         let mut reading = refused(grant, question, answer).or_else(|| told(grant, question, answer))?;
         if !question.is(&STATUS) {
             reading.access_expiry = reading.access_expiry.or(standard::jwt_expiry(&grant.tokens.access));

@@ -3,7 +3,7 @@
 //! Shared by all networks, and so it condemns nothing by itself: it weighs refusals that a network
 //! recognised, and compares what an account needs with the scopes and roles that a network told.
 
-use super::{Account, Certainty, Facts, Grant, Question, Reach, Refusal, Requirement, Says, Scopes, Seen};
+use super::{Account, Certainty, Facts, Grant, Question, Reach, Refusal, Rights, Says, Scopes, Seen};
 use crate::model::{Capability, Cause, Expiry, Reason, Timestamp};
 
 /// What one probe says about one connection.
@@ -237,10 +237,10 @@ fn with_capabilities(
     scopes: Option<&Scopes>,
 ) -> Finding {
     let network = account.network.network();
-    let requirement = |capability| network.requirement(grant.style, account.kind, capability);
+    let rights = |capability| network.rights(grant.style, account.kind, capability);
     let mut granted: Vec<(&'static str, bool)> = Vec::new();
     if let Some(scopes) = scopes {
-        for group in account.needs.iter().filter_map(requirement).flat_map(|r| r.scopes) {
+        for group in account.needs.iter().filter_map(rights).flat_map(|r| r.scopes) {
             if let Some(name) = group.first().filter(|name| granted.iter().all(|(n, _)| n != *name)) {
                 granted.push((name, grants(scopes, group, account)));
             }
@@ -258,7 +258,7 @@ fn with_capabilities(
             account
                 .needs
                 .iter()
-                .map(|c| (c, lost(c).unwrap_or_else(|| judge(requirement(c), scopes, roles, account))))
+                .map(|c| (c, lost(c).unwrap_or_else(|| judge(rights(c), scopes, roles, account))))
                 .collect()
         }
     };
@@ -284,15 +284,15 @@ fn grants(scopes: &Scopes, group: &[&str], account: &Account<'_>) -> bool {
 
 /// Whether a capability is there. What was not told does not count against it.
 fn judge(
-    requirement: Option<&Requirement>,
+    rights: Option<&Rights>,
     scopes: Option<&Scopes>,
     roles: Option<&[String]>,
     account: &Account<'_>,
 ) -> Reason {
-    let Some(requirement) = requirement else { return Reason::MissingPermission };
-    let permitted = scopes.is_none_or(|s| requirement.scopes.iter().all(|group| grants(s, group, account)));
-    let entitled = requirement.roles.is_empty()
-        || roles.is_none_or(|held| held.iter().any(|role| requirement.roles.contains(&role.as_str())));
+    let Some(rights) = rights else { return Reason::MissingPermission };
+    let permitted = scopes.is_none_or(|s| rights.scopes.iter().all(|group| grants(s, group, account)));
+    let entitled = rights.roles.is_empty()
+        || roles.is_none_or(|held| held.iter().any(|role| rights.roles.contains(&role.as_str())));
     match (permitted, entitled) {
         (true, true) => Reason::Ok,
         (true, false) => Reason::MissingRole,

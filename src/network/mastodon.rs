@@ -21,7 +21,7 @@
 
 use super::{
     Answer, AppNeed, Budget, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus,
-    Reading, Refusal, Requirement, Says, Seen, Style, parse, standard,
+    Reading, Refusal, Rights, Says, Seen, Style, parse, standard,
 };
 use crate::model::{Capability, Cause, Reason};
 
@@ -115,14 +115,13 @@ static DESCRIPTION: Description = Description {
     },
 };
 
-static PUBLISH: Requirement =
-    Requirement { scopes: &[&["write:statuses", "write"], &["write:media", "write"]], roles: &[] };
-static INBOX: Requirement = Requirement {
-    scopes: &[&["read:notifications", "read"], &["read:statuses", "read"], &["write:statuses", "write"]],
-    roles: &[],
-};
-static ANALYTICS: Requirement =
-    Requirement { scopes: &[&["read:statuses", "read"], &["read:accounts", "read"]], roles: &[] };
+static PUBLISH: Rights = Rights::scopes(&[&["write:statuses", "write"], &["write:media", "write"]]);
+static INBOX: Rights = Rights::scopes(&[
+    &["read:notifications", "read"],
+    &["read:statuses", "read"],
+    &["write:statuses", "write"],
+]);
+static ANALYTICS: Rights = Rights::scopes(&[&["read:statuses", "read"], &["read:accounts", "read"]]);
 
 /// Words of Doorkeeper's "expired" in the languages of many servers: answers come in the account's
 /// language, though nobody asked for it (mastodon/mastodon issue 4637).
@@ -163,12 +162,7 @@ impl Network for Mastodon {
         &DESCRIPTION
     }
 
-    fn requirement(
-        &self,
-        _style: Style<'_>,
-        _kind: &str,
-        capability: Capability,
-    ) -> Option<&'static Requirement> {
+    fn rights(&self, _: Style<'_>, _: &str, capability: Capability) -> Option<&'static Rights> {
         match capability {
             Capability::Publish => Some(&PUBLISH),
             Capability::Inbox => Some(&INBOX),

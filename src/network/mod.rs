@@ -55,12 +55,7 @@ pub trait Network: Sync {
     fn description(&self) -> &'static Description;
 
     /// What a capability needs at this network; none where the network offers no such thing.
-    fn requirement(
-        &self,
-        style: Style<'_>,
-        kind: &str,
-        capability: Capability,
-    ) -> Option<&'static Requirement>;
+    fn rights(&self, style: Style<'_>, kind: &str, capability: Capability) -> Option<&'static Rights>;
 
     /// The next questions, given what the answers so far said. None left: the probe is done.
     fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call>;
@@ -75,19 +70,19 @@ pub trait Network: Sync {
     }
 
     /// What an answer says about rate limits.
-    fn limits(&self, _answer: &Answer) -> Vec<RateLimitStatus> {
+    fn limits(&self, _: &Answer) -> Vec<RateLimitStatus> {
         Vec::new()
     }
 
     /// Whether the network still has an API for this kind of account. If not, every account of this
     /// kind is invalid, whatever the network answers.
-    fn supports(&self, _kind: &str) -> bool {
+    fn supports(&self, _: &str) -> bool {
         true
     }
 
     /// What the shape of an answer tells about its grant, for `classify`, where this may not be
     /// given.
-    fn guess(&self, _question: Question, _external_id: Option<&str>, _answer: &Answer) -> Guess {
+    fn guess(&self, _question: Question, _external_id: Option<&str>, _: &Answer) -> Guess {
         Guess::default()
     }
 
@@ -161,11 +156,17 @@ pub enum AppNeed {
 
 /// What a capability needs.
 #[derive(Debug)]
-pub struct Requirement {
+pub struct Rights {
     /// One scope of each group; a group's first name stands for it in metrics.
     pub scopes: &'static [&'static [&'static str]],
     /// Any of these roles; empty where roles do not matter.
     pub roles: &'static [&'static str],
+}
+
+impl Rights {
+    pub const fn scopes(scopes: &'static [&'static [&'static str]]) -> Self {
+        Self { scopes, roles: &[] }
+    }
 }
 
 /// Which of a network's ways a grant was made in: what its scopes and calls depend on.

@@ -13,7 +13,7 @@
 
 use super::{
     Account, Answer, AppNeed, Budget, Call, CallInfo, Description, Facts, Grant, Listed, Method, Network,
-    Question, RateLimitStatus, Reading, Refusal, Requirement, Reset, Says, Seen, Style, parse, standard,
+    Question, RateLimitStatus, Reading, Refusal, Reset, Rights, Says, Seen, Style, parse, standard,
 };
 use crate::model::{AppProblem, Capability, Cause, Reason};
 
@@ -119,12 +119,10 @@ static DESCRIPTION: Description = Description {
     },
 };
 
-static PUBLISH: Requirement = Requirement {
-    scopes: &[&["pins:write"], &["pins:read"], &["boards:read"], &["boards:write"]],
-    roles: &[],
-};
-static ANALYTICS: Requirement = Requirement { scopes: &[&["user_accounts:read"]], roles: &[] };
-static ADS: Requirement = Requirement {
+static PUBLISH: Rights =
+    Rights::scopes(&[&["pins:write"], &["pins:read"], &["boards:read"], &["boards:write"]]);
+static ANALYTICS: Rights = Rights::scopes(&[&["user_accounts:read"]]);
+static ADS: Rights = Rights {
     scopes: &[&["ads:read"], &["ads:write"]],
     roles: &["OWNER", "RESTRICTED_OWNER", "ADMIN", "CAMPAIGN_MANAGER"],
 };
@@ -134,12 +132,7 @@ impl Network for Pinterest {
         &DESCRIPTION
     }
 
-    fn requirement(
-        &self,
-        _style: Style<'_>,
-        _kind: &str,
-        capability: Capability,
-    ) -> Option<&'static Requirement> {
+    fn rights(&self, _: Style<'_>, _: &str, capability: Capability) -> Option<&'static Rights> {
         match capability {
             Capability::Publish => Some(&PUBLISH),
             Capability::Analytics => Some(&ANALYTICS),

@@ -15,8 +15,8 @@ use serde_json::Value;
 
 use super::{
     Answer, AppNeed, Auth, Body, Budget, Call, CallInfo, Description, Facts, Grant, Guess, Listed, Method,
-    Network, Question, RateLimitStatus, Reading, Refusal, Requirement, Reset, Says, Scopes, Seen, Style,
-    parse, standard,
+    Network, Question, RateLimitStatus, Reading, Refusal, Reset, Rights, Says, Scopes, Seen, Style, parse,
+    standard,
 };
 use crate::model::{AppProblem, Capability, Cause, Reason};
 
@@ -157,32 +157,22 @@ static DESCRIPTION: Description = Description {
 
 // Publishing needs user.info.basic as well. Every app has it, and the probe itself proves it: it is
 // not asked for here.
-static PUBLISH: Requirement = Requirement { scopes: &[&["video.publish", "video.upload"]], roles: &[] };
-static ANALYTICS: Requirement = Requirement { scopes: &[&["video.list"], &["user.info.stats"]], roles: &[] };
-static BUSINESS_ANALYTICS: Requirement = Requirement {
-    scopes: &[&["user.insights", "user.info.stats"], &["video.insights", "video.list"]],
-    roles: &[],
-};
-static BUSINESS_INBOX: Requirement = Requirement {
-    scopes: &[
-        &["comment.list", "comment.list.manage", "message.list.read", "message.list.manage"],
-        &["comment.list.manage", "message.list.send", "message.list.manage"],
-    ],
-    roles: &[],
-};
-static BUSINESS_ADS: Requirement = Requirement { scopes: &[&["biz.spark.auth"]], roles: &[] };
+static PUBLISH: Rights = Rights::scopes(&[&["video.publish", "video.upload"]]);
+static ANALYTICS: Rights = Rights::scopes(&[&["video.list"], &["user.info.stats"]]);
+static BUSINESS_ANALYTICS: Rights =
+    Rights::scopes(&[&["user.insights", "user.info.stats"], &["video.insights", "video.list"]]);
+static BUSINESS_INBOX: Rights = Rights::scopes(&[
+    &["comment.list", "comment.list.manage", "message.list.read", "message.list.manage"],
+    &["comment.list.manage", "message.list.send", "message.list.manage"],
+]);
+static BUSINESS_ADS: Rights = Rights::scopes(&[&["biz.spark.auth"]]);
 
 impl Network for TikTok {
     fn description(&self) -> &'static Description {
         &DESCRIPTION
     }
 
-    fn requirement(
-        &self,
-        style: Style<'_>,
-        _kind: &str,
-        capability: Capability,
-    ) -> Option<&'static Requirement> {
+    fn rights(&self, style: Style<'_>, _: &str, capability: Capability) -> Option<&'static Rights> {
         match (capability, style.api == BUSINESS) {
             (Capability::Publish, _) => Some(&PUBLISH),
             (Capability::Analytics, false) => Some(&ANALYTICS),
@@ -201,13 +191,7 @@ impl Network for TikTok {
         }
     }
 
-    fn read(
-        &self,
-        grant: &Grant<'_>,
-        _seen: &[Seen],
-        _question: Question,
-        answer: &Answer,
-    ) -> Option<Reading> {
+    fn read(&self, grant: &Grant<'_>, _: &[Seen], _: Question, answer: &Answer) -> Option<Reading> {
         interpret(grant, answer).map(|reading| reading.under(answer.status))
     }
 

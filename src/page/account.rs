@@ -137,7 +137,7 @@ fn capabilities(connection: &Connection<'_>) -> Markup {
 fn capability_row(connection: &Connection<'_>, capability: Capability) -> Markup {
     let account = &connection.account;
     let reason = connection.capabilities().find(|(c, _)| *c == capability).map(|(_, reason)| reason);
-    let requirement = account.network().network().requirement(account.style(), account.kind(), capability);
+    let rights = account.network().network().rights(account.style(), account.kind(), capability);
     html! {
         tr role="row" {
             th scope="row" role="rowheader" { (capability.stops()) }
@@ -149,11 +149,11 @@ fn capability_row(connection: &Connection<'_>, capability: Capability) -> Markup
                 }
             }
             td role="cell" data-title="Requires" {
-                @match requirement {
-                    Some(required) => {
-                        @if !required.roles.is_empty() { p { "Role: " (required.roles.join(" or ")) } }
-                        @if !required.scopes.is_empty() {
-                            p { "Permissions: " @for (i, group) in required.scopes.iter().enumerate() {
+                @match rights {
+                    Some(rights) => {
+                        @if !rights.roles.is_empty() { p { "Role: " (rights.roles.join(" or ")) } }
+                        @if !rights.scopes.is_empty() {
+                            p { "Permissions: " @for (i, group) in rights.scopes.iter().enumerate() {
                                 @if i > 0 { ", " }
                                 @for (j, scope) in group.iter().enumerate() {
                                     @if j > 0 { " or " }
@@ -161,7 +161,7 @@ fn capability_row(connection: &Connection<'_>, capability: Capability) -> Markup
                                 }
                             } }
                         }
-                        @if required.roles.is_empty() && required.scopes.is_empty() {
+                        @if rights.roles.is_empty() && rights.scopes.is_empty() {
                             span.quiet { "nothing" }
                         }
                     }

@@ -5,7 +5,7 @@
 
 use super::{
     Answer, AppNeed, Call, CallInfo, Description, Grant, Method, Network, Notes, Question, Reading, Refusal,
-    Requirement, Scopes, Seen, Style, parse,
+    Rights, Scopes, Seen, Style, parse,
 };
 use crate::model::{Capability, Reason};
 
@@ -43,19 +43,14 @@ static DESCRIPTION: Description = Description {
     },
 };
 
-static PUBLISH: Requirement = Requirement { scopes: &[&["photos.write"]], roles: &[] };
+static PUBLISH: Rights = Rights::scopes(&[&["photos.write"]]);
 
 impl Network for Fotogram {
     fn description(&self) -> &'static Description {
         &DESCRIPTION
     }
 
-    fn requirement(
-        &self,
-        _style: Style<'_>,
-        _kind: &str,
-        capability: Capability,
-    ) -> Option<&'static Requirement> {
+    fn rights(&self, _: Style<'_>, _: &str, capability: Capability) -> Option<&'static Rights> {
         (capability == Capability::Publish).then_some(&PUBLISH)
     }
 
@@ -66,13 +61,7 @@ impl Network for Fotogram {
         }
     }
 
-    fn read(
-        &self,
-        _grant: &Grant<'_>,
-        _seen: &[Seen],
-        question: Question,
-        answer: &Answer,
-    ) -> Option<Reading> {
+    fn read(&self, _: &Grant<'_>, _: &[Seen], question: Question, answer: &Answer) -> Option<Reading> {
         match answer.json["code"].as_str() {
             Some("token_expired") => return Some(Reading::refused(Refusal::plain(Reason::TokenExpired))),
             Some("closed") => return Some(Reading::refused(Refusal::plain(Reason::AccountDeactivated))),

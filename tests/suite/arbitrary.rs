@@ -438,10 +438,9 @@ fn every_scope() -> Vec<String> {
     for network in NetworkId::all() {
         for style in styles(network) {
             for kind in network.description().kinds {
-                for requirement in
-                    Capability::ALL.iter().filter_map(|c| network.network().requirement(style, kind, *c))
+                for rights in Capability::ALL.iter().filter_map(|c| network.network().rights(style, kind, *c))
                 {
-                    scopes.extend(requirement.scopes.iter().copied().flatten().map(|s| (*s).to_owned()));
+                    scopes.extend(rights.scopes.iter().copied().flatten().map(|s| (*s).to_owned()));
                 }
             }
         }

@@ -8,7 +8,7 @@ use std::path::Path;
 use prometheus::proto::MetricType;
 use token_exporter::exposition::{FAMILIES, Kind, SMALL_FAMILIES};
 use token_exporter::model::{AppProblem, Capability, Cause, Reason, format_duration};
-use token_exporter::network::{AppNeed, NetworkId, Requirement, Style, advice};
+use token_exporter::network::{AppNeed, NetworkId, Rights, Style, advice};
 use token_exporter::simulator::{Expect, Fixtures, load_fixtures};
 use token_exporter::telemetry::Metrics;
 
@@ -144,8 +144,8 @@ fn reasons_page(fixtures: &[Fixtures]) -> String {
 }
 
 /// "`a` or `b`" for each group; all groups are required.
-fn scopes(requirement: &Requirement) -> String {
-    let groups: Vec<String> = requirement
+fn scopes(rights: &Rights) -> String {
+    let groups: Vec<String> = rights
         .scopes
         .iter()
         .map(|group| group.iter().map(|s| format!("`{s}`")).collect::<Vec<_>>().join(" or "))
@@ -153,8 +153,8 @@ fn scopes(requirement: &Requirement) -> String {
     if groups.is_empty() { "any".to_owned() } else { groups.join("; ") }
 }
 
-fn roles(requirement: &Requirement) -> String {
-    let roles: Vec<String> = requirement.roles.iter().map(|r| format!("`{r}`")).collect();
+fn roles(rights: &Rights) -> String {
+    let roles: Vec<String> = rights.roles.iter().map(|r| format!("`{r}`")).collect();
     if roles.is_empty() { "none".to_owned() } else { roles.join(" or ") }
 }
 
@@ -179,7 +179,7 @@ fn capabilities(out: &mut String, network: NetworkId) {
                      |\n|---|---|---|\n",
                 );
                 for capability in Capability::ALL {
-                    match network.network().requirement(Style { api, oauth1 }, kind, *capability) {
+                    match network.network().rights(Style { api, oauth1 }, kind, *capability) {
                         Some(r) => _ = writeln!(table, "| `{capability}` | {} | {} |", scopes(r), roles(r)),
                         None => _ = writeln!(table, "| `{capability}` | not offered | |"),
                     }

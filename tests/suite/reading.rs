@@ -114,7 +114,7 @@ pub(crate) fn can_be_probed(network: NetworkId, case: &Case) -> bool {
     let style = Style { api, oauth1: context.auth.as_deref() == Some("oauth1") };
     let kind = context.kind.as_deref().or(description.kinds.first().copied()).unwrap_or("");
     let offered = |need: &String| {
-        Capability::from_label(need).is_some_and(|c| network.network().requirement(style, kind, c).is_some())
+        Capability::from_label(need).is_some_and(|c| network.network().rights(style, kind, c).is_some())
     };
     case.answers.keys().all(|call| description.calls.iter().any(|c| c.name == call))
         && context.needs.iter().flatten().all(offered)

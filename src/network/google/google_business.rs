@@ -19,7 +19,7 @@ use super::scopes;
 use crate::model::{Capability, Reason};
 use crate::network::{
     Answer, AppNeed, Call, CallInfo, Certainty, Description, Grant, Method, Network, Question,
-    RateLimitStatus, Reading, Refusal, Requirement, Says, Scopes, Seen, Style, google, parse,
+    RateLimitStatus, Reading, Refusal, Rights, Says, Scopes, Seen, Style, google, parse,
 };
 
 pub(in crate::network) struct GoogleBusiness;
@@ -143,20 +143,14 @@ static DESCRIPTION: Description = Description {
 const MANAGE: &[&str] = &["business.manage", "plus.business.manage"];
 
 /// What may be done is up to the role, and no answer ties a role to this login.
-static MANAGED: Requirement =
-    Requirement { scopes: &[scopes!["business.manage", "plus.business.manage"]], roles: &[] };
+static MANAGED: Rights = Rights::scopes(&[scopes!["business.manage", "plus.business.manage"]]);
 
 impl Network for GoogleBusiness {
     fn description(&self) -> &'static Description {
         &DESCRIPTION
     }
 
-    fn requirement(
-        &self,
-        _style: Style<'_>,
-        _kind: &str,
-        capability: Capability,
-    ) -> Option<&'static Requirement> {
+    fn rights(&self, _: Style<'_>, _: &str, capability: Capability) -> Option<&'static Rights> {
         match capability {
             Capability::Publish | Capability::Inbox | Capability::Analytics => Some(&MANAGED),
             Capability::Ads => None,

@@ -15,7 +15,7 @@ use super::scopes;
 use crate::model::{Capability, Reason};
 use crate::network::{
     Answer, AppNeed, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus, Reading,
-    Refusal, Requirement, Says, Seen, Style, google, parse, standard,
+    Refusal, Rights, Says, Seen, Style, google, parse, standard,
 };
 
 pub(in crate::network) struct YouTube;
@@ -142,19 +142,14 @@ static DESCRIPTION: Description = Description {
     },
 };
 
-static PUBLISH: Requirement = Requirement {
-    scopes: &[scopes!["youtube.upload", "youtube", "youtube.force-ssl", "youtubepartner"]],
-    roles: &[],
-};
-static INBOX: Requirement = Requirement { scopes: &[scopes!["youtube.force-ssl"]], roles: &[] };
-static ANALYTICS: Requirement = Requirement {
-    scopes: &[
-        scopes!["yt-analytics.readonly", "yt-analytics-monetary.readonly"],
-        scopes!["youtube.readonly", "youtube", "youtube.force-ssl", "youtubepartner"],
-    ],
-    roles: &[],
-};
-static ADS: Requirement = Requirement { scopes: &[scopes!["adwords"]], roles: &[] };
+static PUBLISH: Rights =
+    Rights::scopes(&[scopes!["youtube.upload", "youtube", "youtube.force-ssl", "youtubepartner"]]);
+static INBOX: Rights = Rights::scopes(&[scopes!["youtube.force-ssl"]]);
+static ANALYTICS: Rights = Rights::scopes(&[
+    scopes!["yt-analytics.readonly", "yt-analytics-monetary.readonly"],
+    scopes!["youtube.readonly", "youtube", "youtube.force-ssl", "youtubepartner"],
+]);
+static ADS: Rights = Rights::scopes(&[scopes!["adwords"]]);
 
 /// Scopes that open `channels.list`; `youtube.upload` does not.
 const OPEN_CHANNELS: &[&str] =
@@ -165,12 +160,7 @@ impl Network for YouTube {
         &DESCRIPTION
     }
 
-    fn requirement(
-        &self,
-        _style: Style<'_>,
-        _kind: &str,
-        capability: Capability,
-    ) -> Option<&'static Requirement> {
+    fn rights(&self, _: Style<'_>, _: &str, capability: Capability) -> Option<&'static Rights> {
         Some(match capability {
             Capability::Publish => &PUBLISH,
             Capability::Inbox => &INBOX,
@@ -194,13 +184,7 @@ impl Network for YouTube {
         }
     }
 
-    fn read(
-        &self,
-        grant: &Grant<'_>,
-        _seen: &[Seen],
-        question: Question,
-        answer: &Answer,
-    ) -> Option<Reading> {
+    fn read(&self, grant: &Grant<'_>, _: &[Seen], question: Question, answer: &Answer) -> Option<Reading> {
         if let Some(fault) = Fault::of(answer) {
             // Barred from comments, which nothing else needs.
             if fault.reasons.contains(&"ineligibleAccount") {

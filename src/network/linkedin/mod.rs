@@ -27,7 +27,7 @@ use roles::list;
 use crate::model::{AppProblem, Capability, Cause, Expiry, Reason, Secret};
 use crate::network::{
     Answer, AppNeed, Body, Call, CallInfo, Description, Grant, Guess, Listed, Method, Network, Param,
-    Question, RateLimitStatus, Reading, Refusal, Requirement, ResolvedApp, Says, Scopes, Seen, Style, parse,
+    Question, RateLimitStatus, Reading, Refusal, ResolvedApp, Rights, Says, Scopes, Seen, Style, parse,
 };
 
 /// Rows of the role list per call, and calls at most: a list without an end must not use up the
@@ -195,19 +195,12 @@ impl Network for LinkedIn {
         &DESCRIPTION
     }
 
-    fn requirement(
-        &self,
-        _style: Style<'_>,
-        kind: &str,
-        capability: Capability,
-    ) -> Option<&'static Requirement> {
+    fn rights(&self, _: Style<'_>, kind: &str, capability: Capability) -> Option<&'static Rights> {
         Some(match (is_profile(kind), capability) {
-            (true, Capability::Publish) => &Requirement { scopes: &[&["w_member_social"]], roles: &[] },
-            (true, Capability::Inbox) => &Requirement { scopes: &[&["w_member_social_feed"]], roles: &[] },
-            (true, Capability::Analytics) => {
-                &Requirement { scopes: &[&["r_member_postAnalytics"]], roles: &[] }
-            }
-            (false, Capability::Publish) => &Requirement {
+            (true, Capability::Publish) => &Rights { scopes: &[&["w_member_social"]], roles: &[] },
+            (true, Capability::Inbox) => &Rights { scopes: &[&["w_member_social_feed"]], roles: &[] },
+            (true, Capability::Analytics) => &Rights { scopes: &[&["r_member_postAnalytics"]], roles: &[] },
+            (false, Capability::Publish) => &Rights {
                 scopes: &[&["w_organization_social"]],
                 roles: &[
                     "ADMINISTRATOR",
@@ -216,7 +209,7 @@ impl Network for LinkedIn {
                     "DIRECT_SPONSORED_CONTENT_POSTER",
                 ],
             },
-            (false, Capability::Inbox) => &Requirement {
+            (false, Capability::Inbox) => &Rights {
                 scopes: &[
                     &["r_organization_social_feed", "r_organization_social"],
                     &["w_organization_social_feed", "w_organization_social"],
@@ -224,10 +217,10 @@ impl Network for LinkedIn {
                 roles: &["ADMINISTRATOR", "CONTENT_ADMINISTRATOR", "CONTENT_ADMIN"],
             },
             (false, Capability::Analytics) => {
-                &Requirement { scopes: &[READS_ROLES], roles: &["ADMINISTRATOR", "ANALYST", "CURATOR"] }
+                &Rights { scopes: &[READS_ROLES], roles: &["ADMINISTRATOR", "ANALYST", "CURATOR"] }
             }
             // Roles at ad accounts are others than those at pages: the role list does not tell them.
-            (_, Capability::Ads) => &Requirement { scopes: &[&["rw_ads"]], roles: &[] },
+            (_, Capability::Ads) => &Rights { scopes: &[&["rw_ads"]], roles: &[] },
         })
     }
 

@@ -14,7 +14,7 @@
 use crate::model::{Capability, Cause, Reason, Secret};
 use crate::network::{
     Account, Answer, AppNeed, Batch, Call, CallInfo, Certainty, Description, Facts, Grant, List, Method,
-    Network, Question, RateLimitStatus, Reach, Reading, Refusal, Requirement, Says, Seen, Style, meta, parse,
+    Network, Question, RateLimitStatus, Reach, Reading, Refusal, Rights, Says, Seen, Style, meta, parse,
 };
 
 /// Pages of 100 that are read of `/me/accounts` at most.
@@ -27,12 +27,7 @@ impl Network for Facebook {
         &DESCRIPTION
     }
 
-    fn requirement(
-        &self,
-        _style: Style<'_>,
-        kind: &str,
-        capability: Capability,
-    ) -> Option<&'static Requirement> {
+    fn rights(&self, _: Style<'_>, kind: &str, capability: Capability) -> Option<&'static Rights> {
         match (kind, capability) {
             // Posting to profiles ended in 2018, and groups have no API.
             ("profile" | "group", Capability::Publish | Capability::Inbox | Capability::Analytics) => None,
@@ -61,7 +56,7 @@ impl Network for Facebook {
         kind != "group"
     }
 
-    fn batch(&self, _style: Style<'_>) -> Option<&'static Batch> {
+    fn batch(&self, _: Style<'_>) -> Option<&'static Batch> {
         Some(&meta::BATCH)
     }
 }
@@ -107,16 +102,13 @@ pub(super) const LIST: &[&str] = &["pages_show_list", "manage_pages"];
 
 // Of scopes that stand side by side one suffices: a product may use only a part of the capability.
 // The old names manage_pages and publish_pages are still told of old logins.
-static PUBLISH: Requirement =
-    Requirement { scopes: &[&["pages_manage_posts", "publish_pages"]], roles: PUBLISH_ROLES };
-static INBOX: Requirement = Requirement {
-    scopes: &[&["pages_messaging", "pages_manage_engagement", "manage_pages"]],
-    roles: INBOX_ROLES,
-};
-static ANALYTICS: Requirement = Requirement { scopes: &[&["read_insights"]], roles: ANALYTICS_ROLES };
-static ADS: Requirement =
-    Requirement { scopes: &[&["ads_management", "ads_read", "pages_manage_ads"]], roles: ADS_ROLES };
-static PROFILE_ADS: Requirement = Requirement { scopes: &[&["ads_management", "ads_read"]], roles: &[] };
+static PUBLISH: Rights = Rights { scopes: &[&["pages_manage_posts", "publish_pages"]], roles: PUBLISH_ROLES };
+static INBOX: Rights =
+    Rights { scopes: &[&["pages_messaging", "pages_manage_engagement", "manage_pages"]], roles: INBOX_ROLES };
+static ANALYTICS: Rights = Rights { scopes: &[&["read_insights"]], roles: ANALYTICS_ROLES };
+static ADS: Rights =
+    Rights { scopes: &[&["ads_management", "ads_read", "pages_manage_ads"]], roles: ADS_ROLES };
+static PROFILE_ADS: Rights = Rights::scopes(&[&["ads_management", "ads_read"]]);
 
 pub(super) static DEBUG_TOKEN: CallInfo = CallInfo {
     name: "debug_token",

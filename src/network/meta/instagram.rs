@@ -14,7 +14,7 @@ use super::facebook;
 use crate::model::{Capability, Reason};
 use crate::network::{
     Answer, AppNeed, Batch, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus,
-    Reading, Requirement, Seen, Style, meta,
+    Reading, Rights, Seen, Style, meta,
 };
 
 /// Instagram's own login.
@@ -29,12 +29,7 @@ impl Network for Instagram {
 
     /// An account that hangs on a Facebook credential has no API of its own: that is the login
     /// through Facebook.
-    fn requirement(
-        &self,
-        style: Style<'_>,
-        _kind: &str,
-        capability: Capability,
-    ) -> Option<&'static Requirement> {
+    fn rights(&self, style: Style<'_>, _: &str, capability: Capability) -> Option<&'static Rights> {
         match (style.api == OWN, capability) {
             (false, Capability::Publish) => Some(&PUBLISH),
             (false, Capability::Inbox) => Some(&INBOX),
@@ -75,33 +70,25 @@ impl Network for Instagram {
 // Of scopes that stand side by side one suffices: a product may answer messages only, or comments
 // only. What lets a login read (instagram_basic, instagram_business_basic) is not demanded: where
 // it lacks, the real call says so.
-static PUBLISH: Requirement =
-    Requirement { scopes: &[&["instagram_content_publish"]], roles: facebook::PUBLISH_ROLES };
-static INBOX: Requirement = Requirement {
+static PUBLISH: Rights = Rights { scopes: &[&["instagram_content_publish"]], roles: facebook::PUBLISH_ROLES };
+static INBOX: Rights = Rights {
     scopes: &[&["instagram_manage_messages", "instagram_manage_comments"]],
     roles: facebook::INBOX_ROLES,
 };
-static ANALYTICS: Requirement =
-    Requirement { scopes: &[&["instagram_manage_insights"]], roles: facebook::ANALYTICS_ROLES };
-static ADS: Requirement =
-    Requirement { scopes: &[&["ads_management", "ads_read"]], roles: facebook::ADS_ROLES };
+static ANALYTICS: Rights =
+    Rights { scopes: &[&["instagram_manage_insights"]], roles: facebook::ANALYTICS_ROLES };
+static ADS: Rights = Rights { scopes: &[&["ads_management", "ads_read"]], roles: facebook::ADS_ROLES };
 
 // The names without "instagram" ended on 27 January 2025; old token responses still tell them.
-static OWN_PUBLISH: Requirement = Requirement {
-    scopes: &[&["instagram_business_content_publish", "business_content_publish"]],
-    roles: &[],
-};
-static OWN_INBOX: Requirement = Requirement {
-    scopes: &[&[
-        "instagram_business_manage_messages",
-        "instagram_business_manage_comments",
-        "business_manage_messages",
-        "business_manage_comments",
-    ]],
-    roles: &[],
-};
-static OWN_ANALYTICS: Requirement =
-    Requirement { scopes: &[&["instagram_business_manage_insights"]], roles: &[] };
+static OWN_PUBLISH: Rights =
+    Rights::scopes(&[&["instagram_business_content_publish", "business_content_publish"]]);
+static OWN_INBOX: Rights = Rights::scopes(&[&[
+    "instagram_business_manage_messages",
+    "instagram_business_manage_comments",
+    "business_manage_messages",
+    "business_manage_comments",
+]]);
+static OWN_ANALYTICS: Rights = Rights::scopes(&[&["instagram_business_manage_insights"]]);
 
 pub(super) static ME: CallInfo = CallInfo {
     name: "me",

@@ -11,7 +11,7 @@
 use crate::model::{Capability, Reason};
 use crate::network::{
     Answer, AppNeed, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus, Reading,
-    Requirement, Says, Seen, Style, meta,
+    Rights, Says, Seen, Style, meta,
 };
 
 pub(in crate::network) struct Threads;
@@ -21,12 +21,7 @@ impl Network for Threads {
         &DESCRIPTION
     }
 
-    fn requirement(
-        &self,
-        _style: Style<'_>,
-        _kind: &str,
-        capability: Capability,
-    ) -> Option<&'static Requirement> {
+    fn rights(&self, _: Style<'_>, _: &str, capability: Capability) -> Option<&'static Rights> {
         match capability {
             Capability::Publish => Some(&PUBLISH),
             Capability::Inbox => Some(&INBOX),
@@ -62,12 +57,10 @@ impl Network for Threads {
 }
 
 // threads_basic is not demanded: without it every call is refused, in plain words.
-static PUBLISH: Requirement = Requirement { scopes: &[&["threads_content_publish"]], roles: &[] };
-static INBOX: Requirement = Requirement {
-    scopes: &[&["threads_manage_replies", "threads_read_replies", "threads_manage_mentions"]],
-    roles: &[],
-};
-static ANALYTICS: Requirement = Requirement { scopes: &[&["threads_manage_insights"]], roles: &[] };
+static PUBLISH: Rights = Rights::scopes(&[&["threads_content_publish"]]);
+static INBOX: Rights =
+    Rights::scopes(&[&["threads_manage_replies", "threads_read_replies", "threads_manage_mentions"]]);
+static ANALYTICS: Rights = Rights::scopes(&[&["threads_manage_insights"]]);
 
 pub(super) static ME: CallInfo = CallInfo {
     name: "me",

@@ -30,7 +30,7 @@ use success::{accepted, described};
 use crate::model::{AppProblem, Capability, Expiry, Secret};
 use crate::network::{
     Answer, AppNeed, Auth, Body, Budget, Call, CallInfo, Description, Grant, Method, Network, Param,
-    Question, RateLimitStatus, Reading, Refusal, Requirement, Says, Seen, Style, parse, standard,
+    Question, RateLimitStatus, Reading, Refusal, Rights, Says, Seen, Style, parse, standard,
 };
 
 pub(super) struct OAuth2;
@@ -129,19 +129,14 @@ static DESCRIPTION: Description = Description {
 
 /// What an unknown provider's scopes and roles allow is not known: whoever has a token has every
 /// capability.
-static ANYTHING: Requirement = Requirement { scopes: &[], roles: &[] };
+static ANYTHING: Rights = Rights::scopes(&[]);
 
 impl Network for OAuth2 {
     fn description(&self) -> &'static Description {
         &DESCRIPTION
     }
 
-    fn requirement(
-        &self,
-        _style: Style<'_>,
-        _kind: &str,
-        _capability: Capability,
-    ) -> Option<&'static Requirement> {
+    fn rights(&self, _: Style<'_>, _: &str, _: Capability) -> Option<&'static Rights> {
         Some(&ANYTHING)
     }
 

@@ -26,7 +26,7 @@ use problem::{Problem, TITLES, WORDINGS, is_problem, problems};
 use crate::model::{AppProblem, Capability, Cause, Expiry, Reason};
 use crate::network::{
     Account, Answer, AppNeed, Auth, Budget, Call, CallInfo, Certainty, Description, Grant, Guess, Method,
-    Network, OAuth1Keys, Question, RateLimitStatus, Reading, Refusal, Requirement, Says, Scopes, Seen, Style,
+    Network, OAuth1Keys, Question, RateLimitStatus, Reading, Refusal, Rights, Says, Scopes, Seen, Style,
     parse, standard,
 };
 
@@ -155,29 +155,23 @@ impl Network for X {
         &DESCRIPTION
     }
 
-    fn requirement(
-        &self,
-        style: Style<'_>,
-        _kind: &str,
-        capability: Capability,
-    ) -> Option<&'static Requirement> {
+    fn rights(&self, style: Style<'_>, _: &str, capability: Capability) -> Option<&'static Rights> {
         match (style.oauth1, capability) {
-            (true, Capability::Publish) => Some(&Requirement { scopes: &[WRITE], roles: &[] }),
-            (true, Capability::Inbox) => Some(&Requirement { scopes: &[MESSAGES], roles: &[] }),
-            (true, Capability::Analytics) => Some(&Requirement { scopes: &[READ], roles: &[] }),
+            (true, Capability::Publish) => Some(&Rights { scopes: &[WRITE], roles: &[] }),
+            (true, Capability::Inbox) => Some(&Rights { scopes: &[MESSAGES], roles: &[] }),
+            (true, Capability::Analytics) => Some(&Rights { scopes: &[READ], roles: &[] }),
             (true, Capability::Ads) => {
-                Some(&Requirement { scopes: &[READ], roles: &["AD_MANAGER", "ACCOUNT_ADMIN"] })
+                Some(&Rights { scopes: &[READ], roles: &["AD_MANAGER", "ACCOUNT_ADMIN"] })
             }
-            (false, Capability::Publish) => Some(&Requirement {
-                scopes: &[&["tweet.write"], &["tweet.read"], &["users.read"]],
-                roles: &[],
-            }),
-            (false, Capability::Inbox) => Some(&Requirement {
+            (false, Capability::Publish) => {
+                Some(&Rights { scopes: &[&["tweet.write"], &["tweet.read"], &["users.read"]], roles: &[] })
+            }
+            (false, Capability::Inbox) => Some(&Rights {
                 scopes: &[&["dm.read"], &["dm.write"], &["tweet.read"], &["users.read"]],
                 roles: &[],
             }),
             (false, Capability::Analytics) => {
-                Some(&Requirement { scopes: &[&["tweet.read"], &["users.read"]], roles: &[] })
+                Some(&Rights { scopes: &[&["tweet.read"], &["users.read"]], roles: &[] })
             }
             // The Ads API takes OAuth 1.0a only.
             (false, Capability::Ads) => None,
