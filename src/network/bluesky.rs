@@ -51,48 +51,7 @@ static DESCRIPTION: Description = Description {
     version_ends: &[],
     calls: &[&SESSION, &STATUS],
     token_prefixes: &[],
-    steps: &[
-        (
-            Reason::TokenExpired,
-            &[
-                "Reconnect the account with an app password. Do not delete it: planned posts would go with \
-                 it.",
-                "Normally the session is renewed every two hours by itself. If this returns, the renewal is \
-                 stuck: tell the operator of this product (a removed app password stops it, too).",
-            ],
-        ),
-        (
-            Reason::AccessRevoked,
-            &[
-                "Ask the person who connected whether the removal was meant: Bluesky → Settings → Privacy \
-                 and security → App passwords lists the apps with access.",
-                "If it was not, make a new app password and reconnect the account with it.",
-            ],
-        ),
-        (
-            Reason::MissingPermission,
-            &[
-                "Make a new app password under Bluesky → Settings → Privacy and security → App passwords.",
-                "Tick \"Allow access to your direct messages\" if the inbox is needed, and reconnect the \
-                 account with it.",
-            ],
-        ),
-        (
-            Reason::AccountDeactivated,
-            &[
-                "If the account is still wanted, log in at Bluesky and choose \"Reactivate my account\".",
-                "Reconnect it, or remove it from this product.",
-            ],
-        ),
-        (
-            Reason::AccountSuspended,
-            &[
-                "Log in at Bluesky: the notice there says why the account was taken down and offers an \
-                 appeal.",
-                "Reconnect the account once the appeal is granted; before that it does not help.",
-            ],
-        ),
-    ],
+    steps,
     notes: super::Notes {
         lifetimes: &[
             "With an app password: access lives 2 hours, the refresh token 90 days. Both ends are read from \
@@ -118,6 +77,37 @@ static DESCRIPTION: Description = Description {
                    fresh.",
     },
 };
+
+fn steps(reason: Reason) -> &'static [&'static str] {
+    match reason {
+        Reason::TokenExpired => &[
+            "Reconnect the account with an app password. Do not delete it: planned posts would go with \
+                 it.",
+            "Normally the session is renewed every two hours by itself. If this returns, the renewal is \
+                 stuck: tell the operator of this product (a removed app password stops it, too).",
+        ],
+        Reason::AccessRevoked => &[
+            "Ask the person who connected whether the removal was meant: Bluesky → Settings → Privacy \
+                 and security → App passwords lists the apps with access.",
+            "If it was not, make a new app password and reconnect the account with it.",
+        ],
+        Reason::MissingPermission => &[
+            "Make a new app password under Bluesky → Settings → Privacy and security → App passwords.",
+            "Tick \"Allow access to your direct messages\" if the inbox is needed, and reconnect the \
+                 account with it.",
+        ],
+        Reason::AccountDeactivated => &[
+            "If the account is still wanted, log in at Bluesky and choose \"Reactivate my account\".",
+            "Reconnect it, or remove it from this product.",
+        ],
+        Reason::AccountSuspended => &[
+            "Log in at Bluesky: the notice there says why the account was taken down and offers an \
+                 appeal.",
+            "Reconnect the account once the appeal is granted; before that it does not help.",
+        ],
+        _ => &[],
+    }
+}
 
 /// What stands for any permission that allows it; see [`granted`].
 const CREATE_POSTS: &str = "repo:app.bsky.feed.post?action=create";

@@ -56,41 +56,7 @@ static DESCRIPTION: Description = Description {
     version_ends: &[],
     calls: &[&ACCOUNT, &APP],
     token_prefixes: &[],
-    steps: &[
-        (
-            Reason::AccessRevoked,
-            &[
-                "Ask the person who connected whether the removal was meant: the server → Preferences → \
-                 Account → Authorized apps lists the apps with access.",
-                "If it was not, reconnect the account and accept every permission.",
-            ],
-        ),
-        (
-            Reason::TokenInvalid,
-            &[
-                "Log in at the server itself and look under Preferences → Account → Authorized apps whether \
-                 this product is still there.",
-                "Reconnect the account.",
-            ],
-        ),
-        (
-            Reason::AccountSuspended,
-            &[
-                "The server's moderators have disabled the login. Log in at the server and appeal under \
-                 Preferences → Account status.",
-                "Reconnect the account once the appeal is granted; before that it does not help.",
-            ],
-        ),
-        (
-            Reason::AccountUnconfirmed,
-            &[
-                "Open the confirmation mail of the server, or have it sent again under Preferences → \
-                 Account.",
-                "On servers that approve new members, wait for the moderators.",
-                "Reconnect the account if it does not recover by itself.",
-            ],
-        ),
-    ],
+    steps,
     notes: super::Notes {
         lifetimes: &["No end: access lasts until it is removed."],
         tells: &[
@@ -114,6 +80,33 @@ static DESCRIPTION: Description = Description {
                    limits\").",
     },
 };
+
+fn steps(reason: Reason) -> &'static [&'static str] {
+    match reason {
+        Reason::AccessRevoked => &[
+            "Ask the person who connected whether the removal was meant: the server → Preferences → \
+                 Account → Authorized apps lists the apps with access.",
+            "If it was not, reconnect the account and accept every permission.",
+        ],
+        Reason::TokenInvalid => &[
+            "Log in at the server itself and look under Preferences → Account → Authorized apps whether \
+                 this product is still there.",
+            "Reconnect the account.",
+        ],
+        Reason::AccountSuspended => &[
+            "The server's moderators have disabled the login. Log in at the server and appeal under \
+                 Preferences → Account status.",
+            "Reconnect the account once the appeal is granted; before that it does not help.",
+        ],
+        Reason::AccountUnconfirmed => &[
+            "Open the confirmation mail of the server, or have it sent again under Preferences → \
+                 Account.",
+            "On servers that approve new members, wait for the moderators.",
+            "Reconnect the account if it does not recover by itself.",
+        ],
+        _ => &[],
+    }
+}
 
 static PUBLISH: Rights = Rights::scopes(&[&["write:statuses", "write"], &["write:media", "write"]]);
 static INBOX: Rights = Rights::scopes(&[

@@ -123,8 +123,8 @@ pub struct Description {
     /// How its tokens begin, and from which length on a text is taken for one: such a text is
     /// never printed.
     pub token_prefixes: &'static [(&'static str, usize)],
-    /// Steps that take the place of the general ones for a reason.
-    pub steps: &'static [(Reason, &'static [&'static str])],
+    /// What to do about a reason, where that differs from the general steps; empty where it does not.
+    pub steps: fn(Reason) -> &'static [&'static str],
     /// What else people should know of it, for the documentation.
     pub notes: Notes,
 }
@@ -375,12 +375,10 @@ pub fn read_answer(
 
 /// What to do about a reason at a network, in order.
 pub fn advice(reason: Reason, network: NetworkId) -> &'static [&'static str] {
-    network
-        .description()
-        .steps
-        .iter()
-        .find(|(r, _)| *r == reason)
-        .map_or(reason.info().steps, |(_, steps)| steps)
+    match (network.description().steps)(reason) {
+        [] => reason.info().steps,
+        steps => steps,
+    }
 }
 
 impl Grant<'_> {

@@ -55,48 +55,7 @@ static DESCRIPTION: Description = Description {
     version_ends: &[],
     calls: &[&USER, &BOARDS, &AD_ACCOUNTS],
     token_prefixes: &[("pina_", 8)],
-    steps: &[
-        (
-            Reason::AccessRevoked,
-            &[
-                "Ask the person who connected whether the removal was meant: Pinterest → Settings → \
-                 Security → Connected apps lists the apps with access.",
-                "If it was not, reconnect the account and accept every permission.",
-            ],
-        ),
-        (
-            Reason::AccountLocked,
-            &[
-                "Pinterest is reviewing the account. Open the business hub (pinterest.com/business/hub) and \
-                 follow the notice there.",
-                "Wait for the end of the review; reconnect the account if it does not recover by itself.",
-            ],
-        ),
-        (
-            Reason::AccountSuspended,
-            &[
-                "Pinterest has disapproved the account. Open the business hub (pinterest.com/business/hub) \
-                 and appeal.",
-                "Reconnect the account once the appeal is granted; before that it does not help.",
-            ],
-        ),
-        (
-            Reason::UnsupportedAccountType,
-            &[
-                "Switch to a business account: Settings → Account management → Convert to a business \
-                 account.",
-                "Reconnect the account: analytics and ads are for business accounts only.",
-            ],
-        ),
-        (
-            Reason::MissingRole,
-            &[
-                "First ask an owner or admin of the business to give the person who connected access: \
-                 Business Access → Employees (or Partners) → Ad accounts.",
-                "Then refresh the connection; reconnecting before the role is given changes nothing.",
-            ],
-        ),
-    ],
+    steps,
     notes: super::Notes {
         lifetimes: &[
             "Access lives 30 days, the refresh token 60; each renewal hands out a new one and starts a new \
@@ -118,6 +77,37 @@ static DESCRIPTION: Description = Description {
                    for more. Approved apps have 100 a second and user.",
     },
 };
+
+fn steps(reason: Reason) -> &'static [&'static str] {
+    match reason {
+        Reason::AccessRevoked => &[
+            "Ask the person who connected whether the removal was meant: Pinterest → Settings → \
+                 Security → Connected apps lists the apps with access.",
+            "If it was not, reconnect the account and accept every permission.",
+        ],
+        Reason::AccountLocked => &[
+            "Pinterest is reviewing the account. Open the business hub (pinterest.com/business/hub) and \
+                 follow the notice there.",
+            "Wait for the end of the review; reconnect the account if it does not recover by itself.",
+        ],
+        Reason::AccountSuspended => &[
+            "Pinterest has disapproved the account. Open the business hub (pinterest.com/business/hub) \
+                 and appeal.",
+            "Reconnect the account once the appeal is granted; before that it does not help.",
+        ],
+        Reason::UnsupportedAccountType => &[
+            "Switch to a business account: Settings → Account management → Convert to a business \
+                 account.",
+            "Reconnect the account: analytics and ads are for business accounts only.",
+        ],
+        Reason::MissingRole => &[
+            "First ask an owner or admin of the business to give the person who connected access: \
+                 Business Access → Employees (or Partners) → Ad accounts.",
+            "Then refresh the connection; reconnecting before the role is given changes nothing.",
+        ],
+        _ => &[],
+    }
+}
 
 static PUBLISH: Rights =
     Rights::scopes(&[&["pins:write"], &["pins:read"], &["boards:read"], &["boards:write"]]);

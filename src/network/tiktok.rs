@@ -61,67 +61,7 @@ static DESCRIPTION: Description = Description {
     version_ends: &[],
     calls: &[&USER_INFO, &TOKEN_INFO, &BUSINESS_GET],
     token_prefixes: &[("act.", 12), ("rft.", 12)],
-    steps: &[
-        (
-            Reason::AccessRevoked,
-            &[
-                "Ask the person who connected whether the removal was meant: TikTok app → Settings and \
-                 privacy → Security & permissions → Apps and services permissions lists the apps with \
-                 access.",
-                "If it was not, log in at tiktok.com to see that the account is not banned, then reconnect \
-                 it and accept every permission.",
-            ],
-        ),
-        (
-            Reason::TokenInvalid,
-            &[
-                "Log in at tiktok.com with the connected account and deal with any notice: TikTok answers \
-                 alike for removed access, a banned account and a lapsed login.",
-                "Reconnect the account.",
-            ],
-        ),
-        (
-            Reason::TokenExpired,
-            &[
-                "Reconnect the account. Do not delete it: planned posts would go with it.",
-                "TikTok's access lasts hours and is renewed by itself: if it stopped long before the yearly \
-                 reconnection, the renewal is stuck. Tell the operator of this product.",
-            ],
-        ),
-        (
-            Reason::MissingPermission,
-            &["Reconnect the account and leave every switch on TikTok's permission page on: each can be \
-               switched off there."],
-        ),
-        (
-            Reason::AccountRestricted,
-            &[
-                "Open the TikTok app: Settings and privacy → Support → Account check (or the notice in the \
-                 inbox) shows the restriction and the way to appeal.",
-                "Post again after it has ended; reconnecting does not lift it.",
-            ],
-        ),
-        (
-            Reason::AccountSuspended,
-            &[
-                "Open the TikTok app and appeal from the notice about the ban.",
-                "Reconnect the account once it is restored.",
-            ],
-        ),
-        (
-            Reason::MissingRole,
-            &[
-                "First ask an admin of the advertiser account to give the person who connected access: \
-                 TikTok Business Center → Users → Members.",
-                "Then refresh the connection; reconnecting before the role is given changes nothing.",
-            ],
-        ),
-        (
-            Reason::WrongAccount,
-            &["Log out at tiktok.com, log in with the right account, and reconnect: TikTok connects \
-               whichever account the browser is logged in to."],
-        ),
-    ],
+    steps,
     notes: super::Notes {
         lifetimes: &[
             "Login Kit: access lives 2 or 24 hours, the refresh token 180 or 365 days (TikTok has shortened \
@@ -154,6 +94,51 @@ static DESCRIPTION: Description = Description {
                    fresh.",
     },
 };
+
+fn steps(reason: Reason) -> &'static [&'static str] {
+    match reason {
+        Reason::AccessRevoked => &[
+            "Ask the person who connected whether the removal was meant: TikTok app → Settings and \
+                 privacy → Security & permissions → Apps and services permissions lists the apps with \
+                 access.",
+            "If it was not, log in at tiktok.com to see that the account is not banned, then reconnect \
+                 it and accept every permission.",
+        ],
+        Reason::TokenInvalid => &[
+            "Log in at tiktok.com with the connected account and deal with any notice: TikTok answers \
+                 alike for removed access, a banned account and a lapsed login.",
+            "Reconnect the account.",
+        ],
+        Reason::TokenExpired => &[
+            "Reconnect the account. Do not delete it: planned posts would go with it.",
+            "TikTok's access lasts hours and is renewed by itself: if it stopped long before the yearly \
+                 reconnection, the renewal is stuck. Tell the operator of this product.",
+        ],
+        Reason::MissingPermission => {
+            &["Reconnect the account and leave every switch on TikTok's permission page on: each can be \
+               switched off there."]
+        }
+        Reason::AccountRestricted => &[
+            "Open the TikTok app: Settings and privacy → Support → Account check (or the notice in the \
+                 inbox) shows the restriction and the way to appeal.",
+            "Post again after it has ended; reconnecting does not lift it.",
+        ],
+        Reason::AccountSuspended => &[
+            "Open the TikTok app and appeal from the notice about the ban.",
+            "Reconnect the account once it is restored.",
+        ],
+        Reason::MissingRole => &[
+            "First ask an admin of the advertiser account to give the person who connected access: \
+                 TikTok Business Center → Users → Members.",
+            "Then refresh the connection; reconnecting before the role is given changes nothing.",
+        ],
+        Reason::WrongAccount => {
+            &["Log out at tiktok.com, log in with the right account, and reconnect: TikTok connects \
+               whichever account the browser is logged in to."]
+        }
+        _ => &[],
+    }
+}
 
 // Publishing needs user.info.basic as well. Every app has it, and the probe itself proves it: it is
 // not asked for here.

@@ -31,10 +31,10 @@ static DESCRIPTION: Description = Description {
     version_ends: &[],
     calls: &[&ME],
     token_prefixes: &[("foto_", 8)],
-    steps: &[(
-        Reason::AccountDeactivated,
-        &["Open the Fotogram app and reactivate the account.", "Reconnect it."],
-    )],
+    steps: |reason| match reason {
+        Reason::AccountDeactivated => &["Open the Fotogram app and reactivate the account.", "Reconnect it."],
+        _ => &[],
+    },
     notes: Notes {
         lifetimes: &["30 days; the end is read from the answer."],
         tells: &["Expired logins from closed accounts."],

@@ -298,16 +298,13 @@ fn networks_page(fixtures: &[Fixtures]) -> String {
                 reason_links(&read)
             );
         }
-        if !description.steps.is_empty() {
-            let own: Vec<Reason> = Reason::ALL
-                .iter()
-                .copied()
-                .filter(|r| description.steps.iter().any(|(s, _)| s == r))
-                .collect();
+        let has_own_steps = |reason: &&Reason| !(description.steps)(**reason).is_empty();
+        let own: Vec<&Reason> = Reason::ALL.iter().filter(has_own_steps).collect();
+        if !own.is_empty() {
             out.push_str("**What to do here**\n\n");
             for reason in own {
                 let _ = write!(out, "[`{reason}`](reasons.md#{reason})\n\n");
-                numbered(&mut out, advice(reason, network));
+                numbered(&mut out, advice(*reason, network));
             }
         }
     }

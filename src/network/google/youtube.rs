@@ -40,77 +40,7 @@ static DESCRIPTION: Description = Description {
     version_ends: &[],
     calls: &[&google::TOKENINFO, &CHANNELS],
     token_prefixes: google::TOKEN_PREFIXES,
-    steps: &[
-        (
-            Reason::AccessRevoked,
-            &[
-                "Ask the person who connected whether the removal was meant: Google Account → Security → \
-                 Your connections to third-party apps & services lists the apps with access.",
-                "If it was not, reconnect the channel and tick every permission on Google's page.",
-            ],
-        ),
-        (
-            Reason::TokenInvalid,
-            &[
-                "Log in at youtube.com with the Google account that was connected and deal with any notice.",
-                "Reconnect the channel. Do not delete it: planned posts would go with it.",
-                "If all channels fail within 7 days of connecting, the operator's Google project is still \
-                 in testing and must be published.",
-            ],
-        ),
-        (
-            Reason::MissingPermission,
-            &["Reconnect the channel and tick every box on Google's consent page: each permission can be \
-               left out there."],
-        ),
-        (
-            Reason::PageUnavailable,
-            &[
-                "Open youtube.com with the connected Google account and check that it has a channel; create \
-                 one if it has not.",
-                "Reconnect, and choose the channel (not the person) when Google asks which account to use.",
-            ],
-        ),
-        (
-            Reason::WrongAccount,
-            &["Reconnect, and choose the right channel when Google asks which account or brand account to \
-               use: one login opens one channel."],
-        ),
-        (
-            Reason::MissingRole,
-            &["Let the owner or a manager of the brand account connect the channel: roles given in YouTube \
-               Studio do not count for other products."],
-        ),
-        (
-            Reason::AccountSuspended,
-            &[
-                "Open youtube.com or studio.youtube.com with the connected account: the notice there leads \
-                 to the appeal.",
-                "Reconnect the channel once it is restored.",
-            ],
-        ),
-        (
-            Reason::AccountRestricted,
-            &["Log in at youtube.com, complete the set-up of the channel that YouTube asks for, and lift \
-               any restriction shown in YouTube Studio."],
-        ),
-        (
-            Reason::ReauthRequired,
-            &[
-                "Reconnect the channel.",
-                "If this returns regularly, ask the Google Workspace administrator to exempt the app from \
-                 session control (Admin console → Security → Google Cloud session control).",
-            ],
-        ),
-        (
-            Reason::AdminPolicyBlocked,
-            &[
-                "Ask the Google Workspace administrator to trust the app (Admin console → Security → API \
-                 controls) and to switch YouTube on for this person.",
-                "Reconnect the channel.",
-            ],
-        ),
-    ],
+    steps,
     notes: crate::network::Notes {
         lifetimes: &[
             "Access lives one hour; `tokeninfo` tells its end. A token without a refresher is dead within \
@@ -141,6 +71,59 @@ static DESCRIPTION: Description = Description {
                    that.",
     },
 };
+
+fn steps(reason: Reason) -> &'static [&'static str] {
+    match reason {
+        Reason::AccessRevoked => &[
+            "Ask the person who connected whether the removal was meant: Google Account → Security → \
+                 Your connections to third-party apps & services lists the apps with access.",
+            "If it was not, reconnect the channel and tick every permission on Google's page.",
+        ],
+        Reason::TokenInvalid => &[
+            "Log in at youtube.com with the Google account that was connected and deal with any notice.",
+            "Reconnect the channel. Do not delete it: planned posts would go with it.",
+            "If all channels fail within 7 days of connecting, the operator's Google project is still \
+                 in testing and must be published.",
+        ],
+        Reason::MissingPermission => {
+            &["Reconnect the channel and tick every box on Google's consent page: each permission can be \
+               left out there."]
+        }
+        Reason::PageUnavailable => &[
+            "Open youtube.com with the connected Google account and check that it has a channel; create \
+                 one if it has not.",
+            "Reconnect, and choose the channel (not the person) when Google asks which account to use.",
+        ],
+        Reason::WrongAccount => {
+            &["Reconnect, and choose the right channel when Google asks which account or brand account to \
+               use: one login opens one channel."]
+        }
+        Reason::MissingRole => {
+            &["Let the owner or a manager of the brand account connect the channel: roles given in YouTube \
+               Studio do not count for other products."]
+        }
+        Reason::AccountSuspended => &[
+            "Open youtube.com or studio.youtube.com with the connected account: the notice there leads \
+                 to the appeal.",
+            "Reconnect the channel once it is restored.",
+        ],
+        Reason::AccountRestricted => {
+            &["Log in at youtube.com, complete the set-up of the channel that YouTube asks for, and lift \
+               any restriction shown in YouTube Studio."]
+        }
+        Reason::ReauthRequired => &[
+            "Reconnect the channel.",
+            "If this returns regularly, ask the Google Workspace administrator to exempt the app from \
+                 session control (Admin console → Security → Google Cloud session control).",
+        ],
+        Reason::AdminPolicyBlocked => &[
+            "Ask the Google Workspace administrator to trust the app (Admin console → Security → API \
+                 controls) and to switch YouTube on for this person.",
+            "Reconnect the channel.",
+        ],
+        _ => &[],
+    }
+}
 
 static PUBLISH: Rights =
     Rights::scopes(&[scopes!["youtube.upload", "youtube", "youtube.force-ssl", "youtubepartner"]]);

@@ -99,67 +99,7 @@ static DESCRIPTION: Description = Description {
     version_ends: VERSION_ENDS,
     calls: &[&INTROSPECT, &ACLS, &USERINFO, &ME],
     token_prefixes: &[("AQ", 16)],
-    steps: &[
-        (
-            Reason::TokenExpired,
-            &[
-                "Reconnect the account. Do not delete it: planned posts would go with it.",
-                "LinkedIn grants access for a limited time (often 60 days, at most a year) and then wants a \
-                 fresh consent. If something is meant to renew it before the year is over, it is stuck: \
-                 tell the operator of this product.",
-            ],
-        ),
-        (
-            Reason::AccessRevoked,
-            &[
-                "Ask the person who connected whether the removal was meant: LinkedIn → Me → Settings & \
-                 Privacy → Data privacy → Other applications → Permitted Services lists the apps with \
-                 access.",
-                "If it was not, reconnect the account and accept every permission.",
-            ],
-        ),
-        (
-            Reason::NotAdmin,
-            &[
-                "Ask a super admin of the LinkedIn page to add the person who connected again: Page → \
-                 Settings → Manage admins → Page admins → Add admin. If that person has left, another super \
-                 admin connects the page.",
-                "Then reconnect the account.",
-            ],
-        ),
-        (
-            Reason::MissingRole,
-            &[
-                "First ask a super admin of the LinkedIn page for a stronger role: Page → Settings → Manage \
-                 admins. Super admin covers everything; Content admin covers posts and comments; Analyst \
-                 covers statistics only.",
-                "Then refresh the connection; reconnecting before the role is given changes nothing.",
-            ],
-        ),
-        (
-            Reason::MissingRoleAndPermission,
-            &[
-                "First ask a super admin of the LinkedIn page for the role: Page → Settings → Manage admins.",
-                "Then reconnect the account and accept every permission that LinkedIn shows.",
-            ],
-        ),
-        (
-            Reason::MissingPermission,
-            &[
-                "Reconnect the account and accept every permission that LinkedIn shows.",
-                "If that changes nothing, ask the operator whether LinkedIn has approved the app for the \
-                 product that grants it (Community Management, Advertising).",
-            ],
-        ),
-        (
-            Reason::AccountRestricted,
-            &[
-                "Log in at linkedin.com: a restricted profile is told so and asked to verify its identity.",
-                "Reconnect the account when the restriction has ended, or let another admin of the page \
-                 connect it.",
-            ],
-        ),
-    ],
+    steps,
     notes: crate::network::Notes {
         lifetimes: &[
             "Access lives 60 days for most apps; introspection tells the end. Data-portability logins live \
@@ -189,6 +129,50 @@ static DESCRIPTION: Description = Description {
                    Limiting\").",
     },
 };
+
+fn steps(reason: Reason) -> &'static [&'static str] {
+    match reason {
+        Reason::TokenExpired => &[
+            "Reconnect the account. Do not delete it: planned posts would go with it.",
+            "LinkedIn grants access for a limited time (often 60 days, at most a year) and then wants a \
+                 fresh consent. If something is meant to renew it before the year is over, it is stuck: \
+                 tell the operator of this product.",
+        ],
+        Reason::AccessRevoked => &[
+            "Ask the person who connected whether the removal was meant: LinkedIn → Me → Settings & \
+                 Privacy → Data privacy → Other applications → Permitted Services lists the apps with \
+                 access.",
+            "If it was not, reconnect the account and accept every permission.",
+        ],
+        Reason::NotAdmin => &[
+            "Ask a super admin of the LinkedIn page to add the person who connected again: Page → \
+                 Settings → Manage admins → Page admins → Add admin. If that person has left, another super \
+                 admin connects the page.",
+            "Then reconnect the account.",
+        ],
+        Reason::MissingRole => &[
+            "First ask a super admin of the LinkedIn page for a stronger role: Page → Settings → Manage \
+                 admins. Super admin covers everything; Content admin covers posts and comments; Analyst \
+                 covers statistics only.",
+            "Then refresh the connection; reconnecting before the role is given changes nothing.",
+        ],
+        Reason::MissingRoleAndPermission => &[
+            "First ask a super admin of the LinkedIn page for the role: Page → Settings → Manage admins.",
+            "Then reconnect the account and accept every permission that LinkedIn shows.",
+        ],
+        Reason::MissingPermission => &[
+            "Reconnect the account and accept every permission that LinkedIn shows.",
+            "If that changes nothing, ask the operator whether LinkedIn has approved the app for the \
+                 product that grants it (Community Management, Advertising).",
+        ],
+        Reason::AccountRestricted => &[
+            "Log in at linkedin.com: a restricted profile is told so and asked to verify its identity.",
+            "Reconnect the account when the restriction has ended, or let another admin of the page \
+                 connect it.",
+        ],
+        _ => &[],
+    }
+}
 
 impl Network for LinkedIn {
     fn description(&self) -> &'static Description {

@@ -167,7 +167,7 @@ static DESCRIPTION: Description = Description {
     version_ends: super::VERSION_ENDS,
     calls: &[&DEBUG_TOKEN, &PERMISSIONS, &ACCOUNTS, &ME, &ACCOUNT],
     token_prefixes: &[("EAA", 8)],
-    steps: STEPS,
+    steps,
     notes: crate::network::Notes {
         lifetimes: &[
             "A person's login lives 60 days; only a new login starts a new period. The end is read from \
@@ -203,58 +203,41 @@ static DESCRIPTION: Description = Description {
 
 /// What people see in Facebook's menus; Instagram accounts that hang on a Facebook login share most
 /// of it.
-pub(super) const STEPS: &[(Reason, &[&str])] = &[
-    (
-        Reason::AccessRevoked,
-        &[
+fn steps(reason: Reason) -> &'static [&'static str] {
+    match reason {
+        Reason::AccessRevoked => &[
             "Ask the person who connected whether the removal was meant: Facebook → Settings & privacy → \
              Settings → Business Integrations lists the apps with access. All pages and Instagram accounts \
              behind the same login stop with it.",
             "If it was not, reconnect the account. Tick every page and accept every permission.",
         ],
-    ),
-    (
-        Reason::PasswordChanged,
-        &[
+        Reason::PasswordChanged => &[
             "Log in at facebook.com with the new password. If Facebook ended the session by itself, look \
              for a security notice there.",
             "Reconnect the account; pages and Instagram accounts of the same login come back together.",
         ],
-    ),
-    (
-        Reason::SecurityCheckpoint,
-        &[
+        Reason::SecurityCheckpoint => &[
             "Clear the browser's cookies for Facebook.",
             "Log in at www.facebook.com in that browser and complete every security check that is shown \
              (identity, two-factor authentication, reported content).",
             "Wait 24 hours: connecting earlier can start the check anew.",
             "Then reconnect the account if it has not recovered by itself.",
         ],
-    ),
-    (
-        Reason::DataAccessExpired,
-        &["Reconnect the account: Facebook withholds data when the person has not confirmed the app for 90 \
-           days, even though the login itself lives on."],
-    ),
-    (
-        Reason::AccountUnconfirmed,
-        &[
+        Reason::DataAccessExpired => &[
+            "Reconnect the account: Facebook withholds data when the person has not confirmed the app for 90 \
+           days, even though the login itself lives on.",
+        ],
+        Reason::AccountUnconfirmed => &[
             "Log in at facebook.com and confirm the e-mail address or phone number (Settings & privacy → \
              Settings → Accounts Centre → Personal details).",
             "Reconnect the account if it does not recover by itself.",
         ],
-    ),
-    (
-        Reason::AccountLocked,
-        &[
+        Reason::AccountLocked => &[
             "Log in at facebook.com and open Support Inbox (Help & support) and Account Status: they show \
              the restriction and its end.",
             "Complete what is asked there. Reconnect the account if it does not recover by itself.",
         ],
-    ),
-    (
-        Reason::NotAdmin,
-        &[
+        Reason::NotAdmin => &[
             "Ask an admin of the page to give the person who connected Facebook access or task access \
              again: Page → Settings → Page setup → Page access, or Meta Business Suite → Settings → People. \
              If that person has left, another admin connects the page.",
@@ -262,19 +245,13 @@ pub(super) const STEPS: &[(Reason, &[&str])] = &[
              and security): some pages demand it, and Facebook answers both cases alike.",
             "Then reconnect the account.",
         ],
-    ),
-    (
-        Reason::MissingRole,
-        &[
+        Reason::MissingRole => &[
             "First ask an admin of the page for the missing task: Content to publish, Messages and \
              Community activity for the inbox, Insights for analytics, Ads for advertising (Page → Settings \
              → Page setup → Page access, or Meta Business Suite → Settings → People).",
             "Then refresh the connection; reconnecting before the task is given changes nothing.",
         ],
-    ),
-    (
-        Reason::MissingPermission,
-        &[
+        Reason::MissingPermission => &[
             "Reconnect the account. In Facebook's dialog choose \"Edit settings\", tick every page and \
              leave every permission on.",
             "If the same person connected other pages lately: the last dialog decides for all of them, so \
@@ -282,48 +259,34 @@ pub(super) const STEPS: &[(Reason, &[&str])] = &[
             "If this comes back, remove this product under Settings & privacy → Settings → Business \
              Integrations and connect from scratch.",
         ],
-    ),
-    (
-        Reason::MissingRoleAndPermission,
-        &[
+        Reason::MissingRoleAndPermission => &[
             "First ask an admin of the page for the missing task (Page → Settings → Page setup → Page \
              access, or Meta Business Suite → Settings → People).",
             "Then reconnect the account, tick every page and leave every permission on.",
         ],
-    ),
-    (
-        Reason::PageRestricted,
-        &[
+        Reason::PageRestricted => &[
             "Publish the page, or lift its restrictions by country and age: Page → Settings → Privacy → \
              Page and tagging / Followers and public content.",
             "Nothing needs to be reconnected: the connection recovers by itself.",
         ],
-    ),
-    (
-        Reason::PageUnavailable,
-        &[
+        Reason::PageUnavailable => &[
             "Check at facebook.com whether the page still exists, was merged, or was moved to another \
              business portfolio.",
             "Connect the right page, or remove the account from this product.",
         ],
-    ),
-    (
-        Reason::UnsupportedAccountType,
-        &[
+        Reason::UnsupportedAccountType => &[
             "Facebook has closed its API for groups (April 2024) and for posting to profiles: no \
              reconnecting helps.",
             "Remove the account from this product and post there by hand, or use a page instead.",
         ],
-    ),
-    (
-        Reason::WrongTokenType,
-        &[
+        Reason::WrongTokenType => &[
             "Ask the operator of this product which token is stored: a person's or a page's token is \
              needed, not the app's, and a page's token serves that page only.",
             "Reconnect the account.",
         ],
-    ),
-];
+        _ => &[],
+    }
+}
 
 /// The next questions of a login through Facebook, whichever network the credential is configured
 /// for.

@@ -111,7 +111,7 @@ static DESCRIPTION: Description = Description {
     version_ends: super::VERSION_ENDS,
     calls: &[&facebook::DEBUG_TOKEN, &facebook::PERMISSIONS, &facebook::ACCOUNTS, &ME, &facebook::ACCOUNT],
     token_prefixes: &[("IGAA", 8), ("IGQ", 8)],
-    steps: STEPS,
+    steps,
     notes: crate::network::Notes {
         lifetimes: &[
             "Through Facebook's login: as at Facebook, 60 days, and 90 days for the access to data, both \
@@ -141,59 +141,42 @@ static DESCRIPTION: Description = Description {
     },
 };
 
-static STEPS: &[(Reason, &[&str])] = &[
-    (
-        Reason::AccessRevoked,
-        &[
+fn steps(reason: Reason) -> &'static [&'static str] {
+    match reason {
+        Reason::AccessRevoked => &[
             "Ask the person who connected whether the removal was meant. Apps are listed in Facebook → \
              Settings & privacy → Settings → Business Integrations, and in Instagram → Settings → Website \
              permissions → Apps and websites.",
             "If it was not, reconnect the account. Tick the account and its page, and accept every \
              permission.",
         ],
-    ),
-    (
-        Reason::PasswordChanged,
-        &[
+        Reason::PasswordChanged => &[
             "Log in with the new password at Facebook, or at Instagram if the account is connected with \
              Instagram's own login.",
             "Reconnect the account; everything that hangs on the same login comes back together.",
         ],
-    ),
-    (
-        Reason::SecurityCheckpoint,
-        &[
+        Reason::SecurityCheckpoint => &[
             "Clear the browser's cookies for Facebook and Instagram.",
             "Log in at www.instagram.com and at www.facebook.com in that browser and complete every \
              security check that is shown.",
             "Wait 24 hours: connecting earlier can start the check anew.",
             "Then reconnect the account if it has not recovered by itself.",
         ],
-    ),
-    (
-        Reason::DataAccessExpired,
-        &["Reconnect the account: Meta withholds data when the person has not confirmed the app for 90 \
-           days, even though the login itself lives on."],
-    ),
-    (
-        Reason::AccountUnconfirmed,
-        &[
+        Reason::DataAccessExpired => {
+            &["Reconnect the account: Meta withholds data when the person has not confirmed the app for 90 \
+           days, even though the login itself lives on."]
+        }
+        Reason::AccountUnconfirmed => &[
             "Log in in the Instagram app and at facebook.com, and confirm the e-mail address or phone \
              number that is asked for.",
             "Reconnect the account if it does not recover by itself.",
         ],
-    ),
-    (
-        Reason::AccountLocked,
-        &[
+        Reason::AccountLocked => &[
             "Open the Instagram app, log in, and follow what it shows; Settings → Account status names the \
              restriction and its end.",
             "Reconnect the account afterwards if it does not recover by itself.",
         ],
-    ),
-    (
-        Reason::NotAdmin,
-        &[
+        Reason::NotAdmin => &[
             "Ask an admin of the linked Facebook page to give the person who connected access again: Page → \
              Settings → Page setup → Page access, or Meta Business Suite → Settings → People. If that \
              person has left, another admin connects the account.",
@@ -201,19 +184,13 @@ static STEPS: &[(Reason, &[&str])] = &[
              and security): Meta answers both cases alike.",
             "Then reconnect the account.",
         ],
-    ),
-    (
-        Reason::MissingRole,
-        &[
+        Reason::MissingRole => &[
             "First ask an admin of the linked Facebook page for the missing task: Content to publish, \
              Messages and Community activity for the inbox, Insights for analytics, Ads for advertising \
              (Meta Business Suite → Settings → People).",
             "Then refresh the connection; reconnecting before the task is given changes nothing.",
         ],
-    ),
-    (
-        Reason::MissingPermission,
-        &[
+        Reason::MissingPermission => &[
             "Reconnect the account. Tick the Instagram account and its Facebook page, and leave every \
              permission on.",
             "For the inbox also switch on Instagram app → Settings → Messages and story replies → Message \
@@ -221,47 +198,33 @@ static STEPS: &[(Reason, &[&str])] = &[
             "If the product is still being tested: accept the tester's invitation in Instagram → Settings → \
              Website permissions → Apps and websites → Tester invites.",
         ],
-    ),
-    (
-        Reason::MissingRoleAndPermission,
-        &[
+        Reason::MissingRoleAndPermission => &[
             "First ask an admin of the linked Facebook page for the missing task (Meta Business Suite → \
              Settings → People).",
             "Then reconnect the account, tick it and its page, and leave every permission on.",
         ],
-    ),
-    (
-        Reason::PageUnavailable,
-        &[
+        Reason::PageUnavailable => &[
             "Check in the Instagram app whether the account still exists, and in Meta Business Suite \
              whether it is still linked to its Facebook page.",
             "Link it again, or remove the account from this product; then reconnect.",
         ],
-    ),
-    (
-        Reason::UnsupportedAccountType,
-        &[
+        Reason::UnsupportedAccountType => &[
             "In the Instagram app: Settings → Account type and tools → Switch to professional account. \
              Business and creator accounts both work.",
             "Unless the product uses Instagram's own login, link the account to a Facebook page: Meta \
              Business Suite → Settings → Business assets → Instagram accounts.",
             "Reconnect the account.",
         ],
-    ),
-    (
-        Reason::WrongTokenType,
-        &[
+        Reason::WrongTokenType => &[
             "Ask the operator of this product which token is stored, and which API is configured: tokens of \
              Facebook (EAA…) and of Instagram's own login (IG…) do not work in each other's place.",
             "Reconnect the account.",
         ],
-    ),
-    (
-        Reason::WrongAccount,
-        &[
+        Reason::WrongAccount => &[
             "Log in at Instagram with the right account; switching accounts in the app is not enough for \
              the browser.",
             "Reconnect, and check the name that Instagram shows while doing so.",
         ],
-    ),
-];
+        _ => &[],
+    }
+}

@@ -91,7 +91,7 @@ static DESCRIPTION: Description = Description {
     version_ends: &[],
     calls: &[&ME, &DEBUG_TOKEN],
     token_prefixes: &[("THAA", 8), ("THQ", 8)],
-    steps: STEPS,
+    steps,
     notes: crate::network::Notes {
         lifetimes: &[
             "A login lives 60 days, and a product can renew it from the second day on. For private profiles \
@@ -114,54 +114,39 @@ static DESCRIPTION: Description = Description {
     },
 };
 
-static STEPS: &[(Reason, &[&str])] = &[
-    (
-        Reason::AccessRevoked,
-        &[
+fn steps(reason: Reason) -> &'static [&'static str] {
+    match reason {
+        Reason::AccessRevoked => &[
             "Ask the person who connected whether the removal was meant: Threads → Settings → Account → \
              Website permissions lists the apps with access.",
             "If it was not, reconnect the account and accept every permission.",
         ],
-    ),
-    (
-        Reason::TokenExpired,
-        &[
+        Reason::TokenExpired => &[
             "Reconnect the account. Do not delete it: planned posts would go with it.",
             "Threads grants access for 60 days at a time; if something is meant to renew it, it is stuck: \
              tell the operator of this product.",
             "For private profiles permissions end after 90 days whatever renews the token.",
         ],
-    ),
-    (
-        Reason::SecurityCheckpoint,
-        &[
+        Reason::SecurityCheckpoint => &[
             "Clear the browser's cookies for Threads and Instagram.",
             "Log in at www.threads.com and www.instagram.com in that browser and complete every security \
              check that is shown.",
             "Wait 24 hours: connecting earlier can start the check anew.",
             "Then reconnect the account if it has not recovered by itself.",
         ],
-    ),
-    (
-        Reason::AccountUnconfirmed,
-        &[
+        Reason::AccountUnconfirmed => &[
             "Log in in the Instagram app and confirm the e-mail address or phone number that is asked for.",
             "Reconnect the account if it does not recover by itself.",
         ],
-    ),
-    (
-        Reason::MissingPermission,
-        &[
+        Reason::MissingPermission => &[
             "Reconnect the account and leave every permission on.",
             "If the product is still being tested: accept the invitation in Threads → Settings → Account → \
              Website permissions → Invites.",
         ],
-    ),
-    (
-        Reason::WrongAccount,
-        &[
+        Reason::WrongAccount => &[
             "Log in at www.threads.com with the right profile.",
             "Reconnect, and check the name that Threads shows while doing so.",
         ],
-    ),
-];
+        _ => &[],
+    }
+}

@@ -100,7 +100,7 @@ static DESCRIPTION: Description = Description {
     version_ends: &[],
     calls: &[&INTROSPECTION, &REFRESH, &USERINFO, &PROBE, &OPENID, &METADATA],
     token_prefixes: &[],
-    steps: &[],
+    steps: |_| &[],
     notes: crate::network::Notes {
         lifetimes: &["Whatever the provider sets. Introspection tells the end of the access token, and of \
                       the refresh token without using it up (RFC 7662); the `exp` of a JWT is an upper \

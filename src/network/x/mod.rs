@@ -61,61 +61,7 @@ static DESCRIPTION: Description = Description {
     version_ends: &[],
     calls: &[&ME, &TIE_BREAKER],
     token_prefixes: &[("AAAA", 16)],
-    steps: &[
-        (
-            Reason::AccountLocked,
-            &[
-                "Log in at x.com as the account itself and unlock it: X asks for a code by phone or e-mail, \
-                 or for a puzzle.",
-                "Wait until the account can post at x.com again; the connection usually recovers by itself.",
-                "Reconnect the account if it does not.",
-            ],
-        ),
-        (
-            Reason::AccountSuspended,
-            &[
-                "Log in at x.com as the account itself and read the notice.",
-                "Appeal first: help.x.com → Contact Us → Locked and suspended accounts. Reconnecting does \
-                 not help before the suspension ends.",
-                "Reconnect the account afterwards.",
-            ],
-        ),
-        (
-            Reason::AccessRevoked,
-            &[
-                "Ask whoever has the login whether the removal was meant: X → More → Settings and privacy → \
-                 Security and account access → Apps and sessions → Connected apps lists the apps with \
-                 access.",
-                "If it was not, reconnect the account while logged in at x.com as the right account.",
-            ],
-        ),
-        (
-            Reason::AccountRestricted,
-            &[
-                "X takes recent posts for automated ones. Log in at x.com as the account itself and deal \
-                 with any notice.",
-                "Post once by hand, pause planned posts for a day, and vary their text.",
-                "Reconnecting is not needed.",
-            ],
-        ),
-        (
-            Reason::AccountDeactivated,
-            &[
-                "Log in at x.com within 30 days of the deactivation to bring the account back, if it is \
-                 still wanted.",
-                "Reconnect it, or remove it from this product.",
-            ],
-        ),
-        (
-            Reason::MissingPermission,
-            &[
-                "Reconnect the account and accept everything that X shows.",
-                "If that changes nothing, ask the operator to raise the app's permissions in X's developer \
-                 console → User authentication settings (Read and write, and Direct message for the inbox), \
-                 and reconnect again: older logins keep their old level.",
-            ],
-        ),
-    ],
+    steps,
     notes: crate::network::Notes {
         lifetimes: &[
             "OAuth 1.0a: no end. Access lasts until it is removed, the app's keys change or the account is \
@@ -145,6 +91,47 @@ static DESCRIPTION: Description = Description {
                    cost is the same; beyond a day, it falls.",
     },
 };
+
+fn steps(reason: Reason) -> &'static [&'static str] {
+    match reason {
+        Reason::AccountLocked => &[
+            "Log in at x.com as the account itself and unlock it: X asks for a code by phone or e-mail, \
+                 or for a puzzle.",
+            "Wait until the account can post at x.com again; the connection usually recovers by itself.",
+            "Reconnect the account if it does not.",
+        ],
+        Reason::AccountSuspended => &[
+            "Log in at x.com as the account itself and read the notice.",
+            "Appeal first: help.x.com → Contact Us → Locked and suspended accounts. Reconnecting does \
+                 not help before the suspension ends.",
+            "Reconnect the account afterwards.",
+        ],
+        Reason::AccessRevoked => &[
+            "Ask whoever has the login whether the removal was meant: X → More → Settings and privacy → \
+                 Security and account access → Apps and sessions → Connected apps lists the apps with \
+                 access.",
+            "If it was not, reconnect the account while logged in at x.com as the right account.",
+        ],
+        Reason::AccountRestricted => &[
+            "X takes recent posts for automated ones. Log in at x.com as the account itself and deal \
+                 with any notice.",
+            "Post once by hand, pause planned posts for a day, and vary their text.",
+            "Reconnecting is not needed.",
+        ],
+        Reason::AccountDeactivated => &[
+            "Log in at x.com within 30 days of the deactivation to bring the account back, if it is \
+                 still wanted.",
+            "Reconnect it, or remove it from this product.",
+        ],
+        Reason::MissingPermission => &[
+            "Reconnect the account and accept everything that X shows.",
+            "If that changes nothing, ask the operator to raise the app's permissions in X's developer \
+                 console → User authentication settings (Read and write, and Direct message for the inbox), \
+                 and reconnect again: older logins keep their old level.",
+        ],
+        _ => &[],
+    }
+}
 
 const READ: &[&str] = &["read", "read-write", "read-write-directmessages", "read-write-privatemessages"];
 const WRITE: &[&str] = &["read-write", "read-write-directmessages", "read-write-privatemessages"];
