@@ -55,7 +55,14 @@ fn probed(accounts: usize) -> Arc<Store> {
         let findings = vec![finding; credential.accounts().len()];
         store.apply(
             place,
-            &Outcome { at: now, findings, clocks: Some(clocks), limits: Vec::new(), token: None },
+            &Outcome {
+                at: now,
+                findings,
+                clocks: Some(clocks),
+                limits: Vec::new(),
+                version_ended: false,
+                token: None,
+            },
         );
     }
     store

@@ -56,6 +56,7 @@ fn snapshot(accounts: usize) -> Snapshot {
                 findings: vec![finding; 2],
                 clocks: Some(clocks),
                 limits: Vec::new(),
+                version_ended: false,
                 token: None,
             },
         );

@@ -33,7 +33,7 @@ TOKEN = {"data": {"app_id": "1234567890", "type": "PAGE", "application": "ACME",
                   "issued_at": ISSUED, "data_access_expires_at": 0, "user_id": "1000001", "profile_id": "1000001",
                   "scopes": ["pages_show_list", "pages_manage_posts", "pages_messaging", "read_insights"]}}
 ITEM = {"code": 200, "headers": [{"name": "Content-Type", "value": "application/json; charset=UTF-8"},
-                                 {"name": "Facebook-API-Version", "value": "v26.0"}], "body": json.dumps(TOKEN)}
+                                 {"name": "Facebook-API-Version", "value": "v27.0"}], "body": json.dumps(TOKEN)}
 BATCH = 50
 
 
@@ -113,7 +113,7 @@ class Server:
               default_type application/json; open_file_cache max=10;
               server {{ listen 127.0.0.1:{self.h1} ssl; listen 127.0.0.1:{self.h2} ssl http2;
                 location = /2/users/me {{ alias {folder}/user.json; }}
-                location /v26.0/ {{ error_page 405 =200 /batch; return 405; }}
+                location /v27.0/ {{ error_page 405 =200 /batch; return 405; }}
                 location = /batch {{ internal; alias {folder}/batch.json; error_page 405 =200 $uri; }} }}
               server {{ listen 127.0.0.1:{self.status}; location / {{ stub_status; }} }}
             }}""")

@@ -283,10 +283,21 @@ fn states() -> Vec<Vec<u8>> {
                 findings: vec![valid, gone],
                 clocks: Some(clocks),
                 limits: vec![],
+                version_ended: false,
                 token: None,
             },
         ),
-        (1, Outcome { at: now().plus(1), findings: vec![maybe], clocks: None, limits: vec![], token: None }),
+        (
+            1,
+            Outcome {
+                at: now().plus(1),
+                findings: vec![maybe],
+                clocks: None,
+                limits: vec![],
+                version_ended: false,
+                token: None,
+            },
+        ),
         (1, Outcome::undetermined(Cause::Timeout, 1, now().plus(2))),
     ];
     for (credential, outcome) in &outcomes {

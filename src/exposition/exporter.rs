@@ -49,14 +49,13 @@ pub static SMALL_FAMILIES: &[SmallFamily] = &[
     },
     SmallFamily {
         name: "token_exporter_app_api_version_expiry_timestamp_seconds",
-        help: "When the API version that the app uses ends, if the network has published that.",
+        help: "When the API version that the app uses ends, if that is published, or since when the \
+               network answers under a later one.",
         labels: &["app", "network", "version"],
         samples: |snapshot| {
-            let samples = apps(snapshot).filter_map(|(app, _)| {
-                Some((
-                    vec![&*app.id, app.network.name(), &*app.api_version],
-                    app.version_end()?.unix() as f64,
-                ))
+            let samples = apps(snapshot).filter_map(|(app, state)| {
+                let end = app.version_end().into_iter().chain(state.version_ended).min()?;
+                Some((vec![&*app.id, app.network.name(), &*app.api_version], end.unix() as f64))
             });
             samples.collect()
         },

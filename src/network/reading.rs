@@ -33,23 +33,23 @@ pub struct Refusal {
 
 impl Refusal {
     /// A plainly stated reason that concerns the whole login.
-    pub fn plain(reason: Reason) -> Self {
+    pub const fn plain(reason: Reason) -> Self {
         Self { reason: Some(reason), certainty: Certainty::Plain, reach: Reach::Grant }
     }
 
     /// A reason that may be passing: it wants a second probe.
-    pub fn ambiguous(reason: Reason) -> Self {
+    pub const fn ambiguous(reason: Reason) -> Self {
         Self { certainty: Certainty::Ambiguous, ..Self::plain(reason) }
     }
 
     /// The token is refused, expired or revoked; the answer does not tell which.
-    pub fn expired_or_revoked() -> Self {
+    pub const fn expired_or_revoked() -> Self {
         Self { reason: None, certainty: Certainty::Ambiguous, reach: Reach::Grant }
     }
 
     /// The same, about one account only.
     #[must_use]
-    pub fn of_account(self) -> Self {
+    pub const fn of_account(self) -> Self {
         Self { reach: Reach::Account, ..self }
     }
 }
@@ -158,6 +158,8 @@ pub struct Reading {
     pub list: Option<List>,
     /// Endpoints that a provider's discovery document names, by the name of their setting.
     pub endpoints: Vec<(&'static str, String)>,
+    /// Whether the API version that was asked for has ended: another one answered.
+    pub version_ended: bool,
 }
 
 impl Reading {

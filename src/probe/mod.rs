@@ -316,6 +316,7 @@ impl<'a> Context<'a> {
             findings: conclude(&self.grant(running), &running.seen, &known),
             clocks: Some(clocks),
             limits: running.limits.clone(),
+            version_ended: running.seen.iter().any(|s| s.reading.version_ended),
             token: Some(running.token),
         }
     }

@@ -173,7 +173,7 @@ impl AppLine<'_> {
     pub(super) fn state(self) -> AppState {
         let Self { health, fault_window, problem, paused, times_limited, .. } = self;
         let known_problem = problem.as_deref().and_then(AppProblem::from_label);
-        AppState { health, fault_window, known_problem, paused, times_limited, limits: Vec::new() }
+        AppState { health, fault_window, known_problem, paused, times_limited, ..AppState::default() }
     }
 }
 

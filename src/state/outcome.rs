@@ -15,6 +15,8 @@ pub struct Outcome {
     pub clocks: Option<Clocks>,
     /// What the headers of the answers said about rate limits.
     pub limits: Vec<RateLimitStatus>,
+    /// Whether the network has answered under a later API version than the app's, which has ended then.
+    pub version_ended: bool,
     /// Of the tokens that were probed; none if they could not be read.
     pub token: Option<TokenHash>,
 }
@@ -24,7 +26,14 @@ impl Outcome {
     pub fn undetermined(cause: Cause, accounts: usize, at: Timestamp) -> Self {
         let finding =
             Finding { verdict: Verdict::Undetermined(cause), capabilities: Vec::new(), scopes: Vec::new() };
-        Self { at, findings: vec![finding; accounts], clocks: None, limits: Vec::new(), token: None }
+        Self {
+            at,
+            findings: vec![finding; accounts],
+            clocks: None,
+            limits: Vec::new(),
+            version_ended: false,
+            token: None,
+        }
     }
 
     /// The first cause for which the probe was not conclusive.

@@ -40,6 +40,8 @@ pub struct AppState {
     pub times_limited: u8,
     /// The latest values of its rate-limit headers, one for each bucket.
     pub limits: Vec<RateLimitUsage>,
+    /// Since when the network answers under a later API version than the app's. Not stored.
+    pub version_ended: Option<Timestamp>,
 }
 
 impl AppState {

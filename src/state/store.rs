@@ -14,7 +14,7 @@ use super::{
     AccountState, AppState, Applied, Changes, Column, CredentialState, Evidence, NextProbe, Outcome,
     Snapshot, apply_finding,
 };
-use crate::inventory::{AccountView, CredentialView, Inventory};
+use crate::inventory::{AccountView, App, CredentialView, Inventory};
 use crate::model::{AppProblem, Cause};
 use crate::network::{Certainty, Verdict};
 
@@ -77,14 +77,18 @@ impl Store {
             old.inventory.find(a.id()).and_then(|i| old.accounts.get(i)).cloned().unwrap_or_default()
         };
         let credential = |c| before(c).and_then(|i| old.credentials.get(i)).cloned().unwrap_or_default();
-        let old_apps: HashMap<&str, &AppState> =
-            old.inventory.apps().iter().map(|a| a.id.as_str()).zip(old.apps.iter()).collect();
-        let apps = inventory.apps().iter().map(|a| old_apps.get(a.id.as_str()).copied().cloned());
+        let old_apps: HashMap<&str, (&App, &AppState)> =
+            old.inventory.apps().iter().zip(old.apps.iter()).map(|(a, s)| (a.id.as_str(), (a, s))).collect();
+        let app = |app: &App| {
+            let (old, state) = old_apps.get(app.id.as_str())?;
+            let version_ended = state.version_ended.filter(|_| old.api_version == app.api_version);
+            Some(AppState { version_ended, ..(*state).clone() })
+        };
         let snapshot = Snapshot {
             version: old.version + 1,
             accounts: inventory.accounts().map(account).collect(),
             credentials: inventory.credentials().map(credential).collect(),
-            apps: Arc::new(apps.map(Option::unwrap_or_default).collect()),
+            apps: Arc::new(inventory.apps().iter().map(|a| app(a).unwrap_or_default()).collect()),
             inventory,
             on_demand: old.on_demand,
         };
@@ -193,6 +197,8 @@ impl AppState {
         let refused = self.fault_window.app_to_blame() && evidence == Evidence::NewlyRefused;
         if outcome.reached_app() {
             self.record_health(outcome.app_problem().or(refused.then_some(AppProblem::Unknown)));
+            let since = self.version_ended.unwrap_or(outcome.at);
+            self.version_ended = outcome.version_ended.then_some(since);
         }
         for limit in &outcome.limits {
             let usage = RateLimitUsage::new(limit, outcome.at);

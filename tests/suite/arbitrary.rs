@@ -413,6 +413,7 @@ fn reading() -> impl Strategy<Value = Reading> {
     );
     parts.prop_map(|(says, [access, refresh, data_access], scopes, lost, facts, listed, list, endpoints)| {
         Reading {
+            version_ended: false,
             endless: false,
             says,
             access_expiry: access,

@@ -159,6 +159,7 @@ fn an_app_keeps_its_most_precise_problem_until_it_works() {
             findings: vec![finding(verdict)],
             clocks: None,
             limits: Vec::new(),
+            version_ended: false,
             token: None,
         };
         store.apply(0, &outcome).expect("applied");
@@ -201,6 +202,7 @@ fn one_probe_of_many_accounts_tells_the_most_precise_problem() {
         ],
         clocks: None,
         limits: Vec::new(),
+        version_ended: false,
         token: None,
     };
     assert_eq!(outcome.app_problem(), Some(AppProblem::TesterOnly));

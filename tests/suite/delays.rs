@@ -110,6 +110,7 @@ fn a_day_without_networks_changes_nothing_and_ends_gently() -> anyhow::Result<()
                 findings: vec![finding],
                 clocks: Some(Clocks::default()),
                 limits: vec![],
+                version_ended: false,
                 token: None,
             }
         } else {

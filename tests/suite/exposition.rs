@@ -67,6 +67,7 @@ fn snapshot() -> Snapshot {
                 used: Some(0.28),
                 reset: Some(Reset::After(600)),
             }],
+            version_ended: false,
             token: None,
         },
     );
@@ -77,6 +78,7 @@ fn snapshot() -> Snapshot {
             findings: vec![finding(Verdict::Valid, &[(Capability::Publish, Reason::Ok)], &[])],
             clocks: Some(Clocks { access: Expiry::Never, ..Clocks::default() }),
             limits: vec![],
+            version_ended: false,
             token: None,
         },
     );
@@ -96,6 +98,7 @@ fn snapshot() -> Snapshot {
             )],
             clocks: Some(clocks(Expiry::At(at(-3600)), Expiry::Unknown, Expiry::Unknown)),
             limits: vec![],
+            version_ended: false,
             token: None,
         },
     );
@@ -219,6 +222,7 @@ fn a_scrape_sees_one_moment() {
         findings: vec![finding(verdict, &[(Capability::Publish, Reason::Ok)], &[]); 2000],
         clocks: None,
         limits: vec![],
+        version_ended: false,
         token: None,
     };
     store.apply(0, &outcome(Verdict::Valid)).expect("applied");
@@ -244,4 +248,52 @@ fn a_scrape_sees_one_moment() {
         later.lines().filter(|l| l.starts_with("connection_valid{") && l.ends_with(" 0")).count(),
         2000
     );
+}
+
+#[test]
+fn an_ended_api_version_is_exported_until_another_one_is_used() {
+    const NAME: &str = "token_exporter_app_api_version_expiry_timestamp_seconds";
+    let app = |version: &str| {
+        inventory(&format!(
+            "apps: [{{id: a, network: facebook, client_id: \"1\", client_secret: sim-s, api_version: \
+             {version}}}]\naccounts: [{{id: page, network: facebook, token: sim-t}}]"
+        ))
+    };
+    let store = Store::default();
+    let probed = |seconds, version_ended| {
+        let findings = vec![finding(Verdict::Valid, &[(Capability::Publish, Reason::Ok)], &[])];
+        let outcome =
+            Outcome { findings, version_ended, ..Outcome::undetermined(Cause::Timeout, 0, at(seconds)) };
+        store.apply(0, &outcome).expect("applied");
+    };
+    let ends = || {
+        let text = render(store.snapshot(), Format::Text, Extent::Everything);
+        assert!(text.contains("token_exporter_app_healthy{app=\"a\",network=\"facebook\"} 1\n"), "{text}");
+        let line = text.lines().find_map(|line| line.strip_prefix(NAME)).map(str::to_owned);
+        line.and_then(|line| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()))
+    };
+    let unix = |seconds| Some(at(seconds).unix() as f64);
+    // Its end is not published.
+    store.replace_roster(app("v27.0"));
+    probed(0, false);
+    assert_eq!(ends(), None);
+    probed(10, true);
+    probed(20, true);
+    assert_eq!(ends(), unix(10), "the first answer under a later version counts");
+    // A timeout says nothing about the version.
+    store.apply(0, &Outcome::undetermined(Cause::Timeout, 1, at(30))).expect("applied");
+    assert_eq!(ends(), unix(10));
+    store.replace_roster(app("v27.0"));
+    assert_eq!(ends(), unix(10));
+    store.replace_roster(app("v28.0"));
+    assert_eq!(ends(), None);
+    probed(40, true);
+    probed(50, false);
+    assert_eq!(ends(), None);
+    // The published end lies before.
+    store.replace_roster(app("v20.0"));
+    let published = ends();
+    assert!(published.is_some_and(|end| Some(end) < unix(0)), "{published:?}");
+    probed(60, true);
+    assert_eq!(ends(), published);
 }

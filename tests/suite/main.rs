@@ -31,6 +31,7 @@ mod kills;
 mod kubernetes;
 mod mail_templates;
 mod mailing;
+mod meta;
 mod mistakes;
 mod model;
 mod networks;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use token_exporter::model::{AppProblem, Capabilities, Cause, Expiry, Reason, Secret, Timestamp};
 use token_exporter::network::{
     Account, Answer, Budget, Certainty, Clocks, Grant, Known, List, NetworkId, Question, RateLimitStatus,
-    Reading, Reset, ResolvedApp, Says, Scopes, Seen, Style, Tokens, Verdict, conclude, read_answer,
+    Reading, Refusal, Reset, ResolvedApp, Says, Scopes, Seen, Style, Tokens, Verdict, conclude, read_answer,
 };
 
 pub(crate) fn network(name: &str) -> NetworkId {
@@ -263,4 +263,18 @@ fn bluesky_never_sends_a_bound_token() {
     let answer = answer(400, json!({"error": "InvalidToken", "message": "Malformed token"}));
     let reading = read_answer(network.network(), &grant, &[], question(network, "getSession"), &answer);
     assert_eq!(reading.says, Says::Undetermined(Cause::AppMisconfigured(AppProblem::Unknown)));
+}
+
+#[test]
+fn google_refuses_a_token_of_another_app() {
+    let claims = answer(200, json!({"aud": "2-b.apps.googleusercontent.com", "exp": "1795000000"}));
+    let says = |client_id: &str| {
+        let app = ResolvedApp { client_id: client_id.into(), ..ResolvedApp::default() };
+        let (youtube, tokens) = (network("youtube").network(), tokens("sim-token"));
+        youtube.read(&grant(&app, &tokens, &[]), &[], Question::default(), &claims).map(|r| r.says)
+    };
+    let refused = Says::Refused(Refusal::plain(Reason::TokenInvalid));
+    assert_eq!(says("1-a.apps.googleusercontent.com"), Some(refused));
+    assert_eq!(says("2-b.apps.googleusercontent.com"), Some(Says::Accepted));
+    assert_eq!(says(""), Some(Says::Accepted));
 }

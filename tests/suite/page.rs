@@ -95,6 +95,7 @@ impl Site {
             findings: vec![finding; accounts],
             clocks: Some(clocks),
             limits: Vec::new(),
+            version_ended: false,
             token: None,
         };
         self.store.apply(index, &outcome).expect("applied");

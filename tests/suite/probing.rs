@@ -29,7 +29,12 @@ pub(crate) fn client(milliseconds: u64) -> Client {
 }
 
 /// Runs one probe of one case, with everything but the schedule.
-async fn probe(fixtures: &Fixtures, case: &Case, address: std::net::SocketAddr, client: &Client) -> Outcome {
+pub(crate) async fn probe(
+    fixtures: &Fixtures,
+    case: &Case,
+    address: std::net::SocketAddr,
+    client: &Client,
+) -> Outcome {
     let yaml = simulator::single_case_config(fixtures, case, address, Timestamp::now());
     let file = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file");
     std::fs::write(file.path(), &yaml).expect("written");

@@ -59,13 +59,24 @@ fn store() -> Store {
                 findings: vec![valid, gone],
                 clocks: Some(clocks),
                 limits: vec![],
+                version_ended: false,
                 token: None,
             },
         )
         .expect("applied");
     let maybe = finding(Verdict::Invalid(Reason::TokenInvalid, Certainty::Ambiguous), &[]);
     store
-        .apply(1, &Outcome { at: at(1), findings: vec![maybe], clocks: None, limits: vec![], token: None })
+        .apply(
+            1,
+            &Outcome {
+                at: at(1),
+                findings: vec![maybe],
+                clocks: None,
+                limits: vec![],
+                version_ended: false,
+                token: None,
+            },
+        )
         .expect("applied");
     let mut limited = Outcome::undetermined(Cause::RateLimited, 1, at(2));
     let reset = Some(Reset::After(600));

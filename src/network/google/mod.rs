@@ -225,30 +225,3 @@ fn without(grant: &Grant<'_>, question: Question, lost: Capability, reason: Reas
         Reading::refused(Refusal::plain(reason).of_account())
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::Secret;
-    use crate::network::{ResolvedApp, Style, Tokens};
-    use serde_json::json;
-
-    #[test]
-    fn a_token_of_another_app_is_refused() {
-        let tokens = Tokens { access: Secret::new("sim-token"), secret: None, refresh: None, scopes: None };
-        let answer = Answer {
-            status: Some(200),
-            json: json!({"aud": "2-b.apps.googleusercontent.com", "exp": "1795000000"}),
-            ..Answer::default()
-        };
-        let says = |client_id: &str| {
-            let app = ResolvedApp { client_id: client_id.into(), ..ResolvedApp::default() };
-            let grant =
-                Grant { style: Style { api: "", oauth1: false }, app: &app, tokens: &tokens, accounts: &[] };
-            read_token(&grant, &answer).map(|r| r.says)
-        };
-        assert_eq!(says("1-a.apps.googleusercontent.com"), Some(refused(Reason::TokenInvalid)));
-        assert_eq!(says("2-b.apps.googleusercontent.com"), Some(Says::Accepted));
-        assert_eq!(says(""), Some(Says::Accepted));
-    }
-}

@@ -23,42 +23,29 @@ pub(in crate::network) static BATCH: Batch = Batch { max: 50, pack, unpack };
 /// Makes one call of many. Each item carries its own token; the app's token, or the first item's,
 /// stands for the rest.
 fn pack(app: &ResolvedApp, calls: &[&Call]) -> Call {
-    // What is no secret is collected until one comes.
+    // Text is collected until a secret comes.
     let mut text = String::from("[");
     let mut parts = Vec::new();
     for (i, call) in calls.iter().enumerate() {
         let comma = if i == 0 { "" } else { "," };
+        let method = call.info.method.as_str();
         // Path and parameters are percent-encoded, and so need no escaping in JSON.
-        for part in [
-            comma,
-            "{\"method\":\"",
-            call.info.method.as_str(),
-            "\",\"relative_url\":\"",
-            call.path.trim_start_matches('/'),
-        ] {
-            text.push_str(part);
-        }
-        let mut separator = "?";
+        let path = call.path.trim_start_matches('/');
+        text += &format!(r#"{comma}{{"method":"{method}","relative_url":"{path}"#);
         let token = bearer(call).map(|token| ("access_token", Param::from(token)));
-        for (name, value) in call
-            .query
-            .iter()
-            .map(|(name, value)| (*name, value))
-            .chain(token.as_ref().map(|(name, value)| (*name, value)))
-        {
-            for part in [separator, name, "="] {
-                text.push_str(part);
-            }
+        let mut separator = '?';
+        for (name, value) in call.query.iter().chain(&token) {
+            text += &format!("{separator}{name}=");
             match value {
-                Param::Text(value) => text.push_str(&percent_encode(value)),
+                Param::Text(value) => text += &percent_encode(value),
                 Param::Secret(value) => {
                     parts.push(Secret::new(std::mem::take(&mut text)));
                     parts.push(value.percent_encoded());
                 }
             }
-            separator = "&";
+            separator = '&';
         }
-        text.push_str("\"}");
+        text += "\"}";
     }
     text.push(']');
     parts.push(Secret::new(text));
@@ -133,47 +120,4 @@ pub(super) fn read_batch(
         .filter(|a| batch_items(&a.json).is_none())
         .filter_map(|a| read(grant, seen, Question { call: None, about }, a));
     readings.min_by_key(weight)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::{ask, facebook, limits};
-    use super::*;
-
-    fn answer(headers: &[(&'static str, &'static str)], body: &str) -> Answer {
-        let map = headers
-            .iter()
-            .map(|(n, v)| (http::HeaderName::from_static(n), http::HeaderValue::from_static(v)))
-            .collect();
-        Answer::new(Some(200), map, body.as_bytes())
-    }
-
-    #[test]
-    fn batches_come_apart_in_order() {
-        let body = r#"[{"code":200,
-            "headers":[{"name":"x-app-usage","value":"{\"call_count\":5}"}],"body":"{\"id\":\"1\"}"},
-            null,{"code":"400","body":{"error":{}}}]"#;
-        let items = unpack(&answer(&[], body), 4).unwrap_or_default();
-        let statuses: Vec<Option<u16>> = items.iter().map(|i| i.as_ref().and_then(|a| a.status)).collect();
-        assert_eq!(statuses, [Some(200), None, Some(400), None]);
-        assert_eq!(items[0].as_ref().map(|a| limits(a).len()), Some(1));
-        assert!(
-            unpack(&answer(&[], r#"{"error":{"message":"Too many requests in batch message."}}"#), 2)
-                .is_none()
-        );
-    }
-
-    #[test]
-    fn a_batch_shows_no_token() {
-        let app = ResolvedApp {
-            client_id: "1".into(),
-            client_secret: Some(Secret::new("sim-secret")),
-            api_version: "v26.0".into(),
-            ..ResolvedApp::default()
-        };
-        let call = ask(&app, &facebook::ME, &Secret::new("sim-token")).query("fields", "id,name");
-        let packed = pack(&app, &[&call, &call]);
-        assert_eq!(packed.path, "/v26.0/");
-        assert!(!format!("{packed:?}").contains("sim-"));
-    }
 }

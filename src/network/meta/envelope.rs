@@ -161,28 +161,3 @@ fn number_after(text: &str, word: &str) -> Option<i64> {
         number[..end].parse().ok()
     })
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_are_read_from_lines_of_logs() {
-        for (line, code, subcode) in [
-            ("Authorization Error; code=100; subcode=33", Some(100), Some(33)),
-            (
-                "OAuthException: (#100) No matching user found (code 100, subcode 2018001)",
-                Some(100),
-                Some(2_018_001),
-            ),
-            ("FacebookException(code=10,type=OAuthException,message=refused)", Some(10), None),
-            ("type: OAuthException, code: 200, message: x [HTTP 403]", Some(200), None),
-            ("OAuthException: request failed with status code 200", None, None),
-            ("HTTP code 190", None, None),
-            ("code 10", None, None),
-        ] {
-            let found = GraphError::from_line(line);
-            assert_eq!((found.code, found.subcode), (code, subcode), "{line}");
-        }
-    }
-}

@@ -6,7 +6,7 @@
 use super::envelope::GraphError;
 use super::{facebook, instagram, threads};
 use crate::model::{AppProblem, Cause, Reason};
-use crate::network::{Budget, Grant, Question, Reading, Refusal, Says, parse};
+use crate::network::{Budget, Certainty, Grant, Question, Reading, Refusal, Says, parse};
 
 /// Sentences about the app or about how it asks, in any text of an error: no account is to blame.
 const APP_TEXTS: &[(&str, AppProblem)] = &[
@@ -77,108 +77,83 @@ const OUTAGE_TEXTS: &[&str] = &[
     "unknown error occurred",
 ];
 
-/// How a sentence is to be taken.
-#[derive(Clone, Copy)]
-pub(super) enum Weight {
-    /// It names the cause.
-    Plain,
-    /// It can have other causes.
-    Doubtful,
-    /// It names the cause and concerns the account that was asked about.
-    PlainOfAccount,
-    /// It can have other causes and concerns the account that was asked about.
-    DoubtfulOfAccount,
-}
-
-use Weight::{Doubtful, DoubtfulOfAccount, Plain, PlainOfAccount};
-
-/// A refusal of this weight.
-pub(super) fn refuse(reason: Reason, weight: Weight) -> Says {
-    Says::Refused(match weight {
-        Plain => Refusal::plain(reason),
-        Doubtful => Refusal::ambiguous(reason),
-        PlainOfAccount => Refusal::plain(reason).of_account(),
-        DoubtfulOfAccount => Refusal::ambiguous(reason).of_account(),
-    })
-}
-
 /// Subcodes that tell the cause whatever the code. 458 to 467, 490 and 492 come with 190 and 102,
 /// rarely with 200; the seven-digit ones with writes.
-const SUBCODES: &[(i64, Reason, Weight)] = &[
-    (458, Reason::AccessRevoked, Plain),
-    (459, Reason::SecurityCheckpoint, Plain),
-    (460, Reason::PasswordChanged, Plain),
-    (461, Reason::TokenInvalid, Doubtful),
-    (462, Reason::TokenInvalid, Doubtful),
-    (463, Reason::TokenExpired, Plain),
-    (464, Reason::AccountUnconfirmed, Plain),
-    (465, Reason::TokenInvalid, Doubtful),
-    (466, Reason::AccessRevoked, Plain),
-    (467, Reason::TokenInvalid, Doubtful),
-    (468, Reason::TokenInvalid, Doubtful),
-    (490, Reason::SecurityCheckpoint, Plain),
-    (492, Reason::NotAdmin, PlainOfAccount),
+const SUBCODES: &[(i64, Refusal)] = &[
+    (458, Refusal::plain(Reason::AccessRevoked)),
+    (459, Refusal::plain(Reason::SecurityCheckpoint)),
+    (460, Refusal::plain(Reason::PasswordChanged)),
+    (461, Refusal::ambiguous(Reason::TokenInvalid)),
+    (462, Refusal::ambiguous(Reason::TokenInvalid)),
+    (463, Refusal::plain(Reason::TokenExpired)),
+    (464, Refusal::plain(Reason::AccountUnconfirmed)),
+    (465, Refusal::ambiguous(Reason::TokenInvalid)),
+    (466, Refusal::plain(Reason::AccessRevoked)),
+    (467, Refusal::ambiguous(Reason::TokenInvalid)),
+    (468, Refusal::ambiguous(Reason::TokenInvalid)),
+    (490, Refusal::plain(Reason::SecurityCheckpoint)),
+    (492, Refusal::plain(Reason::NotAdmin).of_account()),
     // Named ESC_APP_INACTIVE in Meta's SDK for Android.
-    (493, Reason::DataAccessExpired, Plain),
-    (2_069_032, Reason::WrongTokenType, PlainOfAccount),
-    (1_404_006, Reason::SecurityCheckpoint, Plain),
-    (1_404_078, Reason::SecurityCheckpoint, PlainOfAccount),
-    (4_854_002, Reason::SecurityCheckpoint, PlainOfAccount),
-    (1_404_112, Reason::AccountLocked, Plain),
-    (2_207_050, Reason::AccountLocked, PlainOfAccount),
+    (493, Refusal::plain(Reason::DataAccessExpired)),
+    (2_069_032, Refusal::plain(Reason::WrongTokenType).of_account()),
+    (1_404_006, Refusal::plain(Reason::SecurityCheckpoint)),
+    (1_404_078, Refusal::plain(Reason::SecurityCheckpoint).of_account()),
+    (4_854_002, Refusal::plain(Reason::SecurityCheckpoint).of_account()),
+    (1_404_112, Refusal::plain(Reason::AccountLocked)),
+    (2_207_050, Refusal::plain(Reason::AccountLocked).of_account()),
     // The owner has switched off the access to direct messages.
-    (2_534_041, Reason::MissingPermission, PlainOfAccount),
+    (2_534_041, Refusal::plain(Reason::MissingPermission).of_account()),
 ];
 
 /// Sentences that tell the cause, in lower case, the more telling first.
-const TEXTS: &[(&str, Reason, Weight)] = &[
-    ("not an instagram business", Reason::UnsupportedAccountType, PlainOfAccount),
-    ("user access token is not supported", Reason::WrongTokenType, PlainOfAccount),
-    ("page access token is required", Reason::WrongTokenType, PlainOfAccount),
-    ("must be called with a page access token", Reason::WrongTokenType, PlainOfAccount),
-    ("user access token is required", Reason::WrongTokenType, PlainOfAccount),
-    ("nonexisting field (accounts)", Reason::WrongTokenType, PlainOfAccount),
-    ("requires a page access token", Reason::WrongTokenType, PlainOfAccount),
-    ("posted to a page as the page itself", Reason::WrongTokenType, PlainOfAccount),
-    ("user is not admin", Reason::NotAdmin, PlainOfAccount),
-    ("to be admin of the ad account", Reason::NotAdmin, PlainOfAccount),
+const TEXTS: &[(&str, Refusal)] = &[
+    ("not an instagram business", Refusal::plain(Reason::UnsupportedAccountType).of_account()),
+    ("user access token is not supported", Refusal::plain(Reason::WrongTokenType).of_account()),
+    ("page access token is required", Refusal::plain(Reason::WrongTokenType).of_account()),
+    ("must be called with a page access token", Refusal::plain(Reason::WrongTokenType).of_account()),
+    ("user access token is required", Refusal::plain(Reason::WrongTokenType).of_account()),
+    ("nonexisting field (accounts)", Refusal::plain(Reason::WrongTokenType).of_account()),
+    ("requires a page access token", Refusal::plain(Reason::WrongTokenType).of_account()),
+    ("posted to a page as the page itself", Refusal::plain(Reason::WrongTokenType).of_account()),
+    ("user is not admin", Refusal::plain(Reason::NotAdmin).of_account()),
+    ("to be admin of the ad account", Refusal::plain(Reason::NotAdmin).of_account()),
     // One log blames a changed password for this sentence without its subcode.
-    ("must be an administrator", Reason::NotAdmin, DoubtfulOfAccount),
-    ("not have sufficient administrative permission", Reason::MissingRole, PlainOfAccount),
-    ("does not have an appropriate role on the page", Reason::MissingRole, PlainOfAccount),
-    ("must be granted before impersonating", Reason::MissingPermission, PlainOfAccount),
-    ("belongs to a page that has been deleted", Reason::PageUnavailable, PlainOfAccount),
-    ("belongs to a page that is not accessible", Reason::PageUnavailable, PlainOfAccount),
-    ("changed their password", Reason::PasswordChanged, Plain),
-    ("changed the password", Reason::PasswordChanged, Plain),
-    ("changed the session for security", Reason::PasswordChanged, Plain),
-    ("does not match current stored session", Reason::PasswordChanged, Plain),
-    ("hasn't engaged the app in longer than 90 days", Reason::DataAccessExpired, Plain),
-    ("session has expired", Reason::TokenExpired, Plain),
-    ("session expired", Reason::TokenExpired, Plain),
-    ("access token has expired", Reason::TokenExpired, Plain),
-    ("passed its expiration time", Reason::TokenExpired, Plain),
-    ("invalidated explicitly", Reason::AccessRevoked, Plain),
-    ("has not authorized application", Reason::AccessRevoked, Plain),
-    ("revoked_access_token", Reason::AccessRevoked, Plain),
-    ("not a confirmed user", Reason::AccountUnconfirmed, Plain),
-    ("cannot access the app till you log in", Reason::SecurityCheckpoint, Plain),
-    ("checkpoint", Reason::SecurityCheckpoint, Plain),
-    ("a security check is required", Reason::SecurityCheckpoint, Plain),
-    ("page publishing authorization", Reason::SecurityCheckpoint, PlainOfAccount),
-    ("confirm your identity", Reason::SecurityCheckpoint, PlainOfAccount),
-    ("user access is restricted", Reason::AccountLocked, PlainOfAccount),
-    ("because the user logged out", Reason::TokenInvalid, Doubtful),
-    ("active access token must be used", Reason::TokenInvalid, Doubtful),
-    ("cannot get application info", Reason::TokenInvalid, Doubtful),
-    ("does not belong to system user", Reason::TokenInvalid, Doubtful),
-    ("cannot parse access token", Reason::TokenInvalid, Doubtful),
-    ("debug only access token", Reason::TokenInvalid, Doubtful),
-    ("access token signature", Reason::TokenInvalid, Doubtful),
-    ("could not be decrypted", Reason::TokenInvalid, Doubtful),
-    ("malformed access token", Reason::TokenInvalid, Doubtful),
-    ("is malformed", Reason::TokenInvalid, Doubtful),
-    ("bad signature", Reason::TokenInvalid, Doubtful),
+    ("must be an administrator", Refusal::ambiguous(Reason::NotAdmin).of_account()),
+    ("not have sufficient administrative permission", Refusal::plain(Reason::MissingRole).of_account()),
+    ("does not have an appropriate role on the page", Refusal::plain(Reason::MissingRole).of_account()),
+    ("must be granted before impersonating", Refusal::plain(Reason::MissingPermission).of_account()),
+    ("belongs to a page that has been deleted", Refusal::plain(Reason::PageUnavailable).of_account()),
+    ("belongs to a page that is not accessible", Refusal::plain(Reason::PageUnavailable).of_account()),
+    ("changed their password", Refusal::plain(Reason::PasswordChanged)),
+    ("changed the password", Refusal::plain(Reason::PasswordChanged)),
+    ("changed the session for security", Refusal::plain(Reason::PasswordChanged)),
+    ("does not match current stored session", Refusal::plain(Reason::PasswordChanged)),
+    ("hasn't engaged the app in longer than 90 days", Refusal::plain(Reason::DataAccessExpired)),
+    ("session has expired", Refusal::plain(Reason::TokenExpired)),
+    ("session expired", Refusal::plain(Reason::TokenExpired)),
+    ("access token has expired", Refusal::plain(Reason::TokenExpired)),
+    ("passed its expiration time", Refusal::plain(Reason::TokenExpired)),
+    ("invalidated explicitly", Refusal::plain(Reason::AccessRevoked)),
+    ("has not authorized application", Refusal::plain(Reason::AccessRevoked)),
+    ("revoked_access_token", Refusal::plain(Reason::AccessRevoked)),
+    ("not a confirmed user", Refusal::plain(Reason::AccountUnconfirmed)),
+    ("cannot access the app till you log in", Refusal::plain(Reason::SecurityCheckpoint)),
+    ("checkpoint", Refusal::plain(Reason::SecurityCheckpoint)),
+    ("a security check is required", Refusal::plain(Reason::SecurityCheckpoint)),
+    ("page publishing authorization", Refusal::plain(Reason::SecurityCheckpoint).of_account()),
+    ("confirm your identity", Refusal::plain(Reason::SecurityCheckpoint).of_account()),
+    ("user access is restricted", Refusal::plain(Reason::AccountLocked).of_account()),
+    ("because the user logged out", Refusal::ambiguous(Reason::TokenInvalid)),
+    ("active access token must be used", Refusal::ambiguous(Reason::TokenInvalid)),
+    ("cannot get application info", Refusal::ambiguous(Reason::TokenInvalid)),
+    ("does not belong to system user", Refusal::ambiguous(Reason::TokenInvalid)),
+    ("cannot parse access token", Refusal::ambiguous(Reason::TokenInvalid)),
+    ("debug only access token", Refusal::ambiguous(Reason::TokenInvalid)),
+    ("access token signature", Refusal::ambiguous(Reason::TokenInvalid)),
+    ("could not be decrypted", Refusal::ambiguous(Reason::TokenInvalid)),
+    ("malformed access token", Refusal::ambiguous(Reason::TokenInvalid)),
+    ("is malformed", Refusal::ambiguous(Reason::TokenInvalid)),
+    ("bad signature", Refusal::ambiguous(Reason::TokenInvalid)),
 ];
 
 /// Refusals that are not about the login, although they carry codes of missing permissions. Meta,
@@ -235,12 +210,10 @@ fn says(error: &GraphError, about_account: bool) -> Option<Says> {
         return undetermined(Cause::ServerError);
     }
     let subcode = error.subcode.or_else(|| error.code.filter(|c| (458..=493).contains(c)));
-    let told = SUBCODES.iter().find(|(s, ..)| Some(*s) == subcode);
+    let told = SUBCODES.iter().find(|(s, _)| Some(*s) == subcode).map(|(_, refusal)| *refusal);
     // "May be due to a system error" (467): then the flag decides.
-    if let Some((_, reason, weight)) =
-        told.filter(|(.., weight)| !(error.transient && matches!(weight, Doubtful)))
-    {
-        return Some(refuse(*reason, *weight));
+    if let Some(refusal) = told.filter(|r| !(error.transient && r.certainty == Certainty::Ambiguous)) {
+        return Some(Says::Refused(refusal));
     }
     if error.subcode.is_some_and(|s| ELSEWHERE_SUBCODES.contains(&s)) || error.says_any(ELSEWHERE_TEXTS) {
         return undetermined(Cause::UnexpectedAnswer);
@@ -248,30 +221,32 @@ fn says(error: &GraphError, about_account: bool) -> Option<Says> {
     if error.transient && error.code != Some(368) {
         return undetermined(Cause::ServerError);
     }
-    if let Some((_, reason, weight)) = TEXTS.iter().find(|(text, ..)| error.says(text)) {
-        return Some(refuse(*reason, *weight));
+    if let Some((_, refusal)) = TEXTS.iter().find(|(text, _)| error.says(text)) {
+        return Some(Says::Refused(*refusal));
     }
-    match error.code {
+    Some(Says::Refused(match error.code {
         // No subcode: "expired, revoked, or otherwise invalid" (Meta, "Handle Errors").
-        Some(190 | 102 | 452) => Some(Says::Refused(Refusal::expired_or_revoked())),
-        Some(450) => Some(refuse(Reason::TokenExpired, Plain)),
-        Some(412) => Some(refuse(Reason::AccessRevoked, Plain)),
-        Some(21) if about_account => Some(refuse(Reason::PageUnavailable, PlainOfAccount)),
-        Some(803) if about_account => Some(refuse(Reason::PageUnavailable, DoubtfulOfAccount)),
-        Some(25) => Some(refuse(Reason::AccountLocked, PlainOfAccount)),
+        Some(190 | 102 | 452) => Refusal::expired_or_revoked(),
+        Some(450) => Refusal::plain(Reason::TokenExpired),
+        Some(412) => Refusal::plain(Reason::AccessRevoked),
+        Some(21) if about_account => Refusal::plain(Reason::PageUnavailable).of_account(),
+        Some(803) if about_account => Refusal::ambiguous(Reason::PageUnavailable).of_account(),
+        Some(25) => Refusal::plain(Reason::AccountLocked).of_account(),
         // "Temporarily blocked for policies violations: wait and retry".
-        Some(368) => undetermined(Cause::RateLimited),
+        Some(368) => return undetermined(Cause::RateLimited),
         // The capability is the app's, and a wrong endpoint is answered alike.
-        Some(3) => Some(refuse(Reason::MissingPermission, DoubtfulOfAccount)),
+        Some(3) => Refusal::ambiguous(Reason::MissingPermission).of_account(),
         // An unknown subcode stands for anything but the lack of a permission.
-        Some(10 | 200..=299) if error.subcode.is_some() => undetermined(Cause::UnexpectedAnswer),
-        Some(10 | 200..=299) => Some(refuse(Reason::MissingPermission, PlainOfAccount)),
-        Some(100) => Some(invalid_parameter(error, about_account)),
-        Some(2500) => undetermined(Cause::UnexpectedAnswer),
-        Some(_) => None,
-        None => by_type(error, about_account),
-    }
+        Some(10 | 200..=299) if error.subcode.is_some() => return undetermined(Cause::UnexpectedAnswer),
+        Some(10 | 200..=299) => MISSING_PERMISSION,
+        Some(100) => return Some(invalid_parameter(error, about_account)),
+        Some(2500) => return undetermined(Cause::UnexpectedAnswer),
+        Some(_) => return None,
+        None => return by_type(error, about_account),
+    }))
 }
+
+const MISSING_PERMISSION: Refusal = Refusal::plain(Reason::MissingPermission).of_account();
 
 /// Whose limit was reached, if it was one: too many calls of whatever kind; also posts that come too
 /// fast or too often. Codes 4 and 341 speak of the app, 17 of the person, 32 of the token in use, 613
@@ -295,15 +270,14 @@ pub(super) fn throttled(error: &GraphError) -> Option<Budget> {
 /// Code 100 means a wrong parameter, a missing permission, or an object out of reach.
 fn invalid_parameter(error: &GraphError, about_account: bool) -> Says {
     if error.says("missing permission or reviewable feature") {
-        return refuse(Reason::MissingPermission, PlainOfAccount);
+        return Says::Refused(MISSING_PERMISSION);
     }
-    let unreachable = error.subcode == Some(33)
-        || error.says("does not exist, cannot be loaded due to missing permissions");
-    if unreachable {
+    if error.subcode == Some(33) || error.says("does not exist, cannot be loaded due to missing permissions")
+    {
         // The object can be a post or a comment that was deleted, or a container that Meta cannot find
         // although it is there ("Authorization Error").
         return if about_account && !error.says("unsupported delete request") {
-            refuse(Reason::PageUnavailable, DoubtfulOfAccount)
+            Says::Refused(Refusal::ambiguous(Reason::PageUnavailable).of_account())
         } else {
             Says::Undetermined(Cause::UnexpectedAnswer)
         };
@@ -316,40 +290,31 @@ fn invalid_parameter(error: &GraphError, about_account: bool) -> Says {
         || error.says_any(&["missing permission", "no permission"])
         || (error.says("permission") && error.says_any(&["requires", "does not have"]))
         || error.subcode == Some(10);
-    if permission {
-        refuse(Reason::MissingPermission, PlainOfAccount)
-    } else {
-        Says::Undetermined(Cause::UnexpectedAnswer)
-    }
+    if permission { Says::Refused(MISSING_PERMISSION) } else { Says::Undetermined(Cause::UnexpectedAnswer) }
 }
 
 /// Instagram's old errors have a telling type and no code.
 fn by_type(error: &GraphError, about_account: bool) -> Option<Says> {
-    match error.kind.as_str() {
+    Some(match error.kind.as_str() {
         "oauthaccesstokenexception" | "oauthaccesstokenerror" | "invalid_token" => {
-            Some(Says::Refused(Refusal::expired_or_revoked()))
+            Says::Refused(Refusal::expired_or_revoked())
         }
-        "oauthpermissionsexception" | "oauthpermissionexception" => {
-            Some(refuse(Reason::MissingPermission, PlainOfAccount))
-        }
-        "oauthratelimitexception" | "oauthratelimiterror" => Some(Says::Undetermined(Cause::RateLimited)),
-        _ if error.says("access_token provided is invalid") => {
-            Some(Says::Refused(Refusal::expired_or_revoked()))
-        }
+        "oauthpermissionsexception" | "oauthpermissionexception" => Says::Refused(MISSING_PERMISSION),
+        "oauthratelimitexception" | "oauthratelimiterror" => Says::Undetermined(Cause::RateLimited),
+        _ if error.says("access_token provided is invalid") => Says::Refused(Refusal::expired_or_revoked()),
         "oauthparameterexception" | "oauthclientexception" => {
-            Some(Says::Undetermined(Cause::AppMisconfigured(AppProblem::Unknown)))
+            Says::Undetermined(Cause::AppMisconfigured(AppProblem::Unknown))
         }
-        _ if error.says("does not have permission for this action") => {
-            Some(refuse(Reason::MissingPermission, PlainOfAccount))
-        }
-        _ if error.says("hasn't authorized the application") => {
-            Some(refuse(Reason::MissingPermission, PlainOfAccount))
+        _ if error.says("does not have permission for this action")
+            || error.says("hasn't authorized the application") =>
+        {
+            Says::Refused(MISSING_PERMISSION)
         }
         _ if error.says("object with id") => {
-            Some(invalid_parameter(error, about_account)).filter(|s| matches!(s, Says::Refused(_)))
+            return Some(invalid_parameter(error, about_account)).filter(|s| matches!(s, Says::Refused(_)));
         }
-        _ => None,
-    }
+        _ => return None,
+    })
 }
 
 /// Whether an error names an object, and this is the account that was asked about.

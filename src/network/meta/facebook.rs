@@ -163,7 +163,7 @@ static DESCRIPTION: Description = Description {
     app: AppNeed::Required,
     kinds: &["page", "group", "profile"],
     carries: &["facebook", "instagram"],
-    api_version: Some("v26.0"),
+    api_version: Some(meta::VERSION),
     version_ends: super::VERSION_ENDS,
     calls: &[&DEBUG_TOKEN, &PERMISSIONS, &ACCOUNTS, &ME, &ACCOUNT],
     token_prefixes: &[("EAA", 8)],

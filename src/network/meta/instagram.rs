@@ -107,7 +107,7 @@ static DESCRIPTION: Description = Description {
     app: AppNeed::Optional,
     kinds: &["profile", "business", "creator"],
     carries: &["instagram"],
-    api_version: Some("v26.0"),
+    api_version: Some(meta::VERSION),
     version_ends: super::VERSION_ENDS,
     calls: &[&facebook::DEBUG_TOKEN, &facebook::PERMISSIONS, &facebook::ACCOUNTS, &ME, &facebook::ACCOUNT],
     token_prefixes: &[("IGAA", 8), ("IGQ", 8)],

@@ -28,8 +28,7 @@ use serde_json::Value;
 
 use batch::{batch_items, read_batch};
 use envelope::GraphError;
-use errors::Weight::{DoubtfulOfAccount, Plain, PlainOfAccount};
-use errors::{judge, refuse};
+use errors::judge;
 use limits::limits;
 
 use crate::model::{AppProblem, Cause, Expiry, Reason, Secret};
@@ -38,7 +37,11 @@ use crate::network::{
     Scopes, Seen, parse,
 };
 
-/// From <https://developers.facebook.com/docs/graph-api/changelog/versions>.
+/// The latest version, of 4 November 2026.
+pub(super) const VERSION: &str = "v27.0";
+
+/// Versions with a published end: <https://developers.facebook.com/docs/graph-api/changelog>. That of
+/// v26.0 and v27.0 is still to be determined.
 pub(super) static VERSION_ENDS: &[(&str, &str)] = &[
     ("v13.0", "2024-05-28"),
     ("v14.0", "2024-09-17"),
@@ -74,15 +77,18 @@ fn is_me(question: Question) -> bool {
 /// Reads any answer of the Graph API.
 pub(super) fn read(grant: &Grant<'_>, seen: &[Seen], question: Question, answer: &Answer) -> Option<Reading> {
     let reading = read_shape(grant, seen, question, answer);
-    let unknown = reading.as_ref().is_none_or(|r| r.says == Says::Undetermined(Cause::UnexpectedAnswer));
-    if unknown && is_of_later_version(grant, answer) {
-        return Some(Reading::app_problem(AppProblem::VersionEnded));
+    if !is_of_later_version(grant, answer) {
+        return reading;
     }
-    reading
+    match reading.filter(|r| r.says != Says::Undetermined(Cause::UnexpectedAnswer)) {
+        Some(reading) => Some(Reading { version_ended: true, ..reading }),
+        None => Some(Reading::app_problem(AppProblem::VersionEnded)),
+    }
 }
 
-/// Whether an answer comes from a later version than the one that was asked: then that has ended, and
-/// Meta answers in the oldest that is left. Of an answer that was handed in nobody knows what was asked.
+/// Whether an answer comes from a later version than the one that was asked for. That one has ended
+/// then, and Meta answers under the oldest that is left (Meta, "Graph API Versioning", and "Debugging API
+/// Requests" on the header). It is not known which version an answer from elsewhere was asked for.
 fn is_of_later_version(grant: &Grant<'_>, answer: &Answer) -> bool {
     let number = |version: &str| {
         let (major, minor) = version.trim().strip_prefix('v')?.split_once('.')?;
@@ -159,7 +165,7 @@ fn inspected(grant: &Grant<'_>, question: Question, data: &Value) -> Option<Read
         .map(|granted| Scopes { granted, only_for: granular(&data["granular_scopes"]) });
     let kind = data["type"].as_str().unwrap_or_default();
     if kind.eq_ignore_ascii_case("app") {
-        reading.says = refuse(Reason::WrongTokenType, Plain);
+        reading.says = Says::Refused(Refusal::plain(Reason::WrongTokenType));
     }
     if kind.eq_ignore_ascii_case("page") {
         // A page's token lists the page that it is for; an empty id where that is not told.
@@ -169,7 +175,7 @@ fn inspected(grant: &Grant<'_>, question: Question, data: &Value) -> Option<Read
             .filter(|a| a.network.name() == "facebook" && a.kind == "page")
             .is_some_and(|a| parse::same_identity(a.external_id, std::slice::from_ref(&page)) == Some(false));
         if other {
-            reading.says = refuse(Reason::WrongAccount, PlainOfAccount);
+            reading.says = Says::Refused(Refusal::plain(Reason::WrongAccount).of_account());
         }
         reading.listed.push(Listed::new(page, Facts::default()));
     }
@@ -179,16 +185,12 @@ fn inspected(grant: &Grant<'_>, question: Question, data: &Value) -> Option<Read
 /// Scopes that hold for certain objects only. Those of ads and businesses name ad accounts and
 /// businesses, which are not what a connection is configured by.
 fn granular(value: &Value) -> Vec<(String, Vec<String>)> {
-    let entries = value.as_array().map(Vec::as_slice).unwrap_or_default();
-    entries
-        .iter()
-        .filter_map(|entry| {
-            let scope =
-                entry["scope"].as_str().filter(|s| !s.contains("ads") && !s.starts_with("business_"))?;
-            let ids: Vec<String> = entry["target_ids"].as_array()?.iter().filter_map(parse::text).collect();
-            (!ids.is_empty()).then(|| (scope.to_owned(), ids))
-        })
-        .collect()
+    let limited = |entry: &Value| {
+        let scope = entry["scope"].as_str().filter(|s| !s.contains("ads") && !s.starts_with("business_"))?;
+        let ids: Vec<String> = entry["target_ids"].as_array()?.iter().filter_map(parse::text).collect();
+        (!ids.is_empty()).then(|| (scope.to_owned(), ids))
+    };
+    value.as_array().into_iter().flatten().filter_map(limited).collect()
 }
 
 /// A list under `data`: permissions, pages, or anything else that the token was allowed to read.
@@ -227,7 +229,9 @@ fn empty_list(grant: &Grant<'_>, seen: &[Seen], question: Question, paging: Opti
         grant.tokens.scopes.as_ref().is_some_and(|s| s.iter().any(|s| facebook::LIST.contains(&s.as_str())));
     let list = end_of_list(paging);
     let says = match page {
-        Some(_) if readable && list == Some(List::Complete) => refuse(Reason::NotAdmin, DoubtfulOfAccount),
+        Some(_) if readable && list == Some(List::Complete) => {
+            Says::Refused(Refusal::ambiguous(Reason::NotAdmin).of_account())
+        }
         _ => Says::Nothing,
     };
     Reading { list, ..Reading::says(says) }
@@ -299,11 +303,8 @@ fn pages(grant: &Grant<'_>, question: Question, items: &[Value], paging: Option<
 /// them have it.
 fn common(listed: &[Listed]) -> Facts {
     let roles: Option<Vec<Vec<String>>> = listed.iter().map(|l| l.facts.roles.clone()).collect();
-    let refused = listed
-        .iter()
-        .all(|l| l.facts.refused.is_some())
-        .then(|| listed.first().and_then(|l| l.facts.refused))
-        .flatten();
+    let all_refused = listed.iter().all(|l| l.facts.refused.is_some());
+    let refused = listed.first().filter(|_| all_refused).and_then(|l| l.facts.refused);
     Facts { roles: roles.map(|r| r.concat()), refused, ..Facts::default() }
 }
 
@@ -325,13 +326,11 @@ fn node(grant: &Grant<'_>, question: Question, node: &Value) -> Option<Reading> 
         return None;
     }
     let mut reading = Reading::accepted();
-    if ["personal", "consumer"]
-        .iter()
-        .any(|kind| node["account_type"].as_str().is_some_and(|t| t.eq_ignore_ascii_case(kind)))
-    {
-        reading.says = refuse(Reason::UnsupportedAccountType, PlainOfAccount);
+    let kind = node["account_type"].as_str().unwrap_or_default();
+    if kind.eq_ignore_ascii_case("personal") || kind.eq_ignore_ascii_case("consumer") {
+        reading.says = Says::Refused(Refusal::plain(Reason::UnsupportedAccountType).of_account());
     } else if is_somebody_else(grant, question, node, &told) {
-        reading.says = refuse(Reason::WrongAccount, Plain);
+        reading.says = Says::Refused(Refusal::plain(Reason::WrongAccount));
     }
     let token = node["access_token"].as_str().filter(|t| !t.is_empty()).map(Secret::new);
     reading.facts = Facts { roles: tasks(node), refused: unpublished(node), token, ..Facts::default() };
@@ -343,17 +342,11 @@ fn node(grant: &Grant<'_>, question: Question, node: &Value) -> Option<Reading> 
 /// and at Threads.
 fn is_somebody_else(grant: &Grant<'_>, question: Question, node: &Value, told: &[String]) -> bool {
     let only = grant.accounts.first().filter(|_| question.about.is_none() && grant.accounts.len() == 1);
-    let Some(account) = grant.account(question).or(only) else {
-        return false;
-    };
+    let Some(account) = grant.account(question).or(only) else { return false };
     let own = match account.network.name() {
-        "instagram" => {
-            grant.style.api == "instagram_login"
-                && node.get("user_id").is_some()
-                && node.get("username").is_some()
-        }
-        "threads" => node.get("username").is_some(),
+        "instagram" => grant.style.api == instagram::OWN && node.get("user_id").is_some(),
+        "threads" => true,
         _ => false,
     };
-    own && parse::same_identity(account.external_id, told) == Some(false)
+    own && node.get("username").is_some() && parse::same_identity(account.external_id, told) == Some(false)
 }
