@@ -14,9 +14,11 @@
 //! `packages/pds/src/api/com/atproto/server/`, `lexicons/com/atproto/`; docs.bsky.app, "Rate
 //! Limits"; atproto.com, "Permissions".
 
+use serde_json::Value;
+
 use super::{
     Answer, AppNeed, Budget, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus,
-    Reading, Refusal, Rights, Scopes, Seen, Style, parse, standard,
+    Reading, Rights, Scopes, Seen, Style, parse, standard,
 };
 use crate::model::{AppProblem, Capability, Cause, Reason, Secret};
 
@@ -109,7 +111,7 @@ fn steps(reason: Reason) -> &'static [&'static str] {
     }
 }
 
-/// What stands for any permission that allows it; see [`granted`].
+/// Each stands for any permission that allows it; see [`granted`].
 const CREATE_POSTS: &str = "repo:app.bsky.feed.post?action=create";
 const MESSAGES: &str = "rpc:chat.bsky.convo.sendMessage";
 
@@ -139,9 +141,8 @@ const SETS_WITHOUT_POSTS: &[&str] = &[
     "app.bsky.authViewAll",
 ];
 
-/// The granted scopes, and those that the capabilities need, where a permission allows them
-/// (atproto.com, "Permissions"). A permission names resources and parameters in many ways; a
-/// permission set allows only what belongs to its own namespace.
+/// The granted scopes, and the ones that capabilities need if a permission allows them
+/// (atproto.com, "Permissions"). A permission set covers only its own namespace.
 fn granted(scopes: Vec<String>) -> Scopes {
     let any = |allows: fn(&str) -> bool| scopes.iter().any(|scope| allows(scope));
     let implied = [(any(allows_posts), CREATE_POSTS), (any(allows_messages), MESSAGES)];
@@ -157,7 +158,7 @@ fn allows_posts(scope: &str) -> bool {
             permission.values("collection", true).iter().any(|c| ["*", "app.bsky.feed.post"].contains(c))
                 && (actions.is_empty() || actions.contains(&"create"))
         }
-        // A set that is not known here may be newer than this list: it is not held against the login.
+        // An unknown set may be newer than this list: it is not held against the login.
         Permission { resource: "include", name, .. } => {
             name.starts_with("app.bsky.") && !SETS_WITHOUT_POSTS.contains(&name)
         }
@@ -190,7 +191,7 @@ impl<'a> Permission<'a> {
         Self { resource, name, parameters }
     }
 
-    /// The values of a parameter; the one that `named` says is meant may stand as the name.
+    /// The values of a parameter. If `named`, the permission's name is one of them.
     fn values(&self, parameter: &str, named: bool) -> Vec<&'a str> {
         let own = Some(self.name).filter(|name| named && !name.is_empty());
         let others = self.parameters.split('&').filter_map(|pair| pair.split_once('='));
@@ -225,7 +226,7 @@ impl Network for Bluesky {
     }
 
     fn read(&self, grant: &Grant<'_>, _: &[Seen], question: Question, answer: &Answer) -> Option<Reading> {
-        let mut reading = refused(grant, question, answer).or_else(|| told(grant, question, answer))?;
+        let mut reading = refused(grant, question, answer).or_else(|| accepted(grant, question, answer))?;
         if !question.is(&STATUS) {
             reading.access_expiry = reading.access_expiry.or(standard::jwt_expiry(&grant.tokens.access));
             reading.refresh_expiry =
@@ -237,12 +238,12 @@ impl Network for Bluesky {
     }
 
     fn limits(&self, answer: &Answer) -> Vec<RateLimitStatus> {
-        // Counted per address and server, or per account: another server's logins are not concerned.
+        // Counted per address and server, or per account: logins of other servers are not affected.
         standard::rate_limit(answer, "ratelimit-", "requests", Budget::Grant).into_iter().collect()
     }
 }
 
-fn claim(token: &Secret, name: &str) -> Option<serde_json::Value> {
+fn claim(token: &Secret, name: &str) -> Option<Value> {
     token.jwt_claims().and_then(|claims| claims.get(name).cloned())
 }
 
@@ -252,22 +253,15 @@ fn is_bound(token: &Secret) -> bool {
 }
 
 fn token_scopes(grant: &Grant<'_>) -> Option<Vec<String>> {
-    claim(&grant.tokens.access, "scope")
-        .as_ref()
-        .and_then(parse::scopes)
-        .or_else(|| grant.tokens.scopes.clone())
+    let own = claim(&grant.tokens.access, "scope").as_ref().and_then(parse::scopes);
+    own.or_else(|| grant.tokens.scopes.clone())
 }
 
 /// The account's id, from the configuration or from the token.
 fn did(grant: &Grant<'_>) -> Option<String> {
     let configured = grant.accounts.iter().filter_map(|a| a.external_id).find(|id| id.starts_with("did:"));
-    let own = || {
-        claim(&grant.tokens.access, "sub")
-            .as_ref()
-            .and_then(parse::text)
-            .filter(|sub| sub.starts_with("did:"))
-    };
-    configured.map(str::to_owned).or_else(own)
+    let subject = || claim(&grant.tokens.access, "sub").as_ref().and_then(parse::text);
+    configured.map(str::to_owned).or_else(|| subject().filter(|sub| sub.starts_with("did:")))
 }
 
 fn refused(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Reading> {
@@ -283,128 +277,127 @@ fn refused(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Rea
     let description = challenge.as_ref().map_or("", |(_, description)| description.as_str());
     let message = format!("{} {} {description}", text("message"), text("error_description"));
     let says = |part: &str| parse::contains(&message, part);
-    let plain = |reason| Some(Reading::refused(Refusal::plain(reason)));
-    let ambiguous = |reason| Some(Reading::refused(Refusal::ambiguous(reason)));
-    let undetermined = |cause| Some(Reading::undetermined(cause));
     if says("missing required scope") {
-        return plain(Reason::MissingPermission);
+        return Some(Reading::plain(Reason::MissingPermission));
     }
-    match error.to_ascii_lowercase().as_str() {
-        // The entry server turns "account not found" into this, too: not plain enough to overrule the
+    // A bound token may have been sent to the wrong server.
+    let at_own_server = question.is(&STATUS) && !is_bound(&grant.tokens.access);
+    Some(match error.to_ascii_lowercase().as_str() {
+        // The entry server also answers so to "account not found": not plain enough to overrule the
         // account's state.
-        "expiredtoken" if says("revoked") => ambiguous(Reason::AccessRevoked),
-        "expiredtoken" => ambiguous(Reason::TokenExpired),
-        // It was sent to the entry server instead of the account's own, or without the proof that it is bound
-        // to.
+        "expiredtoken" if says("revoked") => Reading::ambiguous(Reason::AccessRevoked),
+        "expiredtoken" => Reading::ambiguous(Reason::TokenExpired),
+        // It was sent to the entry server instead of the account's own, or without the proof of the key
+        // that it is bound to.
         "invalidtoken" | "invalid_token" if says("pds access only") || says("dpop") => {
-            undetermined(Cause::AppMisconfigured(AppProblem::Unknown))
+            Reading::app_problem(AppProblem::Unknown)
         }
-        "invalidtoken" if is_bound(&grant.tokens.access) => {
-            undetermined(Cause::AppMisconfigured(AppProblem::Unknown))
-        }
-        "invalidtoken" if says("token type") || (says("bad token scope") && is_refresh_token(grant)) => {
-            plain(Reason::WrongTokenType)
-        }
-        "invalidtoken" if says("bad token scope") || says("bad token method") => {
-            plain(Reason::MissingPermission)
-        }
-        "invalidtoken" if says("unexpected authorization type") => undetermined(Cause::UnexpectedAnswer),
-        "invalidtoken" if says("expired") || says("revoked") => {
-            Some(Reading::refused(standard::refusal(&message)))
-        }
-        "invalidtoken" => ambiguous(Reason::TokenInvalid),
+        "invalidtoken" => invalid_token(grant, &message),
         "accounttakedown" | "accounttakendown" | "repotakendown" | "accountsuspended" | "reposuspended" => {
-            plain(Reason::AccountSuspended)
+            Reading::plain(Reason::AccountSuspended)
         }
-        "accountdeactivated" | "repodeactivated" => plain(Reason::AccountDeactivated),
-        "accountnotfound" => ambiguous(Reason::AccountDeactivated),
-        // Asked for a bound token, it may only be the wrong server.
-        "reponotfound" if question.is(&STATUS) && !is_bound(&grant.tokens.access) => {
-            ambiguous(Reason::AccountDeactivated)
-        }
-        "invalidrequest" if says("could not find user info") || says("profile not found") => {
-            ambiguous(Reason::AccountDeactivated)
-        }
+        "accountdeactivated" | "repodeactivated" => Reading::plain(Reason::AccountDeactivated),
+        "accountnotfound" => Reading::ambiguous(Reason::AccountDeactivated),
+        "reponotfound" if at_own_server => Reading::ambiguous(Reason::AccountDeactivated),
         "invalidrequest"
-            if says("could not find repo") && question.is(&STATUS) && !is_bound(&grant.tokens.access) =>
+            if says("could not find user info")
+                || says("profile not found")
+                || says("could not find repo") && at_own_server =>
         {
-            ambiguous(Reason::AccountDeactivated)
+            Reading::ambiguous(Reason::AccountDeactivated)
         }
-        "insufficientscope" | "scopemissing" | "scopemissingerror" => plain(Reason::MissingPermission),
-        "authfactortokenrequired" => plain(Reason::TwoFactorRequired),
-        "invalid_grant" if says("inactivity") => ambiguous(Reason::TokenExpired),
-        "authenticationrequired" if says("invalid identifier or password") => ambiguous(Reason::TokenInvalid),
-        "ratelimitexceeded" => undetermined(Cause::RateLimited),
+        "insufficientscope" | "scopemissing" | "scopemissingerror" => {
+            Reading::plain(Reason::MissingPermission)
+        }
+        "authfactortokenrequired" => Reading::plain(Reason::TwoFactorRequired),
+        "invalid_grant" if says("inactivity") => Reading::ambiguous(Reason::TokenExpired),
+        "authenticationrequired" if says("invalid identifier or password") => {
+            Reading::ambiguous(Reason::TokenInvalid)
+        }
+        "ratelimitexceeded" => Reading::undetermined(Cause::RateLimited),
         "upstreamfailure" | "upstreamtimeout" | "internalservererror" | "notenoughresources" => {
-            undetermined(Cause::ServerError)
+            Reading::undetermined(Cause::ServerError)
         }
-        code => standard::error(code, &message),
+        code => return standard::error(code, &message),
+    })
+}
+
+/// What the code `InvalidToken` means beside this message.
+fn invalid_token(grant: &Grant<'_>, message: &str) -> Reading {
+    let says = |part: &str| parse::contains(message, part);
+    if is_bound(&grant.tokens.access) {
+        Reading::app_problem(AppProblem::Unknown)
+    } else if says("token type") || says("bad token scope") && is_refresh_token(grant) {
+        Reading::plain(Reason::WrongTokenType)
+    } else if says("bad token scope") || says("bad token method") {
+        Reading::plain(Reason::MissingPermission)
+    } else if says("unexpected authorization type") {
+        Reading::undetermined(Cause::UnexpectedAnswer)
+    } else if says("expired") || says("revoked") {
+        Reading::refused(standard::refusal(message))
+    } else {
+        Reading::ambiguous(Reason::TokenInvalid)
     }
 }
 
-/// Whether a refresh token lies where the access token should.
+/// Whether a refresh token was configured in place of the access token.
 fn is_refresh_token(grant: &Grant<'_>) -> bool {
     token_scopes(grant).is_some_and(|scopes| scopes.iter().any(|s| s == "com.atproto.refresh"))
 }
 
-fn told(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Reading> {
+fn accepted(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Reading> {
     let json = &answer.json;
     let there = |name: &str| json.get(name).is_some();
     if !answer.maybe_success() {
         return None;
     }
-    let plain = |reason| Some(Reading::refused(Refusal::plain(reason)));
     if let Some(did) = json.get("did").and_then(parse::text) {
-        let active = json.get("active").and_then(parse::boolean);
-        match json.get("status").and_then(|v| v.as_str()) {
-            Some("deactivated" | "deleted") => return plain(Reason::AccountDeactivated),
-            Some("takendown" | "suspended") => return plain(Reason::AccountSuspended),
-            // "desynchronized" and "throttled" are about the server.
-            None if active == Some(false) => {
-                return Some(Reading::refused(Refusal::ambiguous(Reason::AccountDeactivated)));
-            }
-            _ => {}
-        }
-        // Profiles and repositories are public: they say nothing about the token.
-        let public = [
-            "followersCount",
-            "postsCount",
-            "displayName",
-            "indexedAt",
-            "viewer",
-            "associated",
-            "collections",
-            "rev",
-        ];
-        if question.is(&STATUS)
-            || !there("handle")
-            || (!question.is(&SESSION) && public.iter().any(|field| there(field)))
-        {
-            return Some(Reading::default());
-        }
-        let mut reading = match token_scopes(grant) {
-            Some(scopes) if scopes.iter().any(|s| s == "com.atproto.takendown") => {
-                return plain(Reason::AccountSuspended);
-            }
-            Some(scopes) if scopes.iter().any(|s| s == "com.atproto.signupQueued") => {
-                return plain(Reason::AccountUnconfirmed);
-            }
-            _ => Reading::accepted(),
-        };
-        // Handles change; an account's DID never does.
-        let last = |id: &str| id.rsplit(':').next().unwrap_or_default().to_owned();
-        reading.listed =
-            standard::wrong_accounts_if(grant, |id| id.starts_with("did:") && last(id) != last(&did));
-        return Some(reading);
+        return Some(account(grant, question, json, &did));
     }
-    // `checkAccountStatus` answers to the account itself alone.
+    // `checkAccountStatus` answers only to the account itself.
     if let (Some(activated), true) = (json.get("activated").and_then(parse::boolean), there("validDid")) {
-        return if activated { Some(Reading::accepted()) } else { plain(Reason::AccountDeactivated) };
+        let deactivated = || Reading::plain(Reason::AccountDeactivated);
+        return Some(if activated { Reading::accepted() } else { deactivated() });
     }
-    // A record was written; one that was only read has a value.
+    // The answer to a written record; a record that was read has a value.
     let written = there("uri") && there("cid") && !there("value");
-    let lists = ["notifications", "convos", "preferences"]
-        .iter()
-        .any(|l| json.get(l).and_then(|v| v.as_array()).is_some_and(|a| !a.is_empty()));
-    (written || lists).then(Reading::accepted)
+    let lists = ["notifications", "convos", "preferences"];
+    let filled = |name: &&str| json.get(*name).and_then(|v| v.as_array()).is_some_and(|a| !a.is_empty());
+    (written || lists.iter().any(filled)).then(Reading::accepted)
 }
+
+/// Reads a session, or another answer that names an account.
+fn account(grant: &Grant<'_>, question: Question, json: &Value, did: &str) -> Reading {
+    match json.get("status").and_then(|v| v.as_str()) {
+        Some("deactivated" | "deleted") => return Reading::plain(Reason::AccountDeactivated),
+        Some("takendown" | "suspended") => return Reading::plain(Reason::AccountSuspended),
+        // "desynchronized" and "throttled" are about the server.
+        None if json.get("active").and_then(parse::boolean) == Some(false) => {
+            return Reading::ambiguous(Reason::AccountDeactivated);
+        }
+        _ => {}
+    }
+    let there = |name: &str| json.get(name).is_some();
+    let is_public = !question.is(&SESSION) && PUBLIC.iter().any(|name| there(name));
+    if question.is(&STATUS) || !there("handle") || is_public {
+        return Reading::default();
+    }
+    let scopes = token_scopes(grant).unwrap_or_default();
+    let has = |scope: &str| scopes.iter().any(|s| s == scope);
+    if has("com.atproto.takendown") {
+        return Reading::plain(Reason::AccountSuspended);
+    }
+    if has("com.atproto.signupQueued") {
+        return Reading::plain(Reason::AccountUnconfirmed);
+    }
+    // Handles change; an account's DID never does.
+    let last = |id: &str| id.rsplit(':').next().unwrap_or_default().to_owned();
+    let is_other = |id: &str| id.starts_with("did:") && last(id) != last(did);
+    Reading { listed: standard::wrong_accounts_if(grant, is_other), ..Reading::accepted() }
+}
+
+/// Members of profiles and repositories: these are public and say nothing about the token.
+#[rustfmt::skip]
+const PUBLIC: &[&str] = &[
+    "followersCount", "postsCount", "displayName", "indexedAt", "viewer", "associated", "collections", "rev",
+];

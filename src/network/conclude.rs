@@ -1,7 +1,7 @@
-//! From what the answers said to a finding for each account.
+//! From the readings of a probe to a finding for each account.
 //!
-//! Shared by all networks, and so it condemns nothing by itself: it weighs refusals that a network
-//! recognised, and compares what an account needs with the scopes and roles that a network told.
+//! Shared by all networks, so it refuses nothing by itself: it weighs refusals that a network
+//! recognised, and compares an account's needs with the scopes and roles that a network reported.
 
 use super::{Account, Certainty, Facts, Grant, Question, Reach, Refusal, Rights, Says, Scopes, Seen};
 use crate::model::{Capability, Cause, Expiry, Reason, Timestamp};
@@ -10,7 +10,7 @@ use crate::model::{Capability, Cause, Expiry, Reason, Timestamp};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Valid,
-    /// It does not, for this reason; an ambiguous one wants a second probe.
+    /// The connection does not work; an ambiguous verdict needs a second probe.
     Invalid(Reason, Certainty),
     /// This probe cannot tell.
     Undetermined(Cause),
@@ -34,9 +34,9 @@ pub struct Known {
     pub clocks: Clocks,
     /// Something else renews the access token.
     pub auto_refresh: bool,
-    /// For how many seconds after its end an access token may wait for its renewal.
+    /// Seconds after its end during which an access token may wait for its renewal.
     pub grace: i64,
-    /// What would explain any refusal of this probe, if anything: it is then no loss.
+    /// A cause outside the grant that explains any refusal of this probe.
     pub excuse: Option<Cause>,
 }
 
@@ -79,13 +79,11 @@ impl Clocks {
     }
 }
 
-/// The clocks after a probe: what the network said, and the token source's word where it was
-/// silent.
+/// The clocks after a probe: the network's statements, else those of the token source.
 ///
-/// A network that states "no end" (Facebook's `expires_at: 0`) overrules an instant that was
-/// configured once and is stale. A network whose tokens merely never end by default (Mastodon) does
-/// not: a compatible server may well end them, and only the configuration or the token response
-/// knows.
+/// A stated "no end" (Facebook's `expires_at: 0`) overrules a configured instant, which may be stale.
+/// Tokens that never end by default (Mastodon's) do not: a compatible server may end them, and only
+/// the configuration or the token response knows.
 pub fn clocks(known: Clocks, seen: &[Seen]) -> Clocks {
     let said = |clocks: Clocks, Seen { reading, .. }: &Seen| {
         clocks.or(Clocks {
@@ -103,7 +101,7 @@ pub fn clocks(known: Clocks, seen: &[Seen]) -> Clocks {
 /// expired.
 const CLEARLY_AHEAD: i64 = 60;
 
-/// What the answers mean for each account of the grant, in the grant's order.
+/// What the answers mean for each account, in the order of the grant.
 pub fn conclude(grant: &Grant<'_>, seen: &[Seen], known: &Known) -> Vec<Finding> {
     let known = Known { clocks: clocks(known.clocks, seen), ..*known };
     let scopes = seen
@@ -129,9 +127,9 @@ pub fn conclude(grant: &Grant<'_>, seen: &[Seen], known: &Known) -> Vec<Finding>
         .collect()
 }
 
-/// Weighs what was said about one account and about its grant, the weightiest first: a plainly
-/// stated reason, trouble of the app or the clock (it explains any refusal), an ambiguous refusal,
-/// any other trouble, acceptance.
+/// Weighs what was said about one account and its grant. In order of weight: a plainly stated reason,
+/// trouble with the app or the clock (it explains any refusal), an ambiguous refusal, any other
+/// trouble, acceptance.
 fn weigh(i: usize, account: &Account<'_>, seen: &[Seen], known: &Known) -> Verdict {
     let said = || {
         seen.iter().filter(|s| match s.reading.says {
@@ -144,14 +142,14 @@ fn weigh(i: usize, account: &Account<'_>, seen: &[Seen], known: &Known) -> Verdi
             .filter_map(|s| s.reading.refusal())
             .chain(facts(i, account, seen).into_iter().filter_map(|f| f.refused))
             .map(|refusal| match refusal.reason {
-                // One answer that names another account may be a mistake of the network.
+                // A single answer that names another account may be the network's mistake.
                 Some(Reason::WrongAccount) => Refusal { certainty: Certainty::Ambiguous, ..refusal },
                 _ => refusal,
             })
     };
     let of = |certainty: Certainty| {
         let mut matching: Vec<Refusal> = refusals().filter(|r| r.certainty == certainty).collect();
-        // A dead login explains whatever its accounts say. The sort is stable: first said, first heard.
+        // A dead login explains the refusals of its accounts. The sort is stable: the first one counts.
         matching.sort_by_key(|r| r.reach == Reach::Account);
         matching.into_iter().next()
     };
@@ -170,9 +168,9 @@ fn weigh(i: usize, account: &Account<'_>, seen: &[Seen], known: &Known) -> Verdi
         .unwrap_or(Verdict::Undetermined(Cause::UnexpectedAnswer))
 }
 
-/// An accepted token works, unless its access to data has run out: Meta goes on calling such a
-/// token valid. Where the token itself should have ended before now and is accepted all the same,
-/// the clocks are not today's (a kept answer is read, say), and prove nothing.
+/// An accepted token works, unless its access to data has expired: Meta still calls such a token
+/// valid. If the token itself should have ended already, the clocks are those of another day (of a
+/// stored answer, say) and prove nothing.
 fn accepted(known: &Known) -> Verdict {
     let passed = |expiry: Expiry| expiry.at().is_some_and(|t| t <= known.now);
     if passed(known.clocks.data_access) && !passed(known.clocks.access) {
@@ -182,7 +180,7 @@ fn accepted(known: &Known) -> Verdict {
     }
 }
 
-/// Expired or revoked? Many networks answer both alike; the known expiry decides.
+/// Decides between expired and revoked by the known expiry: many networks answer both alike.
 fn resolve(refusal: Refusal, known: &Known) -> Verdict {
     let passed = |expiry: Expiry| expiry.at().is_some_and(|t| t <= known.now);
     let reason = refusal.reason.unwrap_or(match known.clocks.access {
@@ -191,21 +189,21 @@ fn resolve(refusal: Refusal, known: &Known) -> Verdict {
         Expiry::Never => Reason::AccessRevoked,
         Expiry::At(_) | Expiry::Unknown => Reason::TokenInvalid,
     });
-    // A refresh token that lives is meant to be used, by whoever does so.
+    // A living refresh token is there to be used.
     let renewable = known.auto_refresh || known.clocks.refresh.at().is_some();
     let waiting = reason == Reason::TokenExpired
         && renewable
         && !passed(known.clocks.refresh)
         && known.clocks.access.at().is_some_and(|t| known.now.since(t) <= known.grace);
     if waiting {
-        // Its refresher is late, not yet stuck: there is no fresh token to ask about.
+        // The renewal is late, but not yet stuck: there is no fresh token to probe.
         Verdict::Undetermined(Cause::CredentialUnreadable)
     } else {
         Verdict::Invalid(reason, refusal.certainty)
     }
 }
 
-/// Whether a call was about this account, alone or among others.
+/// Whether a call was about this account, alone or with others.
 fn concerns(s: &Seen, i: usize, account: &Account<'_>) -> bool {
     match s.question {
         Question { about: Some(about), .. } => about == i,
@@ -214,7 +212,7 @@ fn concerns(s: &Seen, i: usize, account: &Account<'_>) -> bool {
     }
 }
 
-/// Everything that was said about one account: when it was asked about, and in lists.
+/// Everything that was said about one account, in its own answers and in lists.
 fn facts<'a>(i: usize, account: &Account<'_>, seen: &'a [Seen]) -> Vec<&'a Facts> {
     let mut facts = Vec::new();
     for s in seen {
@@ -268,7 +266,7 @@ fn with_capabilities(
         }
         other => other,
     };
-    // With every capability gone the connection has one reason, and so has each of them.
+    // If every capability is lost, the connection and each of them have a reason.
     let capabilities = match verdict {
         Verdict::Invalid(reason, _) => {
             capabilities.into_iter().map(|(c, r)| (c, if r == Reason::Ok { reason } else { r })).collect()
@@ -282,7 +280,7 @@ fn grants(scopes: &Scopes, group: &[&str], account: &Account<'_>) -> bool {
     group.iter().any(|scope| scopes.grants(scope, account.external_id))
 }
 
-/// Whether a capability is there. What was not told does not count against it.
+/// Whether a capability is there. Unknown scopes and roles do not count against it.
 fn judge(
     rights: Option<&Rights>,
     scopes: Option<&Scopes>,
@@ -301,7 +299,7 @@ fn judge(
     }
 }
 
-/// The one reason for a connection none of whose needed capabilities is left.
+/// The single reason for a connection without any of its needed capabilities.
 fn all_gone(capabilities: &[(Capability, Reason)]) -> Reason {
     let first = capabilities.first().map_or(Reason::MissingPermission, |(_, r)| *r);
     if capabilities.iter().all(|(_, r)| *r == first) {

@@ -116,8 +116,8 @@ static INBOX: Rights = Rights::scopes(&[
 ]);
 static ANALYTICS: Rights = Rights::scopes(&[&["read:statuses", "read"], &["read:accounts", "read"]]);
 
-/// Words of Doorkeeper's "expired" in the languages of many servers: answers come in the account's
-/// language, though nobody asked for it (mastodon/mastodon issue 4637).
+/// Doorkeeper's "expired" in many languages: servers answer in the account's language without being
+/// asked to (mastodon/mastodon issue 4637).
 const EXPIRED: &[&str] = &[
     "期限",
     "abgelaufen",
@@ -134,7 +134,7 @@ const EXPIRED: &[&str] = &[
     "過期",
     "만료",
 ];
-/// Words of its "revoked".
+/// Its "revoked".
 const REVOKED: &[&str] = &[
     "取り消",
     "widerrufen",
@@ -179,18 +179,17 @@ impl Network for Mastodon {
         let reading = refused(grant, question, answer).or_else(|| accepted(grant, question, answer))?;
         let after_app = question.is(&ACCOUNT) && app_accepted(seen);
         Some(match reading.refusal().and_then(|r| r.reason) {
-            // Before 4.3 this call needed a scope, and having none says nothing about the token.
+            // Before 4.3, this call needed a scope: a missing one says nothing about the token.
             Some(Reason::MissingPermission) if question.is(&APP) => Reading::default(),
-            // The token is alive, or its scopes would not be looked at; it may not read the account, and no
-            // more is known.
+            // The token works, or its scopes would not be checked; it may only not read the account.
             Some(Reason::MissingPermission) if after_app => Reading {
                 lost: vec![(Capability::Analytics, Reason::MissingPermission)],
                 endless: true,
                 ..Reading::accepted()
             },
-            // The app's call accepts a token that the app got for itself.
+            // The app's call accepts a token of the app itself.
             Some(Reason::TokenInvalid) if after_app && says(answer, "requires an authenticated user") => {
-                Reading::refused(Refusal::plain(Reason::WrongTokenType))
+                Reading::plain(Reason::WrongTokenType)
             }
             _ => reading,
         })
@@ -216,24 +215,30 @@ fn says(answer: &Answer, part: &str) -> bool {
     answer.json.get("error").and_then(|v| v.as_str()).is_some_and(|text| parse::contains(text, part))
 }
 
-/// What servers say to a token without the scope of a call.
-const SCOPES: &[&str] = &[
-    "outside the authorized scopes",
-    "does not cover required scopes",
-    "insufficient permissions",
-    "insufficient scope",
-    "invalid scope(s) provided",
+/// Sentences and Pleroma's identifiers that name the cause. They are never translated.
+#[rustfmt::skip] // a row each
+static SENTENCES: &[(&[&str], Says)] = &[
+    (&["login is currently disabled", "account is currently disabled", "account_is_disabled"],
+     Says::plain(Reason::AccountSuspended)),
+    (&["missing a confirmed e-mail", "pending approval", "account is awaiting approval",
+       "missing_confirmed_email", "awaiting_approval"],
+     Says::plain(Reason::AccountUnconfirmed)),
+    (&["use web browser to proceed"], Says::plain(Reason::SecurityCheckpoint)),
+    (&["outside the authorized scopes", "does not cover required scopes", "insufficient permissions",
+       "insufficient scope", "invalid scope(s) provided"],
+     Says::plain(Reason::MissingPermission)),
+    (&["this action is not allowed"], Says::plain(Reason::MissingRole)),
+    // An app's own token, or that of a deleted or disabled person.
+    (&["requires an authenticated user", "user not supplied or not authorized"],
+     Says::ambiguous(Reason::TokenInvalid)),
+    (&["account not supplied or not authorized"], Says::ambiguous(Reason::AccountSuspended)),
 ];
-/// What they say where the account itself cannot log in.
-const DISABLED: &[&str] = &["login is currently disabled", "account is currently disabled"];
-const UNCONFIRMED: &[&str] =
-    &["missing a confirmed e-mail", "pending approval", "account is awaiting approval"];
 
 fn refused(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Reading> {
     let json = &answer.json;
     let texts = [&json["error"], &json["error"]["message"], &json["message"]];
     let error = texts.iter().find_map(|text| text.as_str()).unwrap_or_default();
-    // Pixelfed says this under 500 to every dead token.
+    // Pixelfed's answer to every dead token, with status 500.
     let dead = error == "Unauthenticated.";
     match answer.status {
         Some(500) if dead => {}
@@ -242,53 +247,28 @@ fn refused(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Rea
     }
     let sent = question.is(&ACCOUNT) || question.is(&APP);
     if dead || (sent && parse::contains(error, "unauthorized: token not supplied")) {
-        // GoToSocial takes a dead token for none; a probe always sends one.
+        // GoToSocial answers so to a dead token; a probe always sends one.
         return Some(Reading::refused(Refusal::expired_or_revoked()));
     }
     misskey(json["error"]["code"].as_str().unwrap_or_default())
-        .or_else(|| refused_by_text(grant, question, json["identifier"].as_str(), error))
+        .or_else(|| refused_by_text(grant, question, json["identifier"].as_str().unwrap_or_default(), error))
         .or_else(|| refused_token(answer, error))
 }
 
-/// Texts that name the cause. They are never translated; Pleroma names some causes in an
-/// identifier.
-fn refused_by_text(
-    grant: &Grant<'_>,
-    question: Question,
-    identifier: Option<&str>,
-    error: &str,
-) -> Option<Reading> {
-    let any = |parts: &[&str]| parts.iter().any(|part| parse::contains(error, part));
-    let identified = |names: &[&str]| identifier.is_some_and(|identifier| names.contains(&identifier));
-    Some(Reading::refused(if any(DISABLED) || identified(&["account_is_disabled"]) {
-        Refusal::plain(Reason::AccountSuspended)
-    } else if any(UNCONFIRMED) || identified(&["missing_confirmed_email", "awaiting_approval"]) {
-        Refusal::plain(Reason::AccountUnconfirmed)
-    } else if any(&["use web browser to proceed"]) {
-        Refusal::plain(Reason::SecurityCheckpoint)
-    } else if any(SCOPES) {
-        Refusal::plain(Reason::MissingPermission)
-    } else if any(&["not authorized with a valid user or is missing a required scope"]) {
+/// What a sentence or an identifier says.
+fn refused_by_text(grant: &Grant<'_>, question: Question, id: &str, error: &str) -> Option<Reading> {
+    let says = |part: &&str| parse::contains(error, part) || id == *part;
+    if says(&"not authorized with a valid user or is missing a required scope") {
         // A token that is known to have the scope is dead.
-        if question.is(&ACCOUNT) && reads_accounts(grant) {
-            Refusal::expired_or_revoked()
-        } else {
-            Refusal::ambiguous(Reason::MissingPermission)
-        }
-    } else if any(&["this action is not allowed"]) {
-        Refusal::plain(Reason::MissingRole)
-    } else if any(&["requires an authenticated user", "user not supplied or not authorized"]) {
-        // An app's own token, or that of a deleted or disabled person.
-        Refusal::ambiguous(Reason::TokenInvalid)
-    } else if any(&["account not supplied or not authorized"]) {
-        Refusal::ambiguous(Reason::AccountSuspended)
-    } else {
-        return None;
-    }))
+        let is_dead = question.is(&ACCOUNT) && reads_accounts(grant);
+        let missing = Refusal::ambiguous(Reason::MissingPermission);
+        return Some(Reading::refused(if is_dead { Refusal::expired_or_revoked() } else { missing }));
+    }
+    SENTENCES.iter().find(|(parts, _)| parts.iter().any(says)).map(|(_, says)| Reading::says(*says))
 }
 
 fn refused_token(answer: &Answer, error: &str) -> Option<Reading> {
-    // Logs and proxies lose statuses; an error inside of a success is still one.
+    // Logs and proxies lose statuses; an error inside a success is still an error.
     let status = answer.status.filter(|s| !(200..300).contains(s));
     let says = |part: &str| parse::contains(error, part);
     if status.is_none() && (says("too many requests") || says("throttled")) {
@@ -302,13 +282,13 @@ fn refused_token(answer: &Answer, error: &str) -> Option<Reading> {
         .filter(|e| standard::error(e, "").is_some())
         .or(challenge.as_ref().map(|(code, _)| code.as_str()));
     match code {
-        // There are no refresh tokens: this is about a code that was to be exchanged.
+        // There are no refresh tokens: this is about an authorization code.
         Some("invalid_grant") => return Some(Reading::undetermined(Cause::UnexpectedAnswer)),
         Some("invalid_token") => return Some(Reading::refused(refusal(&words))),
         Some(code) => return standard::error(code, &words),
         None => {}
     }
-    // Without the header, as it is pasted into tickets. Pleroma says 403 and "Invalid credentials." to
+    // Without the header, as pasted into tickets. Pleroma answers 403 and "Invalid credentials." to
     // dead tokens.
     let unsent = ["not supplied", "not provided", "missing", "no token"].iter().any(|part| says(part));
     let known = says("access token") || says("invalid credentials");
@@ -324,20 +304,20 @@ fn refused_token(answer: &Answer, error: &str) -> Option<Reading> {
 fn misskey(code: &str) -> Option<Reading> {
     Some(match code {
         "AUTHENTICATION_FAILED" => Reading::refused(Refusal::expired_or_revoked()),
-        "PERMISSION_DENIED" => Reading::refused(Refusal::plain(Reason::MissingPermission)),
-        "YOUR_ACCOUNT_SUSPENDED" => Reading::refused(Refusal::plain(Reason::AccountSuspended)),
+        "PERMISSION_DENIED" => Reading::plain(Reason::MissingPermission),
+        "YOUR_ACCOUNT_SUSPENDED" => Reading::plain(Reason::AccountSuspended),
         "CREDENTIAL_REQUIRED" => Reading::undetermined(Cause::UnexpectedAnswer),
         "RATE_LIMIT_EXCEEDED" => Reading::undetermined(Cause::RateLimited),
         _ => return None,
     })
 }
 
-/// A password in front of the whole server: not Mastodon's own answer.
+/// A password in front of the whole server; not Mastodon's own answer.
 fn basic(answer: &Answer) -> bool {
     parse::challenges(&answer.headers).iter().any(|c| c.scheme == "basic")
 }
 
-/// Doorkeeper states which it was, in the account's language.
+/// Doorkeeper names the cause in the account's language.
 fn refusal(words: &str) -> Refusal {
     let words = words.to_lowercase();
     let any = |list: &[&str]| list.iter().any(|w| words.contains(w));
@@ -351,7 +331,7 @@ fn refusal(words: &str) -> Refusal {
 }
 
 fn accepted(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Reading> {
-    // A list (of notifications, of posts) is judged by its first entry; an empty one proves nothing.
+    // A list of notifications or posts is judged by its first entry; an empty one proves nothing.
     let json = answer.json.get(0).unwrap_or(&answer.json);
     let there = |name: &str| json.get(name).is_some();
     if !answer.maybe_success() || there("error") {
@@ -360,18 +340,18 @@ fn accepted(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Re
     let id = json.get("id").and_then(parse::text);
     let username = json.get("username").or_else(|| json.get("acct")).and_then(parse::text);
     match (id, username) {
-        // Anybody may look at an account; its `source` is for its owner alone.
+        // Accounts are public, but only the owner gets `source`.
         (Some(id), Some(username)) if question.is(&ACCOUNT) || there("source") => {
             if json.get("suspended").and_then(parse::boolean) == Some(true) {
-                return Some(Reading::refused(Refusal::plain(Reason::AccountSuspended)));
+                return Some(Reading::plain(Reason::AccountSuspended));
             }
             let listed = standard::wrong_accounts(grant, &[id, username]);
             Some(Reading { endless: true, listed, ..Reading::accepted() })
         }
         _ if there("name") && (question.is(&APP) || there("vapid_key")) => Some(Reading::accepted()),
-        // A post that tells whether it was favourited by "me" was asked for, or made, with a token.
+        // A post with "favourited" was read or written with a token.
         (Some(_), _) if there("account") && there("favourited") => Some(Reading::accepted()),
-        // A notification, an upload, a post for later: nobody else gets to see these.
+        // Only the owner sees notifications, uploads and scheduled posts.
         (Some(_), _) if there("type") && (there("account") || there("preview_url")) => {
             Some(Reading::accepted())
         }

@@ -1,7 +1,7 @@
 //! Lenient reading of what networks send: numbers as texts, milliseconds for seconds, unquoted
 //! challenges.
 //!
-//! Helpers for the networks' own files. Nothing here decides what an answer means.
+//! Nothing here decides what an answer means.
 
 use http::HeaderMap;
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
@@ -22,13 +22,12 @@ pub fn text(value: &Value) -> Option<String> {
 /// A whole number, also from a text or a float.
 pub fn integer(value: &Value) -> Option<i64> {
     match value {
-        // Truncation is meant: `exp` may be a float.
+        // `exp` may be a float: it is truncated.
         Value::Number(n) => n.as_i64().or_else(|| n.as_f64().map(|f| f as i64)),
-        Value::String(s) => s
-            .trim()
-            .parse::<i64>()
-            .ok()
-            .or_else(|| s.trim().parse::<f64>().ok().filter(|f| f.is_finite()).map(|f| f as i64)),
+        Value::String(s) => {
+            let s = s.trim();
+            s.parse().ok().or_else(|| s.parse().ok().filter(|f: &f64| f.is_finite()).map(|f| f as i64))
+        }
         _ => None,
     }
 }
@@ -86,8 +85,8 @@ pub fn contains(text: &str, part: &str) -> bool {
     text.to_lowercase().contains(&part.to_lowercase())
 }
 
-/// A short body of plain text, and the status in its first line if it has one, as some clients log
-/// it. Cut-off JSON and pages of a gateway tell nothing reliable.
+/// A short plain-text body, and the status in its first line, as some clients log it. Truncated
+/// JSON and a gateway's pages are not reliable.
 pub fn plain_text(answer: &Answer) -> Option<(Option<u16>, &str)> {
     let text = match &answer.json {
         Value::Null => answer.text.as_str(),
@@ -133,28 +132,27 @@ fn segment_matches(pattern: &str, segment: &str) -> bool {
     }
 }
 
-/// Whether a configured id is one of the ids that the network tells. `None` if that cannot be said:
-/// no id configured, none told, or the configured one is a name while the network tells numbers.
-pub fn same_identity(configured: Option<&str>, told: &[String]) -> Option<bool> {
+/// Whether a configured id is one of the ids that the network reports. None if that is unknown: no
+/// id is configured or reported, or a name is configured while the network reports numbers.
+pub fn same_identity(configured: Option<&str>, reported: &[String]) -> Option<bool> {
     fn bare(id: &str) -> &str {
         id.rsplit(':').next().unwrap_or(id).trim_start_matches('@')
     }
     let configured = bare(configured?);
-    if told.iter().any(|id| bare(id).eq_ignore_ascii_case(configured)) {
+    if reported.iter().any(|id| bare(id).eq_ignore_ascii_case(configured)) {
         return Some(true);
     }
     let numeric = |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
-    let comparable = numeric(configured) && told.iter().any(|id| numeric(bare(id)));
+    let comparable = numeric(configured) && reported.iter().any(|id| numeric(bare(id)));
     comparable.then_some(false)
 }
 
-/// Whether a configured id is surely none of those told, besides what [`same_identity`] can say:
-/// `is_id` knows the form of a network's own ids, so that a configured name is never held against a
-/// told id.
-pub fn other_identity(configured: &str, told: &[String], is_id: impl Fn(&str) -> bool) -> bool {
-    match same_identity(Some(configured), told) {
+/// Whether a configured id certainly belongs to another account. `is_id` recognises a network's own
+/// ids: a configured name is never compared with a reported id.
+pub fn other_identity(configured: &str, reported: &[String], is_id: impl Fn(&str) -> bool) -> bool {
+    match same_identity(Some(configured), reported) {
         Some(same) => !same,
-        None => is_id(configured) && told.iter().any(|id| is_id(id)),
+        None => is_id(configured) && reported.iter().any(|id| is_id(id)),
     }
 }
 
@@ -168,14 +166,17 @@ pub struct Challenge {
 }
 
 impl Challenge {
-    /// A parameter's value.
+    fn new(scheme: String) -> Self {
+        Self { scheme: scheme.to_lowercase(), parameters: Vec::new() }
+    }
+
     pub fn get(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 }
 
-/// The challenges of an answer: several in one header or in several, values quoted or bare, commas
-/// inside quotes. Meta's positional form (`OAuth "Facebook Platform" "invalid_token" "text"`)
+/// The challenges of an answer: in one header or several, values quoted or bare, commas inside
+/// quotes. Meta's positional form (`OAuth "Facebook Platform" "invalid_token" "text"`)
 /// yields a scheme without parameters.
 pub fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
     headers
@@ -193,12 +194,8 @@ pub fn parse_challenges(value: &str) -> Vec<Challenge> {
     let mut word: Option<String> = None;
     while let Some(token) = tokens.next() {
         match token {
-            Token::Word(w) => {
-                // Two words in a row: the first was a scheme.
-                if let Some(scheme) = word.replace(w) {
-                    challenges.push(Challenge { scheme: scheme.to_lowercase(), parameters: Vec::new() });
-                }
-            }
+            // Two words in a row: the first was a scheme.
+            Token::Word(next) => challenges.extend(word.replace(next).map(Challenge::new)),
             Token::Equals => {
                 let value = match tokens.next() {
                     Some(Token::Word(v) | Token::Quoted(v)) => v,
@@ -208,16 +205,10 @@ pub fn parse_challenges(value: &str) -> Vec<Challenge> {
                     challenge.parameters.push((name.to_lowercase(), value));
                 }
             }
-            Token::Quoted(_) | Token::Comma => {
-                if let Some(scheme) = word.take() {
-                    challenges.push(Challenge { scheme: scheme.to_lowercase(), parameters: Vec::new() });
-                }
-            }
+            Token::Quoted(_) | Token::Comma => challenges.extend(word.take().map(Challenge::new)),
         }
     }
-    if let Some(scheme) = word {
-        challenges.push(Challenge { scheme: scheme.to_lowercase(), parameters: Vec::new() });
-    }
+    challenges.extend(word.map(Challenge::new));
     challenges
 }
 
@@ -242,24 +233,17 @@ impl Iterator for Lexer<'_> {
             ',' => (Token::Comma, 1),
             '=' => (Token::Equals, 1),
             '"' => {
-                let mut text = String::new();
-                let mut escaped = false;
-                let mut end = self.rest.len();
-                for (at, c) in self.rest.char_indices().skip(1) {
+                let (mut text, mut escaped) = (String::new(), false);
+                let end = self.rest.char_indices().skip(1).find_map(|(at, c)| {
+                    let is_special = !std::mem::replace(&mut escaped, false);
                     match c {
-                        _ if escaped => {
-                            text.push(c);
-                            escaped = false;
-                        }
-                        '\\' => escaped = true,
-                        '"' => {
-                            end = at + 1;
-                            break;
-                        }
+                        '"' if is_special => return Some(at + 1),
+                        '\\' if is_special => escaped = true,
                         _ => text.push(c),
                     }
-                }
-                (Token::Quoted(text), end)
+                    None
+                });
+                (Token::Quoted(text), end.unwrap_or(self.rest.len()))
             }
             _ => {
                 let end = self
@@ -274,8 +258,8 @@ impl Iterator for Lexer<'_> {
     }
 }
 
-/// When a limit ends: an instant (Unix seconds or milliseconds, RFC 3339, HTTP date) or seconds
-/// from the answer.
+/// When a limit ends: an instant (Unix seconds or milliseconds, RFC 3339, HTTP date), or seconds
+/// after the answer.
 pub fn reset(text: &str) -> Option<Reset> {
     let text = text.trim();
     if let Ok(number) = text.parse::<f64>() {
@@ -297,5 +281,5 @@ pub fn reset(text: &str) -> Option<Reset> {
 
 /// `Retry-After` (RFC 9110): seconds or a date.
 pub fn retry_after(answer: &Answer) -> Option<Reset> {
-    answer.headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(reset)
+    answer.header(RETRY_AFTER.as_str()).and_then(reset)
 }

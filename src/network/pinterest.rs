@@ -11,6 +11,8 @@
 //! scope is a 401), and so does the code alone (30 is a limit with 429 and a missing user with
 //! 404): the pair decides.
 
+use serde_json::Value;
+
 use super::{
     Account, Answer, AppNeed, Budget, Call, CallInfo, Description, Facts, Grant, Listed, Method, Network,
     Question, RateLimitStatus, Reading, Refusal, Reset, Rights, Says, Seen, Style, parse, standard,
@@ -160,9 +162,9 @@ impl Network for Pinterest {
     }
 
     fn limits(&self, answer: &Answer) -> Vec<RateLimitStatus> {
-        // The reset is told in seconds that are left.
+        // The reset is sent as the number of seconds left.
         let limit = standard::rate_limit(answer, "x-ratelimit-", "requests", Budget::Grant);
-        // On trial, the app has so many requests a day; else each user has so many a minute.
+        // Trial access is limited per app and day, approved access per user and minute.
         let is_daily = |l: &RateLimitStatus| matches!(l.reset, Some(Reset::After(seconds)) if seconds > 60);
         let whose = |l| if is_daily(&l) { RateLimitStatus { budget: Budget::App, ..l } } else { l };
         limit.map(whose).into_iter().collect()
@@ -173,7 +175,7 @@ fn needs_ads(grant: &Grant<'_>) -> bool {
     grant.accounts.iter().any(|a| a.needs.contains(Capability::Ads))
 }
 
-/// Whether the token is known to lack the scope of `user_account`, but to have that of `boards`.
+/// Whether the token is known to have the scope of `boards` but not that of `user_account`.
 fn without_profile(grant: &Grant<'_>) -> bool {
     let has = |scopes: &[String], scope: &str| scopes.iter().any(|s| s == scope);
     grant.tokens.scopes.as_deref().is_some_and(|s| !has(s, "user_accounts:read") && has(s, "boards:read"))
@@ -184,44 +186,43 @@ fn refused(answer: &Answer) -> Option<Reading> {
     let code = json.get("code").and_then(parse::integer)?;
     let text = |name: &str| json.get(name).and_then(|v| v.as_str()).unwrap_or_default();
     let message = text("message");
-    let says = |part: &str| parse::contains(message, part);
-    let plain = |reason| Some(Reading::refused(Refusal::plain(reason)));
+    let says = |parts: &[&str]| parts.iter().any(|part| parse::contains(message, part));
     // Refusals of the app come under the codes of refused accounts.
-    if ["trial access", "your application", "consumer type", "restricted feature"].iter().any(|t| says(t)) {
+    if says(&["trial access", "your application", "consumer type", "restricted feature"]) {
         return Some(Reading::app_problem(AppProblem::AccessLevel));
     }
     if code == 283 && parse::contains(text("data"), "application") {
         return Some(Reading::app_problem(AppProblem::SecretRefused));
     }
-    // Logs and proxies lose statuses; an error inside of a success is still one.
-    match (answer.status.filter(|s| !(200..300).contains(s)), code) {
-        (Some(429), _) | (None, 8) => Some(Reading::undetermined(Cause::RateLimited)),
-        (None, 30) if says("rate limit") => Some(Reading::undetermined(Cause::RateLimited)),
-        (Some(500..), _) | (None, 4197) => Some(Reading::undetermined(Cause::ServerError)),
-        (Some(401), 2) => Some(Reading::refused(Refusal::expired_or_revoked())),
-        // Code 2 is also "not found" elsewhere.
-        (None | Some(403), 2) if says("authentication failed") => {
-            Some(Reading::refused(Refusal::expired_or_revoked()))
+    // Logs and proxies lose statuses; an error inside a success is still an error.
+    Some(match (answer.status.filter(|s| !(200..300).contains(s)), code) {
+        (Some(429), _) | (None, 8) => Reading::undetermined(Cause::RateLimited),
+        (None, 30) if says(&["rate limit"]) => Reading::undetermined(Cause::RateLimited),
+        (Some(500..), _) | (None, 4197) => Reading::undetermined(Cause::ServerError),
+        (Some(401), 2) => Reading::refused(Refusal::expired_or_revoked()),
+        // Elsewhere, code 2 also means "not found".
+        (None | Some(403), 2) if says(&["authentication failed"]) => {
+            Reading::refused(Refusal::expired_or_revoked())
         }
-        (Some(401 | 403), 3) => plain(Reason::MissingPermission),
-        (None, 3) if says("permission") || says("scope") => plain(Reason::MissingPermission),
-        (Some(401 | 403), 7 | 29) | (Some(403), 403) => plain(Reason::MissingRole),
-        (None, 7 | 29 | 403)
-            if says("not permitted") || says("not authorized") || says("don't have access") =>
-        {
-            plain(Reason::MissingRole)
+        (Some(401 | 403), 3) => Reading::plain(Reason::MissingPermission),
+        (None, 3) if says(&["permission", "scope"]) => Reading::plain(Reason::MissingPermission),
+        (Some(401 | 403), 7 | 29) | (Some(403), 403) => Reading::plain(Reason::MissingRole),
+        (None, 7 | 29 | 403) if says(&["not permitted", "not authorized", "don't have access"]) => {
+            Reading::plain(Reason::MissingRole)
         }
-        (Some(403) | None, 2625) => plain(Reason::AccountSuspended),
-        (Some(403) | None, 2626) => plain(Reason::AccountLocked),
-        (Some(403) | None, 654) => plain(Reason::UnsupportedAccountType),
-        (Some(404), 40) => plain(Reason::PageUnavailable),
-        (Some(404), 404) | (None, 40) if says("board not found") => plain(Reason::PageUnavailable),
-        // Among them 400/1104, "the token … is not valid or has expired": that is the token of a report.
-        _ => None,
-    }
+        (Some(403) | None, 2625) => Reading::plain(Reason::AccountSuspended),
+        (Some(403) | None, 2626) => Reading::plain(Reason::AccountLocked),
+        (Some(403) | None, 654) => Reading::plain(Reason::UnsupportedAccountType),
+        (Some(404), 40) => Reading::plain(Reason::PageUnavailable),
+        (Some(404), 404) | (None, 40) if says(&["board not found"]) => {
+            Reading::plain(Reason::PageUnavailable)
+        }
+        // Among them 400/1104, "the token … is not valid or has expired": the token of a report.
+        _ => return None,
+    })
 }
 
-/// Where the profile was read, what is refused at the ad accounts is ads alone.
+/// If the profile was read, a refusal of the ad accounts affects ads only.
 fn softened(reading: Reading, seen: &[Seen], question: Question) -> Reading {
     let optional = question.is(&AD_ACCOUNTS) && seen.iter().any(|s| s.reading.says == Says::Accepted);
     match reading.refusal().and_then(|r| r.reason) {
@@ -242,20 +243,18 @@ fn profile(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Rea
         return None;
     }
     let mut reading = Reading::accepted();
-    let told: Vec<String> = json.get("id").and_then(parse::text).into_iter().chain([username]).collect();
-    reading.listed = standard::wrong_accounts(grant, &told);
+    let owner: Vec<String> = json.get("id").and_then(parse::text).into_iter().chain([username]).collect();
+    reading.listed = standard::wrong_accounts(grant, &owner);
     if kind.is_some_and(|k| k.eq_ignore_ascii_case("PINNER")) {
         // Personal accounts can publish; analytics and ads are for business accounts.
-        reading.lost = vec![
-            (Capability::Analytics, Reason::UnsupportedAccountType),
-            (Capability::Ads, Reason::UnsupportedAccountType),
-        ];
+        let lost = [Capability::Analytics, Capability::Ads];
+        reading.lost = lost.map(|capability| (capability, Reason::UnsupportedAccountType)).into();
     }
     Some(reading)
 }
 
-/// A list of ad accounts, boards or pins. All of them need a token, but an empty one may be a
-/// stand-in.
+/// A list of ad accounts, boards or pins. All of them need a token, but an empty list may be a
+/// placeholder.
 fn list(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Reading> {
     let items = answer.json.get("items")?.as_array()?;
     let Some(first) = items.first() else { return Some(Reading::default()) };
@@ -263,32 +262,26 @@ fn list(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Readin
     let mut reading = Reading::accepted();
     if items.iter().any(|i| i.get("permissions").is_some()) {
         let roles_at = |id: Option<&str>| {
-            let wanted = items
-                .iter()
-                .filter(|i| id.is_none_or(|id| i.get("id").and_then(parse::text).as_deref() == Some(id)));
+            let is_wanted = |i: &&Value| id.is_none_or(|id| parse::text(&i["id"]).as_deref() == Some(id));
+            let wanted = items.iter().filter(is_wanted);
             wanted.filter_map(|i| i.get("permissions").and_then(parse::scopes)).flatten().collect::<Vec<_>>()
         };
-        // An account may be an ad account itself; a profile has all of them.
-        // Where the list goes on, a stronger role may follow.
+        // An account may be an ad account itself; a profile has the roles of all of them.
+        // Where the list continues, a stronger role may follow.
         let is_cut = answer.json.get("bookmark").and_then(|b| b.as_str()).is_some_and(|b| !b.is_empty());
         let of = |account: &Account<'_>| {
             let own = account.external_id.map(|id| roles_at(Some(id))).filter(|own| !own.is_empty());
             own.or_else(|| (!is_cut).then(|| roles_at(None)))
         };
         reading.facts.roles = grant.account(question).and_then(of);
-        reading.listed = grant
-            .accounts
-            .iter()
-            .filter_map(|a| {
-                let facts = Facts { roles: of(a), ..Facts::default() };
-                a.external_id.map(|id| Listed::new(id, facts))
-            })
-            .collect();
+        let facts = |a| Facts { roles: of(a), ..Facts::default() };
+        let listed = grant.accounts.iter().filter_map(|a| Some(Listed::new(a.external_id?, facts(a))));
+        reading.listed = listed.collect();
     }
     Some(reading)
 }
 
-/// The answer to a call that wrote or read one Pin or board, or analytics.
+/// The answer to a call that wrote or read a Pin, a board or analytics.
 fn written(answer: &Answer) -> Option<Reading> {
     let there = |name: &str| answer.json.get(name).is_some();
     let analytics = || {

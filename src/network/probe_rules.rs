@@ -9,18 +9,18 @@ use crate::model::Reason;
 /// How the answers of a probe URL are read where the provider's own words do not tell enough.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ProbeRules {
-    /// Must be in a success, or it is none.
+    /// A success without it is not accepted.
     pub expect: Option<ProbeField>,
-    /// The first that fits tells the reason.
+    /// The first rule that matches gives the reason.
     pub refused: Vec<ProbeRefusal>,
 }
 
-/// A place in an answer, and perhaps what must be there.
+/// A place in an answer, and optionally the value expected there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ProbeField {
     /// A JSON pointer (RFC 6901).
     pub pointer: String,
-    /// As it is written in the configuration; none: anything but null.
+    /// As written in the configuration; none: anything but null.
     pub value: Option<String>,
 }
 
@@ -37,8 +37,8 @@ impl ProbeRules {
         self.expect.is_none() && self.refused.is_empty()
     }
 
-    /// The refusal that an answer is. A field names the reason plainly; a status alone can be
-    /// something passing.
+    /// The refusal that the rules see in an answer. A field states the reason plainly; a status alone
+    /// may be temporary.
     pub fn refusal(&self, answer: &Answer) -> Option<Refusal> {
         let fits = |rule: &&ProbeRefusal| {
             rule.status.is_none_or(|status| answer.is(status))
@@ -55,11 +55,10 @@ impl ProbeRules {
 impl ProbeField {
     pub fn is_in(&self, json: &Value) -> bool {
         let found = json.pointer(&self.pointer).filter(|value| !value.is_null());
-        match (&self.value, found) {
-            (None, found) => found.is_some(),
-            (Some(wanted), Some(Value::Bool(is))) => *wanted == is.to_string(),
-            (Some(wanted), Some(value)) => parse::text(value).is_some_and(|text| text == *wanted),
-            (Some(_), None) => false,
-        }
+        found.is_some_and(|found| match (&self.value, found) {
+            (None, _) => true,
+            (Some(wanted), Value::Bool(is)) => *wanted == is.to_string(),
+            (Some(wanted), value) => parse::text(value).as_ref() == Some(wanted),
+        })
     }
 }

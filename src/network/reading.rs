@@ -69,6 +69,21 @@ pub enum Says {
     Undetermined(Cause),
 }
 
+impl Says {
+    pub const fn plain(reason: Reason) -> Self {
+        Self::Refused(Refusal::plain(reason))
+    }
+
+    pub const fn ambiguous(reason: Reason) -> Self {
+        Self::Refused(Refusal::ambiguous(reason))
+    }
+
+    /// The developer app is refused, not the token.
+    pub const fn app_problem(problem: AppProblem) -> Self {
+        Self::Undetermined(Cause::AppMisconfigured(problem))
+    }
+}
+
 /// Granted scopes, some perhaps for certain accounts only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scopes {
@@ -176,6 +191,14 @@ impl Reading {
         Self::says(Says::Refused(refusal))
     }
 
+    pub fn plain(reason: Reason) -> Self {
+        Self::says(Says::plain(reason))
+    }
+
+    pub fn ambiguous(reason: Reason) -> Self {
+        Self::says(Says::ambiguous(reason))
+    }
+
     /// Nothing can be told from it.
     pub fn undetermined(cause: Cause) -> Self {
         Self::says(Says::Undetermined(cause))
@@ -183,7 +206,7 @@ impl Reading {
 
     /// The developer app is refused, not the token.
     pub fn app_problem(problem: AppProblem) -> Self {
-        Self::undetermined(Cause::AppMisconfigured(problem))
+        Self::says(Says::app_problem(problem))
     }
 
     /// What is left of it under this status: a limit and a fault at the network say nothing about

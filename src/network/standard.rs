@@ -9,7 +9,7 @@ use http::HeaderMap;
 use super::{Answer, Budget, Grant, Listed, RateLimitStatus, Reading, Refusal, parse};
 use crate::model::{AppProblem, Cause, Expiry, Reason, Secret};
 
-/// Ways to name one of several possibilities: such a text does not say which it was.
+/// Phrases that list several possibilities: such a text does not say which one applies.
 const ALTERNATIVES: &[&str] = &[
     "or expired",
     "or has expired",
@@ -25,7 +25,7 @@ const ALTERNATIVES: &[&str] = &[
     "revoked or",
 ];
 
-/// Ways to say that there was no token at all.
+/// Phrases that say that there was no token at all.
 pub(super) const ABSENT: &[&str] = &[
     "missing",
     "no token",
@@ -38,14 +38,14 @@ pub(super) const ABSENT: &[&str] = &[
     "token is empty",
 ];
 
-/// The refusal of a token whose description is this text: a hint, for no code tells an expired
-/// token from a revoked one.
+/// The refusal of a token, as its description hints: no code tells an expired token from a revoked
+/// one.
 pub(super) fn refusal(text: &str) -> Refusal {
     let text = text.to_lowercase();
-    // The second is how the JWT library "jose" says it.
+    // The second is the text of the JWT library "jose".
     let expired = text.contains("expired") || text.contains("\"exp\" claim timestamp check failed");
     let revoked = text.contains("revoked");
-    // "expired or is not yet valid" is one case: the clock.
+    // "expired or is not yet valid" names one cause: the clock.
     let open = !text.contains("not yet valid") && ALTERNATIVES.iter().any(|a| text.contains(a));
     match (expired, revoked) {
         (true, false) if !open => Refusal::ambiguous(Reason::TokenExpired),
@@ -54,8 +54,8 @@ pub(super) fn refusal(text: &str) -> Refusal {
     }
 }
 
-/// Whether a text begins with a sentence that wants other permissions for what the token is used as:
-/// "Organization permissions must be used when using organization as author", with any noun and role.
+/// Whether a text begins with a demand for other permissions: "Organization permissions must be used
+/// when using organization as author", with any noun and role.
 pub(super) fn wants_permissions(text: &str) -> bool {
     let text = text.trim_start().to_lowercase();
     let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || c == '_');
@@ -78,13 +78,13 @@ pub(super) fn challenge(headers: &HeaderMap) -> Option<(String, String)> {
 pub(super) fn error(code: &str, text: &str) -> Option<Reading> {
     let text = text.to_lowercase();
     Some(match code.to_ascii_lowercase().as_str() {
-        // No token arrived: that is about this program or a proxy, not about the grant.
+        // No token arrived: the fault is this program's or a proxy's, not the grant's.
         "invalid_token" if ABSENT.iter().any(|words| text.contains(words)) => {
             Reading::undetermined(Cause::UnexpectedAnswer)
         }
         "invalid_token" | "invalid_grant" => Reading::refused(refusal(&text)),
-        "insufficient_scope" => Reading::refused(Refusal::plain(Reason::MissingPermission)),
-        "insufficient_user_authentication" => Reading::refused(Refusal::plain(Reason::ReauthRequired)),
+        "insufficient_scope" => Reading::plain(Reason::MissingPermission),
+        "insufficient_user_authentication" => Reading::plain(Reason::ReauthRequired),
         "invalid_client" => Reading::app_problem(AppProblem::SecretRefused),
         "unauthorized_client" => Reading::app_problem(AppProblem::Unknown),
         "server_error" | "temporarily_unavailable" => Reading::undetermined(Cause::ServerError),
@@ -100,7 +100,7 @@ pub(super) fn error(code: &str, text: &str) -> Option<Reading> {
     })
 }
 
-/// What a successful answer of a token endpoint says (RFC 6749, section 5.1).
+/// Reads a successful answer of a token endpoint (RFC 6749, section 5.1).
 pub(super) fn token_response(answer: &Answer) -> Option<Reading> {
     let json = &answer.json;
     let there = |name: &str| json.get(name).and_then(|v| v.as_str()).is_some_and(|t| !t.is_empty());
@@ -113,25 +113,24 @@ pub(super) fn token_response(answer: &Answer) -> Option<Reading> {
     Some(reading)
 }
 
-/// When a token ends that is a JWT; unknown for any other.
+/// When a JWT ends; unknown for any other token.
 pub(super) fn jwt_expiry(token: &Secret) -> Expiry {
     token.jwt_claims().as_ref().and_then(|c| c.get("exp")).map_or(Expiry::Unknown, parse::expiry)
 }
 
-/// Accounts that are configured with an id other than those that the network tells of the token's
-/// owner.
-pub(super) fn wrong_accounts(grant: &Grant<'_>, told: &[String]) -> Vec<Listed> {
-    wrong_accounts_if(grant, |id| parse::same_identity(Some(id), told) == Some(false))
+/// Refuses the accounts whose configured id is none of the token owner's.
+pub(super) fn wrong_accounts(grant: &Grant<'_>, owner: &[String]) -> Vec<Listed> {
+    wrong_accounts_if(grant, |id| parse::same_identity(Some(id), owner) == Some(false))
 }
 
-/// Accounts whose configured id the network's own comparison finds to be another's.
+/// Refuses the accounts whose configured id is another's by the network's own comparison.
 pub(super) fn wrong_accounts_if(grant: &Grant<'_>, is_other: impl Fn(&str) -> bool) -> Vec<Listed> {
     let configured = grant.accounts.iter().filter_map(|a| a.external_id);
     let refusal = Refusal::plain(Reason::WrongAccount).of_account();
     configured.filter(|id| is_other(id)).map(|id| Listed::refused(id, refusal)).collect()
 }
 
-/// A limit from the headers `…limit`, `…remaining` and `…reset`, as most networks name them.
+/// A limit from headers named `…limit`, `…remaining` and `…reset`, as most networks send it.
 pub(super) fn rate_limit(
     answer: &Answer,
     prefix: &str,
@@ -139,12 +138,12 @@ pub(super) fn rate_limit(
     budget: Budget,
 ) -> Option<RateLimitStatus> {
     let header = |name: &str| answer.header(&format!("{prefix}{name}"));
-    // Envoy writes "100, 100;w=1": the limit, then its policies.
+    // Envoy sends "100, 100;w=1": the limit, then its policies.
     let number = |name: &str| {
         header(name)?.split([',', ';']).next()?.trim().parse::<f64>().ok().filter(|n| n.is_finite())
     };
     let used = match (number("limit"), number("remaining")) {
-        // More may be left than the limit says, where the limit has just changed.
+        // More than the limit may remain where the limit has just changed.
         (Some(limit), Some(remaining)) if limit > 0.0 => Some((1.0 - remaining / limit).max(0.0)),
         _ => None,
     };

@@ -8,10 +8,10 @@ use crate::network::{
     Answer, Budget, Grant, Listed, Question, RateLimitStatus, Reading, Refusal, Reset, Says, parse, standard,
 };
 
-/// What is left of a refusal once introspection has called the token active: what it says about
-/// roles. A token that is refused all the same leaves roles and owner open; a missing permission to
-/// ask does not count against them.
-pub(super) fn in_the_light_of_introspection(reading: Reading) -> Reading {
+/// What remains of a refusal after introspection has called the token active: what it says about
+/// roles. If the token is refused all the same, roles and owner stay unknown; a missing permission to
+/// ask for them is not held against the account.
+pub(super) fn after_introspection(reading: Reading) -> Reading {
     match reading.refusal().map(|refusal| refusal.reason) {
         None | Some(Some(Reason::NotAdmin | Reason::MissingRole)) => reading,
         Some(Some(Reason::MissingPermission)) => Reading::says(Says::Nothing),
@@ -19,9 +19,66 @@ pub(super) fn in_the_light_of_introspection(reading: Reading) -> Reading {
     }
 }
 
+const APP: Says = Says::app_problem(AppProblem::Unknown);
+const SECRET: Says = Says::app_problem(AppProblem::SecretRefused);
+const VERSION: Says = Says::app_problem(AppProblem::VersionEnded);
+const LIMITED: Says = Says::Undetermined(Cause::RateLimited);
+const EXPIRED: Says = Says::ambiguous(Reason::TokenExpired);
+const INVALID: Says = Says::ambiguous(Reason::TokenInvalid);
+const REVOKED: Says = Says::ambiguous(Reason::AccessRevoked);
+const RESTRICTED: Says = Says::ambiguous(Reason::AccountRestricted);
+const TOKEN: Says = Says::Refused(Refusal::expired_or_revoked());
+
+/// Values of `serviceErrorCode` and `code`, and what they mean.
+#[rustfmt::skip] // a row each
+static CODES: &[(&[i64], &[&str], Says)] = &[
+    // Also the answer to healthy tokens just after they were issued.
+    (&[65601], &["REVOKED_ACCESS_TOKEN"], REVOKED),
+    (&[65602], &["EXPIRED_ACCESS_TOKEN"], Says::plain(Reason::TokenExpired)),
+    // An empty token, or another kind of header.
+    (&[65603, 65604], &["EMPTY_ACCESS_TOKEN"], APP),
+    (&[65600], &["INVALID_ACCESS_TOKEN"], INVALID),
+    (&[], &["MEMBER_RESTRICTED"], RESTRICTED),
+    (&[], &["INVALID_CLIENT", "INVALID_CLIENT_ID"], SECRET),
+    (&[], &["UNAUTHORIZED_CLIENT", "UNAUTHORIZED_SCOPE_ERROR"], Says::app_problem(AppProblem::AccessLevel)),
+    (&[], &["VERSION_MISSING", "NONEXISTENT_VERSION"], VERSION),
+    (&[101], &["TOO_MANY_REQUESTS"], LIMITED),
+    // About an authorization code or a refresh token, which a probe never sends.
+    (&[], &["INVALID_GRANT"], Says::Undetermined(Cause::UnexpectedAnswer)),
+];
+
+/// Sentences that stand for a code, in lower case. All parts of a row must be present; the first row
+/// that matches counts.
+#[rustfmt::skip] // a row each
+static SENTENCES: &[(&[&str], Says)] = &[
+    (&["empty oauth2"], APP),
+    (&["unknown authentication sche"], APP),
+    (&["token", "revoked", "expired"], TOKEN),
+    (&["token", "revoked"], REVOKED),
+    // Fresh tokens got these texts, too.
+    (&["token", "has expired"], EXPIRED),
+    (&["token", "is expired"], EXPIRED),
+    (&["token expired"], EXPIRED),
+    (&["expired access token"], EXPIRED),
+    (&["invalid access token"], INVALID),
+    (&["unable to verify access token"], INVALID),
+    (&["token is invalid"], INVALID),
+    (&["invalid token"], INVALID),
+    (&["member_restricted"], RESTRICTED),
+    (&["member is restricted"], RESTRICTED),
+    (&["client authentication failed"], SECRET),
+    (&["client_id"], SECRET),
+    (&["client_secret"], SECRET),
+    (&["a version must be present"], VERSION),
+    (&["requested version", "not active"], VERSION),
+    (&["throttle limit"], LIMITED),
+    (&["level throttle"], LIMITED),
+];
+
 /// An error in one of LinkedIn's shapes: `{serviceErrorCode, message, status}`, the same with
-/// `code`, a gateway's without a number, OAuth's `{error, error_description}`; or a 429 inside a
-/// 200.
+/// `code`, a gateway's without a number, OAuth's `{error, error_description}`, or a 429 inside a
+/// success.
+#[derive(Default)]
 pub(super) struct Fault {
     number: Option<i64>,
     /// In upper case.
@@ -41,39 +98,29 @@ impl Fault {
             // Some 401s say it in the challenge alone (RFC 6750).
             let challenge = parse::challenges(&answer.headers).into_iter().find(|c| c.get("error").is_some());
             return challenge.filter(|_| answer.is(401)).map(|c| Self {
-                number: None,
                 code: c.get("error").unwrap_or_default().to_uppercase(),
                 text: c.get("error_description").unwrap_or_default().to_lowercase(),
                 status: answer.status,
+                ..Self::default()
             });
         };
         if json["error"].is_object() {
             return Self::from_fields(&json["error"], answer.status);
         }
-        let spoken = ["serviceErrorCode", "errorCode", "code", "message", "error", "error_description"];
-        if !fields.contains_key("active")
-            && spoken.iter().any(|name| json[*name].is_string() || json[*name].is_number())
-        {
+        let names = ["serviceErrorCode", "errorCode", "code", "message", "error", "error_description"];
+        let found = names.iter().any(|name| json[*name].is_string() || json[*name].is_number());
+        if found && !fields.contains_key("active") {
             return Self::from_fields(json, answer.status);
         }
-        throttled(json, 4).then(|| Self {
-            number: None,
-            code: String::new(),
-            text: String::new(),
-            status: Some(429),
-        })
+        throttled(json, 4).then(|| Self { status: Some(429), ..Self::default() })
     }
 
-    /// From a body that is no JSON: only what the sentences say counts.
+    /// From a body that is no JSON: only its sentences count.
     fn from_text(answer: &Answer) -> Option<Self> {
-        let (told, text) = parse::plain_text(answer)?;
-        let failed = told.is_some() || answer.status.is_none_or(|s| s >= 400);
-        (failed || standard::wants_permissions(text)).then(|| Self {
-            number: None,
-            code: String::new(),
-            text: text.to_lowercase(),
-            status: None,
-        })
+        let (status, text) = parse::plain_text(answer)?;
+        let failed = status.is_some() || answer.status.is_none_or(|s| s >= 400);
+        let is_fault = failed || standard::wants_permissions(text);
+        is_fault.then(|| Self { text: text.to_lowercase(), ..Self::default() })
     }
 
     fn from_fields(json: &Value, status: Option<u16>) -> Option<Self> {
@@ -86,7 +133,7 @@ impl Fault {
         let number = parse::integer(&json["serviceErrorCode"]);
         let texts = [text("message"), text("error_description")].map(|text| text.to_lowercase());
         let message = texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" | ");
-        // A message on a success (with nothing that marks an error) is no fault.
+        // A message on a success without any mark of an error is no fault.
         let marked = number.is_some()
             || !code.is_empty()
             || status.is_none_or(|s| s >= 400)
@@ -99,47 +146,27 @@ impl Fault {
         self.by_status().or_else(|| self.by_code()).or_else(|| self.by_text(grant, question)).or_else(|| {
             match self.status {
                 // Documented: a wrong client secret.
-                Some(401) if introspecting => Some(Reading::app_problem(AppProblem::SecretRefused)),
-                // Documented for tokens alone, here without the word for which trouble it is.
-                Some(401) => Some(Reading::refused(Refusal::expired_or_revoked())),
-                // Documented: a client id or token that is none.
-                Some(400) if introspecting => Some(Reading::app_problem(AppProblem::Unknown)),
+                Some(401) if introspecting => Some(Reading::says(SECRET)),
+                // Documented for tokens only, but without the cause.
+                Some(401) => Some(Reading::says(TOKEN)),
+                // Documented: a malformed client id or token.
+                Some(400) if introspecting => Some(Reading::says(APP)),
                 _ => None,
             }
         })
     }
 
     fn by_code(&self) -> Option<Reading> {
-        Some(match (self.number, self.code.as_str()) {
-            // Also the answer to healthy tokens just after they were issued.
-            (Some(65601), _) | (_, "REVOKED_ACCESS_TOKEN") => {
-                Reading::refused(Refusal::ambiguous(Reason::AccessRevoked))
-            }
-            (Some(65602), _) | (_, "EXPIRED_ACCESS_TOKEN") => {
-                Reading::refused(Refusal::plain(Reason::TokenExpired))
-            }
-            // A blank token, or a header of another kind.
-            (Some(65603 | 65604), _) | (_, "EMPTY_ACCESS_TOKEN") => Reading::app_problem(AppProblem::Unknown),
-            (Some(65600), _) | (_, "INVALID_ACCESS_TOKEN") => {
-                Reading::refused(Refusal::ambiguous(Reason::TokenInvalid))
-            }
-            (_, "MEMBER_RESTRICTED") => Reading::refused(Refusal::ambiguous(Reason::AccountRestricted)),
-            (_, "INVALID_CLIENT" | "INVALID_CLIENT_ID") => Reading::app_problem(AppProblem::SecretRefused),
-            (_, "UNAUTHORIZED_CLIENT" | "UNAUTHORIZED_SCOPE_ERROR") => {
-                Reading::app_problem(AppProblem::AccessLevel)
-            }
-            (_, "VERSION_MISSING" | "NONEXISTENT_VERSION") => Reading::app_problem(AppProblem::VersionEnded),
-            (Some(101), _) | (_, "TOO_MANY_REQUESTS") => Reading::undetermined(Cause::RateLimited),
-            // About an authorization code or a refresh token, which a probe never sends.
-            (_, "INVALID_GRANT") => Reading::undetermined(Cause::UnexpectedAnswer),
-            _ => return None,
-        })
+        let is_listed = |(numbers, codes, _): &&(&[i64], &[&str], Says)| {
+            self.number.is_some_and(|n| numbers.contains(&n)) || codes.contains(&self.code.as_str())
+        };
+        CODES.iter().find(is_listed).map(|(.., says)| Reading::says(*says))
     }
 
     fn by_status(&self) -> Option<Reading> {
         Some(match self.status? {
-            429 => Reading::undetermined(Cause::RateLimited),
-            426 => Reading::app_problem(AppProblem::VersionEnded),
+            429 => Reading::says(LIMITED),
+            426 => Reading::says(VERSION),
             500.. => Reading::undetermined(Cause::ServerError),
             _ => return None,
         })
@@ -147,58 +174,27 @@ impl Fault {
 
     fn by_text(&self, grant: &Grant<'_>, question: Question) -> Option<Reading> {
         let says = |part: &str| self.text.contains(part);
-        let token = says("token");
+        if standard::wants_permissions(&self.text) {
+            return Some(Reading::plain(Reason::MissingPermission));
+        }
+        if let Some((_, says)) = SENTENCES.iter().find(|(parts, _)| parts.iter().all(|part| says(part))) {
+            return Some(Reading::says(*says));
+        }
         let forbidden = self.status.is_none_or(|s| s == 403);
-        Some(if standard::wants_permissions(&self.text) {
-            Reading::refused(Refusal::plain(Reason::MissingPermission))
-        } else if says("empty oauth2") || says("unknown authentication sche") {
-            Reading::app_problem(AppProblem::Unknown)
-        } else if token && says("revoked") && says("expired") {
-            Reading::refused(Refusal::expired_or_revoked())
-        } else if token && says("revoked") {
-            Reading::refused(Refusal::ambiguous(Reason::AccessRevoked))
-        } else if token
-            && (says("has expired")
-                || says("is expired")
-                || says("token expired")
-                || says("expired access token"))
-        {
-            // By text alone: fresh tokens were told so, too.
-            Reading::refused(Refusal::ambiguous(Reason::TokenExpired))
-        } else if [
-            "invalid access token",
-            "unable to verify access token",
-            "token is invalid",
-            "invalid token",
-        ]
-        .iter()
-        .any(|p| says(p))
-        {
-            Reading::refused(Refusal::ambiguous(Reason::TokenInvalid))
-        } else if says("member_restricted") || says("member is restricted") {
-            Reading::refused(Refusal::ambiguous(Reason::AccountRestricted))
-        } else if says("client authentication failed") || says("client_id") || says("client_secret") {
-            Reading::app_problem(AppProblem::SecretRefused)
-        } else if says("a version must be present") || says("requested version") && says("not active") {
-            Reading::app_problem(AppProblem::VersionEnded)
-        } else if says("throttle limit") || says("level throttle") {
-            Reading::undetermined(Cause::RateLimited)
-        } else if says("admin_only") {
-            self.not_admin(grant, question)
+        let denied = forbidden && (self.number == Some(100) || self.code == "ACCESS_DENIED");
+        if says("admin_only") {
+            Some(self.not_admin(grant, question))
         } else if says("insufficient permissions to perform") {
-            Reading::refused(Refusal::plain(Reason::MissingRole).of_account())
-        } else if says("not enough permissions")
-            || says("unpermitted fields")
-            || forbidden && (self.number == Some(100) || self.code == "ACCESS_DENIED")
-        {
-            self.lacking(grant, question)
+            Some(Reading::refused(Refusal::plain(Reason::MissingRole).of_account()))
+        } else if says("not enough permissions") || says("unpermitted fields") || denied {
+            Some(self.lacking(grant, question))
         } else {
-            return None;
-        })
+            None
+        }
     }
 
-    /// One page is closed to the person. The answer names it, and it may be another than the one
-    /// that is meant: a single lost page ends a whole list.
+    /// The person may not manage one page. The answer names it, and it may be another page than the
+    /// one asked about: a single lost page makes a whole list fail.
     fn not_admin(&self, grant: &Grant<'_>, question: Question) -> Reading {
         let refused = Refusal::plain(Reason::NotAdmin).of_account();
         let named = self
@@ -216,8 +212,8 @@ impl Fault {
         Reading { listed, ..Reading::undetermined(Cause::UnexpectedAnswer) }
     }
 
-    /// A permission is missing: for the one capability behind the refused resource if the account
-    /// needs others, too.
+    /// A permission is missing. If the account needs other capabilities, too, only the one behind the
+    /// refused resource is lost.
     fn lacking(&self, grant: &Grant<'_>, question: Question) -> Reading {
         let needs = grant.account(question).map(|a| a.needs).unwrap_or_default();
         let partial = self.capability().filter(|c| needs.contains(*c) && needs.iter().count() > 1);
@@ -225,11 +221,11 @@ impl Fault {
             Some(capability) => {
                 Reading { lost: vec![(capability, Reason::MissingPermission)], ..Reading::accepted() }
             }
-            None => Reading::refused(Refusal::plain(Reason::MissingPermission)),
+            None => Reading::plain(Reason::MissingPermission),
         }
     }
 
-    /// What the refused resource is good for.
+    /// The capability that the refused resource serves.
     fn capability(&self) -> Option<Capability> {
         let resource = self.text.split_once("to access").map_or("", |(_, resource)| resource);
         let names = |parts: &[&str]| parts.iter().any(|p| resource.contains(p));
@@ -254,7 +250,7 @@ impl Fault {
     }
 }
 
-/// The daily limit that is used up, where the refusal says whose it is. Days end at midnight UTC.
+/// The exhausted daily limit, where the refusal says whose it is. Days end at midnight UTC.
 pub(super) fn spent_limit(answer: &Answer) -> Option<RateLimitStatus> {
     const DAY: i64 = 86_400;
     let fault = Fault::find(answer)?;
@@ -272,8 +268,7 @@ pub(super) fn spent_limit(answer: &Answer) -> Option<RateLimitStatus> {
     RateLimitStatus::new(bucket, budget, Some(1.0), midnight)
 }
 
-/// Whether an answer holds a refusal for too many calls somewhere inside (batches and decorated
-/// fields do).
+/// Whether an answer contains a refusal for too many calls, as batches and decorated fields do.
 fn throttled(value: &Value, depth: usize) -> bool {
     match value {
         Value::Object(fields) => {

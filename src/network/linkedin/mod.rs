@@ -4,9 +4,9 @@
 //! Introspection is a POST that only reads; it tells state, end and scopes. It decides: ordinary
 //! calls answer healthy fresh tokens with 65601 "revoked" now and then
 //! (jclusso/omniauth-linkedin-openid issue 6, decioferreira/omniauth-linkedin-oauth2 issues 17 and
-//! 81, tomasvotava/fastapi-sso issue 196), so what they say against a token that introspection
-//! calls active does not count. The role list is asked without filters, so that it holds revoked
-//! rows, too.
+//! 81, tomasvotava/fastapi-sso issue 196), so their refusal of a token that introspection calls
+//! active does not count. The role list is requested without filters, so that it contains revoked
+//! roles, too.
 //!
 //! Facts: Microsoft Learn, "Token Introspection", "Refresh Tokens with OAuth 2.0", "Organization
 //! Access Control by Role", "API Error Handling", "API Rate Limiting" and "Versioning"; LinkedIn's
@@ -15,13 +15,13 @@
 //! issue 49, linkedin-developers/linkedin-api-js-client issue 35, PipedreamHQ/pipedream issue
 //! 21823, xcarpentier/react-native-linkedin issue 80.
 //!
-//! What a read-only probe cannot see: a restricted member (no documented answer names one) and the
-//! spent daily allowance of other calls. There are no rate headers; quotas end at midnight UTC.
+//! What a read-only probe cannot see: a restricted member (no documented answer names one) and an
+//! exhausted daily quota of other calls. There are no rate headers; quotas end at midnight UTC.
 
 mod errors;
 mod roles;
 
-use errors::{Fault, in_the_light_of_introspection, spent_limit};
+use errors::{Fault, after_introspection, spent_limit};
 use roles::list;
 
 use crate::model::{AppProblem, Capability, Cause, Expiry, Reason, Secret};
@@ -30,8 +30,8 @@ use crate::network::{
     Question, RateLimitStatus, Reading, Refusal, ResolvedApp, Rights, Says, Scopes, Seen, Style, parse,
 };
 
-/// Rows of the role list per call, and calls at most: a list without an end must not use up the
-/// day's quota.
+/// Rows of the role list per call, and maximum number of calls: an endless list must not use up the
+/// daily quota.
 const PAGE: usize = 100;
 const PAGES: usize = 20;
 
@@ -232,11 +232,11 @@ impl Network for LinkedIn {
             && !USERINFO.was_asked(seen)
             && !ME.was_asked(seen)
         {
-            // Each wants a scope of its own, and neither is needed where introspection has spoken.
-            let told = |wanted: &[&str]| scopes.is_some() && allowed(wanted);
-            let call = if told(&["openid"]) {
+            // Each needs its own scope. Without one, introspection is enough.
+            let granted = |wanted: &[&str]| scopes.is_some() && allowed(wanted);
+            let call = if granted(&["openid"]) {
                 Some(&USERINFO)
-            } else if told(&["r_liteprofile", "r_basicprofile", "r_fullprofile"]) {
+            } else if granted(&["r_liteprofile", "r_basicprofile", "r_fullprofile"]) {
                 Some(&ME)
             } else {
                 None
@@ -251,7 +251,7 @@ impl Network for LinkedIn {
         if let Some(fault) = Fault::find(answer) {
             let reading = fault.judge(grant, question)?.under(answer.status);
             return Some(if active && !question.is(&INTROSPECT) {
-                in_the_light_of_introspection(reading)
+                after_introspection(reading)
             } else {
                 reading
             });
@@ -276,13 +276,13 @@ impl Network for LinkedIn {
 
     fn guess(&self, question: Question, external_id: Option<&str>, answer: &Answer) -> Guess {
         let kind = |kind| Guess { kind, ..Guess::default() };
-        // Pages have numbers for ids.
+        // The ids of pages are numbers.
         if external_id.is_some_and(|id| bare(id).bytes().all(|b| b.is_ascii_digit())) {
             return kind(Some("organization"));
         }
         let scopes = parse::scopes(&answer.json["scope"]).unwrap_or_default();
         let granted = |part: &str| scopes.iter().any(|scope| scope.contains(part));
-        // What the grant allows to post as.
+        // Whom the grant allows to post as.
         let member = granted("w_member_social") && !granted("organization");
         kind((member || question.is(&USERINFO) || question.is(&ME)).then_some("profile"))
     }
@@ -302,7 +302,7 @@ fn is_profile(kind: &str) -> bool {
 }
 
 fn introspect(grant: &Grant<'_>) -> Vec<Call> {
-    // Without a secret it would answer that the secret is wrong.
+    // Without a secret, the answer would be that the secret is wrong.
     let Some(secret) = &grant.app.client_secret else { return Vec::new() };
     let form: Vec<(&'static str, Param)> = vec![
         ("client_id", grant.app.client_id.clone().into()),
@@ -329,12 +329,12 @@ fn introspection(app: &ResolvedApp, answer: &Answer) -> Option<Reading> {
         "expired" => Says::Refused(Refusal::plain(Reason::TokenExpired)),
         "member_restricted" | "restricted" => Says::Refused(Refusal::ambiguous(Reason::AccountRestricted)),
         "active" if !active => Says::Undetermined(Cause::UnexpectedAnswer),
-        // Not a token, or another client's.
+        // No token, or another client's.
         _ if !active => Says::Refused(Refusal::ambiguous(Reason::TokenInvalid)),
         _ => {
             let issued_to = parse::text(&json["client_id"]);
             let foreign = issued_to.is_some_and(|id| !app.client_id.is_empty() && id != app.client_id);
-            // A two-legged token is the app's own: no member stands behind it.
+            // A two-legged token belongs to the app itself, not to a member.
             let two_legged = json["auth_type"].as_str().is_some_and(|t| t.eq_ignore_ascii_case("2L"))
                 && json["scope"].is_null();
             if foreign {
@@ -346,7 +346,7 @@ fn introspection(app: &ResolvedApp, answer: &Answer) -> Option<Reading> {
             }
         }
     };
-    // The draft called the instant `expires_in`; a number of seconds by that name would need a clock.
+    // The draft calls the instant `expires_in`; a number of seconds would be relative to a clock.
     let instant = |name: &str| parse::instant(&json[name]).filter(|t| t.unix() > 1_000_000_000);
     let end = instant("expires_at").or_else(|| instant("expires_in")).or_else(|| instant("exp"));
     Some(Reading {
@@ -373,37 +373,36 @@ fn person(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Read
     let named = |names: &[&str]| names.iter().any(|n| json.get(*n).is_some());
     let other = question.call.is_none();
     let names = ["localizedFirstName", "localizedLastName", "vanityName", "localizedHeadline"];
-    let told = if question.is(&USERINFO) || other && named(&["sub"]) {
+    let id = if question.is(&USERINFO) || other && named(&["sub"]) {
         parse::text(&json["sub"])
     } else if question.is(&ME) || other && named(&names) {
         parse::text(&json["id"])
     } else {
         None
     };
-    let told = told.filter(|id| !id.is_empty() && answer.maybe_success())?;
+    let id = id.filter(|id| !id.is_empty() && answer.maybe_success())?;
     let refusal = Refusal::plain(Reason::WrongAccount).of_account();
     let profiles = grant.accounts.iter().filter(|a| is_profile(a.kind)).filter_map(|a| a.external_id);
-    let listed = profiles
-        .filter(|id| comparable(id, &told) && bare(id) != bare(&told))
-        .map(|id| Listed::refused(id, refusal))
-        .collect();
+    let others = profiles.filter(|other| comparable(other, &id) && bare(other) != bare(&id));
+    let listed = others.map(|other| Listed::refused(other, refusal)).collect();
     Some(Reading { listed, ..Reading::accepted() })
 }
 
-/// Whether a configured id is of the same making as the one that LinkedIn told: the name in a
-/// profile's address is not.
-fn comparable(configured: &str, told: &str) -> bool {
-    let looks_made = |id: &str| id.bytes().any(|b| b.is_ascii_uppercase() || b == b'_');
-    configured.starts_with("urn:li:person:") || configured.len() == told.len() && looks_made(configured)
+/// Whether a configured id has the form of the reported one: the name in a profile's address has
+/// not.
+fn comparable(configured: &str, reported: &str) -> bool {
+    let looks_generated = |id: &str| id.bytes().any(|b| b.is_ascii_uppercase() || b == b'_');
+    let is_id = configured.len() == reported.len() && looks_generated(configured);
+    configured.starts_with("urn:li:person:") || is_id
 }
 
-/// Answers to calls that a probe never makes: something that was made or looked up.
+/// Answers to calls that a probe never makes: something that was created or looked up.
 fn other_success(question: Question, answer: &Answer) -> Option<Reading> {
     if question.call.is_some() || !answer.maybe_success() {
         return None;
     }
-    let made =
+    let created =
         answer.is(201) && ["x-restli-id", "x-linkedin-id"].iter().any(|name| answer.header(name).is_some());
     let found = parse::text(&answer.json["id"]).is_some_and(|id| !id.is_empty());
-    (made || found).then(Reading::accepted)
+    (created || found).then(Reading::accepted)
 }

@@ -1,4 +1,4 @@
-//! Lists: above all that of the person's roles at pages, which comes in parts.
+//! Lists, mainly the paginated list of the person's roles at pages.
 
 use serde_json::Value;
 
@@ -25,32 +25,32 @@ pub(super) fn list(
     };
     if of_roles {
         let reading = page_roles(grant, seen, question, rows, paging);
-        // A part of the list alone, without the role that counts: the rest would tell.
+        // A single part of the list without the deciding role: the other parts are missing.
         let silent = reading.next_part().is_some() && !active && reading.listed.iter().all(|l| l.partial);
         return Some(if silent { Reading::says(Says::Nothing) } else { reading });
     }
     if rows.is_empty() {
-        // Alone it does not even show that the right list was asked for.
+        // It does not even show that the right list was requested.
         return Some(Reading::says(Says::Nothing));
     }
     let ad_roles: Vec<&str> =
         rows.iter().filter(|r| r["account"].is_string()).filter_map(|r| r["role"].as_str()).collect();
     let mut reading = Reading::accepted();
     if !ad_roles.is_empty() && ad_roles.iter().all(|role| *role == "VIEWER") {
-        // A viewer may not run campaigns, not even with rw_ads.
+        // A viewer may not run campaigns, even with rw_ads.
         reading.lost.push((Capability::Ads, Reason::MissingRole));
     }
     Some(reading)
 }
 
-/// Whether an empty part of the role list says anything: a later part ends the list; the first one
-/// says that there are no roles, but only to a login that may read them.
+/// Whether an empty part of the role list means something: a later part ends the list; the first
+/// one means that there are no roles if the login may read them.
 fn empty_list_counts(grant: &Grant<'_>, seen: &[Seen], paging: &Value) -> bool {
     if ACLS.was_asked(seen) {
         return true;
     }
-    let told = INTROSPECT.readings(seen).find_map(|reading| reading.scopes.clone());
-    let scopes = told.or_else(|| grant.tokens.scopes.clone().map(Scopes::new));
+    let scopes = INTROSPECT.readings(seen).find_map(|reading| reading.scopes.clone());
+    let scopes = scopes.or_else(|| grant.tokens.scopes.clone().map(Scopes::new));
     parse::integer(&paging["start"]).unwrap_or(0) == 0 && scopes.is_some_and(|s| grants_any(&s, READS_ROLES))
 }
 
@@ -78,7 +78,7 @@ pub(super) fn page_roles(
         .chain(&listed)
         .map(|l| (l.external_id.clone(), l.facts.roles.clone().unwrap_or_default()))
         .collect();
-    // A list without a single row may be passing.
+    // A completely empty list may be temporary.
     let not_admin = if held.is_empty() { Refusal::ambiguous } else { Refusal::plain };
     let facts = |of: &dyn Fn(&str) -> bool| {
         let roles: Vec<String> =
@@ -88,7 +88,7 @@ pub(super) fn page_roles(
     };
     let at = |id: &str| Listed::new(id, facts(&|page| bare(page) == bare(id)));
     if let Some(start) = next_start(rows.len(), paging) {
-        // A role may still come, except where there is the strongest one already.
+        // A stronger role may follow, unless this is the strongest one.
         let is_admin = |l: &Listed| l.facts.roles.iter().flatten().any(|r| r == "ADMINISTRATOR");
         listed.extend(page_ids(grant).map(at).filter(is_admin));
         return Reading { listed, list: Some(List::ContinuesAt(start.to_string())), ..Reading::accepted() };
@@ -99,21 +99,21 @@ pub(super) fn page_roles(
     let unnamed = grant.account(question).is_some_and(|a| a.external_id.is_none() && !is_profile(a.kind));
     let one_page = held.windows(2).all(|pair| pair[0].0 == pair[1].0);
     if unnamed && (one_page || held.iter().all(|(_, roles)| roles.is_empty())) {
-        // Which page is meant is clear all the same.
+        // It is clear which page is meant.
         reading.facts = facts(&|_| true);
     }
     reading
 }
 
-/// Where a list goes on; none: it is complete.
+/// Where the list continues; none: it is complete.
 fn next_start(rows: usize, paging: &Value) -> Option<i64> {
     let number = |name: &str| parse::integer(&paging[name]);
     let rows = i64::try_from(rows).ok()?;
-    // A part may hold fewer rows than asked for, even none.
+    // A part may have fewer rows than requested, even none.
     let step = Some(rows).filter(|n| *n > 0).or(number("count")).filter(|n| *n > 0)?;
     let next = number("start").unwrap_or(0).saturating_add(step);
     let more = match (paging["links"].as_array(), number("total"), number("count")) {
-        // Rest.li links the next part whenever there may be one.
+        // Rest.li links to the next part whenever there may be one.
         (Some(links), total, _) => {
             links.iter().any(|l| l["rel"].as_str() == Some("next")) || total.is_some_and(|total| next < total)
         }

@@ -1,23 +1,12 @@
 //! Providers whose errors are numbers: one table, by the shape of the answer and the number.
 //!
-//! Texts are often Chinese or Russian, so that the number decides; only where the same number means
-//! several things is the text read, too. A number that stands in no row means nothing here.
+//! Texts are often Chinese or Russian, so the number decides; the text counts only where the same
+//! number means several things. A number without a row is not recognised.
 
 use serde_json::Value;
 
 use crate::model::{AppProblem, Cause, Reason};
-use crate::network::{Reading, Refusal, parse, standard};
-
-/// What a number says.
-#[derive(Clone, Copy)]
-enum Means {
-    /// The token is dead; the text may tell of what.
-    Token,
-    /// The network names the reason.
-    Reason(Reason),
-    /// Nothing about the token.
-    Cause(Cause),
-}
+use crate::network::{Reading, parse, standard};
 
 use Cause::{RateLimited, ServerError, UnexpectedAnswer};
 use Means::{Cause as Says, Reason as Is, Token};
@@ -26,14 +15,26 @@ use Reason::{
     ReauthRequired, TokenExpired,
 };
 
+/// What a number means.
+#[derive(Clone, Copy)]
+enum Means {
+    /// The token is dead; the text may say why.
+    Token,
+    /// The network states the reason.
+    Reason(Reason),
+    /// Nothing about the token.
+    Cause(Cause),
+}
+
 /// The app is refused, not the login.
 const APP: Cause = Cause::AppMisconfigured(AppProblem::Unknown);
 
-/// Numbers, a text that has to stand beside them (empty: none), and what they mean.
+/// Numbers, a text that must stand beside them (empty: any), and what they mean. The first row that
+/// matches counts.
 type Row = (&'static [i64], &'static str, Means);
 
 struct Family {
-    /// The number, where an answer has the family's shape.
+    /// The number, if the answer has the family's shape.
     number: fn(&Value) -> Option<i64>,
     rows: &'static [Row],
 }
@@ -139,15 +140,14 @@ static QQ: &[Row] = &[
     (&[100_030], "", Is(MissingPermission)),
 ];
 
-/// What the number in an answer means, where its family is known. `text` is all that the answer
-/// says, in lower case.
+/// What the number in an answer means. `text` is all texts of the answer in lower case.
 pub(super) fn read(json: &Value, text: &str) -> Option<Reading> {
     FAMILIES.iter().find_map(|family| {
         let number = (family.number)(json)?;
         let fits = |row: &&Row| row.0.contains(&number) && text.contains(row.1);
         Some(match family.rows.iter().find(fits)?.2 {
             Token => Reading::refused(standard::refusal(text)),
-            Is(reason) => Reading::refused(Refusal::plain(reason)),
+            Is(reason) => Reading::plain(reason),
             Says(cause) => Reading::undetermined(cause),
         })
     })

@@ -35,8 +35,8 @@ use crate::network::{
 
 pub(super) struct OAuth2;
 
-/// The host of the only call of an app that has no endpoints: its `base_url` takes the place. The name
-/// is reserved and resolves to nothing (RFC 2606).
+/// The host of an app without endpoints, which its `base_url` replaces. The name is reserved and never
+/// resolves (RFC 2606).
 const NOWHERE: &str = "https://oauth2.invalid";
 
 static INTROSPECTION: CallInfo = CallInfo {
@@ -127,8 +127,7 @@ static DESCRIPTION: Description = Description {
     },
 };
 
-/// What an unknown provider's scopes and roles allow is not known: whoever has a token has every
-/// capability.
+/// What scopes and roles allow at an unknown provider is unknown: every token has every capability.
 static ANYTHING: Rights = Rights::scopes(&[]);
 
 impl Network for OAuth2 {
@@ -150,31 +149,25 @@ impl Network for OAuth2 {
             let probe = Call::at(&PROBE, NOWHERE, "").bearer(&grant.tokens.access);
             return if PROBE.was_asked(seen) { Vec::new() } else { vec![probe] };
         }
+        let is_complete = configured("introspection_url").is_some()
+            && (configured("userinfo_url").is_some() || configured("probe_url").is_some());
         if let Some(issuer) = configured("issuer")
+            && !is_complete
             && seen.iter().all(|s| s.reading.endpoints.is_empty())
-            && !(configured("introspection_url").is_some()
-                && (configured("userinfo_url").is_some() || configured("probe_url").is_some()))
+            && let Some(document) = [&OPENID, &METADATA].into_iter().find(|d| !d.was_asked(seen))
         {
-            if !OPENID.was_asked(seen) {
-                return well_known(&OPENID, issuer).into_iter().collect();
-            }
-            if !METADATA.was_asked(seen) {
-                return well_known(&METADATA, issuer).into_iter().collect();
-            }
+            return well_known(document, issuer).into_iter().collect();
         }
-        // A discovered endpoint without a secret would refuse: callers of introspection have to
-        // authenticate.
+        // A discovered endpoint needs a secret: callers of introspection must authenticate.
         let secret = grant.app.client_secret.as_ref();
         let introspection = configured("introspection_url")
             .or_else(|| discovered("introspection_url").filter(|_| secret.is_some()));
         if let Some(url) = introspection {
-            if !INTROSPECTION.was_asked(seen) {
-                return introspect(&INTROSPECTION, url, grant, &grant.tokens.access, "access_token")
-                    .into_iter()
-                    .collect();
-            }
-            if let Some(token) = grant.tokens.refresh.as_ref().filter(|_| !REFRESH.was_asked(seen)) {
-                return introspect(&REFRESH, url, grant, token, "refresh_token").into_iter().collect();
+            let access = Some((&INTROSPECTION, &grant.tokens.access, "access_token"));
+            let refresh = grant.tokens.refresh.as_ref().map(|token| (&REFRESH, token, "refresh_token"));
+            let mut tokens = access.into_iter().chain(refresh);
+            if let Some((call, token, hint)) = tokens.find(|(call, ..)| !call.was_asked(seen)) {
+                return introspect(call, url, grant, token, hint).into_iter().collect();
             }
         }
         let alive = seen.iter().any(|s| s.reading.says == Says::Accepted);
@@ -200,7 +193,7 @@ impl Network for OAuth2 {
         let mut reading = if question.is(&INTROSPECTION) {
             introspection(grant, answer)?
         } else if question.is(&USERINFO) && active {
-            // Userinfo wants the scope "openid"; introspection has the last word.
+            // Userinfo needs the scope "openid", so introspection decides.
             resource(grant, question, answer).filter(|r| r.says == Says::Accepted).unwrap_or_default()
         } else if question.is(&PROBE) {
             probed(grant, question, answer)?
@@ -254,15 +247,14 @@ fn introspect(
 ) -> Option<Call> {
     let mut form: Vec<(&'static str, Param)> =
         vec![("token", token.into()), ("token_type_hint", hint.into())];
+    let id = &grant.app.client_id;
     let auth = match &grant.app.client_secret {
-        Some(secret) => Auth::Basic(grant.app.client_id.clone(), secret.clone()),
-        None => {
-            if !grant.app.client_id.is_empty() {
-                form.push(("client_id", grant.app.client_id.clone().into()));
-            }
-            Auth::None
-        }
+        Some(secret) => Auth::Basic(id.clone(), secret.clone()),
+        None => Auth::None,
     };
+    if matches!(auth, Auth::None) && !id.is_empty() {
+        form.push(("client_id", id.clone().into()));
+    }
     at(url, |host, path| Call::at(call, host, path).body(Body::Form(form)).auth(auth))
 }
 
@@ -271,19 +263,19 @@ fn discovery(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
     if answer.status.is_some_and(|s| s >= 500 || s == 429) {
         return None;
     }
-    let told = |name: &str| answer.json.get(name).and_then(|v| v.as_str());
+    let member = |name: &str| answer.json.get(name).and_then(|v| v.as_str());
     let mut reading = Reading::default();
     let issuer = setting(&grant.app.endpoints, "issuer").map(|i| i.trim_end_matches('/'));
-    // RFC 8414, section 3.3: a document of another issuer must not be used; client secrets would go
-    // astray.
-    let own = issuer.is_none() || issuer == told("issuer").map(|i| i.trim_end_matches('/'));
-    // Plain http where the issuer itself is configured so: on loopback.
+    // RFC 8414, section 3.3: a document of another issuer must not be used, or it would receive client
+    // secrets.
+    let own = issuer.is_none() || issuer == member("issuer").map(|i| i.trim_end_matches('/'));
+    // Plain http only if the issuer itself is configured so, on loopback.
     let plain = issuer.is_some_and(|i| i.starts_with("http://"));
     if answer.maybe_success() && own {
         for (setting, name) in
             [("introspection_url", "introspection_endpoint"), ("userinfo_url", "userinfo_endpoint")]
         {
-            if let Some(url) = told(name).filter(|url| plain || names_a_host(url)) {
+            if let Some(url) = member(name).filter(|url| plain || names_a_host(url)) {
                 reading.endpoints.push((setting, url.to_owned()));
             }
         }
@@ -291,14 +283,14 @@ fn discovery(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
     Some(reading)
 }
 
-/// Whether a URL that somebody else wrote is https and names a host. A bare address could lead
-/// anywhere, home included; names are resolved and checked before they are connected to.
+/// Whether a URL from a document is https and names a host. An address could lead anywhere, the local
+/// network included; names are resolved and checked before a connection.
 fn names_a_host(url: &str) -> bool {
     Url::parse(url).is_ok_and(|u| u.scheme() == "https" && u.domain().is_some_and(|name| name != "localhost"))
 }
 
-/// Reads what introspection says of the refresh token. Some servers know access tokens only and
-/// call every other inactive: only a clock is taken from it, no verdict.
+/// Reads what introspection says about the refresh token: only its end, no verdict, because some servers
+/// know access tokens only and call every other token inactive.
 fn refresh(answer: &Answer) -> Option<Reading> {
     let active = answer.json.get("active").and_then(parse::boolean).filter(|_| answer.maybe_success())?;
     let exp = answer.json.get("exp").filter(|_| active);
@@ -312,10 +304,10 @@ fn introspection(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
         return Some(reading);
     }
     match answer.status {
-        // Whatever it calls the error: it is the caller that is refused here, never the token.
+        // Whatever the error is called: it refuses the caller, never the token.
         Some(401) => Some(Reading::app_problem(AppProblem::SecretRefused)),
         Some(403) if answer.json.is_object() => Some(Reading::app_problem(AppProblem::Unknown)),
-        // No such endpoint: the other ways may still tell.
+        // No such endpoint: the other calls may still tell.
         Some(404 | 405) => Some(Reading::default()),
         Some(429 | 500..) => None,
         _ => standard::error(&codes(&answer.json).into_iter().next()?, "").filter(|r| r.refusal().is_none()),
@@ -333,7 +325,7 @@ fn introspected(grant: &Grant<'_>, json: &Value) -> Option<Reading> {
 /// Reads an answer of userinfo, of a probe URL, or of any other call that carried the token.
 fn resource(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Reading> {
     if answer.maybe_success() && answer.json.get("active").and_then(parse::boolean) == Some(false) {
-        // Elsewhere an inactive person may be meant, not an inactive token.
+        // Elsewhere, the person may be inactive, not the token.
         let about_a_token =
             ["client_id", "token_type", "exp", "scope"].iter().any(|name| answer.json.get(name).is_some());
         return introspected(grant, &answer.json).filter(|_| about_a_token || !has_owner(&answer.json));

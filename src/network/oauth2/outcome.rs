@@ -1,33 +1,26 @@
-//! Whether a success objects: many APIs answer 200 to everything and say in the body how it went.
+//! Whether a success objects: many APIs always answer 200 and report failures in the body.
 //!
-//! Only the listed shapes object, at the top of an answer and one object further down. An answer
-//! that objects is never a success; what it means is for the [reader of refusals](super::refusal).
+//! Only the listed fields count, at the top of an answer and one object further down. An answer that
+//! objects is never a success; the [reader of refusals](super::refusal) interprets it.
 
 use serde_json::{Map, Value};
 
 use super::refusal::is_about_a_bad_token;
 use crate::network::parse;
 
-/// Numbers that alone tell how it went: anything but 0 objects.
+/// Result numbers: anything but 0 objects.
 const NUMBERS: &[&str] = &["errcode", "errno", "errorcode", "ret", "retcode"];
-/// Numbers that tell it beside a text.
+/// Result numbers only if a text stands beside them.
 const CODES: &[&str] = &["code", "status", "statuscode", "result"];
+#[rustfmt::skip]
 const TEXTS: &[&str] = &[
-    "message",
-    "msg",
-    "errmsg",
-    "errormsg",
-    "errormessage",
-    "description",
-    "errordescription",
-    "submsg",
-    "statusmsg",
-    "detail",
+    "message", "msg", "errmsg", "errormsg", "errormessage", "description", "errordescription", "submsg",
+    "statusmsg", "detail",
 ];
-/// Fields whose word tells how it went.
+/// Fields with a word for the result.
 const STATES: &[&str] = &["status", "stat", "state", "result"];
 const FAILURES: &[&str] = &["fail", "failed", "failure", "error", "invalid", "unauthorized", "ng"];
-/// Truth values that tell how it went.
+/// Fields that are false after a failure.
 const SUCCESSES: &[&str] = &["ok", "success", "succeeded", "issuccess"];
 
 /// How a success objects.
@@ -35,7 +28,7 @@ const SUCCESSES: &[&str] = &["ok", "success", "succeeded", "issuccess"];
 pub(super) enum Objection {
     /// A field of the answer says that it failed.
     Stated,
-    /// Its only content is a text that belongs to a 401.
+    /// Its only content is a text that would belong to a 401.
     Unauthenticated,
 }
 
@@ -47,7 +40,7 @@ pub(super) fn objection(json: &Value) -> Option<Objection> {
     };
     let unauthenticated =
         || only_text(json).is_some_and(belongs_to_a_401).then_some(Objection::Unauthenticated);
-    // `{"error": "…"}` is both: the text tells more.
+    // `{"error": "…"}` is both: the text says more.
     unauthenticated().or(stated.then_some(Objection::Stated))
 }
 
@@ -72,7 +65,7 @@ fn objects(object: &Map<String, Value>) -> bool {
     })
 }
 
-/// Whether a text in the place of a number is the code of an error.
+/// Whether a text in place of a number is an error code.
 fn is_a_code(word: &str) -> bool {
     !matches!(word, "" | "0" | "ok" | "none" | "success")
 }
@@ -86,8 +79,8 @@ fn whole(value: &Value) -> Option<i64> {
     }
 }
 
-/// Whether there is anything in `error` or `errors`. TikTok's error object says `ok` where all is
-/// well.
+/// Whether `error` or `errors` holds an error. TikTok's success has an error object with the code
+/// `ok`.
 fn is_an_error(value: &Value) -> bool {
     match value {
         Value::Null => false,
@@ -108,7 +101,7 @@ fn lists_an_error(first: &Map<String, Value>) -> bool {
     any(&["errorcode", "error", "code"]) && any(TEXTS)
 }
 
-/// The text of an answer that holds nothing else.
+/// The text of an answer with a single member.
 fn only_text(json: &Value) -> Option<&str> {
     let object = json.as_object().filter(|object| object.len() == 1)?;
     object.values().next()?.as_str()
@@ -119,24 +112,16 @@ fn belongs_to_a_401(text: &str) -> bool {
     is_about_a_bad_token(text) || says("unauthenticated") || says("unauthorized") || says("not logged in")
 }
 
-/// Whether an object tells of a person or an account.
+/// Whether an object describes a person or an account.
 pub(super) fn has_owner(json: &Value) -> bool {
     json.as_object().is_some_and(names_an_owner)
 }
 
 fn names_an_owner(object: &Map<String, Value>) -> bool {
+    #[rustfmt::skip]
     let names = [
-        "sub",
-        "id",
-        "user_id",
-        "username",
-        "preferred_username",
-        "login",
-        "email",
-        "user",
-        "account",
-        "accountId",
-        "me",
+        "sub", "id", "user_id", "username", "preferred_username", "login", "email", "user", "account",
+        "accountId", "me",
     ];
     names.iter().any(|name| object.get(*name).is_some_and(|v| !v.is_null()))
 }

@@ -1,8 +1,8 @@
-//! One reader of refusals: it collects the codes and texts of an answer from all the places where
-//! APIs put them, and asks in a fixed order what they say.
+//! The reader of refusals: it collects codes and texts from all places where APIs put them, and
+//! interprets them in a fixed order.
 //!
-//! What names a cause goes first: a policy, a demand for a fresh login, a number, the state of the
-//! account, a missing scope. Then codes, and last the sentences about the token.
+//! Statements of a cause come first: a policy, a required login, a number, the account's state, a
+//! missing scope; then codes; last, sentences about the token.
 
 use serde_json::Value;
 
@@ -12,54 +12,30 @@ use super::outcome::{Objection, folded};
 use crate::model::{AppProblem, Cause, Reason};
 use crate::network::{Answer, Reading, Refusal, Says, parse, standard};
 
-/// Members that hold an error or several, at any depth.
+/// Members that contain errors, at any depth.
 const CONTAINERS: &[&str] =
     &["error", "errors", "meta", "fault", "detail", "details", "extensions", "innererror", "baseresp"];
+#[rustfmt::skip]
 const TEXTS: &[&str] = &[
-    "error",
-    "errors",
-    "message",
-    "msg",
-    "errmsg",
-    "errormsg",
-    "errormessage",
-    "errordescription",
-    "description",
-    "detail",
-    "details",
-    "title",
-    "errorsummary",
-    "exceptionmessage",
-    "developermessage",
-    "displaymessage",
-    "faultstring",
-    "reason",
-    "submsg",
+    "error", "errors", "message", "msg", "errmsg", "errormsg", "errormessage", "errordescription",
+    "description", "detail", "details", "title", "errorsummary", "exceptionmessage", "developermessage",
+    "displaymessage", "faultstring", "reason", "submsg",
 ];
+#[rustfmt::skip]
 const CODES: &[&str] = &[
-    "error",
-    "errors",
-    "code",
-    "errcode",
-    "errorcode",
-    "errorsubtype",
-    "errortype",
-    "tag",
-    "type",
-    "reason",
-    "category",
-    "value",
+    "error", "errors", "code", "errcode", "errorcode", "errorsubtype", "errortype", "tag", "type",
+    "reason", "category", "value",
 ];
 
-/// What an answer says, all places together.
+/// The codes and texts of an answer.
 struct Said<'a> {
     answer: &'a Answer,
-    /// The status; of a success, what the body tells instead.
+    /// The status; of a success, the one that the body names.
     status: Option<u16>,
     codes: Vec<String>,
     /// In lower case.
     texts: Vec<String>,
-    /// The texts in one.
+    /// All texts joined.
     text: String,
 }
 
@@ -69,7 +45,7 @@ pub(super) fn refused(answer: &Answer, objection: Option<Objection>) -> Option<R
         return None;
     }
     let said = Said::of(answer, objection);
-    // A status that is no 400, 401 or 403 is about something else than who asks.
+    // Other statuses than 400, 401 and 403 are not about who asks.
     let denied = answer.maybe_success() || matches!(said.status, Some(400 | 401 | 403));
     said.policy()
         .or_else(|| said.fresh_login())
@@ -79,7 +55,7 @@ pub(super) fn refused(answer: &Answer, objection: Option<Objection>) -> Option<R
         .or_else(|| denied.then(|| said.account()).flatten())
         .or_else(|| denied.then(|| said.scopes()).flatten())
         .or_else(|| said.by_codes())
-        .or_else(|| said.passing())
+        .or_else(|| said.temporary())
         .or_else(|| denied.then(|| said.token()).flatten())
         .or_else(|| said.without_a_word())
 }
@@ -127,11 +103,11 @@ fn collect(value: &Value, depth: usize, codes: &mut Vec<String>, texts: &mut Vec
     }
 }
 
-/// The status that a body tells.
-fn told_status(json: &Value) -> Option<u16> {
+/// The status that a body names.
+fn stated_status(json: &Value) -> Option<u16> {
     let nested = json.get("error").filter(|e| e.is_object()).unwrap_or(json);
-    let told = ["status", "statusCode", "status_code", "error_code", "code", "error"];
-    let numbers = told.iter().filter_map(|name| nested.get(name)).filter_map(parse::integer);
+    let names = ["status", "statusCode", "status_code", "error_code", "code", "error"];
+    let numbers = names.iter().filter_map(|name| nested.get(name)).filter_map(parse::integer);
     numbers.filter_map(|n| u16::try_from(n).ok()).find(|n| (400..600).contains(n))
 }
 
@@ -139,14 +115,14 @@ impl<'a> Said<'a> {
     fn of(answer: &'a Answer, objection: Option<Objection>) -> Self {
         let (mut codes, mut texts) = (Vec::new(), Vec::new());
         collect(&answer.json, 0, &mut codes, &mut texts);
-        // A page says much that is no error.
+        // The text of a page is no error message.
         if answer.text.len() < 300 && !answer.text.trim_start().starts_with('<') {
             texts.push(answer.text.to_lowercase());
         }
         let mut status = answer.status;
         if answer.maybe_success() {
             let unauthenticated = (objection == Some(Objection::Unauthenticated)).then_some(401);
-            status = told_status(&answer.json).or(unauthenticated).or(status);
+            status = stated_status(&answer.json).or(unauthenticated).or(status);
         } else if let Some((error, description)) = standard::challenge(&answer.headers) {
             codes.push(error);
             texts.push(description.to_lowercase());
@@ -159,24 +135,24 @@ impl<'a> Said<'a> {
         self.text.contains(part)
     }
 
-    /// An organization lets nobody in who has not logged in through it (docs.github.com, "Troubleshooting
-    /// the REST API").
+    /// An organization requires a login through its own provider (docs.github.com, "Troubleshooting the
+    /// REST API").
     fn policy(&self) -> Option<Reading> {
         let header = self.answer.header("x-github-sso").filter(|_| !self.answer.maybe_success());
         let required = header.is_some_and(|sso| sso.starts_with("required"));
-        (required || self.says("saml enforcement")).then(|| plain(Reason::AdminPolicyBlocked))
+        (required || self.says("saml enforcement")).then(|| Reading::plain(Reason::AdminPolicyBlocked))
     }
 
     /// Microsoft's claims challenge ("Claims challenges, claims requests, and client capabilities",
-    /// learn.microsoft.com): whatever the body says, the token is not bad, but too old for a policy.
+    /// learn.microsoft.com): whatever the body says, the token is only too old for a policy.
     fn fresh_login(&self) -> Option<Reading> {
         let mut challenges = self.answer.headers.get_all(http::header::WWW_AUTHENTICATE).iter();
         let claims = challenges.any(|c| c.to_str().is_ok_and(|c| c.contains("insufficient_claims")));
-        (claims || self.says("evaluation resulted in")).then(|| plain(Reason::ReauthRequired))
+        (claims || self.says("evaluation resulted in")).then(|| Reading::plain(Reason::ReauthRequired))
     }
 
-    /// Telegram's answers ("Making requests", core.telegram.org/bots/api): their texts are about the
-    /// bot or about others.
+    /// Telegram's answers ("Making requests", core.telegram.org/bots/api): the texts are about the bot
+    /// or about others.
     fn telegram(&self) -> Option<Reading> {
         let json = &self.answer.json;
         if json.get("ok").and_then(parse::boolean) != Some(false) {
@@ -184,11 +160,11 @@ impl<'a> Said<'a> {
         }
         let about_another = self.says("is an administrator");
         if (self.says("rights") || self.says("administrator")) && !about_another {
-            return Some(plain(Reason::MissingRole));
+            return Some(Reading::plain(Reason::MissingRole));
         }
         Some(match json.get("error_code").and_then(parse::integer)? {
             401 => Reading::refused(standard::refusal(&self.text)),
-            403 if self.says("kicked") || self.says("not a member") => plain(Reason::MissingRole),
+            403 if self.says("kicked") || self.says("not a member") => Reading::plain(Reason::MissingRole),
             429 => Reading::undetermined(Cause::RateLimited),
             500.. => Reading::undetermined(Cause::ServerError),
             _ => Reading::undetermined(Cause::UnexpectedAnswer),
@@ -196,20 +172,20 @@ impl<'a> Said<'a> {
     }
 
     fn account(&self) -> Option<Reading> {
-        self.texts.iter().find_map(|text| state_of_account(text)).map(plain)
+        self.texts.iter().find_map(|text| state_of_account(text)).map(Reading::plain)
     }
 
     fn scopes(&self) -> Option<Reading> {
         let codes = || self.codes.iter().map(|code| code.to_lowercase());
-        // Of a request for a token: the scopes that were asked for.
+        // The answer to a request for a token: about the requested scopes.
         if codes().any(|code| code.starts_with("invalid_scope")) {
             return None;
         }
         let by_code = codes().any(|code| code.contains("scope") && !code.contains(' '));
-        // "Invalid token or insufficient scope" leaves it open.
+        // "Invalid token or insufficient scope" does not say which.
         let open = is_about_a_bad_token(&self.text) && self.says(" or ");
         let by_text = !open && self.texts.iter().any(|text| misses_a_scope(text));
-        (by_code || by_text).then(|| plain(Reason::MissingPermission))
+        (by_code || by_text).then(|| Reading::plain(Reason::MissingPermission))
     }
 
     fn by_codes(&self) -> Option<Reading> {
@@ -218,24 +194,24 @@ impl<'a> Said<'a> {
             .codes
             .iter()
             .filter_map(|code| match code.to_lowercase().as_str() {
-                // Reddit refuses codes and clients inside of a success.
+                // Reddit refuses codes and clients inside a success.
                 "invalid_grant" if exchanged => Some(Reading::app_problem(AppProblem::Unknown)),
                 _ => by_code(code, &self.text),
             })
             .collect();
-        // A code for any request says less than a sentence about the token.
+        // A general code says less than a sentence about the token.
         let unexpected = |r: &Reading| r.says == Says::Undetermined(Cause::UnexpectedAnswer);
         if self.texts.iter().any(|text| names_a_bad_token(text)) {
             readings.retain(|r| !unexpected(r));
         }
-        // The more telling one: a header says invalid_token, a body token_expired.
+        // The more specific one: the header may say invalid_token, the body token_expired.
         let open = |r: &Reading| r.refusal().is_some_and(|r| r.reason.is_none());
-        let telling = readings.iter().position(|r| !open(r)).unwrap_or(0);
-        (!readings.is_empty()).then(|| readings.swap_remove(telling))
+        let specific = readings.iter().position(|r| !open(r)).unwrap_or(0);
+        (!readings.is_empty()).then(|| readings.swap_remove(specific))
     }
 
-    /// What passes by itself, as the body or GitHub's 403 says.
-    fn passing(&self) -> Option<Reading> {
+    /// A temporary condition, as the body or GitHub's 403 says.
+    fn temporary(&self) -> Option<Reading> {
         Some(Reading::undetermined(match self.status {
             Some(429) => Cause::RateLimited,
             Some(500..) => Cause::ServerError,
@@ -249,7 +225,7 @@ impl<'a> Said<'a> {
         // Strava says which field is invalid.
         let strava = json["errors"].as_array().into_iter().flatten();
         let field = strava.into_iter().any(|e| e["field"] == "access_token" && e["code"] == "invalid");
-        // Google's tokeninfo names no error, or it does.
+        // Google's tokeninfo, one of whose shapes has no `error`.
         let token_info = json["error"].is_null() && json["error_description"] == "Invalid Value";
         let bad = if self.status == Some(401) {
             is_about_a_bad_token(&self.text)
@@ -259,16 +235,15 @@ impl<'a> Said<'a> {
         (field || token_info || bad).then(|| Reading::refused(standard::refusal(&self.text)))
     }
 
-    /// A 401 that says nothing of the token.
+    /// A 401 that says nothing about the token.
     fn without_a_word(&self) -> Option<Reading> {
         if self.status != Some(401) {
             return None;
         }
         let challenges = parse::challenges(&self.answer.headers);
         if !challenges.is_empty() {
-            // It asks for a password: that of the client, or of a proxy. No token would have helped.
-            // A challenge to show a token, without an error, means that none arrived (RFC 6750,
-            // section 3.1).
+            // A demand for a password comes from the client's check or a proxy: no token would help. A
+            // token challenge without an error means that no token arrived (RFC 6750, section 3.1).
             let password = challenges.iter().all(|c| c.scheme == "basic");
             let cause =
                 if password { Cause::AppMisconfigured(AppProblem::Unknown) } else { Cause::UnexpectedAnswer };
@@ -286,37 +261,20 @@ impl<'a> Said<'a> {
     }
 }
 
-/// Texts of a 401 that repeat the status.
+/// Texts of a 401 that only repeat the status.
+#[rustfmt::skip]
 const SILENT: &[&str] = &[
-    "",
-    "unauthorized",
-    "unauthorised",
-    "unauthenticated",
-    "http unauthorized",
-    "unauthorized access",
-    "unauthorized request",
-    "request unauthorized",
-    "not authenticated",
-    "not logged in",
-    "not authorized",
-    "authorization error",
-    "authorization failed",
-    "authentication error",
-    "authentication failed",
-    "auth error",
-    "error",
+    "", "unauthorized", "unauthorised", "unauthenticated", "http unauthorized", "unauthorized access",
+    "unauthorized request", "request unauthorized", "not authenticated", "not logged in", "not authorized",
+    "authorization error", "authorization failed", "authentication error", "authentication failed",
+    "auth error", "error",
 ];
-
-fn plain(reason: Reason) -> Reading {
-    Reading::refused(Refusal::plain(reason))
-}
 
 fn words(text: &str) -> Vec<&str> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).collect()
 }
 
-/// What a text says of the state of the account that asked: "your account has been suspended",
-/// "inactive user".
+/// The state of the asking account by a text: "your account has been suspended", "inactive user".
 fn state_of_account(text: &str) -> Option<Reason> {
     const SUBJECTS: &[&str] = &["account", "user", "profile", "login"];
     const BETWEEN: &[&str] =
@@ -331,7 +289,7 @@ fn state_of_account(text: &str) -> Option<Reason> {
     let after = words.iter().enumerate().filter(|(_, w)| SUBJECTS.contains(w)).find_map(|(at, _)| {
         let mut rest = words[at + 1..].iter().skip_while(|w| BETWEEN.contains(w));
         let reason = state(rest.next()?)?;
-        // "Blocked by that user", "disabled for your plan": about something else.
+        // "Blocked by that user" and "disabled for your plan" are about something else.
         let limited = rest.next().is_some_and(|w| matches!(*w, "by" | "for" | "from" | "to"));
         (!limited).then_some(reason)
     });
@@ -340,72 +298,33 @@ fn state_of_account(text: &str) -> Option<Reason> {
     })
 }
 
-/// Whether a text says that the token has not the scopes for this.
+/// Whether a text says that the token lacks a scope.
 fn misses_a_scope(text: &str) -> bool {
-    let any = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
-    any(&["scope"])
-        && any(&[
-            "missing",
-            "insufficient",
-            "mismatch",
-            "not match",
-            "not contain",
-            "n't contain",
-            "require",
-            "need",
-            "lack",
-            "not have",
-            "n't have",
-            "not been granted",
-            "n't been granted",
-            "not granted",
-            "outside",
-            "invalid oauth scope",
-        ])
+    #[rustfmt::skip]
+    const LACKING: &[&str] = &[
+        "missing", "insufficient", "mismatch", "not match", "not contain", "n't contain", "require", "need",
+        "lack", "not have", "n't have", "not been granted", "n't been granted", "not granted", "outside",
+        "invalid oauth scope",
+    ];
+    text.contains("scope") && LACKING.iter().any(|part| text.contains(part))
 }
 
-/// Whether a text is about the token that was sent, and not about a cursor, a form or a device.
+/// Whether a word means the token that was sent, and not a cursor, a form or a device.
 fn names_a_token(words: &[&str], at: usize) -> bool {
+    #[rustfmt::skip]
     const OTHERS: &[&str] = &[
-        "csrf",
-        "xsrf",
-        "page",
-        "pagination",
-        "next",
-        "previous",
-        "continuation",
-        "cursor",
-        "sync",
-        "upload",
-        "device",
-        "registration",
-        "fcm",
-        "push",
-        "verification",
-        "confirmation",
-        "reset",
-        "captcha",
-        "recaptcha",
-        "card",
-        "payment",
-        "share",
-        "invite",
-        "invitation",
-        "request",
-        "json",
-        "unexpected",
-        "syntax",
-        "max",
-        "report",
-        "state",
+        "csrf", "xsrf", "page", "pagination", "next", "previous", "continuation", "cursor", "sync",
+        "upload", "device", "registration", "fcm", "push", "verification", "confirmation", "reset",
+        "captcha", "recaptcha", "card", "payment", "share", "invite", "invitation", "request", "json",
+        "unexpected", "syntax", "max", "report", "state",
     ];
     let word = words[at];
     let is = matches!(word, "token" | "jwt" | "accesstoken" | "authtoken" | "oauthtoken" | "bearertoken");
     is && !at.checked_sub(1).is_some_and(|before| OTHERS.contains(&words[before]))
 }
 
-/// Whether a text (in lower case) says in so many words that a token is bad: outside a 401 nothing
-/// less will do.
+/// Whether a text (in lower case) says explicitly that a token is bad. Outside a 401, nothing less
+/// counts.
 fn names_a_bad_token(text: &str) -> bool {
     const NEAR: usize = 6;
     let words = words(text);
@@ -417,20 +336,19 @@ fn names_a_bad_token(text: &str) -> bool {
         }
         _ => false,
     };
-    // A form that complains about one of its fields knows no more of it.
+    // A complaint about a field of a form says nothing else about it.
     let others = ["parameter", "argument", "field"];
     let absent = standard::ABSENT.iter().chain(&others).any(|part| text.contains(part));
     !absent
         && (0..words.len()).filter(token).any(|t| (0..words.len()).filter(bad).any(|b| t.abs_diff(b) <= NEAR))
 }
 
-/// Whether the text of a 401 says that the token was looked at and found bad, and not that none was
-/// there.
+/// Whether the text of a 401 says that the token was checked and found bad, not that there was none.
 pub(super) fn is_about_a_bad_token(text: &str) -> bool {
     let text = text.to_lowercase();
     let any = |words: &[&str]| words.iter().any(|w| text.contains(w));
     let found = words(&text);
-    // "Signature has expired": PyJWT.
+    // "Signature has expired" is PyJWT's text.
     let token = (0..found.len()).any(|at| names_a_token(&found, at))
         || any(&["credentials", "signature has expired", "session"]);
     let absent = any(standard::ABSENT) || any(&["required", "absent", "without"]);

@@ -12,8 +12,8 @@
 //! issue 156, nextcloud/integration_twitter issue 25, xdevplatform/bookmarks-search
 //! issue 10, xdevplatform/samples issue 58, xdevplatform/xdk issue 25.
 //!
-//! What a read-only probe cannot see: a spam filter that refuses posts, and a spent allowance for
-//! posts.
+//! What a read-only probe cannot see: a spam filter that refuses posts, and an exhausted allowance
+//! for posts.
 
 mod problem;
 
@@ -168,20 +168,13 @@ impl Network for X {
     fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
         let Some(auth) = authorization(grant) else { return Vec::new() };
         let Some(me) = ME.readings(seen).next() else {
-            return vec![
-                Call::new(&ME, &[])
-                    .query("user.fields", "verified,verified_type,subscription_type")
-                    .auth(auth),
-            ];
+            let call = Call::new(&ME, &[]).query("user.fields", "verified,verified_type,subscription_type");
+            return vec![call.auth(auth)];
         };
         let bare = me.refusal().is_some_and(|r| r.certainty == Certainty::Ambiguous);
         if grant.style.oauth1 && bare && !TIE_BREAKER.was_asked(seen) {
-            vec![
-                Call::new(&TIE_BREAKER, &[])
-                    .query("include_entities", "false")
-                    .query("skip_status", "true")
-                    .auth(auth),
-            ]
+            let call = Call::new(&TIE_BREAKER, &[]).query("include_entities", "false");
+            vec![call.query("skip_status", "true").auth(auth)]
         } else {
             Vec::new()
         }
@@ -220,7 +213,7 @@ impl Network for X {
     }
 }
 
-/// None where a key of OAuth 1.0a is missing: asking without it would only blame the token.
+/// None if a key of OAuth 1.0a is missing: a call without it would only blame the token.
 fn authorization(grant: &Grant<'_>) -> Option<Auth> {
     if !grant.style.oauth1 {
         return Some(Auth::Bearer(grant.tokens.access.clone()));
@@ -233,24 +226,18 @@ fn authorization(grant: &Grant<'_>) -> Option<Auth> {
     })))
 }
 
-/// The tie-breaker tells a refused token from refused keys or a wrong clock. It is closed to many
-/// apps (453), and it has answered well for suspended users (jsha/blocktogether issue 146): nothing
-/// else that it says counts.
+/// Reasons that the tie-breaker can give.
+const CONFIRMED: &[Reason] =
+    &[Reason::AccessRevoked, Reason::TokenInvalid, Reason::AccountLocked, Reason::AccountSuspended];
+
+/// The tie-breaker tells a refused token from refused keys or a wrong clock. Nothing else in its
+/// answer counts: many apps may not call it (453), and it has accepted suspended users
+/// (jsha/blocktogether issue 146).
 fn break_tie(reading: Reading) -> Reading {
     let counts = match reading.says {
-        Says::Refused(refusal) => {
-            matches!(
-                refusal.reason,
-                Some(
-                    Reason::AccessRevoked
-                        | Reason::TokenInvalid
-                        | Reason::AccountLocked
-                        | Reason::AccountSuspended
-                )
-            )
-        }
+        Says::Refused(refusal) => refusal.reason.is_some_and(|reason| CONFIRMED.contains(&reason)),
         Says::Undetermined(cause) => cause == Cause::ClockSkew,
-        // v1.1 accepts token and keys, v2 does not: that is about the app's access to v2.
+        // v1.1 accepts token and keys, but v2 does not: the app has no access to v2.
         Says::Accepted => return Reading::app_problem(AppProblem::AccessLevel),
         Says::Nothing => false,
     };
@@ -266,7 +253,7 @@ fn interpret(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<R
     };
     let problems = problems(answer);
     if let Some(reading) = success(&asked, answer) {
-        // Errors beside data are about parts of it, unless they are about the account itself.
+        // Errors beside data concern parts of it, unless they concern the account itself.
         let state =
             problems.iter().filter(|p| p.about.is_none()).find_map(|p| match (p.code, p.kind.as_str()) {
                 (Some(64 | 326), _) | (_, "user-suspended") => asked.judge(p),
@@ -275,14 +262,14 @@ fn interpret(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<R
         return state.or(Some(reading));
     }
     let mut readings: Vec<Reading> = problems.iter().filter_map(|p| asked.judge(p)).collect();
-    // Several errors: a plain refusal tells most, trouble least.
+    // Of several errors, a plain refusal weighs most, any other trouble least.
     readings.sort_by_key(|r| {
         r.refusal().map_or(2, |refusal| u8::from(refusal.certainty == Certainty::Ambiguous))
     });
     readings.into_iter().next()
 }
 
-/// What an answer without a readable body can still mean.
+/// What an answer without a readable body means.
 fn by_bare_status(answer: &Answer) -> Option<Reading> {
     match answer.status {
         Some(402) => Some(Reading::app_problem(AppProblem::OutOfCredit)),
@@ -291,17 +278,17 @@ fn by_bare_status(answer: &Answer) -> Option<Reading> {
     }
 }
 
-/// What is known about the question.
+/// The question and whom it is about.
 struct Asked<'a> {
     grant: &'a Grant<'a>,
     account: Option<&'a Account<'a>>,
-    /// It was a call of the probe, all of which are about the token's own account.
+    /// It was a call of a probe; all of them are about the token's own account.
     own: bool,
     oauth1: bool,
 }
 
 impl Asked<'_> {
-    /// Codes before types before texts before the status.
+    /// Codes come before types, types before texts, texts before the status.
     fn judge(&self, problem: &Problem) -> Option<Reading> {
         let by_code = problem.code.and_then(|code| self.by_code(code, problem));
         by_code
@@ -314,26 +301,23 @@ impl Asked<'_> {
     fn by_code(&self, code: i64, problem: &Problem) -> Option<Reading> {
         Some(match code {
             // The signature is checked first, so the keys were right. Tokens of OAuth 1.0a do not expire.
-            89 if self.oauth1 => Reading::refused(Refusal::plain(Reason::AccessRevoked)),
+            89 if self.oauth1 => Reading::plain(Reason::AccessRevoked),
             89 => Reading::refused(Refusal::expired_or_revoked()),
-            // Also the answer to a wrong clock, then told by the text alone.
+            // Also the answer to a wrong clock, which only the text shows.
             32 if problem.text.contains("timestamp") => Reading::undetermined(Cause::ClockSkew),
-            // Token or app keys: that shows when every account of the app gets it.
-            32 | 215 => Reading::refused(Refusal::ambiguous(Reason::TokenInvalid)),
+            // Token or app keys: if it is the keys, every account of the app gets it.
+            32 | 215 => Reading::ambiguous(Reason::TokenInvalid),
             135 => Reading::undetermined(Cause::ClockSkew),
-            326 => Reading::refused(Refusal::plain(Reason::AccountLocked)),
-            64 => Reading::refused(Refusal::plain(Reason::AccountSuspended)),
-            63 if self.is_own(problem) => Reading::refused(Refusal::plain(Reason::AccountSuspended)),
-            34 | 50 if self.is_own(problem) => {
-                Reading::refused(Refusal::ambiguous(Reason::AccountDeactivated))
-            }
-            // About somebody who was looked up (nextcloud/integration_twitter issue 25 saw it pass by
-            // itself).
+            326 => Reading::plain(Reason::AccountLocked),
+            64 => Reading::plain(Reason::AccountSuspended),
+            63 if self.is_own(problem) => Reading::plain(Reason::AccountSuspended),
+            34 | 50 if self.is_own(problem) => Reading::ambiguous(Reason::AccountDeactivated),
+            // About a looked-up user (in nextcloud/integration_twitter issue 25 it was temporary).
             34 | 50 | 63 => Reading::undetermined(Cause::UnexpectedAnswer),
-            87 | 220 => Reading::refused(Refusal::plain(Reason::MissingPermission)),
+            87 | 220 => Reading::plain(Reason::MissingPermission),
             93 => self.lacking(Capability::Inbox),
             261 => self.lacking(Capability::Publish),
-            // The token works; X's filter against automation stopped a post.
+            // The token works, but X's filter against automation stopped a post.
             226 => {
                 Reading { lost: vec![(Capability::Publish, Reason::AccountRestricted)], ..self.accepted() }
             }
@@ -341,7 +325,7 @@ impl Asked<'_> {
             99 => Reading::app_problem(AppProblem::SecretRefused),
             416 => Reading::app_problem(AppProblem::AppSuspended),
             453 => Reading::app_problem(AppProblem::AccessLevel),
-            // TLS is wanted.
+            // TLS is required.
             92 => Reading::app_problem(AppProblem::Unknown),
             88 | 161 | 185 | 205 | 344 | 420 | 429 => Reading::undetermined(Cause::RateLimited),
             130 | 131 => Reading::undetermined(Cause::ServerError),
@@ -352,31 +336,31 @@ impl Asked<'_> {
     fn by_type(&self, kind: &str, problem: &Problem) -> Option<Reading> {
         Some(match kind {
             "user-suspended" if self.own || problem.about.is_none() || self.is_own(problem) => {
-                Reading::refused(Refusal::plain(Reason::AccountSuspended))
+                Reading::plain(Reason::AccountSuspended)
             }
             "user-suspended" => Reading::undetermined(Cause::UnexpectedAnswer),
-            "oauth1-permissions" => Reading::refused(Refusal::plain(Reason::MissingPermission)),
-            // An app's own bearer token stands where a user's should.
+            "oauth1-permissions" => Reading::plain(Reason::MissingPermission),
+            // An app's own bearer token was used in place of a user's.
             "unsupported-authentication"
                 if parse::contains(&problem.text, "application-only is forbidden") =>
             {
-                Reading::refused(Refusal::ambiguous(Reason::TokenInvalid))
+                Reading::ambiguous(Reason::TokenInvalid)
             }
             "unsupported-authentication" => Reading::app_problem(AppProblem::Unknown),
             "app-suspended" => Reading::app_problem(AppProblem::AppSuspended),
             "client-forbidden" => Reading::app_problem(AppProblem::AccessLevel),
             "invalid-client" => Reading::app_problem(AppProblem::SecretRefused),
-            // Also sent with the type of credits.
+            // Also sent with the type `credits`.
             "spend-cap" => Reading::app_problem(AppProblem::SpendCap),
             "credits" | "credits-depleted" if problem.text.contains("spend cap") => {
                 Reading::app_problem(AppProblem::SpendCap)
             }
             "credits" | "credits-depleted" => Reading::app_problem(AppProblem::OutOfCredit),
-            // An own id that is looked up, as its owner's page would be.
+            // The account's own id was looked up.
             "resource-not-found"
                 if problem.text.contains("could not find user") && !self.own && self.is_own(problem) =>
             {
-                Reading::refused(Refusal::ambiguous(Reason::AccountDeactivated))
+                Reading::ambiguous(Reason::AccountDeactivated)
             }
             "usage-capped" | "rate-limit-exceeded" => Reading::undetermined(Cause::RateLimited),
             _ => return None,
@@ -400,16 +384,16 @@ impl Asked<'_> {
     fn by_status(&self, problem: &Problem) -> Option<Reading> {
         let blank = matches!(problem.kind.as_str(), "" | "about:blank");
         let says = |word: &str| problem.title.eq_ignore_ascii_case(word);
-        // The problem's own words hold where a status is missing or belongs to a wrapping success.
+        // The title decides where the status is missing or belongs to an enclosing success.
         let status = problem.status.filter(|s| *s >= 400);
         Some(match status {
             Some(401) if problem.kind == "about:blank" || says("unauthorized") => self.bare_refusal(),
             None if blank && says("unauthorized") => self.bare_refusal(),
-            // The one 403 without a code that is known to mean a missing scope.
+            // The only 403 without a code that is known to mean a missing scope.
             Some(403) | None
                 if blank && says("forbidden") && problem.detail.eq_ignore_ascii_case("forbidden") =>
             {
-                Reading::refused(Refusal::plain(Reason::MissingPermission))
+                Reading::plain(Reason::MissingPermission)
             }
             Some(402) => Reading::app_problem(AppProblem::OutOfCredit),
             Some(420 | 429) => Reading::undetermined(Cause::RateLimited),
@@ -418,8 +402,7 @@ impl Asked<'_> {
         })
     }
 
-    /// OAuth 2.0: expired, revoked, deleted and banned look alike. OAuth 1.0a: token, keys or
-    /// clock.
+    /// OAuth 2.0: expired, revoked, deleted or banned. OAuth 1.0a: token, keys or clock.
     fn bare_refusal(&self) -> Reading {
         Reading::refused(if self.oauth1 {
             Refusal::ambiguous(Reason::TokenInvalid)
@@ -437,13 +420,13 @@ impl Asked<'_> {
         }
     }
 
-    /// A permission that one capability wants: it alone is gone if the account needs others, too.
+    /// One capability lacks a permission. Only that one is lost if the account needs others, too.
     fn lacking(&self, capability: Capability) -> Reading {
         let needs = self.account.map(|a| a.needs).unwrap_or_default();
         if needs.contains(capability) && needs.iter().count() > 1 {
             Reading { lost: vec![(capability, Reason::MissingPermission)], ..self.accepted() }
         } else {
-            Reading::refused(Refusal::plain(Reason::MissingPermission))
+            Reading::plain(Reason::MissingPermission)
         }
     }
 
@@ -456,9 +439,7 @@ impl Asked<'_> {
 /// The Ads API's codes.
 fn by_word(problem: &Problem) -> Option<Reading> {
     Some(match problem.word.as_str() {
-        "UNAUTHORIZED_ACCESS" if problem.status == Some(401) => {
-            Reading::refused(Refusal::ambiguous(Reason::TokenInvalid))
-        }
+        "UNAUTHORIZED_ACCESS" if problem.status == Some(401) => Reading::ambiguous(Reason::TokenInvalid),
         "UNAUTHORIZED_CLIENT_APPLICATION" => Reading::app_problem(AppProblem::AccessLevel),
         "TOO_MANY_REQUESTS" => Reading::undetermined(Cause::RateLimited),
         "INTERNAL_ERROR" | "OVER_CAPACITY" | "SERVICE_UNAVAILABLE" => {
@@ -474,10 +455,10 @@ fn success(asked: &Asked<'_>, answer: &Answer) -> Option<Reading> {
         return None;
     }
     let json = &answer.json;
-    // v1.1 has no wrapping.
+    // v1.1 has no `data`.
     let user = if json["screen_name"].is_string() || json.is_array() { json } else { &json["data"] };
-    let told: Vec<String> = match user {
-        // A user: other things (posts) have ids, too.
+    let owner: Vec<String> = match user {
+        // A user; posts have ids, too.
         Value::Object(fields)
             if asked.own || fields.contains_key("username") || fields.contains_key("screen_name") =>
         {
@@ -487,7 +468,7 @@ fn success(asked: &Asked<'_>, answer: &Answer) -> Option<Reading> {
                 .collect()
         }
         Value::Object(fields) if !fields.is_empty() && !is_problem(user) => Vec::new(),
-        // v1.1 lists things as they are; what has a message in their place is an error.
+        // v1.1 sends lists without `data`; an item with a message is an error.
         Value::Array(items) if items.first().is_some_and(|i| !json.is_array() || i["message"].is_null()) => {
             Vec::new()
         }
@@ -498,9 +479,9 @@ fn success(asked: &Asked<'_>, answer: &Answer) -> Option<Reading> {
         _ => return None,
     };
     if parse::boolean(&user["suspended"]) == Some(true) {
-        return Some(Reading::refused(Refusal::plain(Reason::AccountSuspended)));
+        return Some(Reading::plain(Reason::AccountSuspended));
     }
-    let mut reading = Reading { listed: standard::wrong_accounts(asked.grant, &told), ..asked.accepted() };
+    let mut reading = Reading { listed: standard::wrong_accounts(asked.grant, &owner), ..asked.accepted() };
     reading.facts.roles = parse::scopes(&user["permissions"]);
     reading.scopes = access_level(answer).filter(|_| asked.oauth1).map(|level| Scopes::new([level]));
     Some(reading)

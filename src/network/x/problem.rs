@@ -1,13 +1,14 @@
-//! X's errors: the shapes they come in, and wordings that stand for codes.
+//! X's errors: the shapes they come in, and phrases that stand for codes.
 
 use serde_json::Value;
 
 use crate::network::{Answer, parse};
 
-/// One error, in whichever of X's shapes: a problem of v2, a coded error of v1.1, a text.
+/// One error in any of X's shapes: a problem of v2, an error with a code of v1.1, a text.
+#[derive(Default)]
 pub(super) struct Problem {
     pub(super) code: Option<i64>,
-    /// The Ads API's codes are words.
+    /// A code of the Ads API, in upper case.
     pub(super) word: String,
     /// The part of `type` after `/problems/`, whatever the host; or `about:blank`.
     pub(super) kind: String,
@@ -16,7 +17,7 @@ pub(super) struct Problem {
     /// All its texts, in lower case.
     pub(super) text: String,
     pub(super) status: Option<u16>,
-    /// The resource that it is about, where it names one.
+    /// The id of the resource that it is about.
     pub(super) about: Option<String>,
 }
 
@@ -42,7 +43,7 @@ fn collect(value: &Value, status: Option<u16>, found: &mut Vec<Problem>) {
         Value::Array(errors) => errors.iter().for_each(&mut add),
         other => add(other),
     }
-    // `error` beside `error_description` is OAuth's form of one error.
+    // `error` beside `error_description` is one error in OAuth's shape.
     if fields.contains_key("error_description") {
         add(value);
     } else {
@@ -57,7 +58,7 @@ fn collect(value: &Value, status: Option<u16>, found: &mut Vec<Problem>) {
     }
 }
 
-/// Whether the place of data holds an error: some clients log answers with that wrapping.
+/// Whether `data` holds an error: some clients log errors inside it.
 pub(super) fn is_problem(data: &Value) -> bool {
     data.get("id").is_none()
         && (data.get("errors").is_some() || data.get("title").is_some() && data.get("detail").is_some())
@@ -65,17 +66,8 @@ pub(super) fn is_problem(data: &Value) -> bool {
 
 impl Problem {
     fn from_text(text: &str, status: Option<u16>) -> Self {
-        Self {
-            code: None,
-            word: String::new(),
-            kind: String::new(),
-            // A lone word ("Unauthorized") could be any gateway's.
-            title: String::new(),
-            detail: String::new(),
-            text: text.to_lowercase(),
-            status,
-            about: None,
-        }
+        // Not a title: a single word ("Unauthorized") could be any gateway's.
+        Self { text: text.to_lowercase(), status, ..Self::default() }
     }
 
     fn from_object(value: &Value, status: Option<u16>) -> Self {
@@ -99,8 +91,7 @@ impl Problem {
     }
 }
 
-/// Wordings that stand for a code of v1.1, for errors that come without one. Order matters: the
-/// first fits.
+/// Phrases that stand for a code of v1.1, for errors without one. The first that matches counts.
 pub(super) const WORDINGS: &[(&str, i64)] = &[
     ("timestamp out of bounds", 135),
     ("temporarily locked", 326),
@@ -128,7 +119,7 @@ pub(super) const WORDINGS: &[(&str, i64)] = &[
     ("internal error", 131),
 ];
 
-/// Wordings that stand for a problem type of v2.
+/// Phrases that stand for a problem type of v2.
 pub(super) const TITLES: &[(&str, &str)] = &[
     ("user used for authentication is suspended", "user-suspended"),
     ("usagecapexceeded", "usage-capped"),
