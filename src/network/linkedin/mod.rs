@@ -72,19 +72,19 @@ static ME: CallInfo = CallInfo {
     cost: "one call of the daily quota of app and member",
 };
 
-/// From <https://learn.microsoft.com/linkedin/marketing/integrations/migrations>. Each version is
-/// supported for a year at least; the exact day is published later.
+/// From <https://learn.microsoft.com/linkedin/marketing/integrations/migrations>, and its copy in
+/// api-evangelist/linkedin-ads `lifecycle/linkedin-ads-lifecycle.yml`. Each version is supported for
+/// at least a year; the exact day is published later.
+#[rustfmt::skip] // a block for each year
 static VERSION_ENDS: &[(&str, &str)] = &[
-    ("202407", "2025-07-22"),
-    ("202408", "2025-08-18"),
-    ("202409", "2025-09-15"),
-    ("202410", "2025-10-15"),
-    ("202411", "2025-11-17"),
-    ("202510", "2026-10-15"),
-    ("202511", "2026-11-16"),
-    ("202601", "2027-01-15"),
-    ("202602", "2027-02-15"),
-    ("202603", "2027-03-16"),
+    ("202407", "2025-07-22"), ("202408", "2025-08-18"), ("202409", "2025-09-15"),
+    ("202410", "2025-10-15"), ("202411", "2025-11-17"),
+    ("202504", "2026-04-15"), ("202505", "2026-05-15"), ("202506", "2026-06-15"),
+    ("202507", "2026-07-15"), ("202508", "2026-08-17"), ("202509", "2026-09-15"),
+    ("202510", "2026-10-15"), ("202511", "2026-11-16"),
+    ("202601", "2027-01-15"), ("202602", "2027-02-15"), ("202603", "2027-03-16"),
+    ("202604", "2027-04-15"), ("202605", "2027-05-15"), ("202606", "2027-06-15"),
+    ("202607", "2027-07-15"),
 ];
 
 static DESCRIPTION: Description = Description {
@@ -95,6 +95,7 @@ static DESCRIPTION: Description = Description {
     app: AppNeed::Required,
     kinds: &["organization", "profile"],
     carries: &[],
+    // The latest that LinkedIn is known to list (n8n-io/n8n pull request 39065).
     api_version: Some("202609"),
     version_ends: VERSION_ENDS,
     calls: &[&INTROSPECT, &ACLS, &USERINFO, &ME],

@@ -83,6 +83,8 @@ static ENTRA: &[(&[i64], &str, Says)] = &[
     (&[50055, 50058, 50074, 50076, 50078, 50158, 70043], "", REAUTH),
     (&[50072, 50079], "", Says::plain(Reason::TwoFactorRequired)),
     (&[50034, 50057, 500_571], "", DEACTIVATED),
+    // The same number also refuses addresses that Microsoft has seen attack.
+    (&[50053], "ip address", UNEXPECTED),
     (&[50053], "", LOCKED),
     (&[50173], "", Says::plain(Reason::PasswordChanged)),
     (&[53000, 53001, 53002, 53003, 530_003], "", POLICY),

@@ -44,10 +44,13 @@ static FAMILIES: &[Family] = &[
     // WeChat: "Global return codes" (developers.weixin.qq.com), w7corp/easywechat issue 2759,
     // node-webot/co-wechat-api pull request 99, Eric-Guo/wechat issue 230. WeCom: "Global error codes"
     // (developer.work.weixin.qq.com), NotFound403/wecom-sdk issue 22; 60020 is about addresses.
-    // DingTalk: satorijs/satori issue 240.
+    // DingTalk: satorijs/satori issue 240. 42007 is a changed password at WeChat (weixin4j
+    // WeixinSupport.java), an expired code at WeCom.
     Family { number: |json| field(json, &["errcode"]), rows: &[
         (&[40001, 40014], "", Token),
-        (&[42001, 42007, 42009], "", Is(TokenExpired)),
+        (&[42001, 42009], "", Is(TokenExpired)),
+        (&[42007], "pre_auth_code", Says(UnexpectedAnswer)),
+        (&[42007], "", Is(PasswordChanged)),
         (&[48001, 50001, 60011], "", Is(MissingPermission)),
         (&[45009, 45011], "", Says(RateLimited)),
         (&[-1], "", Says(ServerError)),
