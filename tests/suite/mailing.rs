@@ -20,7 +20,7 @@ use crate::probing::simulator;
 use crate::prometheus::{Process, eventually, get};
 
 /// A generous limit for busy machines.
-const LONG: Duration = Duration::from_secs(90);
+pub(crate) const LONG: Duration = Duration::from_secs(90);
 
 /// A received mail: time, recipients and text.
 #[derive(Clone, Debug)]
@@ -123,14 +123,14 @@ fn read(mails: &[Received]) -> Vec<Mail> {
 }
 
 /// A program that can be killed and restarted.
-struct Program {
+pub(crate) struct Program {
     path: PathBuf,
     arguments: Vec<String>,
     running: Option<Process>,
 }
 
 impl Program {
-    fn start(path: PathBuf, arguments: Vec<String>) -> Self {
+    pub(crate) fn start(path: PathBuf, arguments: Vec<String>) -> Self {
         let mut program = Self { path, arguments, running: None };
         program.restart();
         program
@@ -149,7 +149,7 @@ impl Program {
 }
 
 /// A free address, for programs that do not report their port or must come back to the same one.
-fn free_address() -> String {
+pub(crate) fn free_address() -> String {
     std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").to_string()
 }
 
@@ -280,7 +280,7 @@ async fn alerts(address: &str, labels: &[(&str, &str)]) -> Option<usize> {
     Some(alerts.iter().filter(|a| labels.iter().all(|(name, value)| a["labels"][*name] == **value)).count())
 }
 
-async fn ready(address: &str) {
+pub(crate) async fn ready(address: &str) {
     let url = format!("http://{address}/-/ready");
     eventually(&url, LONG, async || get(&url).await.filter(|t| t.contains("OK") || t.contains("Ready")))
         .await;

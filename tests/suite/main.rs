@@ -27,6 +27,7 @@ mod exposition;
 mod faults;
 mod fuzzing;
 mod golden;
+mod inhibition;
 mod kills;
 mod kubernetes;
 mod mail_templates;
