@@ -72,7 +72,7 @@ struct CheckedAccount {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     unconfirmed: bool,
     capabilities: Map<String, Value>,
-    /// What stops meanwhile.
+    /// The needed capabilities that do not work.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     stops: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
@@ -156,7 +156,7 @@ impl CheckedAccount {
             reason += " (not confirmed yet)";
         }
         if !self.stops.is_empty() {
-            reason = format!("{reason}\nstops: {}", self.stops.join(", "));
+            reason = format!("{reason}\nnot working: {}", self.stops.join(", "));
         }
         (self.verdict, reason)
     }

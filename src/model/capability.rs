@@ -5,7 +5,7 @@ use std::fmt;
 use super::Reason;
 use super::labels::labels;
 
-/// What stops meanwhile: of the capabilities that an account needs, those that are gone.
+/// What does not work: of the capabilities that an account needs, those that are lost.
 pub fn stops(capabilities: &[(Capability, Reason)]) -> Vec<&'static str> {
     capabilities
         .iter()
@@ -29,7 +29,7 @@ labels! {
 }
 
 impl Capability {
-    /// What stops while it is gone.
+    /// What does not work while it is lost.
     pub fn stops(self) -> &'static str {
         match self {
             Self::Publish => "publishing (scheduled posts)",

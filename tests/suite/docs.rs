@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use prometheus::proto::MetricType;
-use token_exporter::exposition::{FAMILIES, Kind, SMALL_FAMILIES};
+use token_exporter::exposition::{FAMILIES, SMALL_FAMILIES};
 use token_exporter::model::{AppProblem, Capability, Cause, Reason, format_duration};
 use token_exporter::network::{AppNeed, NetworkId, Rights, Style, advice};
 use token_exporter::simulator::{Expect, Fixtures, load_fixtures};
@@ -77,9 +77,9 @@ fn reasons_page(fixtures: &[Fixtures]) -> String {
          every page and every permission while reconnecting; what is left out is missing afterwards.\n- \
          Reconnecting ahead of a deadline is allowed, starts a new period and refreshes the permissions.\n- \
          It matters who connected (`connected_by`): before that person leaves, let somebody else connect \
-         the account.\n\n## What stops meanwhile\n\nWhat an account is used for is listed in its `needs`. \
-         What is gone says `connection_capability_available`: while a connection is invalid that is all of \
-         it; while it is degraded, a part.\n\n| capability | what stops |\n|---|---|\n",
+         the account.\n\n## Not working\n\nWhat an account is used for is listed in its `needs`. \
+         `connection_capability_available` shows which of that does not work: all of it while the \
+         connection is invalid, a part of it while it is degraded.\n\n| capability | not working |\n|---|---|\n",
     );
     for capability in Capability::ALL {
         let _ = writeln!(out, "| `{capability}` | {} |", capability.stops());
@@ -116,7 +116,7 @@ fn reasons_page(fixtures: &[Fixtures]) -> String {
         }
     }
     out.push_str(
-        "# Causes: why a probe could not tell\n\nA cause never changes `connection_valid`: the last verdict \
+        "# Causes: why a probe was inconclusive\n\nA cause never changes `connection_valid`: the last verdict \
          stands, and `connection_last_conclusive_probe_timestamp_seconds` tells its age. Causes are counted \
          in `token_exporter_probe_failures_total`.\n\n| cause | what it means, and what to do |\n|---|---|\n",
     );
@@ -322,7 +322,7 @@ fn metrics_page() -> String {
     );
     let labels = |labels: &[&str]| labels.iter().map(|l| format!("`{l}`")).collect::<Vec<_>>().join(" ");
     for family in FAMILIES {
-        let kind = if family.kind == Kind::Info { "info" } else { "gauge" };
+        let kind = family.kind();
         let _ = writeln!(out, "| `{}` | {kind} | {} | {} |", family.name, labels(family.labels), family.help);
     }
     out.push_str("\n## About apps and networks\n\n| metric | type | labels | |\n|---|---|---|---|\n");

@@ -91,13 +91,13 @@ fn a_mail_about_one_login_tells_reasons_apart() {
     assert!(order.is_sorted(), "accounts stand below their advice: {text}");
     assert!(
         text.contains("Connected by: Jane\n")
-            && text.contains("Affected: inbox\n")
+            && text.contains("Not working: inbox\n")
             && text.contains("Reconnect: https://app.example.com/P3?a=1&b=2\n"),
         "{text}"
     );
     let html = render("html", &many);
     let runbook = "https://wiki.example.com/Lost.md";
-    for part in ["https://app.example.com/P2?a=1&amp;b=2", runbook, "Affected: inbox"] {
+    for part in ["https://app.example.com/P2?a=1&amp;b=2", runbook, "Not working: inbox"] {
         assert_eq!(html.matches(part).count(), 1, "{part}: {html}");
     }
     let one = data("ConnectionLost", &alerts[..1]);
