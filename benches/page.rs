@@ -110,7 +110,7 @@ fn main() {
     row("one account", &|listing| {
         let id = format!("account-{}", listing.snapshot.inventory.len() - 1);
         time(|| {
-            let place = listing.find(&id).expect("an account");
+            let place = listing.snapshot.inventory.find(&id).expect("an account");
             black_box(page::account(&site, listing, place, listing.at));
         })
     });

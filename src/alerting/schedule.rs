@@ -141,18 +141,3 @@ pub(super) fn evaluation_interval(schedule: &[ScheduleRule]) -> Duration {
 pub(super) fn group_wait(schedule: &[ScheduleRule]) -> Duration {
     Duration::from_secs((narrowest(schedule) / 8).clamp(1, 120))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn short_windows_are_evaluated_often() {
-        let rule = |seconds| {
-            let notices = vec![Notice::Before(Duration::from_secs(seconds))];
-            [ScheduleRule { networks: Vec::new(), uses: Vec::new(), notices }]
-        };
-        assert_eq!(evaluation_interval(&rule(DAY)), Duration::from_secs(60));
-        assert_eq!(evaluation_interval(&rule(90)), Duration::from_secs(15));
-    }
-}

@@ -19,15 +19,3 @@ pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
     }
     out
 }
-
-#[cfg(test)]
-mod tests {
-    use super::fill;
-
-    #[test]
-    fn placeholders_are_filled_once() {
-        let values = [("A", "1"), ("B", "x@A@y"), ("LINES", "a\n  b"), ("NONE", "")];
-        let template = "k: @A@, '@B@'\n  @LINES@\n  @NONE@\n@A@ @A@\n";
-        assert_eq!(fill(template, &values), "k: 1, 'x@A@y'\n  a\n    b\n1 1\n");
-    }
-}

@@ -134,29 +134,3 @@ fn fold(out: &mut String, line: &str) {
     }
     out.push_str("\r\n");
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_folded_and_escaped() {
-        assert_eq!(escaped("a\\b;c,d\ne\r\u{7}:\"f\""), "a\\\\b\\;c\\,d\\ne:\"f\"");
-        for line in [
-            "x".repeat(75),
-            "x".repeat(76),
-            "ü".repeat(200),
-            format!("SUMMARY:{}", "日本".repeat(60)),
-            String::new(),
-        ] {
-            let mut out = String::new();
-            fold(&mut out, &line);
-            assert!(out.ends_with("\r\n"));
-            assert!(out.split("\r\n").all(|l| l.len() <= 75), "{out}");
-            assert_eq!(out.replace("\r\n ", ""), format!("{line}\r\n"));
-        }
-        let mut out = String::new();
-        fold(&mut out, &"x".repeat(76));
-        assert_eq!(out, format!("{}\r\n x\r\n", "x".repeat(75)));
-    }
-}

@@ -6,7 +6,6 @@
 //! bytes, and only a search reads texts.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -56,8 +55,6 @@ pub struct Listing {
     pub at: Timestamp,
     pub overview: Overview,
     tags: Vec<Tag>,
-    /// For each account, a hash of its id in the upper and its index in the lower half. Sorted.
-    ids: Vec<u64>,
     /// Names of labels from the configuration, and up to `MAX_CHOICES` + 1 of their values.
     labels: BTreeMap<String, BTreeSet<String>>,
     /// A bit for each reason that some connection has.
@@ -113,9 +110,9 @@ impl Listing {
                 tags.push(tag);
             }
         }
-        let (ids, labels) = (sorted_ids(inventory), label_values(inventory));
+        let labels = label_values(inventory);
         let cost = made.elapsed();
-        Self { overview, tags, ids, labels, reasons, at, made, cost, snapshot }
+        Self { overview, tags, labels, reasons, at, made, cost, snapshot }
     }
 
     /// The names of labels from the configuration.
@@ -139,16 +136,6 @@ impl Listing {
     /// The account at an index of the inventory.
     pub fn connection(&self, account: usize) -> Option<Connection<'_>> {
         Connection::at(&self.snapshot, account)
-    }
-
-    /// The index of the account with this id.
-    pub fn find(&self, id: &str) -> Option<usize> {
-        let hash = hash(id);
-        let from = self.ids.partition_point(|entry| entry >> 32 < u64::from(hash));
-        let same_hash = self.ids[from..].iter().take_while(|entry| **entry >> 32 == u64::from(hash));
-        let mut indices = same_hash.filter_map(|entry| usize::try_from(entry & u64::from(u32::MAX)).ok());
-        indices
-            .find(|index| self.snapshot.inventory.account(*index).is_some_and(|account| account.id() == id))
     }
 
     pub fn page(&self, query: &Query) -> ListingPage {
@@ -197,23 +184,6 @@ impl Iterator for Matches {
         }
         None
     }
-}
-
-/// A hash that is only compared within one run of the program.
-fn hash(id: &str) -> u32 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(id.as_bytes());
-    hasher.finish() as u32
-}
-
-/// See [`Listing::ids`].
-fn sorted_ids(inventory: &Inventory) -> Vec<u64> {
-    let mut ids: Vec<u64> = (0..)
-        .zip(inventory.accounts())
-        .map(|(index, account)| u64::from(hash(account.id())) << 32 | index)
-        .collect();
-    ids.sort_unstable();
-    ids
 }
 
 /// See [`Listing::labels`].

@@ -30,7 +30,7 @@ pub struct ExpiryStatus {
 
 impl ExpiryStatus {
     /// `verdict` is `None` if the account was not probed.
-    fn new(clocks: Clocks, auto_refresh: bool, verdict: Option<Verdict>, now: Timestamp) -> Self {
+    pub fn new(clocks: Clocks, auto_refresh: bool, verdict: Option<Verdict>, now: Timestamp) -> Self {
         let deadline = clocks.deadline(auto_refresh);
         let passed = deadline.at().is_some_and(|t| t <= now);
         let broken = match verdict {
@@ -224,38 +224,4 @@ fn due_notices(
     }
     due.extend(last_begun);
     due
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{Cause, Reason};
-    use crate::network::Certainty::Plain;
-
-    #[test]
-    fn the_status_follows_from_clocks_and_verdict() {
-        let at = |text: &str| Timestamp::parse(text).unwrap_or_else(|| unreachable!("{text}"));
-        let now = at("2027-01-31T12:00:00Z");
-        let (early, late) = (at("2027-01-31T11:00:00Z"), at("2027-02-05T00:00:00Z"));
-        let clocks = |access| Clocks {
-            access: Expiry::At(access),
-            refresh: Expiry::At(late),
-            issued: Some(early),
-            ..Clocks::default()
-        };
-        let refreshed = ExpiryStatus::new(clocks(early), true, Some(Verdict::Valid), now);
-        assert_eq!(refreshed, ExpiryStatus { deadline: Expiry::At(late), issued: None, broken: false });
-        let fixed = ExpiryStatus::new(clocks(early), false, None, now);
-        assert_eq!(fixed, ExpiryStatus { deadline: Expiry::At(early), issued: Some(early), broken: false });
-        for (access, verdict, broken) in [
-            (early, Verdict::Invalid(Reason::TokenExpired, Plain), false),
-            (early, Verdict::Invalid(Reason::PasswordChanged, Plain), true),
-            (late, Verdict::Invalid(Reason::TokenExpired, Plain), true),
-            (late, Verdict::Invalid(Reason::AccessRevoked, Plain), true),
-            (late, Verdict::Undetermined(Cause::Timeout), false),
-        ] {
-            let status = ExpiryStatus::new(clocks(access), false, Some(verdict), now);
-            assert_eq!(status.broken, broken, "{verdict:?}");
-        }
-    }
 }

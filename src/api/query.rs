@@ -18,45 +18,8 @@ const MAX_SEARCH: usize = 200;
 const MAX_VALUES: usize = 100;
 
 /// The fixed parameters. All others are names of labels from the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parameter {
-    /// Words to search for.
-    Q,
-    Network,
-    Reason,
-    State,
-    Use,
-    ExpiresWithin,
-    Page,
-    PerPage,
-}
-
-impl Parameter {
-    pub const ALL: [Self; 8] = [
-        Self::Q,
-        Self::Network,
-        Self::Reason,
-        Self::State,
-        Self::Use,
-        Self::ExpiresWithin,
-        Self::Page,
-        Self::PerPage,
-    ];
-
-    /// Its name in URLs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Q => "q",
-            Self::Network => "network",
-            Self::Reason => "reason",
-            Self::State => "state",
-            Self::Use => "use",
-            Self::ExpiresWithin => "expires_within",
-            Self::Page => "page",
-            Self::PerPage => "per_page",
-        }
-    }
-}
+pub const PARAMETERS: [&str; 8] =
+    ["q", "network", "reason", "state", "use", "expires_within", "page", "per_page"];
 
 /// A query. Values of the same parameter are alternatives; different parameters must all match.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,20 +94,15 @@ impl Query {
                 });
                 break;
             }
-            let read = match Parameter::ALL.into_iter().find(|p| p.name() == name) {
-                Some(parameter) => query.read(parameter, &value),
-                None if labels.clone().any(|label| label == name) => {
-                    query.labels.push((name.to_string(), value.to_string()));
-                    Ok(())
-                }
-                None => Err(format!(
-                    "one of the parameters {}{}",
-                    listed(Parameter::ALL.into_iter().map(Parameter::name)),
-                    match listed(labels.clone().take(20)) {
-                        none if none.is_empty() => String::new(),
-                        names => format!(", or a label: {names}"),
-                    }
-                )),
+            let read = if PARAMETERS.contains(&&*name) {
+                query.read(&name, &value)
+            } else if labels.clone().any(|label| label == name) {
+                query.labels.push((name.to_string(), value.to_string()));
+                Ok(())
+            } else {
+                let known = listed(labels.clone().take(20));
+                let labels = if known.is_empty() { known } else { format!(", or a label: {known}") };
+                Err(format!("one of the parameters {}{labels}", PARAMETERS.join(", ")))
             };
             if let Err(expected) = read {
                 problems.push(QueryProblem {
@@ -158,33 +116,30 @@ impl Query {
     }
 
     /// Reads a value of a parameter, or describes valid values.
-    fn read(&mut self, parameter: Parameter, value: &str) -> Result<(), String> {
+    fn read(&mut self, parameter: &str, value: &str) -> Result<(), String> {
         match parameter {
-            Parameter::Q if value.chars().count() > MAX_SEARCH => {
+            "q" if value.chars().count() > MAX_SEARCH => {
                 return Err(format!("at most {MAX_SEARCH} characters"));
             }
-            Parameter::Q if self.search.is_empty() => value.trim().clone_into(&mut self.search),
-            Parameter::Q => return Err("a single search with all words in one value".to_owned()),
-            Parameter::Network => {
-                let all = NetworkId::all().map(NetworkId::name);
-                add(&mut self.networks, NetworkId::from_name(value), all)?;
+            "q" if self.search.is_empty() => value.trim().clone_into(&mut self.search),
+            "q" => return Err("a single search with all words in one value".to_owned()),
+            "network" => {
+                add(&mut self.networks, NetworkId::from_name(value), NetworkId::all().map(NetworkId::name))?;
             }
-            Parameter::Reason => {
-                add(&mut self.reasons, Reason::from_label(value), broken().map(|r| r.info().label))?
+            "reason" => {
+                add(&mut self.reasons, Reason::from_label(value), broken().map(|r| r.info().label))?;
             }
-            Parameter::State => {
+            "state" => {
                 let state = ConnectionState::ALL.into_iter().find(|s| s.label() == value);
                 add(&mut self.states, state, ConnectionState::ALL.into_iter().map(ConnectionState::label))?;
             }
-            Parameter::Use => {
-                add(&mut self.uses, Use::from_label(value), Use::ALL.iter().map(|u| u.label()))?
-            }
-            Parameter::ExpiresWithin => {
+            "use" => add(&mut self.uses, Use::from_label(value), Use::ALL.iter().map(|u| u.label()))?,
+            "expires_within" => {
                 let given = parse_duration(value).filter(|_| self.expires_within.is_none());
                 self.expires_within = Some(given.ok_or("a single duration such as 10d, 12h or 30m")?);
             }
-            Parameter::Page => self.page = number(value, usize::MAX).ok_or("a number of at least 1")?,
-            Parameter::PerPage => {
+            "page" => self.page = number(value, usize::MAX).ok_or("a number of at least 1")?,
+            _ => {
                 self.per_page = number(value, MAX_PER_PAGE)
                     .ok_or_else(|| format!("a number from 1 to {MAX_PER_PAGE}"))?;
             }
@@ -199,21 +154,15 @@ impl Query {
 
     /// The filters as names and values, in a fixed order.
     pub fn filters(&self) -> impl Iterator<Item = (&str, String)> {
-        let search = Some(self.search.clone()).filter(|s| !s.is_empty()).map(|s| (Parameter::Q.name(), s));
-        let networks = self.networks.iter().map(|n| (Parameter::Network.name(), n.name().to_owned()));
-        let reasons = self.reasons.iter().map(|r| (Parameter::Reason.name(), r.info().label.to_owned()));
-        let states = self.states.iter().map(|s| (Parameter::State.name(), s.label().to_owned()));
-        let uses = self.uses.iter().map(|u| (Parameter::Use.name(), u.label().to_owned()));
+        let search = Some(self.search.clone()).filter(|s| !s.is_empty()).map(|s| ("q", s));
+        let networks = self.networks.iter().map(|n| ("network", n.name().to_owned()));
+        let reasons = self.reasons.iter().map(|r| ("reason", r.info().label.to_owned()));
+        let states = self.states.iter().map(|s| ("state", s.label().to_owned()));
+        let uses = self.uses.iter().map(|u| ("use", u.label().to_owned()));
         let labels = self.labels.iter().map(|(name, value)| (name.as_str(), value.clone()));
-        let within = self.expires_within.map(|d| (Parameter::ExpiresWithin.name(), format_duration(d)));
-        search
-            .into_iter()
-            .chain(networks)
-            .chain(reasons)
-            .chain(states)
-            .chain(uses)
-            .chain(labels)
-            .chain(within)
+        let within = self.expires_within.map(|d| ("expires_within", format_duration(d)));
+        let fixed = search.into_iter().chain(networks).chain(reasons).chain(states).chain(uses);
+        fixed.chain(labels).chain(within)
     }
 
     /// The part of a URL behind its question mark, for a page of this query.
@@ -231,11 +180,9 @@ impl Query {
         for (_, (name, value)) in self.filters().enumerate().filter(|(i, _)| keep(*i)) {
             out.append_pair(name, &value);
         }
-        for (parameter, value, default) in
-            [(Parameter::PerPage, self.per_page, PER_PAGE), (Parameter::Page, page, 1)]
-        {
+        for (name, value, default) in [("per_page", self.per_page, PER_PAGE), ("page", page, 1)] {
             if value != default {
-                out.append_pair(parameter.name(), &value.to_string());
+                out.append_pair(name, &value.to_string());
             }
         }
         out.finish()

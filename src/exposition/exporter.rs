@@ -22,72 +22,81 @@ pub struct SmallFamily {
 /// The values of the labels, and that of the sample.
 type Samples<'a> = Vec<(Vec<&'a str>, f64)>;
 
+const fn family(
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+    samples: fn(&Snapshot) -> Samples<'_>,
+) -> SmallFamily {
+    SmallFamily { name, help, labels, samples }
+}
+
 /// The families about apps and networks.
 pub static SMALL_FAMILIES: &[SmallFamily] = &[
-    SmallFamily {
-        name: "token_exporter_app_healthy",
-        help: "Whether the developer app is accepted; 0 while the app itself is to blame for failing probes. \
-               Absent until the network has answered about it.",
-        labels: &["app", "network"],
-        samples: |snapshot| {
-            let samples = apps(snapshot).filter_map(|(app, state)| {
-                Some((vec![&*app.id, app.network.name()], f64::from(state.healthy()?)))
-            });
-            samples.collect()
-        },
-    },
-    SmallFamily {
-        name: "token_exporter_app_problem",
-        help: "What is wrong with a developer app that is not accepted; always 1.",
-        labels: &["app", "network", "problem"],
-        samples: |snapshot| {
-            let samples = apps(snapshot).filter_map(|(app, state)| {
-                Some((vec![&*app.id, app.network.name(), state.problem()?.label()], 1.0))
-            });
-            samples.collect()
-        },
-    },
-    SmallFamily {
-        name: "token_exporter_app_api_version_expiry_timestamp_seconds",
-        help: "When the API version that the app uses ends, if that is published, or since when the \
-               network answers under a later one.",
-        labels: &["app", "network", "version"],
-        samples: |snapshot| {
-            let samples = apps(snapshot).filter_map(|(app, state)| {
+    family(
+        "token_exporter_app_healthy",
+        "Whether the network accepts the developer app: 1 or 0. Absent until the network has answered a \
+         probe through it.",
+        &["app", "network"],
+        |snapshot| by_app(snapshot, |_, state| Some((None, f64::from(state.healthy()?)))),
+    ),
+    family(
+        "token_exporter_app_problem",
+        "A metric with the constant value 1 for each developer app that is not accepted, labelled by \
+         problem.",
+        &["app", "network", "problem"],
+        |snapshot| by_app(snapshot, |_, state| Some((Some(state.problem()?.label()), 1.0))),
+    ),
+    family(
+        "token_exporter_app_api_version_expiry_timestamp_seconds",
+        "End of the API version that the app uses: as published, or when the network was first seen to \
+         answer under a later version. Absent if neither is known.",
+        &["app", "network", "version"],
+        |snapshot| {
+            by_app(snapshot, |app, state| {
                 let end = app.version_end().into_iter().chain(state.version_ended).min()?;
-                Some((vec![&*app.id, app.network.name(), &*app.api_version], end.unix() as f64))
-            });
-            samples.collect()
+                Some((Some(&*app.api_version), end.unix() as f64))
+            })
         },
-    },
-    SmallFamily {
-        name: "token_exporter_rate_limit_used_ratio",
-        help: "The share of a rate limit that is used, as the network's last answer said.",
-        labels: &["app", "network", "bucket"],
-        samples: |snapshot| limits(snapshot, |limit| limit.used),
-    },
-    SmallFamily {
-        name: "token_exporter_rate_limit_reset_timestamp_seconds",
-        help: "When a rate limit starts anew, as the network's last answer said.",
-        labels: &["app", "network", "bucket"],
-        samples: |snapshot| limits(snapshot, |limit| Some(limit.reset?.unix() as f64)),
-    },
-    SmallFamily {
-        name: "token_exporter_accounts",
-        help: "Configured accounts.",
-        labels: &["network"],
-        samples: |snapshot| counts(snapshot.inventory.accounts_by_network()),
-    },
-    SmallFamily {
-        name: "token_exporter_credentials",
-        help: "Configured credentials.",
-        labels: &["network"],
-        samples: |snapshot| counts(snapshot.inventory.credentials_by_network()),
-    },
+    ),
+    family(
+        "token_exporter_rate_limit_used_ratio",
+        "Used part of a rate limit, from 0 to 1, as reported by the network.",
+        &["app", "network", "bucket"],
+        |snapshot| limits(snapshot, |limit| limit.used),
+    ),
+    family(
+        "token_exporter_rate_limit_reset_timestamp_seconds",
+        "When a rate limit is reset, as reported by the network.",
+        &["app", "network", "bucket"],
+        |snapshot| limits(snapshot, |limit| Some(limit.reset?.unix() as f64)),
+    ),
+    family("token_exporter_accounts", "Number of configured accounts.", &["network"], |snapshot| {
+        counts(snapshot.inventory.accounts_by_network())
+    }),
+    family("token_exporter_credentials", "Number of configured credentials.", &["network"], |snapshot| {
+        counts(snapshot.inventory.credentials_by_network())
+    }),
 ];
 
 fn apps(snapshot: &Snapshot) -> impl Iterator<Item = (&App, &AppState)> {
     snapshot.inventory.apps().iter().zip(snapshot.apps.iter())
+}
+
+/// The value of the third label, if there is one, and that of the sample.
+type AppSample<'a> = (Option<&'a str>, f64);
+
+/// A sample of each app, with the labels `app` and `network` first.
+fn by_app<'s>(
+    snapshot: &'s Snapshot,
+    sample: fn(&'s App, &'s AppState) -> Option<AppSample<'s>>,
+) -> Samples<'s> {
+    let samples = apps(snapshot).filter_map(|(app, state)| {
+        let (label, value) = sample(app, state)?;
+        let labels = [&*app.id, app.network.name()].into_iter().chain(label);
+        Some((labels.collect(), value))
+    });
+    samples.collect()
 }
 
 fn limits(snapshot: &Snapshot, value: fn(&RateLimitUsage) -> Option<f64>) -> Samples<'_> {

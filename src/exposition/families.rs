@@ -6,29 +6,36 @@ use crate::inventory::AccountView;
 use crate::model::{Capability, Expiry, Reason, Timestamp};
 use crate::state::{AccountState, CredentialState, Snapshot};
 
-/// The type of a family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Gauge,
-    /// Labels with the constant value 1; a gauge in the older format.
-    Info,
-}
-
 /// A family of samples about accounts.
 pub struct Family {
     pub name: &'static str,
     pub help: &'static str,
-    pub kind: Kind,
     /// The labels besides `account` and `network`.
     pub labels: &'static [&'static str],
     samples: Samples,
 }
 
 enum Samples {
-    /// One sample with the labels of the account alone; none if the value is unknown.
-    One(fn(&Account<'_>) -> Option<i64>),
-    /// Samples with labels of their own. The function returns early if nothing is known.
-    Labelled(fn(&mut Writer<'_>, &Account<'_>) -> Option<()>),
+    One(Value),
+    Labelled(Write),
+}
+
+/// The value of the only sample; none if it is unknown.
+type Value = fn(&Account<'_>) -> Option<i64>;
+/// Writes samples with labels of their own, and returns early if nothing is known.
+type Write = fn(&mut Writer<'_>, &Account<'_>) -> Option<()>;
+
+const fn one(name: &'static str, help: &'static str, value: Value) -> Family {
+    Family { name, help, labels: &[], samples: Samples::One(value) }
+}
+
+const fn labelled(
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+    write: Write,
+) -> Family {
+    Family { name, help, labels, samples: Samples::Labelled(write) }
 }
 
 /// One account at the time of a scrape. Each look-up reads memory for every account, so a family
@@ -61,11 +68,10 @@ impl<'a> Account<'a> {
 
 /// The families about accounts. Documentation, dashboards and rules are checked against this table.
 pub static FAMILIES: &[Family] = &[
-    Family {
-        name: "connection_info",
-        help: "What is configured about the connection; join with group_left.",
-        kind: Kind::Info,
-        labels: &[
+    labelled(
+        "connection_info",
+        "Information from the configuration, to be joined with group_left.",
+        &[
             "name",
             "kind",
             "use",
@@ -76,7 +82,7 @@ pub static FAMILIES: &[Family] = &[
             "notify",
             "reconnect_url",
         ],
-        samples: Samples::Labelled(|out, account| {
+        |out, account| {
             let view = account.view()?;
             let texts = view.escaped()?;
             out.begin(account);
@@ -92,34 +98,28 @@ pub static FAMILIES: &[Family] = &[
             view.escaped_labels().for_each(|label| out.text(label));
             out.text("} 1\n");
             Some(())
-        }),
-    },
-    Family {
-        name: "connection_valid",
-        help: "Whether the connection works: 1 with reason ok, or 0 with the reason. Absent until the first \
-               conclusive probe.",
-        kind: Kind::Gauge,
-        labels: &["reason"],
-        samples: Samples::Labelled(|out, account| {
+        },
+    ),
+    labelled(
+        "connection_valid",
+        "Whether the connection works: 1 with reason ok, or 0 with the reason. Absent until the first \
+         conclusive probe.",
+        &["reason"],
+        |out, account| {
             let verdict = account.state()?.verdict?;
             out.begin(account);
             out.end_with_reason(verdict);
             Some(())
-        }),
-    },
-    Family {
-        name: "connection_state_change_timestamp_seconds",
-        help: "Since when the connection is in its present state.",
-        kind: Kind::Gauge,
-        labels: &[],
-        samples: Samples::One(|account| Some(account.state()?.since?.unix())),
-    },
-    Family {
-        name: "connection_capability_available",
-        help: "Whether a needed capability is there: 1 with reason ok, or 0 with the reason.",
-        kind: Kind::Gauge,
-        labels: &["capability", "reason"],
-        samples: Samples::Labelled(|out, account| {
+        },
+    ),
+    one("connection_state_change_timestamp_seconds", "When the verdict last changed.", |account| {
+        Some(account.state()?.since?.unix())
+    }),
+    labelled(
+        "connection_capability_available",
+        "Whether a needed capability is available: 1 with reason ok, or 0 with the reason.",
+        &["capability", "reason"],
+        |out, account| {
             let reasons = &account.state()?.capabilities;
             for (capability, reason) in
                 Capability::ALL.iter().filter_map(|c| Some((c, reasons[*c as usize]?)))
@@ -129,41 +129,32 @@ pub static FAMILIES: &[Family] = &[
                 out.end_with_reason(reason);
             }
             Some(())
-        }),
-    },
-    Family {
-        name: "token_expires_in_seconds",
-        help: "Seconds until a person must reconnect, negative afterwards. Absent without a deadline or \
-               while it is unknown.",
-        kind: Kind::Gauge,
-        labels: &[],
-        samples: Samples::One(|account| Some(account.deadline()?.at()?.since(account.now))),
-    },
-    Family {
-        name: "token_expiry_timestamp_seconds",
-        help: "When a person must reconnect at the latest.",
-        kind: Kind::Gauge,
-        labels: &[],
-        samples: Samples::One(|account| Some(account.deadline()?.at()?.unix())),
-    },
-    Family {
-        name: "token_has_expiry",
-        help: "Whether there is a deadline; 0 for a token that never expires, absent while unknown.",
-        kind: Kind::Gauge,
-        labels: &[],
-        samples: Samples::One(|account| match account.deadline()? {
+        },
+    ),
+    one(
+        "token_expires_in_seconds",
+        "Seconds until a person must reconnect, negative afterwards. Absent if there is no deadline or \
+         it is unknown.",
+        |account| Some(account.deadline()?.at()?.since(account.now)),
+    ),
+    one("token_expiry_timestamp_seconds", "When a person must reconnect at the latest.", |account| {
+        Some(account.deadline()?.at()?.unix())
+    }),
+    one(
+        "token_has_expiry",
+        "Whether there is a deadline; 0 for a token that never expires. Absent while unknown.",
+        |account| match account.deadline()? {
             Expiry::Unknown => None,
             Expiry::Never => Some(0),
             Expiry::At(_) => Some(1),
-        }),
-    },
-    Family {
-        name: "token_clock_expiry_timestamp_seconds",
-        help: "The instants behind the deadline: the end of the access token, of the refresh token or \
-               grant, of the access to data.",
-        kind: Kind::Gauge,
-        labels: &["clock"],
-        samples: Samples::Labelled(|out, account| {
+        },
+    ),
+    labelled(
+        "token_clock_expiry_timestamp_seconds",
+        "Expiry of the access token, of the refresh token or grant, and of data access; the deadline \
+         follows from them.",
+        &["clock"],
+        |out, account| {
             let clocks = &account.credential_state()?.clocks;
             for (clock, expiry) in
                 [("access", clocks.access), ("refresh", clocks.refresh), ("data_access", clocks.data_access)]
@@ -175,21 +166,16 @@ pub static FAMILIES: &[Family] = &[
                 }
             }
             Some(())
-        }),
-    },
-    Family {
-        name: "token_issued_timestamp_seconds",
-        help: "When the token was issued, where that is known.",
-        kind: Kind::Gauge,
-        labels: &[],
-        samples: Samples::One(|account| Some(account.credential_state()?.clocks.issued?.unix())),
-    },
-    Family {
-        name: "token_scope_granted",
-        help: "Whether a scope that the account's needs require is granted. Absent while unknown.",
-        kind: Kind::Gauge,
-        labels: &["scope"],
-        samples: Samples::Labelled(|out, account| {
+        },
+    ),
+    one("token_issued_timestamp_seconds", "When the token was issued. Absent while unknown.", |account| {
+        Some(account.credential_state()?.clocks.issued?.unix())
+    }),
+    labelled(
+        "token_scope_granted",
+        "Whether a scope that the account needs is granted. Absent while unknown.",
+        &["scope"],
+        |out, account| {
             let granted = account.state()?.scopes?;
             for (i, scope) in account.view()?.required_scopes().iter().enumerate() {
                 out.begin(account);
@@ -197,32 +183,27 @@ pub static FAMILIES: &[Family] = &[
                 out.end(i64::from(granted >> i & 1));
             }
             Some(())
-        }),
-    },
-    Family {
-        name: "connection_probe_success",
-        help: "Whether the last probe was conclusive.",
-        kind: Kind::Gauge,
-        labels: &[],
-        samples: Samples::One(|account| account.state()?.conclusive().map(i64::from)),
-    },
-    Family {
-        name: "connection_last_probe_timestamp_seconds",
-        help: "When the connection was probed last.",
-        kind: Kind::Gauge,
-        labels: &[],
-        samples: Samples::One(|account| Some(account.credential_state()?.last_probe?.unix())),
-    },
-    Family {
-        name: "connection_last_conclusive_probe_timestamp_seconds",
-        help: "When a probe was conclusive last: the age of the verdict.",
-        kind: Kind::Gauge,
-        labels: &[],
-        samples: Samples::One(|account| Some(account.state()?.last_conclusive?.unix())),
-    },
+        },
+    ),
+    one("connection_probe_success", "Whether the last probe was conclusive.", |account| {
+        account.state()?.conclusive().map(i64::from)
+    }),
+    one("connection_last_probe_timestamp_seconds", "Time of the last probe.", |account| {
+        Some(account.credential_state()?.last_probe?.unix())
+    }),
+    one(
+        "connection_last_conclusive_probe_timestamp_seconds",
+        "Time of the last conclusive probe.",
+        |account| Some(account.state()?.last_conclusive?.unix()),
+    ),
 ];
 
 impl Family {
+    /// In OpenMetrics; the older format knows no info.
+    pub fn kind(&self) -> &'static str {
+        if self.name.ends_with("_info") { "info" } else { "gauge" }
+    }
+
     /// Writes the samples of one account.
     #[inline]
     pub(super) fn write(&self, account: &Account<'_>, out: &mut Vec<u8>) {

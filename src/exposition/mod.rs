@@ -16,7 +16,7 @@ use crate::state::Snapshot;
 use crate::telemetry::Metrics;
 pub use exporter::{SMALL_FAMILIES, SmallFamily};
 use families::Account;
-pub use families::{FAMILIES, Family, Kind};
+pub use families::{FAMILIES, Family};
 use text::write_header;
 
 /// The two formats that Prometheus accepts.
@@ -96,8 +96,7 @@ impl Renderer {
         let mut out = Vec::with_capacity(CHUNK + SLACK);
         while let Some(family) = FAMILIES.get(self.family) {
             if self.account == self.accounts.start {
-                let kind = if family.kind == Kind::Info { "info" } else { "gauge" };
-                write_header(&mut out, self.format, family.name, family.help, kind);
+                write_header(&mut out, self.format, family.name, family.help, family.kind());
             }
             while self.account < self.accounts.end {
                 if out.len() >= CHUNK {

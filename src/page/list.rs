@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::words::{DAY, and, counted, date, distance, instant, number, words};
 use super::{Site, account_address, badge, frame, kind, reconnect};
-use crate::api::{Connection, ConnectionState, Listing, ListingPage, Parameter, Query};
+use crate::api::{Connection, ConnectionState, Listing, ListingPage, PARAMETERS, Query};
 use crate::model::{Expiry, Reconnecting, Timestamp, Use, format_duration};
 
 /// Maximum number of refused apps that are named.
@@ -156,7 +156,7 @@ fn filters(listing: &Listing, query: &Query) -> Markup {
     within.extend(query.expires_within.filter(|d| !within.contains(d)));
     within.sort_unstable();
     let within = within.into_iter().map(|d| (format_duration(d), duration(d)));
-    let is_parameter = |name: &str| Parameter::ALL.into_iter().any(|p| p.name() == name);
+    let labels = listing.label_choices().filter(|(name, _)| !PARAMETERS.contains(name));
     html! {
         form.filters method="get" action="./" role="search" aria-label="Connections" {
             p.search {
@@ -165,21 +165,21 @@ fn filters(listing: &Listing, query: &Query) -> Markup {
                     placeholder="name, ID or person" autocomplete="off";
             }
             p.go { button type="submit" { "Show" } }
-            details open[query.filters().any(|(name, _)| name != Parameter::Q.name())] {
+            details open[query.filters().any(|(name, _)| name != "q")] {
                 summary { "Filters" }
                 div {
-                    (choice(query, Parameter::State.name(), "State", states))
-                    (choice(query, Parameter::Reason.name(), "Reason", reasons))
-                    (choice(query, Parameter::Network.name(), "Network", networks))
-                    (choice(query, Parameter::ExpiresWithin.name(), "Expires within", within))
-                    (choice(query, Parameter::Use.name(), "Use", uses))
-                    @for (name, values) in listing.label_choices().filter(|(name, _)| !is_parameter(name)) {
+                    (choice(query, "state", "State", states))
+                    (choice(query, "reason", "Reason", reasons))
+                    (choice(query, "network", "Network", networks))
+                    (choice(query, "expires_within", "Expires within", within))
+                    (choice(query, "use", "Use", uses))
+                    @for (name, values) in labels {
                         (choice(query, name, &words(name), values.iter().map(|v| (v.clone(), v.clone()))))
                     }
                 }
             }
             @if query.per_page != Query::default().per_page {
-                input type="hidden" name=(Parameter::PerPage.name()) value=(query.per_page);
+                input type="hidden" name="per_page" value=(query.per_page);
             }
         }
     }
@@ -211,7 +211,7 @@ fn choice(query: &Query, name: &str, title: &str, values: impl Iterator<Item = (
 
 /// The active filters, each a link to the list without it.
 fn active_filters(query: &Query) -> Markup {
-    let title = |name: &str| if name == Parameter::Q.name() { "Search".to_owned() } else { words(name) };
+    let title = |name: &str| if name == "q" { "Search".to_owned() } else { words(name) };
     html! {
         @if !query.is_everything() {
             nav.chips aria-label="Active filters" {

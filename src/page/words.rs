@@ -69,34 +69,3 @@ pub(super) fn and(words: &[&str]) -> String {
         [first @ .., last] => format!("{} and {last}", first.join(", ")),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn distances_are_said_plainly() {
-        let now = Timestamp::now();
-        for (seconds, words) in [
-            (0, "just now"),
-            (5, "in a moment"),
-            (-5, "just now"),
-            (60, "in 1 minute"),
-            (-7_199, "1 hour ago"),
-            (7_200, "in 2 hours"),
-            (-90_000, "1 day ago"),
-            (4 * DAY, "in 4 days"),
-            (5 * DAY - 1, "in 4 days"),
-        ] {
-            assert_eq!(distance(now, now.plus(seconds)), words);
-        }
-    }
-
-    #[test]
-    fn numbers_and_labels_read_well() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(number).join(" "), "0 999 1,000 1,234,567");
-        assert_eq!([1, 2].map(|n| counted(n, "account")).join(" "), "1 account 2 accounts");
-        assert_eq!(words("two_factor_required"), "Two factor required");
-        assert_eq!([and(&["a"]), and(&["a", "b"]), and(&["a", "b", "c"])], ["a", "a and b", "a, b and c"]);
-    }
-}

@@ -90,7 +90,7 @@ pub(super) fn account(site: &Site<'_>, listing: &Listing, query: &str) -> Respon
     let Some(id) = id.filter(|_| problems.is_empty()) else {
         return html(StatusCode::BAD_REQUEST, page::bad_request(site, &problems));
     };
-    let index = listing.find(&id);
+    let index = listing.snapshot.inventory.find(&id);
     match index.and_then(|index| page::account(site, listing, index, Timestamp::now())) {
         Some(page) => html(StatusCode::OK, page),
         None => html(StatusCode::NOT_FOUND, page::unknown_account(site, &id)),

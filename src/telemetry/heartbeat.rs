@@ -32,7 +32,7 @@ impl Watchdog {
     }
 
     /// Returns the parts that have not answered the last heartbeat, and asks for the next one.
-    fn beat(&self) -> Vec<&'static str> {
+    pub fn beat(&self) -> Vec<&'static str> {
         let last = *self.beat.borrow();
         let silent = self
             .parts
@@ -53,12 +53,9 @@ impl Watchdog {
             beats.tick().await;
             let silent = self.beat();
             if silent.is_empty() {
-                tell(&[NotifyState::Watchdog]);
+                notify(&[NotifyState::Watchdog]);
             } else {
-                tracing::error!(
-                    parts = silent.join(", "),
-                    "no sign of life: the watchdog is not told that all is well"
-                );
+                tracing::error!(parts = silent.join(", "), "no heartbeat, so the watchdog is not notified");
             }
         }
     }
@@ -76,40 +73,22 @@ impl Heartbeat {
 }
 
 pub fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::warn!(%error, "systemd cannot be told of the reload"),
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "systemd cannot be notified of the reload"),
     }
 }
 
 pub fn stopping() {
-    tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+    notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
 }
 
-fn tell(states: &[NotifyState<'_>]) {
+fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "systemd cannot be told");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn silent_parts_are_named() {
-        let mut watchdog = Watchdog::default();
-        let (mut scheduler, server) = (watchdog.part("scheduler"), watchdog.part("server"));
-        assert!(watchdog.beat().is_empty(), "nothing was asked before");
-        scheduler.answer().await;
-        assert_eq!(watchdog.beat(), ["server"]);
-        let mut again = server.clone();
-        scheduler.answer().await;
-        again.answer().await;
-        assert!(watchdog.beat().is_empty(), "a part that was started anew answers for the old one");
+        tracing::warn!(%error, "systemd cannot be notified");
     }
 }

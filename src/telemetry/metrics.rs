@@ -1,7 +1,12 @@
 //! Counters and gauges about the exporter itself. The series of accounts and apps are written by
 //! `exposition`, from a snapshot.
 
-use prometheus::{Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    Gauge, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry, histogram_opts, labels, opts,
+    register_gauge_with_registry, register_histogram_vec_with_registry,
+    register_int_counter_vec_with_registry, register_int_counter_with_registry,
+    register_int_gauge_with_registry,
+};
 
 use crate::inventory::Shard;
 use crate::model::{Cause, Timestamp};
@@ -26,69 +31,66 @@ impl Metrics {
     /// If two metrics have the same name.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
-        let metrics = Self {
-            probes: IntCounterVec::new(
-                Opts::new("token_exporter_probes_total", "Probes of credentials."),
-                &["network"],
-            )?,
-            failures: IntCounterVec::new(
-                Opts::new("token_exporter_probe_failures_total", "Probes that could not tell, by cause."),
-                &["network", "cause"],
-            )?,
-            duration: HistogramVec::new(
-                HistogramOpts::new(
-                    "token_exporter_probe_duration_seconds",
-                    "How long a probe took, all its calls together.",
-                )
-                .buckets(vec![0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]),
-                &["network"],
-            )?,
-            panics: IntCounterVec::new(
-                Opts::new(
-                    "token_exporter_probe_panics_total",
-                    "Probes lost to a fault in this program; each is in the log.",
-                ),
-                &["network"],
-            )?,
-            state_failures: IntCounter::new(
-                "token_exporter_state_write_failures_total",
-                "Failed attempts to write the state to --storage.path; exporting goes on.",
-            )?,
-            reload_successful: IntGauge::new(
-                "token_exporter_config_last_reload_successful",
-                "Whether the last reading of the configuration succeeded.",
-            )?,
-            reload_success: Gauge::new(
-                "token_exporter_config_last_reload_success_timestamp_seconds",
-                "When the configuration was last read successfully.",
-            )?,
-            shard: IntGauge::new(
-                "token_exporter_shard_ordinal",
-                "Which shard of the credentials this process probes, from 0.",
-            )?,
-            shards: IntGauge::new("token_exporter_total_shards", "How many shards there are.")?,
-            registry,
-        };
-        let build = IntGauge::with_opts(
-            Opts::new("token_exporter_build_info", "A constant 1, labelled with the version.")
-                .const_label("version", env!("CARGO_PKG_VERSION"))
-                .const_label("rustversion", env!("CARGO_PKG_RUST_VERSION")),
-        )?;
-        build.set(1);
-        let registry = &metrics.registry;
-        registry.register(Box::new(build))?;
-        registry.register(Box::new(metrics.probes.clone()))?;
-        registry.register(Box::new(metrics.failures.clone()))?;
-        registry.register(Box::new(metrics.duration.clone()))?;
-        registry.register(Box::new(metrics.panics.clone()))?;
-        registry.register(Box::new(metrics.state_failures.clone()))?;
-        registry.register(Box::new(metrics.reload_successful.clone()))?;
-        registry.register(Box::new(metrics.reload_success.clone()))?;
-        registry.register(Box::new(metrics.shard.clone()))?;
-        registry.register(Box::new(metrics.shards.clone()))?;
+        let duration = histogram_opts!(
+            "token_exporter_probe_duration_seconds",
+            "Duration of probes, with all their calls.",
+            vec![0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]
+        );
+        let build = opts!(
+            "token_exporter_build_info",
+            "A metric with the constant value 1, labelled by version and rustversion.",
+            labels! {"version" => env!("CARGO_PKG_VERSION"), "rustversion" => env!("CARGO_PKG_RUST_VERSION")}
+        );
+        register_int_gauge_with_registry!(build, registry)?.set(1);
         #[cfg(target_os = "linux")]
         registry.register(Box::new(super::process::Process::new()?))?;
-        Ok(metrics)
+        Ok(Self {
+            probes: register_int_counter_vec_with_registry!(
+                "token_exporter_probes_total",
+                "Probes of credentials.",
+                &["network"],
+                registry
+            )?,
+            failures: register_int_counter_vec_with_registry!(
+                "token_exporter_probe_failures_total",
+                "Inconclusive probes, by cause.",
+                &["network", "cause"],
+                registry
+            )?,
+            duration: register_histogram_vec_with_registry!(duration, &["network"], registry)?,
+            panics: register_int_counter_vec_with_registry!(
+                "token_exporter_probe_panics_total",
+                "Probes that panicked, which is a bug in the exporter; each is logged.",
+                &["network"],
+                registry
+            )?,
+            state_failures: register_int_counter_with_registry!(
+                "token_exporter_state_write_failures_total",
+                "Failed writes of the state to --storage.path.",
+                registry
+            )?,
+            reload_successful: register_int_gauge_with_registry!(
+                "token_exporter_config_last_reload_successful",
+                "Whether the last configuration reload attempt was successful.",
+                registry
+            )?,
+            reload_success: register_gauge_with_registry!(
+                "token_exporter_config_last_reload_success_timestamp_seconds",
+                "Timestamp of the last successful configuration reload.",
+                registry
+            )?,
+            shard: register_int_gauge_with_registry!(
+                "token_exporter_shard_ordinal",
+                "Index of this shard, from 0.",
+                registry
+            )?,
+            shards: register_int_gauge_with_registry!(
+                "token_exporter_total_shards",
+                "Number of shards.",
+                registry
+            )?,
+            registry,
+        })
     }
 
     /// Counts a probe, with the cause if it was not conclusive.

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use token_exporter::alerting::{DAY, Options, rules, windows};
+use token_exporter::alerting::{DAY, MailSettings, Options, alertmanager, rules, windows};
 use token_exporter::config::{Notice, ScheduleRule, default_schedule};
 use token_exporter::model::{Reason, Use};
 use token_exporter::network::{NetworkId, advice};
@@ -402,6 +403,32 @@ fn the_shipped_alertmanager_configuration_is_that_of_the_default_schedule() {
     );
     // It also reads the templates.
     assert!(tool("amtool", &["check-config"], &file).contains("1 templates"));
+}
+
+#[test]
+fn a_setting_that_looks_like_a_placeholder_stays_as_it_is() {
+    let mail = MailSettings {
+        smarthost: "localhost:25".to_owned(),
+        from: "x@SMARTHOST@y".to_owned(),
+        operators: Vec::new(),
+        pager: "http://localhost/@FROM@".to_owned(),
+    };
+    let text = alertmanager(&default_schedule(), &mail);
+    assert!(text.contains("\n  smtp_from: 'x@SMARTHOST@y'\n") && text.contains("'http://localhost/@FROM@'"));
+    // The default schedule has no short notices: their placeholder leaves no line, not even an empty one.
+    assert!(text.contains("group_by: [alertname, credential]\n    - receiver: people\n"), "{text}");
+}
+
+#[test]
+fn short_windows_are_evaluated_often() {
+    let interval = |seconds| {
+        let notices = vec![Notice::Before(Duration::from_secs(seconds))];
+        let schedule = [ScheduleRule { networks: Vec::new(), uses: Vec::new(), notices }];
+        let text = rules(&schedule, &Options::default());
+        text.lines().find_map(|line| line.trim().strip_prefix("interval: ")).map(str::to_owned)
+    };
+    assert_eq!(interval(DAY).as_deref(), Some("1m"));
+    assert_eq!(interval(90).as_deref(), Some("15s"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use reqwest::StatusCode;
 use serde_json::Value;
-use token_exporter::api::{ConnectionState, Parameter};
+use token_exporter::api::{ConnectionState, PARAMETERS};
 use token_exporter::model::{AppProblem, Capability, Cause, Reason, Use};
 use token_exporter::network::{Certainty, NetworkId, Verdict};
 
@@ -99,14 +99,10 @@ fn the_description_holds_the_same_lists() {
         description["paths"]["/api/v1/connections"]["get"]["parameters"].as_array().expect("parameters");
     let names: Vec<&str> =
         parameters.iter().filter(|p| p["in"] == "query").filter_map(|p| p["name"].as_str()).collect();
-    let expected: Vec<&str> = Parameter::ALL.into_iter().map(Parameter::name).chain(["labels"]).collect();
+    let expected: Vec<&str> = PARAMETERS.into_iter().chain(["labels"]).collect();
     assert_eq!(names, expected);
     let page = include_str!("../../docs/api.md");
-    for name in Parameter::ALL
-        .into_iter()
-        .map(Parameter::name)
-        .chain(ConnectionState::ALL.into_iter().map(ConnectionState::label))
-    {
+    for name in PARAMETERS.into_iter().chain(ConnectionState::ALL.into_iter().map(ConnectionState::label)) {
         assert!(page.contains(&format!("`{name}`")), "docs/api.md tells of {name}");
     }
     let block = page.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");

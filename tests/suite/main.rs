@@ -39,6 +39,7 @@ mod networks;
 mod new_network;
 mod oauth2;
 mod page;
+mod page_words;
 mod parsing;
 mod probing;
 mod prometheus;

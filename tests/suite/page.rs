@@ -36,10 +36,10 @@ impl Site {
             enable_lifecycle: false,
             max_requests: 2,
         };
-        let (wish, reloads) = mpsc::channel(1);
+        let (reload, reloads) = mpsc::channel(1);
         let (shown, view) = watch::channel(store.snapshot());
         let context =
-            Arc::new(ServerContext::new(View::new(view), Metrics::new().expect("metrics"), settings, wish));
+            Arc::new(ServerContext::new(View::new(view), Metrics::new().expect("metrics"), settings, reload));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let base = format!("http://{}{prefix}", listener.local_addr().expect("an address"));
         let (stop, stopped) = watch::channel(false);
@@ -172,7 +172,7 @@ fn names(page: &str) -> Vec<&str> {
 }
 
 /// The page's text, without its markup.
-fn words(page: &str) -> String {
+pub(crate) fn words(page: &str) -> String {
     let text: String =
         page.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text).collect();
     text.replace("&amp;", "&")

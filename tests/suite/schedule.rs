@@ -6,8 +6,8 @@ use token_exporter::alerting::{DAY, windows};
 use token_exporter::api::{ExpiryStatus, Mail, MailPlan, Period, SkippedAccounts, plan_mails};
 use token_exporter::config::{self, Notice, ScheduleRule};
 use token_exporter::inventory::Inventory;
-use token_exporter::model::{Expiry, Timestamp, Use, parse_offset};
-use token_exporter::network::NetworkId;
+use token_exporter::model::{Cause, Expiry, Reason, Timestamp, Use, parse_offset};
+use token_exporter::network::{Certainty, Clocks, NetworkId, Verdict};
 
 use crate::golden::assert_golden;
 
@@ -130,6 +130,53 @@ fn the_mails_are_printed_as_before() {
     assert_golden("golden/schedule.txt", &plan.table(160));
     assert_golden("golden/schedule.json", &format!("{}\n", plan.json().expect("JSON")));
     assert_golden("golden/schedule.ics", &plan.ics());
+}
+
+#[test]
+fn long_and_odd_names_are_folded_and_escaped() {
+    for (name, escaped) in [
+        ("x".repeat(75), "x".repeat(75)),
+        ("x".repeat(76), "x".repeat(76)),
+        ("ü".repeat(200), "ü".repeat(200)),
+        ("日本".repeat(60), "日本".repeat(60)),
+        ("a\\b;c,d\ne\r\u{7}:\"f\"".to_owned(), "a\\\\b\\;c\\,d\\ne:\"f\"".to_owned()),
+    ] {
+        let mut plan = fixed();
+        plan.mails.truncate(1);
+        plan.mails[0].accounts.truncate(1);
+        name.clone_into(&mut plan.mails[0].accounts[0].name);
+        let text = plan.ics();
+        assert!(text.split("\r\n").all(|line| line.len() <= 75), "{text}");
+        let notice = &plan.mails[0].notice;
+        let summary = format!("\r\nSUMMARY:{escaped}: expires in {notice}\r\n");
+        assert!(text.replace("\r\n ", "").contains(&summary), "{text}");
+    }
+}
+
+#[test]
+fn the_status_follows_from_clocks_and_verdict() {
+    let now = at("2027-01-31T12:00:00Z");
+    let (early, late) = (at("2027-01-31T11:00:00Z"), at("2027-02-05T00:00:00Z"));
+    let clocks = |access| Clocks {
+        access: Expiry::At(access),
+        refresh: Expiry::At(late),
+        issued: Some(early),
+        ..Clocks::default()
+    };
+    let refreshed = ExpiryStatus::new(clocks(early), true, Some(Verdict::Valid), now);
+    assert_eq!(refreshed, ExpiryStatus { deadline: Expiry::At(late), issued: None, broken: false });
+    let fixed = ExpiryStatus::new(clocks(early), false, None, now);
+    assert_eq!(fixed, ExpiryStatus { deadline: Expiry::At(early), issued: Some(early), broken: false });
+    for (access, verdict, broken) in [
+        (early, Verdict::Invalid(Reason::TokenExpired, Certainty::Plain), false),
+        (early, Verdict::Invalid(Reason::PasswordChanged, Certainty::Plain), true),
+        (late, Verdict::Invalid(Reason::TokenExpired, Certainty::Plain), true),
+        (late, Verdict::Invalid(Reason::AccessRevoked, Certainty::Plain), true),
+        (late, Verdict::Undetermined(Cause::Timeout), false),
+    ] {
+        let status = ExpiryStatus::new(clocks(access), false, Some(verdict), now);
+        assert_eq!(status.broken, broken, "{verdict:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
-//! The messages of the real binary to systemd, and its exit.
+//! The messages of the real binary to systemd, its watchdog, and its exit.
 
 use std::os::unix::net::UnixDatagram;
+
+use token_exporter::telemetry::Watchdog;
 
 use crate::exporter::{Exporter, World, request};
 use crate::probing::simulator;
@@ -124,4 +126,17 @@ async fn a_full_disk_is_survived_and_caught_up_with() {
     })
     .await
     .expect("no panic");
+}
+
+#[tokio::test]
+async fn silent_parts_are_named() {
+    let mut watchdog = Watchdog::default();
+    let (mut scheduler, server) = (watchdog.part("scheduler"), watchdog.part("server"));
+    assert!(watchdog.beat().is_empty(), "nothing was asked before");
+    scheduler.answer().await;
+    assert_eq!(watchdog.beat(), ["server"]);
+    let mut again = server.clone();
+    scheduler.answer().await;
+    again.answer().await;
+    assert!(watchdog.beat().is_empty(), "a part that was started anew answers for the old one");
 }
