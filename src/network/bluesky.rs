@@ -37,7 +37,7 @@ static STATUS: CallInfo = CallInfo {
     method: Method::Get,
     url: "https://bsky.social/xrpc/com.atproto.sync.getRepoStatus",
     tells: "whether the account was deactivated, suspended or taken down; asked without a token, \
-                    where the session is refused",
+            where the session is refused",
     cost: "one of 3,000 requests per address and 5 minutes",
 };
 
@@ -84,19 +84,19 @@ fn steps(reason: Reason) -> &'static [&'static str] {
     match reason {
         Reason::TokenExpired => &[
             "Reconnect the account with an app password. Do not delete it: planned posts would go with \
-                 it.",
+             it.",
             "Normally the session is renewed every two hours by itself. If this returns, the renewal is \
-                 stuck: tell the operator of this product (a removed app password stops it, too).",
+             stuck: tell the operator of this product (a removed app password stops it, too).",
         ],
         Reason::AccessRevoked => &[
             "Ask the person who connected whether the removal was meant: Bluesky → Settings → Privacy \
-                 and security → App passwords lists the apps with access.",
+             and security → App passwords lists the apps with access.",
             "If it was not, make a new app password and reconnect the account with it.",
         ],
         Reason::MissingPermission => &[
             "Make a new app password under Bluesky → Settings → Privacy and security → App passwords.",
             "Tick \"Allow access to your direct messages\" if the inbox is needed, and reconnect the \
-                 account with it.",
+             account with it.",
         ],
         Reason::AccountDeactivated => &[
             "If the account is still wanted, log in at Bluesky and choose \"Reactivate my account\".",
@@ -104,7 +104,7 @@ fn steps(reason: Reason) -> &'static [&'static str] {
         ],
         Reason::AccountSuspended => &[
             "Log in at Bluesky: the notice there says why the account was taken down and offers an \
-                 appeal.",
+             appeal.",
             "Reconnect the account once the appeal is granted; before that it does not help.",
         ],
         _ => &[],

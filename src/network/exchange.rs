@@ -43,7 +43,7 @@ impl From<&Secret> for Param {
     }
 }
 
-/// The two methods a probe may use. A POST only ever reads (introspection, batches of GETs).
+/// The methods that a probe may use. A POST only ever reads (introspection, batches of GETs).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     Get,
@@ -94,8 +94,7 @@ pub enum Body {
     Json(Vec<(&'static str, Param)>),
 }
 
-/// One call that a probe can make: the documentation prints it, the simulator and `classify`
-/// recognise answers by it. Each is one static; calls are the same if they are the same static.
+/// One call that a probe can make. Each is one static: calls are equal if they are the same static.
 #[derive(Debug)]
 pub struct CallInfo {
     /// The name in fixtures and logs.
@@ -103,7 +102,6 @@ pub struct CallInfo {
     pub method: Method,
     /// The address, with `{…}` for the parts of the path that vary.
     pub url: &'static str,
-    /// What is read from the answer.
     pub tells: &'static str,
     /// What it costs in quota or money.
     pub cost: &'static str,
@@ -137,13 +135,12 @@ impl CallInfo {
     }
 }
 
-/// What an answer answers.
+/// What was asked.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Question {
-    /// None: a call that a probe never makes, or one that is not known.
+    /// None if a probe never makes it, or if it is not known.
     pub call: Option<&'static CallInfo>,
-    /// The account it is about, as an index into [`Grant::accounts`](super::Grant::accounts). None:
-    /// the whole grant.
+    /// Index of the account it is about; none if it is about the whole grant.
     pub about: Option<usize>,
 }
 
@@ -177,8 +174,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// A call to the address in its table. `parts` take the places of the `{…}` in the path, in
-    /// order.
+    /// A call to the documented address. `parts` replace the `{…}` in its path, in order.
     pub fn new(info: &'static CallInfo, parts: &[&str]) -> Self {
         let (host, mut rest) = info.split();
         let mut path = String::with_capacity(rest.len());
@@ -221,14 +217,12 @@ impl Call {
         self
     }
 
-    /// Adds a query parameter.
     #[must_use]
     pub fn query(mut self, name: &'static str, value: impl Into<Param>) -> Self {
         self.query.push((name, value.into()));
         self
     }
 
-    /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
@@ -271,7 +265,6 @@ impl Answer {
         }
     }
 
-    /// Whether the status is this one.
     pub fn is(&self, status: u16) -> bool {
         self.status == Some(status)
     }

@@ -40,7 +40,7 @@ static APP: CallInfo = CallInfo {
     method: Method::Get,
     url: "https://mastodon.social/api/v1/apps/verify_credentials",
     tells: "whether the token works, without any scope; asked first where the token is not known to \
-                    read accounts",
+            read accounts",
     cost: "one of 300 requests per token and 5 minutes",
 };
 
@@ -85,22 +85,22 @@ fn steps(reason: Reason) -> &'static [&'static str] {
     match reason {
         Reason::AccessRevoked => &[
             "Ask the person who connected whether the removal was meant: the server → Preferences → \
-                 Account → Authorized apps lists the apps with access.",
+             Account → Authorized apps lists the apps with access.",
             "If it was not, reconnect the account and accept every permission.",
         ],
         Reason::TokenInvalid => &[
             "Log in at the server itself and look under Preferences → Account → Authorized apps whether \
-                 this product is still there.",
+             this product is still there.",
             "Reconnect the account.",
         ],
         Reason::AccountSuspended => &[
             "The server's moderators have disabled the login. Log in at the server and appeal under \
-                 Preferences → Account status.",
+             Preferences → Account status.",
             "Reconnect the account once the appeal is granted; before that it does not help.",
         ],
         Reason::AccountUnconfirmed => &[
             "Open the confirmation mail of the server, or have it sent again under Preferences → \
-                 Account.",
+             Account.",
             "On servers that approve new members, wait for the moderators.",
             "Reconnect the account if it does not recover by itself.",
         ],

@@ -54,17 +54,17 @@ networks! {
 pub trait Network: Sync {
     fn description(&self) -> &'static Description;
 
-    /// What a capability needs at this network; none where the network offers no such thing.
+    /// What a capability needs; none where the network does not offer it.
     fn rights(&self, style: Style<'_>, kind: &str, capability: Capability) -> Option<&'static Rights>;
 
-    /// The next questions, given what the answers so far said. None left: the probe is done.
+    /// The next calls, given what the answers so far said; none ends the probe.
     fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call>;
 
-    /// What the answer to a question means, given the answers before it. None: not recognised;
-    /// shared code then says *undetermined*, never *invalid*.
+    /// What an answer means, given the answers before it; none if it is not recognised, which is
+    /// *undetermined*, never *invalid*.
     fn read(&self, grant: &Grant<'_>, seen: &[Seen], question: Question, answer: &Answer) -> Option<Reading>;
 
-    /// How often its connections are probed unless the configuration says otherwise.
+    /// The probe interval unless another one is configured.
     fn default_interval(&self) -> Duration {
         Duration::from_secs(3600)
     }
@@ -74,14 +74,12 @@ pub trait Network: Sync {
         Vec::new()
     }
 
-    /// Whether the network still has an API for this kind of account. If not, every account of this
-    /// kind is invalid, whatever the network answers.
+    /// Whether there still is an API for this kind of account. Accounts without one are invalid.
     fn supports(&self, _: &str) -> bool {
         true
     }
 
-    /// What the shape of an answer tells about its grant, for `classify`, where this may not be
-    /// given.
+    /// What the shape of an answer tells about its grant, for `classify`.
     fn guess(&self, _question: Question, _external_id: Option<&str>, _: &Answer) -> Guess {
         Guess::default()
     }
@@ -91,7 +89,7 @@ pub trait Network: Sync {
         true
     }
 
-    /// How several calls are sent as one request, if the network offers that.
+    /// How several calls are sent as one request; none if the network does not offer that.
     fn batch(&self, _style: Style<'_>) -> Option<&'static Batch> {
         None
     }
@@ -100,37 +98,32 @@ pub trait Network: Sync {
 /// What is fixed about a network.
 #[derive(Debug)]
 pub struct Description {
-    /// The name in configuration and labels.
+    /// In configuration and labels.
     pub name: &'static str,
-    /// Other names accepted in the configuration.
     pub aliases: &'static [&'static str],
-    /// The name for people.
+    /// For people.
     pub title: &'static str,
     /// Its APIs where there are several; the first is the default.
     pub apis: &'static [&'static str],
-    /// Whether a credential needs an app.
     pub app: AppNeed,
     /// Kinds of accounts; the first is the default.
     pub kinds: &'static [&'static str],
     /// Networks whose accounts can hang on a credential of this one.
     pub carries: &'static [&'static str],
-    /// The version of its API that is asked for unless the configuration says otherwise.
+    /// The default version of its API.
     pub api_version: Option<&'static str>,
-    /// Versions of its API, and the days on which they end, where the network has published them.
+    /// Versions of its API with their published ends.
     pub version_ends: &'static [(&'static str, &'static str)],
     /// Every call that a probe can make.
     pub calls: &'static [&'static CallInfo],
-    /// How its tokens begin, and from which length on a text is taken for one: such a text is
-    /// never printed.
+    /// How its tokens begin, and their minimum length. Such a text is never printed.
     pub token_prefixes: &'static [(&'static str, usize)],
     /// What to do about a reason, where that differs from the general steps; empty where it does not.
     pub steps: fn(Reason) -> &'static [&'static str],
-    /// What else people should know of it, for the documentation.
     pub notes: Notes,
 }
 
-/// What is known of a network besides its code: each a list of sentences, with their source where
-/// it matters.
+/// Sentences about a network for the documentation, with their source where it matters.
 #[derive(Debug)]
 pub struct Notes {
     /// How long logins live, and where a probe learns of their end.
@@ -169,7 +162,7 @@ impl Rights {
     }
 }
 
-/// Which of a network's ways a grant was made in: what its scopes and calls depend on.
+/// What the scopes and calls of a grant depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Style<'a> {
     /// The API, where a network has several; empty otherwise.
@@ -178,11 +171,10 @@ pub struct Style<'a> {
     pub oauth1: bool,
 }
 
-/// What the shape of a lone answer tells of the grant behind it.
+/// What the shape of an answer tells of its grant.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Guess {
     pub api: Option<&'static str>,
-    /// It was given to OAuth 1.0a.
     pub oauth1: bool,
     pub kind: Option<&'static str>,
 }
@@ -204,28 +196,26 @@ pub struct ResolvedApp {
 #[derive(Clone, Debug)]
 pub struct Tokens {
     pub access: Secret,
-    /// The second half of an OAuth 1.0a token.
+    /// Of OAuth 1.0a.
     pub secret: Option<Secret>,
-    /// The refresh token, for networks that can be asked about it without using it.
+    /// For networks that can be asked about it without using it.
     pub refresh: Option<Secret>,
-    /// The scopes that the token response or the configuration tells.
+    /// From the token response or the configuration.
     pub scopes: Option<Vec<String>>,
 }
 
 /// One account of a grant, as a network sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Account<'a> {
-    /// Its network: a Facebook login carries Instagram accounts, too.
+    /// Not always that of the grant: a Facebook login carries Instagram accounts, too.
     pub network: NetworkId,
-    /// Page, profile, organization…
     pub kind: &'a str,
     /// The network's id of it.
     pub external_id: Option<&'a str>,
-    /// What it is used for.
     pub needs: Capabilities,
 }
 
-/// One person's grant and all that hangs on it: what a probe is about.
+/// One person's grant and the accounts that hang on it: what a probe is about.
 #[derive(Clone, Copy, Debug)]
 pub struct Grant<'a> {
     pub style: Style<'a>,
@@ -239,14 +229,12 @@ pub struct Grant<'a> {
 pub struct Batch {
     /// Maximum number of calls in one batch.
     pub max: usize,
-    /// Makes one call of many.
     pub pack: fn(&ResolvedApp, &[&Call]) -> Call,
-    /// Makes many answers of one: as many as were asked for, none for one that was cut off. None:
-    /// not a batch answer.
+    /// As many answers as calls, none for one that was cut off. None if it is not a batch's answer.
     pub unpack: fn(&Answer, usize) -> Option<Vec<Option<Answer>>>,
 }
 
-/// A network by its place in [`NETWORKS`].
+/// A network, as its index in [`NETWORKS`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NetworkId(u8);
 
@@ -274,7 +262,6 @@ impl NetworkId {
         self.description().name
     }
 
-    /// Its place in [`NETWORKS`].
     pub fn index(self) -> usize {
         usize::from(self.0)
     }
@@ -352,8 +339,7 @@ impl Description {
     }
 }
 
-/// Reads an answer as its network does, or, where the network does not recognise it, by its status
-/// alone: then it is *undetermined*, whatever it looks like.
+/// Reads an answer. One that the network does not recognise is *undetermined*.
 pub fn read_answer(
     network: &dyn Network,
     grant: &Grant<'_>,
@@ -362,7 +348,7 @@ pub fn read_answer(
     answer: &Answer,
 ) -> Reading {
     let read = network.read(grant, seen, question, answer);
-    // Whatever else stands in it: a limit says nothing about an account.
+    // A limit says nothing about an account, whatever else stands in the answer.
     let read = read.map(|reading| if answer.is(429) { reading.under(answer.status) } else { reading });
     read.unwrap_or_else(|| {
         Reading::undetermined(match answer.status {

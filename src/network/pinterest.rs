@@ -84,27 +84,27 @@ fn steps(reason: Reason) -> &'static [&'static str] {
     match reason {
         Reason::AccessRevoked => &[
             "Ask the person who connected whether the removal was meant: Pinterest → Settings → \
-                 Security → Connected apps lists the apps with access.",
+             Security → Connected apps lists the apps with access.",
             "If it was not, reconnect the account and accept every permission.",
         ],
         Reason::AccountLocked => &[
             "Pinterest is reviewing the account. Open the business hub (pinterest.com/business/hub) and \
-                 follow the notice there.",
+             follow the notice there.",
             "Wait for the end of the review; reconnect the account if it does not recover by itself.",
         ],
         Reason::AccountSuspended => &[
             "Pinterest has disapproved the account. Open the business hub (pinterest.com/business/hub) \
-                 and appeal.",
+             and appeal.",
             "Reconnect the account once the appeal is granted; before that it does not help.",
         ],
         Reason::UnsupportedAccountType => &[
             "Switch to a business account: Settings → Account management → Convert to a business \
-                 account.",
+             account.",
             "Reconnect the account: analytics and ads are for business accounts only.",
         ],
         Reason::MissingRole => &[
             "First ask an owner or admin of the business to give the person who connected access: \
-                 Business Access → Employees (or Partners) → Ad accounts.",
+             Business Access → Employees (or Partners) → Ad accounts.",
             "Then refresh the connection; reconnecting before the role is given changes nothing.",
         ],
         _ => &[],

@@ -78,6 +78,10 @@ impl Says {
         Self::Refused(Refusal::ambiguous(reason))
     }
 
+    pub const fn expired_or_revoked() -> Self {
+        Self::Refused(Refusal::expired_or_revoked())
+    }
+
     /// The developer app is refused, not the token.
     pub const fn app_problem(problem: AppProblem) -> Self {
         Self::Undetermined(Cause::AppMisconfigured(problem))
@@ -93,7 +97,6 @@ pub struct Scopes {
 }
 
 impl Scopes {
-    /// From names that hold for everything.
     pub fn new<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
         Self { granted: names.into_iter().map(Into::into).collect(), only_for: Vec::new() }
     }
@@ -148,26 +151,25 @@ pub enum List {
     ContinuesAt(String),
 }
 
-/// What one answer says, all in all.
+/// What one answer says.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
     pub says: Says,
     pub access_expiry: Expiry,
-    /// Tokens of this network do not end, though this answer does not say so: a default, for want
-    /// of any instant.
+    /// Whether tokens of this network do not end unless an answer says otherwise.
     pub endless: bool,
     /// When the refresh token or the grant ends.
     pub refresh_expiry: Expiry,
     /// When the access to data ends.
     pub data_access_expiry: Expiry,
     pub issued: Option<Timestamp>,
-    /// The granted scopes, if the answer tells them.
+    /// The granted scopes; none if the answer does not tell them.
     pub scopes: Option<Scopes>,
     /// Capabilities that the answer refutes, each with its reason.
     pub lost: Vec<(Capability, Reason)>,
-    /// What it says about the account that was asked about.
+    /// About the account that was asked about.
     pub facts: Facts,
-    /// What it says about other accounts.
+    /// About other accounts.
     pub listed: Vec<Listed>,
     /// Set if the answer is a list of accounts, or the last part of one.
     pub list: Option<List>,
@@ -178,7 +180,6 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// A reading that says this and no more.
     pub fn says(says: Says) -> Self {
         Self { says, ..Self::default() }
     }
@@ -199,12 +200,10 @@ impl Reading {
         Self::says(Says::ambiguous(reason))
     }
 
-    /// Nothing can be told from it.
     pub fn undetermined(cause: Cause) -> Self {
         Self::says(Says::Undetermined(cause))
     }
 
-    /// The developer app is refused, not the token.
     pub fn app_problem(problem: AppProblem) -> Self {
         Self::says(Says::app_problem(problem))
     }
@@ -221,7 +220,7 @@ impl Reading {
         Self::undetermined(if let Says::Undetermined(told) = self.says { told } else { cause })
     }
 
-    /// Where the list continues, if it does.
+    /// Where the list continues; none if it does not.
     pub fn next_part(&self) -> Option<&str> {
         match &self.list {
             Some(List::ContinuesAt(position)) => Some(position),

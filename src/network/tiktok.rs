@@ -99,20 +99,20 @@ fn steps(reason: Reason) -> &'static [&'static str] {
     match reason {
         Reason::AccessRevoked => &[
             "Ask the person who connected whether the removal was meant: TikTok app → Settings and \
-                 privacy → Security & permissions → Apps and services permissions lists the apps with \
-                 access.",
+             privacy → Security & permissions → Apps and services permissions lists the apps with \
+             access.",
             "If it was not, log in at tiktok.com to see that the account is not banned, then reconnect \
-                 it and accept every permission.",
+             it and accept every permission.",
         ],
         Reason::TokenInvalid => &[
             "Log in at tiktok.com with the connected account and deal with any notice: TikTok answers \
-                 alike for removed access, a banned account and a lapsed login.",
+             alike for removed access, a banned account and a lapsed login.",
             "Reconnect the account.",
         ],
         Reason::TokenExpired => &[
             "Reconnect the account. Do not delete it: planned posts would go with it.",
             "TikTok's access lasts hours and is renewed by itself: if it stopped long before the yearly \
-                 reconnection, the renewal is stuck. Tell the operator of this product.",
+             reconnection, the renewal is stuck. Tell the operator of this product.",
         ],
         Reason::MissingPermission => {
             &["Reconnect the account and leave every switch on TikTok's permission page on: each can be \
@@ -120,7 +120,7 @@ fn steps(reason: Reason) -> &'static [&'static str] {
         }
         Reason::AccountRestricted => &[
             "Open the TikTok app: Settings and privacy → Support → Account check (or the notice in the \
-                 inbox) shows the restriction and the way to appeal.",
+             inbox) shows the restriction and the way to appeal.",
             "Post again after it has ended; reconnecting does not lift it.",
         ],
         Reason::AccountSuspended => &[
@@ -129,7 +129,7 @@ fn steps(reason: Reason) -> &'static [&'static str] {
         ],
         Reason::MissingRole => &[
             "First ask an admin of the advertiser account to give the person who connected access: \
-                 TikTok Business Center → Users → Members.",
+             TikTok Business Center → Users → Members.",
             "Then refresh the connection; reconnecting before the role is given changes nothing.",
         ],
         Reason::WrongAccount => {
@@ -140,40 +140,40 @@ fn steps(reason: Reason) -> &'static [&'static str] {
     }
 }
 
-// Publishing needs user.info.basic as well. Every app has it, and the probe itself proves it: it is
-// not asked for here.
-static PUBLISH: Rights = Rights::scopes(&[&["video.publish", "video.upload"]]);
-static ANALYTICS: Rights = Rights::scopes(&[&["video.list"], &["user.info.stats"]]);
-static BUSINESS_ANALYTICS: Rights =
-    Rights::scopes(&[&["user.insights", "user.info.stats"], &["video.insights", "video.list"]]);
-static BUSINESS_INBOX: Rights = Rights::scopes(&[
-    &["comment.list", "comment.list.manage", "message.list.read", "message.list.manage"],
-    &["comment.list.manage", "message.list.send", "message.list.manage"],
-]);
-static BUSINESS_ADS: Rights = Rights::scopes(&[&["biz.spark.auth"]]);
-
 impl Network for TikTok {
     fn description(&self) -> &'static Description {
         &DESCRIPTION
     }
 
     fn rights(&self, style: Style<'_>, _: &str, capability: Capability) -> Option<&'static Rights> {
-        match (capability, style.api == BUSINESS) {
-            (Capability::Publish, _) => Some(&PUBLISH),
-            (Capability::Analytics, false) => Some(&ANALYTICS),
-            (Capability::Analytics, true) => Some(&BUSINESS_ANALYTICS),
-            (Capability::Inbox, true) => Some(&BUSINESS_INBOX),
-            (Capability::Ads, true) => Some(&BUSINESS_ADS),
-            (Capability::Inbox | Capability::Ads, false) => None,
-        }
+        // Publishing needs user.info.basic as well, which every app has and the probe itself proves.
+        Some(match (capability, style.api == BUSINESS) {
+            (Capability::Publish, _) => &Rights { scopes: &[&["video.publish", "video.upload"]], roles: &[] },
+            (Capability::Analytics, false) => {
+                &Rights { scopes: &[&["video.list"], &["user.info.stats"]], roles: &[] }
+            }
+            (Capability::Analytics, true) => &Rights {
+                scopes: &[&["user.insights", "user.info.stats"], &["video.insights", "video.list"]],
+                roles: &[],
+            },
+            (Capability::Inbox, true) => &Rights {
+                scopes: &[
+                    &["comment.list", "comment.list.manage", "message.list.read", "message.list.manage"],
+                    &["comment.list.manage", "message.list.send", "message.list.manage"],
+                ],
+                roles: &[],
+            },
+            (Capability::Ads, true) => &Rights { scopes: &[&["biz.spark.auth"]], roles: &[] },
+            (Capability::Inbox | Capability::Ads, false) => return None,
+        })
     }
 
     fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
         if grant.style.api == BUSINESS {
-            next_of_business(grant, seen)
-        } else {
-            next_of_login_kit(grant, seen)
+            return next_of_business(grant, seen);
         }
+        let user_info = Call::new(&USER_INFO, &[]).query("fields", "open_id").bearer(&grant.tokens.access);
+        if seen.is_empty() { vec![user_info] } else { Vec::new() }
     }
 
     fn read(&self, grant: &Grant<'_>, _: &[Seen], _: Question, answer: &Answer) -> Option<Reading> {
@@ -221,11 +221,6 @@ fn interpret(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
         _ if json["access_token"].is_string() && answer.maybe_success() => Some(read_grant(grant, json)),
         _ => None,
     }
-}
-
-fn next_of_login_kit(grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
-    let user_info = Call::new(&USER_INFO, &[]).query("fields", "open_id").bearer(&grant.tokens.access);
-    if seen.is_empty() { vec![user_info] } else { Vec::new() }
 }
 
 fn next_of_business(grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
@@ -279,11 +274,7 @@ fn read_v2(grant: &Grant<'_>, answer: &Answer, error: &Value) -> Option<Reading>
         return Some(reading);
     }
     let user = &data["user"];
-    let told: Vec<String> =
-        [&user["open_id"], &user["union_id"], &user["username"], &data["creator_username"]]
-            .into_iter()
-            .filter_map(parse::text)
-            .collect();
+    let told = [&user["open_id"], &user["union_id"], &user["username"], &data["creator_username"]];
     Some(Reading {
         says: accepted_unless_empty(data),
         listed: wrong_accounts(grant, &told),
@@ -299,8 +290,8 @@ fn banned_from_posting() -> Reading {
 /// The codes of the open API other than `ok`.
 fn v2_code(code: &str) -> Option<Says> {
     Some(match code.to_lowercase().as_str() {
-        "access_token_invalid" => Says::Refused(Refusal::expired_or_revoked()),
-        "scope_not_authorized" | "scope_permission_missed" => refused(Reason::MissingPermission),
+        "access_token_invalid" => Says::expired_or_revoked(),
+        "scope_not_authorized" | "scope_permission_missed" => Says::plain(Reason::MissingPermission),
         "rate_limit_exceeded"
         | "spam_risk_too_many_posts"
         | "spam_risk_too_many_pending_share"
@@ -308,7 +299,7 @@ fn v2_code(code: &str) -> Option<Says> {
         "internal_error" | "internal" => Says::Undetermined(Cause::ServerError),
         // The app has not been audited, or is known to more people than it may serve.
         "reached_active_user_cap" | "unaudited_client_can_only_post_to_private_accounts" => {
-            app(AppProblem::AccessLevel)
+            Says::app_problem(AppProblem::AccessLevel)
         }
         // Requests that are wrong themselves.
         "url_ownership_unverified"
@@ -316,7 +307,7 @@ fn v2_code(code: &str) -> Option<Says> {
         | "app_version_check_failed"
         | "invalid_params"
         | "invalid_param"
-        | "invalid_file_upload" => app(AppProblem::Unknown),
+        | "invalid_file_upload" => Says::app_problem(AppProblem::Unknown),
         _ => return None,
     })
 }
@@ -324,31 +315,24 @@ fn v2_code(code: &str) -> Option<Says> {
 /// The token response that every grant begins with: besides the token it tells the scopes that the
 /// person left on.
 fn read_grant(grant: &Grant<'_>, json: &Value) -> Reading {
-    let told: Vec<String> = parse::text(&json["open_id"]).into_iter().collect();
     Reading {
         scopes: parse::scopes(&json["scope"]).map(Scopes::new),
-        listed: wrong_accounts(grant, &told),
+        listed: wrong_accounts(grant, &[&json["open_id"]]),
         ..Reading::accepted()
     }
 }
 
 /// Refusals of the token endpoint, which a probe never calls.
 fn read_oauth_error(error: &str, description: &str) -> Option<Says> {
+    const CODES: [&str; 4] = ["authorization code", "auth code", "code verifier", "code_verifier"];
     let said = |part| parse::contains(description, part);
     Some(match error.to_lowercase().as_str() {
         // A code that was used up says nothing about the grant.
-        "invalid_grant"
-            if said("authorization code")
-                || said("auth code")
-                || said("code verifier")
-                || said("code_verifier") =>
-        {
-            app(AppProblem::Unknown)
-        }
-        "invalid_grant" | "invalid_token" => Says::Refused(Refusal::expired_or_revoked()),
-        "invalid_client" => app(AppProblem::SecretRefused),
-        "unauthorized_client" | "invalid_scope" => app(AppProblem::AccessLevel),
-        "invalid_request" | "unsupported_grant_type" => app(AppProblem::Unknown),
+        "invalid_grant" if CODES.into_iter().any(said) => Says::app_problem(AppProblem::Unknown),
+        "invalid_grant" | "invalid_token" => Says::expired_or_revoked(),
+        "invalid_client" => Says::app_problem(AppProblem::SecretRefused),
+        "unauthorized_client" | "invalid_scope" => Says::app_problem(AppProblem::AccessLevel),
+        "invalid_request" | "unsupported_grant_type" => Says::app_problem(AppProblem::Unknown),
         "server_error" | "temporarily_unavailable" => Says::Undetermined(Cause::ServerError),
         "too_many_requests" | "slow_down" => Says::Undetermined(Cause::RateLimited),
         _ => return None,
@@ -358,7 +342,7 @@ fn read_oauth_error(error: &str, description: &str) -> Option<Says> {
 /// The status of an earlier post can tell what became of the access.
 fn publish_failure(data: &Value) -> Option<Reading> {
     match data["fail_reason"].as_str().or(data["reason"].as_str())? {
-        "auth_removed" => Some(Reading::refused(Refusal::plain(Reason::AccessRevoked))),
+        "auth_removed" => Some(Reading::plain(Reason::AccessRevoked)),
         "spam_risk_user_banned_from_posting" => Some(banned_from_posting()),
         "spam_risk_too_many_posts" | "spam_risk_too_many_pending_share" => {
             Some(Reading::undetermined(Cause::RateLimited))
@@ -397,19 +381,14 @@ fn read_business(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
     if let Some(reading) = publish_failure(data) {
         return Some(reading);
     }
-    let creator = parse::text(&data["creator_id"]);
-    let told: Vec<String> = [&data["creator_id"], &data["open_id"], &data["username"]]
-        .into_iter()
-        .filter_map(parse::text)
-        .collect();
     Some(Reading {
         says: accepted_unless_empty(data),
         // An advertiser's token numbers what it may do: those are not the Accounts API's scopes.
         scopes: parse::scopes(&data["scope"])
             .filter(|s| s.iter().all(|name| name.parse::<u64>().is_err()))
             .map(Scopes::new),
-        listed: wrong_accounts(grant, &told),
-        facts: Facts { parent: creator, ..Facts::default() },
+        listed: wrong_accounts(grant, &[&data["creator_id"], &data["open_id"], &data["username"]]),
+        facts: Facts { parent: parse::text(&data["creator_id"]), ..Facts::default() },
         ..Reading::default()
     })
 }
@@ -418,35 +397,32 @@ fn read_business(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
 /// contradict one another, so a text that names the cause goes before a code of the disputed range.
 fn business_code(code: i64, message: &str) -> Option<Says> {
     let said = |part| parse::contains(message, part);
-    let expired_or_revoked = Says::Refused(Refusal::expired_or_revoked());
-    let token =
-        said("access token") || said("access_token") || said("refresh token") || said("refresh_token");
+    let expired_or_revoked = Says::expired_or_revoked();
+    let token = ["access token", "access_token", "refresh token", "refresh_token"].into_iter().any(said);
     let dead = match (said("expired"), said("incorrect") || said("revoked")) {
-        (true, false) => Some(refused(Reason::TokenExpired)),
+        (true, false) => Some(Says::plain(Reason::TokenExpired)),
         (_, true) => Some(expired_or_revoked),
         (false, false) => None,
     };
     let about_token = || dead.filter(|_| token);
-    let auth_code = said("auth code") || said("auth_code") || said("authorization code");
+    let auth_code = ["auth code", "auth_code", "authorization code"].into_iter().any(said);
     Some(match code {
         40100 | 40133 | 51021 => Says::Undetermined(Cause::RateLimited),
-        40105 if auth_code => app(AppProblem::Unknown),
-        40105 => about_token().unwrap_or(expired_or_revoked),
-        40101..=40119 if auth_code => app(AppProblem::Unknown),
-        40101..=40119 => about_token().unwrap_or(match code {
-            40102 | 40103 | 40107 => expired_or_revoked,
-            _ if said("app does not exist") => app(AppProblem::AppDeleted),
-            _ => app(AppProblem::Unknown),
-        }),
         40001 | 40002 if said("permission") && said("advertiser") => {
             Says::Refused(Refusal::plain(Reason::MissingRole).of_account())
         }
-        40001 => about_token().unwrap_or(refused(Reason::MissingPermission)),
         40002 if said("exist") && said("deleted") => {
             Says::Refused(Refusal::plain(Reason::PageUnavailable).of_account())
         }
-        40002 if auth_code => app(AppProblem::Unknown),
-        40002 => about_token().unwrap_or(app(AppProblem::Unknown)),
+        40002 | 40101..=40119 if auth_code => Says::app_problem(AppProblem::Unknown),
+        40105 => about_token().unwrap_or(expired_or_revoked),
+        40101..=40119 => about_token().unwrap_or(match code {
+            40102 | 40103 | 40107 => expired_or_revoked,
+            _ if said("app does not exist") => Says::app_problem(AppProblem::AppDeleted),
+            _ => Says::app_problem(AppProblem::Unknown),
+        }),
+        40001 => about_token().unwrap_or(Says::plain(Reason::MissingPermission)),
+        40002 => about_token().unwrap_or(Says::app_problem(AppProblem::Unknown)),
         50000..=50999 => Says::Undetermined(Cause::ServerError),
         _ if said("too many requests") || said("qps limit") || said("rate limit") => {
             Says::Undetermined(Cause::RateLimited)
@@ -465,8 +441,9 @@ fn accepted_unless_empty(data: &Value) -> Says {
     if data.is_null() || (only_empty && !identified) { Says::Nothing } else { Says::Accepted }
 }
 
-fn wrong_accounts(grant: &Grant<'_>, told: &[String]) -> Vec<Listed> {
-    standard::wrong_accounts_if(grant, |id| parse::other_identity(id, told, is_open_id))
+fn wrong_accounts(grant: &Grant<'_>, told: &[&Value]) -> Vec<Listed> {
+    let told: Vec<String> = told.iter().copied().filter_map(parse::text).collect();
+    standard::wrong_accounts_if(grant, |id| parse::other_identity(id, &told, is_open_id))
 }
 
 /// Open ids begin like this or are UUIDs. Names change, and must not be held against an id.
@@ -474,12 +451,4 @@ fn is_open_id(id: &str) -> bool {
     let long = id.len() >= 20 && (id.starts_with("-000") || id.starts_with("_000"));
     let parts: Vec<usize> = id.split('-').map(str::len).collect();
     long || parts == [8, 4, 4, 4, 12]
-}
-
-fn refused(reason: Reason) -> Says {
-    Says::Refused(Refusal::plain(reason))
-}
-
-fn app(problem: AppProblem) -> Says {
-    Reading::app_problem(problem).says
 }

@@ -32,9 +32,9 @@ pub(super) fn read(grant: &Grant<'_>, question: Question, code: &str) -> Option<
         "CUSTOMER_NOT_ENABLED" => lost(Reason::AccountDeactivated),
         "ACTION_NOT_PERMITTED_FOR_SUSPENDED_ACCOUNT" => lost(Reason::AccountSuspended),
         "ACCESS_DENIED_FOR_ACCOUNT_TYPE" => lost(Reason::UnsupportedAccountType),
-        "GOOGLE_ACCOUNT_DELETED" => Some(Reading::refused(Refusal::plain(Reason::AccountDeactivated))),
-        "OAUTH_TOKEN_EXPIRED" => Some(Reading::refused(Refusal::plain(Reason::TokenExpired))),
-        "OAUTH_TOKEN_REVOKED" => Some(Reading::refused(Refusal::plain(Reason::AccessRevoked))),
+        "GOOGLE_ACCOUNT_DELETED" => Some(Reading::plain(Reason::AccountDeactivated)),
+        "OAUTH_TOKEN_EXPIRED" => Some(Reading::plain(Reason::TokenExpired)),
+        "OAUTH_TOKEN_REVOKED" => Some(Reading::plain(Reason::AccessRevoked)),
         "OAUTH_TOKEN_INVALID" | "OAUTH_TOKEN_DISABLED" => {
             Some(Reading::refused(Refusal::expired_or_revoked()))
         }

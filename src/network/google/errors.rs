@@ -9,11 +9,9 @@
 
 use serde_json::Value;
 
-use super::{ads, read_challenge, refused};
+use super::{ads, read_challenge};
 use crate::model::{AppProblem, Cause, Reason};
-use crate::network::{
-    Answer, Budget, Grant, Question, RateLimitStatus, Reading, Refusal, Reset, Says, parse,
-};
+use crate::network::{Answer, Budget, Grant, Question, RateLimitStatus, Reading, Reset, Says, parse};
 
 /// An error in the envelope that all of Google's APIs share.
 #[derive(Debug)]
@@ -129,7 +127,7 @@ impl<'a> Fault<'a> {
         let scope =
             parse::challenges(&answer.headers).iter().any(|c| c.get("error") == Some("insufficient_scope"));
         if scope || self.said("insufficient authentication scopes") {
-            return Some(refused(Reason::MissingPermission));
+            return Some(Says::plain(Reason::MissingPermission));
         }
         if self.said("unregistered callers") {
             return Some(Says::Undetermined(Cause::UnexpectedAnswer));
@@ -141,9 +139,9 @@ impl<'a> Fault<'a> {
     fn by_text(&self) -> Option<Says> {
         let said = |part| self.said(part);
         if said("insufficient permission") {
-            Some(refused(Reason::MissingPermission))
+            Some(Says::plain(Reason::MissingPermission))
         } else if said("it is disabled") {
-            Some(app(AppProblem::ApiDisabled))
+            Some(Says::app_problem(AppProblem::ApiDisabled))
         } else if self.ads.is_empty()
             && (said("missing required authentication credential") || said("login required"))
         {
@@ -170,7 +168,7 @@ impl<'a> Fault<'a> {
         }
         let invalid = self.said("invalid credentials") || self.said("invalid authentication credentials");
         if self.status == "UNAUTHENTICATED" || (self.code == Some(401) && invalid) {
-            return Some(Says::Refused(Refusal::expired_or_revoked()));
+            return Some(Says::expired_or_revoked());
         }
         read_challenge(answer)
     }
@@ -225,27 +223,27 @@ pub(super) fn limits(answer: &Answer) -> Vec<RateLimitStatus> {
 fn common(reason: &str) -> Option<Says> {
     Some(match folded(reason).as_str() {
         "autherror" | "expired" | "authorizationrequired" | "invalidcredentials" => {
-            Says::Refused(Refusal::expired_or_revoked())
+            Says::expired_or_revoked()
         }
-        "accesstokenexpired" => refused(Reason::TokenExpired),
-        "accesstokentypeunsupported" => Says::Refused(Refusal::ambiguous(Reason::TokenInvalid)),
+        "accesstokenexpired" => Says::plain(Reason::TokenExpired),
+        "accesstokentypeunsupported" => Says::ambiguous(Reason::TokenInvalid),
         // Seen to come and go.
-        "accountstateinvalid" => Says::Refused(Refusal::ambiguous(Reason::AccountSuspended)),
+        "accountstateinvalid" => Says::ambiguous(Reason::AccountSuspended),
         "accesstokenscopeinsufficient"
         | "insufficientpermissions"
         | "insufficientpermission"
-        | "insufficientscopes" => refused(Reason::MissingPermission),
-        "userblockedbyadmin" | "domainpolicy" => refused(Reason::AdminPolicyBlocked),
+        | "insufficientscopes" => Says::plain(Reason::MissingPermission),
+        "userblockedbyadmin" | "domainpolicy" => Says::plain(Reason::AdminPolicyBlocked),
         "credentialsmissing" | "required" => Says::Undetermined(Cause::UnexpectedAnswer),
-        "servicedisabled" | "accessnotconfigured" => app(AppProblem::ApiDisabled),
-        "consumersuspended" | "gcpsuspended" => app(AppProblem::AppSuspended),
-        "consumerinvalid" | "resourceprojectinvalid" => app(AppProblem::AppDeleted),
-        "billingdisabled" => app(AppProblem::OutOfCredit),
-        "servicenotvisible" => app(AppProblem::AccessLevel),
-        "keyinvalid" | "keyexpired" => app(AppProblem::SecretRefused),
-        key if key.starts_with("apikey") => app(AppProblem::SecretRefused),
+        "servicedisabled" | "accessnotconfigured" => Says::app_problem(AppProblem::ApiDisabled),
+        "consumersuspended" | "gcpsuspended" => Says::app_problem(AppProblem::AppSuspended),
+        "consumerinvalid" | "resourceprojectinvalid" => Says::app_problem(AppProblem::AppDeleted),
+        "billingdisabled" => Says::app_problem(AppProblem::OutOfCredit),
+        "servicenotvisible" => Says::app_problem(AppProblem::AccessLevel),
+        "keyinvalid" | "keyexpired" => Says::app_problem(AppProblem::SecretRefused),
+        key if key.starts_with("apikey") => Says::app_problem(AppProblem::SecretRefused),
         "userprojectdenied" | "securitypolicyviolated" | "dailylimitexceededunreg" => {
-            app(AppProblem::Unknown)
+            Says::app_problem(AppProblem::Unknown)
         }
         "ratelimitexceeded"
         | "resourcequotaexceeded"
@@ -263,10 +261,6 @@ fn common(reason: &str) -> Option<Says> {
 /// A reason in lower case and without underscores.
 pub(super) fn folded(reason: &str) -> String {
     reason.chars().filter(|c| *c != '_').flat_map(char::to_lowercase).collect()
-}
-
-pub(super) fn app(problem: AppProblem) -> Says {
-    Says::Undetermined(Cause::AppMisconfigured(problem))
 }
 
 fn list(value: &Value) -> &[Value] {

@@ -86,19 +86,19 @@ fn steps(reason: Reason) -> &'static [&'static str] {
         Reason::MissingRole => &[
             "Check on Google that the business profile still exists.",
             "Ask an owner to add the person who connected as owner or manager: Business Profile → \
-                 three-dot menu → Business Profile settings → People and access.",
+             three-dot menu → Business Profile settings → People and access.",
             "If somebody else claims the business, request ownership at business.google.com.",
             "Then refresh the connection; reconnecting before the role is given changes nothing.",
         ],
         Reason::NotAdmin => &[
             "Check with which Google account the connection was made: it manages no business profile.",
             "Ask an owner to add it under People and access, or reconnect with the account that manages \
-                 the profile.",
+             the profile.",
         ],
         Reason::AccountSuspended => &[
             "Open the business profile with an owner's login: the notice there names the guideline.",
             "Bring the profile in line with it, then ask for reinstatement with the Business Profile \
-                 appeals tool.",
+             appeals tool.",
         ],
         Reason::AccountLocked => {
             &["Google is reviewing the business profile. Wait; it usually takes a few days. Do not edit \
@@ -110,7 +110,7 @@ fn steps(reason: Reason) -> &'static [&'static str] {
         }
         Reason::AccessRevoked => &[
             "Ask the person who connected whether the removal was meant: Google Account → Security → \
-                 Your connections to third-party apps & services lists the apps with access.",
+             Your connections to third-party apps & services lists the apps with access.",
             "If it was not, reconnect the location and accept every permission.",
         ],
         Reason::MissingPermission => {
@@ -120,7 +120,7 @@ fn steps(reason: Reason) -> &'static [&'static str] {
         Reason::ReauthRequired => &[
             "Reconnect the location.",
             "If this returns regularly, ask the Google Workspace administrator to exempt the app from \
-                 session control (Admin console → Security → Google Cloud session control).",
+             session control (Admin console → Security → Google Cloud session control).",
         ],
         _ => &[],
     }
@@ -177,13 +177,11 @@ impl Network for GoogleBusiness {
             }
             return fault.read(grant, question, answer, own).or_else(|| by_status(&fault).map(Reading::says));
         }
-        google::read_oauth_error(answer)
-            .map(Reading::says)
-            .or_else(|| google::read_token(grant, answer))
-            .or_else(|| read_voice(question, answer).map(Reading::says))
-            .or_else(|| read_resource(answer, question, manages(grant, seen)).map(Reading::says))
-            .or_else(|| google::read_person(answer))
-            .or_else(|| google::read_challenge(answer).map(Reading::says))
+        let own = || {
+            let voice = read_voice(question, answer);
+            voice.or_else(|| read_resource(answer, question, manages(grant, seen))).map(Reading::says)
+        };
+        google::read(grant, answer, own)
     }
 
     fn limits(&self, answer: &Answer) -> Vec<RateLimitStatus> {

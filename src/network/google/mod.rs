@@ -15,7 +15,7 @@ mod youtube;
 pub(super) use google_business::GoogleBusiness;
 pub(super) use youtube::YouTube;
 
-use self::errors::{app, folded};
+use self::errors::folded;
 use crate::model::{AppProblem, Capability, Cause, Reason};
 use crate::network::{
     Answer, Body, Call, CallInfo, Grant, Method, Question, Reading, Refusal, Says, Scopes, parse,
@@ -54,6 +54,21 @@ pub(super) fn grants_any(scopes: &Scopes, names: &[&str]) -> bool {
     scopes.granted.iter().any(|s| names.contains(&s.strip_prefix(PREFIX).unwrap_or(s)))
 }
 
+/// Reads an answer that is not an error in the envelope of Google's APIs: what concerns the token or its
+/// owner here, and a network's resources by `own`.
+pub(super) fn read(
+    grant: &Grant<'_>,
+    answer: &Answer,
+    own: impl FnOnce() -> Option<Reading>,
+) -> Option<Reading> {
+    read_oauth_error(answer)
+        .map(Reading::says)
+        .or_else(|| read_token(grant, answer))
+        .or_else(own)
+        .or_else(|| read_person(answer))
+        .or_else(|| read_challenge(answer).map(Reading::says))
+}
+
 /// Reads what Google answers about a token: the claims of a living one, or the token response that
 /// it came with.
 pub(super) fn read_token(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
@@ -74,7 +89,7 @@ pub(super) fn read_token(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> 
         && !clients.is_empty()
         && clients.iter().all(|c| c != own);
     Some(Reading {
-        says: if foreign { Says::Refused(Refusal::plain(Reason::TokenInvalid)) } else { Says::Accepted },
+        says: if foreign { Says::plain(Reason::TokenInvalid) } else { Says::Accepted },
         // `expires_in` counts from a moment that a pasted answer does not tell: only `exp` is an instant.
         access_expiry: parse::expiry(&json["exp"]),
         scopes: scopes.map(Scopes::new),
@@ -108,36 +123,37 @@ pub(super) fn read_oauth_error(answer: &Answer) -> Option<Says> {
     let subtype = json["error_subtype"].as_str().unwrap_or_default();
     let rapt = |name: &str| subtype.eq_ignore_ascii_case(name) || is(name);
     if rapt("invalid_rapt") || rapt("rapt_required") || said("reauth related error") {
-        return Some(refused(Reason::ReauthRequired));
+        return Some(Says::plain(Reason::ReauthRequired));
     }
     if is("admin_policy_enforced") {
-        return Some(refused(Reason::AdminPolicyBlocked));
+        return Some(Says::plain(Reason::AdminPolicyBlocked));
     }
-    let expired_or_revoked = Says::Refused(Refusal::expired_or_revoked());
+    let expired_or_revoked = Says::expired_or_revoked();
     Some(match error.as_deref() {
         Some("invalid_grant") => invalid_grant(description),
         Some("invalid_token") => expired_or_revoked,
         None if said("invalid value") => expired_or_revoked,
-        Some("insufficient_scope") => refused(Reason::MissingPermission),
-        Some("access_denied") if said("account restricted") => refused(Reason::AccountLocked),
-        Some("deleted_client") => app(AppProblem::AppDeleted),
-        Some("invalid_client") if said("not found") || said("deleted") => app(AppProblem::AppDeleted),
-        Some("invalid_client") if said("disabled") => app(AppProblem::AppSuspended),
-        Some("invalid_client") => app(AppProblem::SecretRefused),
-        Some("disabled_client") => app(AppProblem::AppSuspended),
-        Some("access_denied") if said("client not authorized") => app(AppProblem::Unknown),
+        Some("insufficient_scope") => Says::plain(Reason::MissingPermission),
+        Some("access_denied") if said("account restricted") => Says::plain(Reason::AccountLocked),
+        Some("deleted_client") => Says::app_problem(AppProblem::AppDeleted),
+        Some("invalid_client") if said("not found") || said("deleted") => {
+            Says::app_problem(AppProblem::AppDeleted)
+        }
+        Some("disabled_client") => Says::app_problem(AppProblem::AppSuspended),
+        Some("invalid_client") if said("disabled") => Says::app_problem(AppProblem::AppSuspended),
+        Some("invalid_client") => Says::app_problem(AppProblem::SecretRefused),
+        Some("access_denied") if said("client not authorized") => Says::app_problem(AppProblem::Unknown),
+        Some("invalid_request") if said("client id") => Says::app_problem(AppProblem::Unknown),
+        Some("invalid_request") if said("missing required parameter") && !said("access_token") => {
+            Says::app_problem(AppProblem::Unknown)
+        }
         Some(
             "unauthorized_client"
             | "unsupported_grant_type"
             | "invalid_scope"
             | "redirect_uri_mismatch"
             | "org_internal",
-        ) => app(AppProblem::Unknown),
-        Some("invalid_request")
-            if said("client id") || (said("missing required parameter") && !said("access_token")) =>
-        {
-            app(AppProblem::Unknown)
-        }
+        ) => Says::app_problem(AppProblem::Unknown),
         // No token arrived. Userinfo also says so to a healthy token that lacks an identity scope
         // (google-api-nodejs-client #3900).
         Some("invalid_request") => Says::Undetermined(Cause::UnexpectedAnswer),
@@ -160,13 +176,13 @@ pub(super) fn grant_reason(description: &str) -> Option<Says> {
     let any = |parts: &[&str]| parts.iter().any(|part| said(part));
     let account = any(&["account", "user", "robot"]);
     Some(if said("deactivated") || account && any(&["deleted", "inactive"]) {
-        refused(Reason::AccountDeactivated)
+        Says::plain(Reason::AccountDeactivated)
     } else if account && any(&["disabled", "suspended"]) {
-        refused(Reason::AccountSuspended)
+        Says::plain(Reason::AccountSuspended)
     } else if said("admin_policy") {
-        refused(Reason::AdminPolicyBlocked)
+        Says::plain(Reason::AdminPolicyBlocked)
     } else if said("inactivity") {
-        refused(Reason::TokenExpired)
+        Says::plain(Reason::TokenExpired)
     } else if said("invalid jwt") && any(&["iat", "timeframe", "short-lived"]) {
         Says::Undetermined(Cause::ClockSkew)
     } else if any(&[
@@ -178,7 +194,7 @@ pub(super) fn grant_reason(description: &str) -> Option<Says> {
         "email or user id",
     ]) {
         // The caller's own request: it says nothing about a grant.
-        app(AppProblem::Unknown)
+        Says::app_problem(AppProblem::Unknown)
     } else {
         return None;
     })
@@ -191,12 +207,12 @@ fn invalid_grant(description: &str) -> Says {
         says
     } else if said("bad request") {
         // Malformed, of another client, or dead for long.
-        Says::Refused(Refusal::ambiguous(Reason::TokenInvalid))
+        Says::ambiguous(Reason::TokenInvalid)
     } else {
         match (said("expired"), said("revoked")) {
-            (true, false) => refused(Reason::TokenExpired),
-            (false, true) => refused(Reason::AccessRevoked),
-            _ => Says::Refused(Refusal::expired_or_revoked()),
+            (true, false) => Says::plain(Reason::TokenExpired),
+            (false, true) => Says::plain(Reason::AccessRevoked),
+            _ => Says::expired_or_revoked(),
         }
     }
 }
@@ -204,16 +220,10 @@ fn invalid_grant(description: &str) -> Says {
 /// Reads `WWW-Authenticate` (RFC 6750): all that some refusals carry.
 pub(super) fn read_challenge(answer: &Answer) -> Option<Says> {
     parse::challenges(&answer.headers).iter().find_map(|challenge| match challenge.get("error") {
-        Some("insufficient_scope") => Some(refused(Reason::MissingPermission)),
-        Some("invalid_token") if answer.status.is_none_or(|s| s == 401) => {
-            Some(Says::Refused(Refusal::expired_or_revoked()))
-        }
+        Some("insufficient_scope") => Some(Says::plain(Reason::MissingPermission)),
+        Some("invalid_token") if answer.status.is_none_or(|s| s == 401) => Some(Says::expired_or_revoked()),
         _ => None,
     })
-}
-
-fn refused(reason: Reason) -> Says {
-    Says::Refused(Refusal::plain(reason))
 }
 
 /// A capability that the answer refutes: where it is needed, that alone is lost. Otherwise the

@@ -76,14 +76,14 @@ fn steps(reason: Reason) -> &'static [&'static str] {
     match reason {
         Reason::AccessRevoked => &[
             "Ask the person who connected whether the removal was meant: Google Account → Security → \
-                 Your connections to third-party apps & services lists the apps with access.",
+             Your connections to third-party apps & services lists the apps with access.",
             "If it was not, reconnect the channel and tick every permission on Google's page.",
         ],
         Reason::TokenInvalid => &[
             "Log in at youtube.com with the Google account that was connected and deal with any notice.",
             "Reconnect the channel. Do not delete it: planned posts would go with it.",
             "If all channels fail within 7 days of connecting, the operator's Google project is still \
-                 in testing and must be published.",
+             in testing and must be published.",
         ],
         Reason::MissingPermission => {
             &["Reconnect the channel and tick every box on Google's consent page: each permission can be \
@@ -91,7 +91,7 @@ fn steps(reason: Reason) -> &'static [&'static str] {
         }
         Reason::PageUnavailable => &[
             "Open youtube.com with the connected Google account and check that it has a channel; create \
-                 one if it has not.",
+             one if it has not.",
             "Reconnect, and choose the channel (not the person) when Google asks which account to use.",
         ],
         Reason::WrongAccount => {
@@ -104,7 +104,7 @@ fn steps(reason: Reason) -> &'static [&'static str] {
         }
         Reason::AccountSuspended => &[
             "Open youtube.com or studio.youtube.com with the connected account: the notice there leads \
-                 to the appeal.",
+             to the appeal.",
             "Reconnect the channel once it is restored.",
         ],
         Reason::AccountRestricted => {
@@ -114,25 +114,16 @@ fn steps(reason: Reason) -> &'static [&'static str] {
         Reason::ReauthRequired => &[
             "Reconnect the channel.",
             "If this returns regularly, ask the Google Workspace administrator to exempt the app from \
-                 session control (Admin console → Security → Google Cloud session control).",
+             session control (Admin console → Security → Google Cloud session control).",
         ],
         Reason::AdminPolicyBlocked => &[
             "Ask the Google Workspace administrator to trust the app (Admin console → Security → API \
-                 controls) and to switch YouTube on for this person.",
+             controls) and to switch YouTube on for this person.",
             "Reconnect the channel.",
         ],
         _ => &[],
     }
 }
-
-static PUBLISH: Rights =
-    Rights::scopes(&[scopes!["youtube.upload", "youtube", "youtube.force-ssl", "youtubepartner"]]);
-static INBOX: Rights = Rights::scopes(&[scopes!["youtube.force-ssl"]]);
-static ANALYTICS: Rights = Rights::scopes(&[
-    scopes!["yt-analytics.readonly", "yt-analytics-monetary.readonly"],
-    scopes!["youtube.readonly", "youtube", "youtube.force-ssl", "youtubepartner"],
-]);
-static ADS: Rights = Rights::scopes(&[scopes!["adwords"]]);
 
 /// Scopes that open `channels.list`; `youtube.upload` does not.
 const OPEN_CHANNELS: &[&str] =
@@ -145,10 +136,19 @@ impl Network for YouTube {
 
     fn rights(&self, _: Style<'_>, _: &str, capability: Capability) -> Option<&'static Rights> {
         Some(match capability {
-            Capability::Publish => &PUBLISH,
-            Capability::Inbox => &INBOX,
-            Capability::Analytics => &ANALYTICS,
-            Capability::Ads => &ADS,
+            Capability::Publish => &Rights {
+                scopes: &[scopes!["youtube.upload", "youtube", "youtube.force-ssl", "youtubepartner"]],
+                roles: &[],
+            },
+            Capability::Inbox => &Rights { scopes: &[scopes!["youtube.force-ssl"]], roles: &[] },
+            Capability::Analytics => &Rights {
+                scopes: &[
+                    scopes!["yt-analytics.readonly", "yt-analytics-monetary.readonly"],
+                    scopes!["youtube.readonly", "youtube", "youtube.force-ssl", "youtubepartner"],
+                ],
+                roles: &[],
+            },
+            Capability::Ads => &Rights { scopes: &[scopes!["adwords"]], roles: &[] },
         })
     }
 
@@ -175,12 +175,7 @@ impl Network for YouTube {
             }
             return fault.read(grant, question, answer, own);
         }
-        google::read_oauth_error(answer)
-            .map(Reading::says)
-            .or_else(|| google::read_token(grant, answer))
-            .or_else(|| read_resource(grant, question, answer))
-            .or_else(|| google::read_person(answer))
-            .or_else(|| google::read_challenge(answer).map(Reading::says))
+        google::read(grant, answer, || read_resource(grant, question, answer))
     }
 
     fn limits(&self, answer: &Answer) -> Vec<RateLimitStatus> {

@@ -27,7 +27,7 @@ const EXPIRED: Says = Says::ambiguous(Reason::TokenExpired);
 const INVALID: Says = Says::ambiguous(Reason::TokenInvalid);
 const REVOKED: Says = Says::ambiguous(Reason::AccessRevoked);
 const RESTRICTED: Says = Says::ambiguous(Reason::AccountRestricted);
-const TOKEN: Says = Says::Refused(Refusal::expired_or_revoked());
+const TOKEN: Says = Says::expired_or_revoked();
 
 /// Values of `serviceErrorCode` and `code`, and what they mean.
 #[rustfmt::skip] // a row each

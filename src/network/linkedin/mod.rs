@@ -136,25 +136,25 @@ fn steps(reason: Reason) -> &'static [&'static str] {
         Reason::TokenExpired => &[
             "Reconnect the account. Do not delete it: planned posts would go with it.",
             "LinkedIn grants access for a limited time (often 60 days, at most a year) and then wants a \
-                 fresh consent. If something is meant to renew it before the year is over, it is stuck: \
-                 tell the operator of this product.",
+             fresh consent. If something is meant to renew it before the year is over, it is stuck: \
+             tell the operator of this product.",
         ],
         Reason::AccessRevoked => &[
             "Ask the person who connected whether the removal was meant: LinkedIn → Me → Settings & \
-                 Privacy → Data privacy → Other applications → Permitted Services lists the apps with \
-                 access.",
+             Privacy → Data privacy → Other applications → Permitted Services lists the apps with \
+             access.",
             "If it was not, reconnect the account and accept every permission.",
         ],
         Reason::NotAdmin => &[
             "Ask a super admin of the LinkedIn page to add the person who connected again: Page → \
-                 Settings → Manage admins → Page admins → Add admin. If that person has left, another super \
-                 admin connects the page.",
+             Settings → Manage admins → Page admins → Add admin. If that person has left, another super \
+             admin connects the page.",
             "Then reconnect the account.",
         ],
         Reason::MissingRole => &[
             "First ask a super admin of the LinkedIn page for a stronger role: Page → Settings → Manage \
-                 admins. Super admin covers everything; Content admin covers posts and comments; Analyst \
-                 covers statistics only.",
+             admins. Super admin covers everything; Content admin covers posts and comments; Analyst \
+             covers statistics only.",
             "Then refresh the connection; reconnecting before the role is given changes nothing.",
         ],
         Reason::MissingRoleAndPermission => &[
@@ -164,12 +164,12 @@ fn steps(reason: Reason) -> &'static [&'static str] {
         Reason::MissingPermission => &[
             "Reconnect the account and accept every permission that LinkedIn shows.",
             "If that changes nothing, ask the operator whether LinkedIn has approved the app for the \
-                 product that grants it (Community Management, Advertising).",
+             product that grants it (Community Management, Advertising).",
         ],
         Reason::AccountRestricted => &[
             "Log in at linkedin.com: a restricted profile is told so and asked to verify its identity.",
             "Reconnect the account when the restriction has ended, or let another admin of the page \
-                 connect it.",
+             connect it.",
         ],
         _ => &[],
     }
@@ -326,12 +326,12 @@ fn introspection(app: &ResolvedApp, answer: &Answer) -> Option<Reading> {
     let active = parse::boolean(json.get("active")?)?;
     let status = json["status"].as_str().unwrap_or_default().to_lowercase();
     let says = match status.as_str() {
-        "revoked" => Says::Refused(Refusal::plain(Reason::AccessRevoked)),
-        "expired" => Says::Refused(Refusal::plain(Reason::TokenExpired)),
-        "member_restricted" | "restricted" => Says::Refused(Refusal::ambiguous(Reason::AccountRestricted)),
+        "revoked" => Says::plain(Reason::AccessRevoked),
+        "expired" => Says::plain(Reason::TokenExpired),
+        "member_restricted" | "restricted" => Says::ambiguous(Reason::AccountRestricted),
         "active" if !active => Says::Undetermined(Cause::UnexpectedAnswer),
         // No token, or another client's.
-        _ if !active => Says::Refused(Refusal::ambiguous(Reason::TokenInvalid)),
+        _ if !active => Says::ambiguous(Reason::TokenInvalid),
         _ => {
             let issued_to = parse::text(&json["client_id"]);
             let foreign = issued_to.is_some_and(|id| !app.client_id.is_empty() && id != app.client_id);
@@ -339,9 +339,9 @@ fn introspection(app: &ResolvedApp, answer: &Answer) -> Option<Reading> {
             let two_legged = json["auth_type"].as_str().is_some_and(|t| t.eq_ignore_ascii_case("2L"))
                 && json["scope"].is_null();
             if foreign {
-                Says::Refused(Refusal::plain(Reason::TokenInvalid))
+                Says::plain(Reason::TokenInvalid)
             } else if two_legged {
-                Says::Refused(Refusal::plain(Reason::WrongTokenType))
+                Says::plain(Reason::WrongTokenType)
             } else {
                 Says::Accepted
             }

@@ -296,15 +296,11 @@ fn invalid_parameter(error: &GraphError, about_account: bool) -> Says {
 /// Instagram's old errors have a telling type and no code.
 fn by_type(error: &GraphError, about_account: bool) -> Option<Says> {
     Some(match error.kind.as_str() {
-        "oauthaccesstokenexception" | "oauthaccesstokenerror" | "invalid_token" => {
-            Says::Refused(Refusal::expired_or_revoked())
-        }
+        "oauthaccesstokenexception" | "oauthaccesstokenerror" | "invalid_token" => Says::expired_or_revoked(),
         "oauthpermissionsexception" | "oauthpermissionexception" => Says::Refused(MISSING_PERMISSION),
         "oauthratelimitexception" | "oauthratelimiterror" => Says::Undetermined(Cause::RateLimited),
-        _ if error.says("access_token provided is invalid") => Says::Refused(Refusal::expired_or_revoked()),
-        "oauthparameterexception" | "oauthclientexception" => {
-            Says::Undetermined(Cause::AppMisconfigured(AppProblem::Unknown))
-        }
+        _ if error.says("access_token provided is invalid") => Says::expired_or_revoked(),
+        "oauthparameterexception" | "oauthclientexception" => Says::app_problem(AppProblem::Unknown),
         _ if error.says("does not have permission for this action")
             || error.says("hasn't authorized the application") =>
         {

@@ -115,8 +115,8 @@ pub(super) static DEBUG_TOKEN: CallInfo = CallInfo {
     method: Method::Get,
     url: "https://graph.facebook.com/{version}/debug_token",
     tells: "whether the token is valid and why not, both ends (of the token and of the access to data), \
-     permissions, and which accounts \
-                    they hold for",
+            permissions, and which accounts \
+            they hold for",
     cost: "one call of the app's hourly limit",
 };
 
@@ -133,7 +133,7 @@ pub(super) static ACCOUNTS: CallInfo = CallInfo {
     method: Method::Get,
     url: "https://graph.facebook.com/{version}/me/accounts",
     tells: "the pages of the login, the person's tasks there, their tokens, linked Instagram \
-                    accounts; 100 at a time",
+            accounts; 100 at a time",
     cost: "one call of the app's hourly limit for each 100 pages",
 };
 
@@ -142,7 +142,7 @@ pub(super) static ME: CallInfo = CallInfo {
     method: Method::Get,
     url: "https://graph.facebook.com/{version}/me",
     tells: "the cause where debug_token names none; whether the token works, for accounts without \
-                    an id",
+            an id",
     cost: "one call of the app's hourly limit",
 };
 
@@ -151,7 +151,7 @@ pub(super) static ACCOUNT: CallInfo = CallInfo {
     method: Method::Get,
     url: "https://graph.facebook.com/{version}/{account}",
     tells: "whether this page or Instagram account still answers to this login, and whether the \
-                    page is published",
+            page is published",
     cost: "one call of the account's own daily limit",
 };
 
@@ -225,7 +225,7 @@ fn steps(reason: Reason) -> &'static [&'static str] {
         ],
         Reason::DataAccessExpired => &[
             "Reconnect the account: Facebook withholds data when the person has not confirmed the app for 90 \
-           days, even though the login itself lives on.",
+             days, even though the login itself lives on.",
         ],
         Reason::AccountUnconfirmed => &[
             "Log in at facebook.com and confirm the e-mail address or phone number (Settings & privacy → \
@@ -320,11 +320,8 @@ pub(super) fn next(grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
     if !is_page_token(seen) {
         if !PERMISSIONS.was_asked(seen) {
             let permissions = proven(grant, meta::ask(grant.app, &PERMISSIONS, token), token);
-            return if pages.is_empty() {
-                vec![permissions]
-            } else {
-                vec![permissions, accounts(grant, None)]
-            };
+            let accounts = (!pages.is_empty()).then(|| accounts(grant, None));
+            return [permissions].into_iter().chain(accounts).collect();
         }
         let more = ACCOUNTS.readings(seen).next_back().and_then(Reading::next_part);
         if let Some(after) = more.filter(|_| {

@@ -95,7 +95,7 @@ pub(super) static ME: CallInfo = CallInfo {
     method: Method::Get,
     url: "https://graph.instagram.com/{version}/me",
     tells: "Instagram login, which asks nothing else: whether the token works, whose it is, and the type of \
-                    account. Facebook login, at graph.facebook.com: the cause where debug_token names none",
+            account. Facebook login, at graph.facebook.com: the cause where debug_token names none",
     cost: "one call of the account's daily limit",
 };
 
@@ -164,7 +164,7 @@ fn steps(reason: Reason) -> &'static [&'static str] {
         ],
         Reason::DataAccessExpired => {
             &["Reconnect the account: Meta withholds data when the person has not confirmed the app for 90 \
-           days, even though the login itself lives on."]
+               days, even though the login itself lives on."]
         }
         Reason::AccountUnconfirmed => &[
             "Log in in the Instagram app and at facebook.com, and confirm the e-mail address or phone \

@@ -165,7 +165,7 @@ fn inspected(grant: &Grant<'_>, question: Question, data: &Value) -> Option<Read
         .map(|granted| Scopes { granted, only_for: granular(&data["granular_scopes"]) });
     let kind = data["type"].as_str().unwrap_or_default();
     if kind.eq_ignore_ascii_case("app") {
-        reading.says = Says::Refused(Refusal::plain(Reason::WrongTokenType));
+        reading.says = Says::plain(Reason::WrongTokenType);
     }
     if kind.eq_ignore_ascii_case("page") {
         // A page's token lists the page that it is for; an empty id where that is not told.
@@ -330,7 +330,7 @@ fn node(grant: &Grant<'_>, question: Question, node: &Value) -> Option<Reading> 
     if kind.eq_ignore_ascii_case("personal") || kind.eq_ignore_ascii_case("consumer") {
         reading.says = Says::Refused(Refusal::plain(Reason::UnsupportedAccountType).of_account());
     } else if is_somebody_else(grant, question, node, &told) {
-        reading.says = Says::Refused(Refusal::plain(Reason::WrongAccount));
+        reading.says = Says::plain(Reason::WrongAccount);
     }
     let token = node["access_token"].as_str().filter(|t| !t.is_empty()).map(Secret::new);
     reading.facts = Facts { roles: tasks(node), refused: unpublished(node), token, ..Facts::default() };

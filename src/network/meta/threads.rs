@@ -22,12 +22,16 @@ impl Network for Threads {
     }
 
     fn rights(&self, _: Style<'_>, _: &str, capability: Capability) -> Option<&'static Rights> {
-        match capability {
-            Capability::Publish => Some(&PUBLISH),
-            Capability::Inbox => Some(&INBOX),
-            Capability::Analytics => Some(&ANALYTICS),
-            Capability::Ads => None,
-        }
+        // threads_basic is not demanded: without it every call is refused, in plain words.
+        Some(match capability {
+            Capability::Publish => &Rights { scopes: &[&["threads_content_publish"]], roles: &[] },
+            Capability::Inbox => &Rights {
+                scopes: &[&["threads_manage_replies", "threads_read_replies", "threads_manage_mentions"]],
+                roles: &[],
+            },
+            Capability::Analytics => &Rights { scopes: &[&["threads_manage_insights"]], roles: &[] },
+            Capability::Ads => return None,
+        })
     }
 
     fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
@@ -56,12 +60,6 @@ impl Network for Threads {
     }
 }
 
-// threads_basic is not demanded: without it every call is refused, in plain words.
-static PUBLISH: Rights = Rights::scopes(&[&["threads_content_publish"]]);
-static INBOX: Rights =
-    Rights::scopes(&[&["threads_manage_replies", "threads_read_replies", "threads_manage_mentions"]]);
-static ANALYTICS: Rights = Rights::scopes(&[&["threads_manage_insights"]]);
-
 pub(super) static ME: CallInfo = CallInfo {
     name: "me",
     method: Method::Get,
@@ -75,7 +73,7 @@ pub(super) static DEBUG_TOKEN: CallInfo = CallInfo {
     method: Method::Get,
     url: "https://graph.threads.net/{version}/debug_token",
     tells: "both ends (of the token and of the access to data) and the permissions, where Threads lets the \
-     token inspect itself",
+            token inspect itself",
     cost: "one call of the profile's daily limit",
 };
 

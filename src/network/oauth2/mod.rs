@@ -68,7 +68,7 @@ static PROBE: CallInfo = CallInfo {
     method: Method::Get,
     url: "https://provider.example/api/me",
     tells: "whether the access token works at the API itself; any URL that answers to a GET with \
-                    the token",
+            the token",
     cost: "one request",
 };
 

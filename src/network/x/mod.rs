@@ -37,7 +37,7 @@ static ME: CallInfo = CallInfo {
     method: Method::Get,
     url: "https://api.x.com/2/users/me",
     tells: "whether the token works, whose it is, whether the account is locked or suspended; with \
-                    OAuth 1.0a also the access level",
+            OAuth 1.0a also the access level",
     cost: "one user read ($0.010, charged once per account and UTC day); 75 per 15 minutes and user",
 };
 
@@ -96,38 +96,38 @@ fn steps(reason: Reason) -> &'static [&'static str] {
     match reason {
         Reason::AccountLocked => &[
             "Log in at x.com as the account itself and unlock it: X asks for a code by phone or e-mail, \
-                 or for a puzzle.",
+             or for a puzzle.",
             "Wait until the account can post at x.com again; the connection usually recovers by itself.",
             "Reconnect the account if it does not.",
         ],
         Reason::AccountSuspended => &[
             "Log in at x.com as the account itself and read the notice.",
             "Appeal first: help.x.com → Contact Us → Locked and suspended accounts. Reconnecting does \
-                 not help before the suspension ends.",
+             not help before the suspension ends.",
             "Reconnect the account afterwards.",
         ],
         Reason::AccessRevoked => &[
             "Ask whoever has the login whether the removal was meant: X → More → Settings and privacy → \
-                 Security and account access → Apps and sessions → Connected apps lists the apps with \
-                 access.",
+             Security and account access → Apps and sessions → Connected apps lists the apps with \
+             access.",
             "If it was not, reconnect the account while logged in at x.com as the right account.",
         ],
         Reason::AccountRestricted => &[
             "X takes recent posts for automated ones. Log in at x.com as the account itself and deal \
-                 with any notice.",
+             with any notice.",
             "Post once by hand, pause planned posts for a day, and vary their text.",
             "Reconnecting is not needed.",
         ],
         Reason::AccountDeactivated => &[
             "Log in at x.com within 30 days of the deactivation to bring the account back, if it is \
-                 still wanted.",
+             still wanted.",
             "Reconnect it, or remove it from this product.",
         ],
         Reason::MissingPermission => &[
             "Reconnect the account and accept everything that X shows.",
             "If that changes nothing, ask the operator to raise the app's permissions in X's developer \
-                 console → User authentication settings (Read and write, and Direct message for the inbox), \
-                 and reconnect again: older logins keep their old level.",
+             console → User authentication settings (Read and write, and Direct message for the inbox), \
+             and reconnect again: older logins keep their old level.",
         ],
         _ => &[],
     }
