@@ -39,7 +39,7 @@ fn probed(accounts: usize) -> Arc<Store> {
     let config = token_exporter::config::load(&[folder.path().join("config.yaml")]).expect("a configuration");
     let inventory = Arc::new(config.inventory(|_| true));
     let store = Arc::new(Store::default());
-    store.replace_roster(inventory.clone());
+    store.replace_inventory(inventory.clone());
     let now = Timestamp::now();
     for (place, credential) in inventory.credentials().enumerate() {
         let clocks = Clocks {

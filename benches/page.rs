@@ -37,7 +37,7 @@ fn snapshot(accounts: usize) -> Snapshot {
     std::fs::write(file.path(), yaml).expect("written");
     let config = token_exporter::config::load(&[file.path().to_owned()]).expect("a configuration");
     let store = Store::default();
-    store.replace_roster(Arc::new(config.inventory(|_| true)));
+    store.replace_inventory(Arc::new(config.inventory(|_| true)));
     let now = Timestamp::now();
     for credential in 0..accounts / 2 {
         let days = i64::try_from(credential % 90).unwrap_or(0);

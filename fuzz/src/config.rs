@@ -56,7 +56,7 @@ fn accepted(config: Config) {
     }
     let count = config.table.accounts().len();
     let store = Store::default();
-    store.replace_roster(config.inventory(|_| true).into());
+    store.replace_inventory(config.inventory(|_| true).into());
     let snapshot = store.snapshot();
     assert_eq!(snapshot.inventory.len(), count);
     static METRICS: OnceLock<Metrics> = OnceLock::new();

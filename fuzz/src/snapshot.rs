@@ -33,7 +33,7 @@ pub fn store() -> Store {
     std::fs::write(&file, YAML).expect("written");
     let config = config::load(&[file]).unwrap_or_else(|problems| panic!("{problems}"));
     let store = Store::default();
-    store.replace_roster(config.inventory(|_| true).into());
+    store.replace_inventory(config.inventory(|_| true).into());
     store
 }
 

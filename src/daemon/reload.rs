@@ -127,7 +127,7 @@ impl Reloader {
             credentials = inventory.credentials().len(),
             "configuration in force"
         );
-        let changed = self.store.replace_roster(inventory.clone());
+        let changed = self.store.replace_inventory(inventory.clone());
         let prober = Arc::new(Prober::new(client, inventory));
         let settings = SchedulerSettings { concurrency, on_demand: self.settings.on_demand };
         let scheduler = Scheduler::new(prober, self.store.clone(), self.metrics.clone(), settings, &changed);

@@ -81,7 +81,7 @@ impl Daemon {
     ) {
         let Self { mut reloader, setup, mut state_writer, mut watchdog, reloads } = self;
         reloader.store.set_on_demand(reloader.settings.on_demand);
-        reloader.store.replace_roster(setup.inventory.clone());
+        reloader.store.replace_inventory(setup.inventory.clone());
         state_writer.restore();
         let (stop_writing, stopped) = watch::channel(false);
         let state_writer = tokio::spawn(state_writer.run(stopped, watchdog.part("state")));

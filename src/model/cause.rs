@@ -101,6 +101,11 @@ impl fmt::Display for Cause {
 }
 
 impl AppProblem {
+    /// Whether it can concern some logins of the app while others work.
+    pub fn is_partial(self) -> bool {
+        matches!(self, Self::TesterOnly | Self::AccessLevel)
+    }
+
     /// What it means, and what the operator does.
     pub fn meaning(self) -> &'static str {
         match self {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::inventory::stable_hash;
+use crate::inventory::{CredentialView, stable_hash};
 use crate::model::{Expiry, Timestamp};
 use crate::network::Clocks;
 use crate::state::{CONFIRM_AFTER, CONFIRM_WITHIN, NextProbe};
@@ -16,14 +16,14 @@ const OLD_TOKEN_INTERVAL: i64 = 86_400;
 /// give the same delay, so that neither a reload nor a restart moves the next probe.
 pub fn delay_after(
     next: NextProbe,
-    id: &str,
-    interval: Duration,
+    watched: CredentialView<'_>,
     clocks: Clocks,
     last: Timestamp,
 ) -> Duration {
+    let (id, interval) = (watched.id(), watched.interval());
     let jitter = || fraction(&format!("{id} {}", last.unix()));
     match next {
-        NextProbe::Regular => regular_delay(id, interval, clocks, last),
+        NextProbe::Regular => regular_delay(watched, clocks, last),
         NextProbe::NewToken => {
             let left = until_offset(id, interval, last);
             Duration::from_secs_f64(if left < 1.0 { left + interval.as_secs_f64() } else { left })
@@ -46,13 +46,14 @@ pub(super) fn old_token_due(last: Timestamp, interval: Duration) -> Timestamp {
 }
 
 /// Each credential has a fixed offset within the interval, so that probes are spread over it.
-fn regular_delay(id: &str, interval: Duration, clocks: Clocks, last: Timestamp) -> Duration {
-    let period = interval.as_secs_f64();
-    let left = until_offset(id, interval, last);
+fn regular_delay(watched: CredentialView<'_>, clocks: Clocks, last: Timestamp) -> Duration {
+    let period = watched.interval().as_secs_f64();
+    let left = until_offset(watched.id(), watched.interval(), last);
     // After a probe at another time, skip the regular one if it would follow at once.
     let regular = Duration::from_secs_f64(if left < period / 10.0 { left + period } else { left });
-    // Probe right after a token has expired.
-    let expiries = [clocks.access, clocks.data_access].into_iter().filter_map(Expiry::at);
+    // Probe right after a token has expired, unless another program replaces it in time.
+    let access = if watched.auto_refresh() { Expiry::Unknown } else { clocks.access };
+    let expiries = [access, clocks.data_access].into_iter().filter_map(Expiry::at);
     let expired = expiries.map(|at| at.since(last) + 2).filter(|seconds| *seconds > 0).min();
     let expired = expired.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
     expired.map_or(regular, |expired| regular.min(expired))

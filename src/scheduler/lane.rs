@@ -18,8 +18,7 @@ pub(super) struct Lane {
     /// Number of running probes.
     pub(super) running: usize,
     pub(super) paused: Option<Instant>,
-    /// Whether the app has been paused or has exceeded a rate limit: one probe at a time, until one
-    /// succeeds.
+    /// Whether the app has been paused, or its last probe has met a rate limit: one probe at a time.
     pub(super) limited: bool,
     /// Maximum number of credentials in one probe.
     batch_size: usize,

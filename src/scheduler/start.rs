@@ -41,7 +41,7 @@ impl Scheduler {
             }
             // A token's source is not read at once for every reload.
             let last = if next == NextProbe::NewToken { now } else { last };
-            let delay = delay_after(next, watched.id(), watched.interval(), state.clocks, last);
+            let delay = delay_after(next, watched, state.clocks, last);
             let since = u64::try_from(now.since(last)).unwrap_or(0);
             let at = instant + delay.saturating_sub(Duration::from_secs(since));
             let at = at.max(instant_of(state.paused, now, instant).unwrap_or(at));
@@ -62,7 +62,7 @@ impl Scheduler {
             if let Some(app) = lane.app.and_then(|app| snapshot.apps.get(app)) {
                 let paused = app.paused.map(|until| until.min(now.plus(LONGEST_APP_PAUSE)));
                 lane.paused = instant_of(paused, now, instant);
-                lane.limited = app.times_limited > 0 || lane.paused.is_some();
+                lane.limited = app.limited || lane.paused.is_some();
             }
         }
         for network in inventory.credentials().map(|c| c.network()).collect::<HashSet<_>>() {

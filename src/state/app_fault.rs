@@ -100,6 +100,11 @@ impl AppHealth {
         self.noted = (self.noted + 1).min(Self::LAST);
     }
 
+    /// Forgets the faults: the app has been repaired.
+    pub fn repaired(&mut self) {
+        self.faults = 0;
+    }
+
     /// Whether at most half of the probes failed because of the app; none before the first probe.
     pub fn healthy(self) -> Option<bool> {
         (self.noted > 0).then(|| self.faults.count_ones() * 2 <= u32::from(self.noted))

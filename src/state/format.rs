@@ -46,8 +46,9 @@ pub(super) struct AppLine<'a> {
     problem: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     paused: Option<Timestamp>,
+    /// 0 if the app is not limited.
     #[serde(rename = "patience")]
-    times_limited: u8,
+    limited: u8,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -111,7 +112,7 @@ impl<'a> Line<'a> {
     /// The line of an app; none if there is no such app.
     pub(super) fn app(snapshot: &'a Snapshot, index: usize) -> Option<Self> {
         let app = snapshot.inventory.apps().get(index)?;
-        let AppState { health, fault_window, known_problem, paused, times_limited, .. } =
+        let AppState { health, fault_window, known_problem, paused, limited, .. } =
             snapshot.apps.get(index)?;
         Some(Self::App(AppLine {
             id: (&app.id).into(),
@@ -119,7 +120,7 @@ impl<'a> Line<'a> {
             fault_window: fault_window.clone(),
             problem: known_problem.map(|p| p.label().into()),
             paused: *paused,
-            times_limited: *times_limited,
+            limited: u8::from(*limited),
         }))
     }
 
@@ -171,9 +172,9 @@ impl<'a> Line<'a> {
 impl AppLine<'_> {
     /// Rate-limit usage is not stored: it is outdated after a restart.
     pub(super) fn state(self) -> AppState {
-        let Self { health, fault_window, problem, paused, times_limited, .. } = self;
+        let Self { health, fault_window, problem, paused, limited, .. } = self;
         let known_problem = problem.as_deref().and_then(AppProblem::from_label);
-        AppState { health, fault_window, known_problem, paused, times_limited, ..AppState::default() }
+        AppState { health, fault_window, known_problem, paused, limited: limited > 0, ..AppState::default() }
     }
 }
 

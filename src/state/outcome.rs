@@ -88,7 +88,7 @@ pub struct Applied {
     pub paused: Option<Timestamp>,
     /// Until when no credential of the app, or of the network if it has no app, must be probed.
     pub app_paused: Option<Timestamp>,
-    /// Whether the app has exceeded a rate limit: probe one credential at a time.
+    /// Whether to probe one credential of the app at a time.
     pub limited: bool,
     /// Version of the first snapshot that holds the outcome.
     pub version: u64,

@@ -27,39 +27,26 @@ impl RateLimitUsage {
 
 /// Updates the pauses of a credential and its app after a probe, and returns the app's.
 ///
-/// What a network says of one login pauses that login alone. Its app pauses where the network says that
-/// the limit is the app's, and where several probes in a row were refused without a time to come back.
+/// An app pauses only if the network says that the limit is the app's. Any other limit pauses the login
+/// that has met it; without a time it is retried like any failed probe.
 pub(super) fn update_pauses(
     state: &mut CredentialState,
     app: Option<&mut AppState>,
     outcome: &Outcome,
 ) -> Option<Timestamp> {
-    /// First pause of an app in seconds if the network does not say how long; doubles up to the longest.
-    const FIRST: i64 = 60;
-    /// How many probes in a row must be refused before an app pauses without such a time.
-    const IN_A_ROW: u8 = 3;
     let now = outcome.at;
     let limited = outcome.findings.iter().any(|f| f.verdict == Verdict::Undetermined(Cause::RateLimited));
     state.paused = state.paused.filter(|until| *until > now);
-    let mut network_said = false;
     let mut app_pause = None;
     for (budget, until) in outcome.limits.iter().filter_map(|l| must_pause(l, limited, now)) {
-        network_said = true;
-        match budget {
-            Budget::App => app_pause = app_pause.max(Some(until.min(now.plus(LONGEST_APP_PAUSE)))),
-            Budget::Grant => state.paused = state.paused.max(Some(until.min(now.plus(LONGEST_PAUSE)))),
-        }
+        let (pause, longest) = match budget {
+            Budget::App => (&mut app_pause, LONGEST_APP_PAUSE),
+            Budget::Grant => (&mut state.paused, LONGEST_PAUSE),
+        };
+        *pause = (*pause).max(Some(until.min(now.plus(longest))));
     }
     let Some(app) = app else { return app_pause };
-    if !limited {
-        app.times_limited = 0;
-    } else if app.paused <= Some(now) {
-        // Probes that ran at the same time as the one that has paused the app do not count.
-        app.times_limited = app.times_limited.saturating_add(1);
-        if let Some(times) = app.times_limited.checked_sub(IN_A_ROW).filter(|_| !network_said) {
-            app_pause = Some(now.plus((FIRST << times.min(6)).min(LONGEST_APP_PAUSE)));
-        }
-    }
+    app.limited = limited;
     app.paused = app.paused.max(app_pause);
     app.paused
 }

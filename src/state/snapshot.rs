@@ -36,8 +36,8 @@ pub struct AppState {
     pub known_problem: Option<AppProblem>,
     /// Until when the network wants no more probes of its credentials.
     pub paused: Option<Timestamp>,
-    /// How many times in a row a rate limit was exceeded.
-    pub times_limited: u8,
+    /// Whether the last probe has met a rate limit. Its credentials are then probed one at a time.
+    pub limited: bool,
     /// The latest values of its rate-limit headers, one for each bucket.
     pub limits: Vec<RateLimitUsage>,
     /// Since when the network answers under a later API version than the app's. Not stored.

@@ -53,7 +53,7 @@ impl Store {
     ///
     /// Returns the indexes of known credentials that must be probed at once: their token comes from
     /// another source now, or there is an account that they were not probed for.
-    pub fn replace_roster(&self, inventory: Arc<Inventory>) -> Vec<usize> {
+    pub fn replace_inventory(&self, inventory: Arc<Inventory>) -> Vec<usize> {
         let old = self.snapshot();
         let before = |c: CredentialView<'_>| old.inventory.find_credential(c.id());
         let moved = |c: CredentialView<'_>| {
@@ -128,7 +128,10 @@ impl Store {
         let app_paused = rate_limits::update_pauses(state, app.as_deref_mut(), outcome);
         let suspicious = app.as_deref_mut().is_some_and(|app| {
             let interval = i64::try_from(watched.interval().as_secs()).unwrap_or(i64::MAX);
-            app.record(state, evidence(watched.accounts(), accounts, outcome), outcome, interval)
+            let before = watched.accounts().filter_map(|account| accounts.get(account));
+            let had_problem = before.filter_map(|a| a.trouble).any(|cause| cause.app_problem().is_some());
+            let evidence = evidence(watched.accounts(), accounts, outcome);
+            app.record(state, evidence, had_problem, outcome, interval)
         });
         let app_to_blame = app.as_deref().is_some_and(|app| app.fault_window.app_to_blame());
 
@@ -160,7 +163,7 @@ impl Store {
             clocks: state.clocks,
             paused: state.paused,
             app_paused,
-            limited: app.is_some_and(|app| app.times_limited > 0),
+            limited: app.is_some_and(|app| app.limited),
             version: *version,
         })
     }
@@ -185,18 +188,23 @@ impl CredentialState {
 }
 
 impl AppState {
-    /// Records a probe of one of the app's credentials. Returns whether others should be probed, too.
+    /// Records a probe of one of the app's credentials, whose last probe failed because of the app if
+    /// `had_problem`. Returns whether others should be probed, too.
     fn record(
         &mut self,
         credential: &mut CredentialState,
         evidence: Evidence,
+        had_problem: bool,
         outcome: &Outcome,
         interval: i64,
     ) -> bool {
         let opens = self.fault_window.record(&mut credential.window_entry, evidence, outcome.at, interval);
         let refused = self.fault_window.app_to_blame() && evidence == Evidence::NewlyRefused;
         if outcome.reached_app() {
-            self.record_health(outcome.app_problem().or(refused.then_some(AppProblem::Unknown)));
+            let problem = outcome.app_problem().or(refused.then_some(AppProblem::Unknown));
+            // A login that works shows that the app does, unless the problem leaves some logins working.
+            let partial = self.known_problem.is_some_and(AppProblem::is_partial);
+            self.record_health(problem, evidence == Evidence::Works && (had_problem || !partial));
             let since = self.version_ended.unwrap_or(outcome.at);
             self.version_ended = outcome.version_ended.then_some(since);
         }
@@ -210,12 +218,17 @@ impl AppState {
         opens
     }
 
-    fn record_health(&mut self, problem: Option<AppProblem>) {
+    fn record_health(&mut self, problem: Option<AppProblem>, works: bool) {
         self.health.record(problem.is_some());
+        let mut healthy = self.health.healthy() == Some(true);
+        if problem.is_none() && works && !healthy {
+            self.health.repaired();
+            healthy = true;
+        }
         match problem {
             Some(AppProblem::Unknown) => {}
             Some(_) => self.known_problem = problem,
-            None if self.healthy() == Some(true) => self.known_problem = None,
+            None if healthy => self.known_problem = None,
             None => {}
         }
     }

@@ -1,6 +1,7 @@
 //! The command line: exit codes, output streams, and errors about bad input.
 
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -105,6 +106,48 @@ fn what_cannot_run_exits_with_2_and_says_why() {
         (output.status.code(), text(&output.stdout).as_str()),
         (Some(0), "configuration is valid: 0 apps, 1 credentials, 1 accounts\n")
     );
+}
+
+/// A token file that is read in part, and an expiry that can only be a mistake.
+#[test]
+fn the_check_warns_of_ends_that_are_ignored_and_says_where() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let soon = Timestamp::now().plus(86_400).unix();
+    for (token, warnings) in [
+        (
+            format!("\"refresh_token\": \"\", \"refresh_expires_at\": {soon}"),
+            vec!["refresh_token is empty; its expiry is ignored"],
+        ),
+        ("\"expires_at\": 9999999999".to_owned(), vec!["an expiry more than ten years ahead is ignored"]),
+        (
+            "\"expires_in\": 3000000000, \"refresh_token\": \"\"".to_owned(),
+            vec![
+                "an expiry more than ten years ahead is ignored",
+                "refresh_token is empty; its expiry is ignored",
+            ],
+        ),
+        (
+            format!("\"expires_at\": {soon}, \"refresh_token\": \"sim-r\", \"refresh_expires_at\": {soon}"),
+            vec![],
+        ),
+    ] {
+        let file = write(folder.path(), "token", &format!("{{\"access_token\": \"sim-a\", {token}}}"));
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("a file");
+        let account = "accounts: [{id: a, network: mastodon, token_file: token}]\n";
+        let config = write(folder.path(), "config.yaml", account);
+        let output = run(&["--config.check", "--config.file", &config], "");
+        let expected: String =
+            warnings.iter().map(|warning| format!("warning: {file}: {warning}\n")).collect();
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), expected));
+    }
+    let account =
+        "accounts: [{id: a, network: mastodon, token_file: token, refresh_expires_at: 9999999999}]\n";
+    let config = write(folder.path(), "config.yaml", account);
+    let output = run(&["--config.check", "--config.file", &config], "");
+    let place =
+        "config.yaml:1:78: accounts[0].refresh_expires_at: is more than ten years ahead; it is ignored\n";
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stderr).ends_with(place), "{}", text(&output.stderr));
 }
 
 #[tokio::test(flavor = "multi_thread")]

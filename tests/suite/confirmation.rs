@@ -143,7 +143,7 @@ fn a_window_lasts_one_interval() {
 
 fn app_store(yaml: &str) -> Store {
     let store = Store::default();
-    store.replace_roster(inventory(yaml));
+    store.replace_inventory(inventory(yaml));
     store
 }
 
@@ -180,14 +180,42 @@ fn an_app_keeps_its_most_precise_problem_until_it_works() {
             assert_eq!(health(Verdict::Undetermined(cause)), bad(AppProblem::AppSuspended), "{cause}");
         }
     }
-    for _ in 0..4 {
-        health(Verdict::Valid);
-    }
-    assert_eq!(health(Verdict::Valid), (Some(true), None));
+    let lost = Verdict::Invalid(Reason::AccessRevoked, Certainty::Plain);
+    assert_eq!(
+        health(lost),
+        bad(AppProblem::AppSuspended),
+        "a refused login does not show that the app works"
+    );
+    assert_eq!(health(Verdict::Valid), (Some(true), None), "the first good answer does");
     for _ in 0..9 {
         health(refused(AppProblem::Unknown));
     }
     assert_eq!(health(refused(AppProblem::Unknown)), bad(AppProblem::Unknown), "the earlier one is over");
+}
+
+/// An app in development works for its testers: only a login that had the problem shows that it is over.
+#[test]
+fn a_problem_of_some_logins_is_not_refuted_by_others() {
+    let accounts: String =
+        (0..3).map(|i| format!("  - {{id: a-{i}, network: facebook, token: sim-{i}}}\n")).collect();
+    let app = "apps: [{id: app, network: facebook, client_id: '1', client_secret: sim-secret}]";
+    for (problem, is_partial) in [(AppProblem::TesterOnly, true), (AppProblem::AppSuspended, false)] {
+        let store = app_store(&format!("{app}\naccounts:\n{accounts}"));
+        let probe = |login: usize, verdict: Verdict| {
+            let outcome = Outcome {
+                findings: vec![finding(verdict)],
+                ..Outcome::undetermined(Cause::Timeout, 1, at(0))
+            };
+            store.apply(login, &outcome).expect("applied");
+            store.snapshot().apps[0].problem()
+        };
+        let refused = Verdict::Undetermined(Cause::AppMisconfigured(problem));
+        for login in [0, 1, 0, 1] {
+            assert_eq!(probe(login, refused), Some(problem));
+        }
+        assert_eq!(probe(2, Verdict::Valid), Some(problem).filter(|_| is_partial), "{problem}");
+        assert_eq!(probe(0, Verdict::Valid), None, "{problem}");
+    }
 }
 
 #[test]
@@ -214,7 +242,12 @@ fn health_is_what_most_recent_probes_say() {
     assert_eq!(health.healthy(), None);
     health.record(true);
     assert_eq!(health.healthy(), Some(false));
-    for _ in 0..9 {
+    health.repaired();
+    assert_eq!(health.healthy(), Some(true));
+    health.record(true);
+    health.record(true);
+    assert_eq!(health.healthy(), Some(false));
+    for _ in 0..8 {
         health.record(false);
     }
     assert_eq!(health.healthy(), Some(true));

@@ -2,9 +2,10 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use token_exporter::inventory::stable_hash;
+use token_exporter::inventory::{Inventory, stable_hash};
 use token_exporter::model::{Cause, Expiry, Timestamp};
 use token_exporter::network::{Clocks, Finding, Verdict};
 use token_exporter::scheduler::delay_after;
@@ -18,17 +19,28 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_unix(1_800_000_000 + seconds).unwrap_or_else(Timestamp::now)
 }
 
+/// Logins that are probed once an interval: `credential-0`, `credential-1`…
+fn logins(count: usize, interval: &str, more: &str) -> Arc<Inventory> {
+    let accounts = (0..count).map(|i| {
+        format!("  - {{id: credential-{i}, network: mastodon, token: sim-{i}, probe_interval: {interval}{more}}}\n")
+    });
+    inventory(&format!("accounts:\n{}", accounts.collect::<String>()))
+}
+
+fn delay(logins: &Inventory, next: NextProbe, clocks: Clocks, last: Timestamp) -> Duration {
+    delay_after(next, logins.credential(0).expect("a login"), clocks, last)
+}
+
 #[test]
 fn probes_are_spread_over_the_interval_and_keep_their_place() {
     let mut minutes = [0_u32; 60];
-    for i in 0..6000 {
-        let id = format!("credential-{i}");
-        let wait = delay_after(NextProbe::Regular, &id, HOUR, Clocks::default(), at(0));
+    for login in logins(6000, "1h", "").credentials() {
+        let wait = delay_after(NextProbe::Regular, login, Clocks::default(), at(0));
         assert!(wait >= HOUR / 10 && wait <= HOUR * 11 / 10, "{wait:?}");
         let due = at(i64::try_from(wait.as_secs()).unwrap_or(0));
         minutes[usize::try_from(due.unix() % 3600 / 60).unwrap_or(0)] += 1;
         // From its place on, it comes once an interval.
-        let again = delay_after(NextProbe::Regular, &id, HOUR, Clocks::default(), due);
+        let again = delay_after(NextProbe::Regular, login, Clocks::default(), due);
         assert!(again.abs_diff(HOUR) <= Duration::from_secs(2), "{again:?}");
     }
     let busiest = minutes.iter().max().copied().unwrap_or(0);
@@ -37,40 +49,46 @@ fn probes_are_spread_over_the_interval_and_keep_their_place() {
 
 #[test]
 fn an_expiry_is_looked_at_when_it_comes() {
-    let clocks = Clocks { access: Expiry::At(at(100)), ..Clocks::default() };
-    assert_eq!(delay_after(NextProbe::Regular, "a", HOUR, clocks, at(0)), Duration::from_secs(102));
-    assert!(
-        delay_after(NextProbe::Regular, "a", HOUR, clocks, at(200)) >= HOUR / 10,
-        "once it has passed, it does not hurry any more"
-    );
+    let delay = |more: &str, clocks, last| delay(&logins(1, "1h", more), NextProbe::Regular, clocks, last);
+    let access = Clocks { access: Expiry::At(at(100)), ..Clocks::default() };
+    let data_access = Clocks { data_access: Expiry::At(at(100)), ..Clocks::default() };
+    assert_eq!(delay("", access, at(0)), Duration::from_secs(102));
+    assert!(delay("", access, at(200)) >= HOUR / 10, "once it has passed, it does not hurry any more");
+    let refreshed = ", auto_refresh: true";
+    let usual = delay(refreshed, Clocks::default(), at(0));
+    assert_eq!(delay(refreshed, access, at(0)), usual, "the token is replaced in time");
+    assert!(usual > Duration::from_secs(102));
+    assert_eq!(delay(refreshed, data_access, at(0)), Duration::from_secs(102), "no refresh moves this end");
 }
 
 #[test]
 fn trouble_is_retried_ever_more_rarely_up_to_the_interval() {
-    let failed = |times, interval| {
-        delay_after(NextProbe::Failed(times), "a", interval, Clocks::default(), at(0)).as_secs_f64()
-    };
-    assert!((45.0..=75.0).contains(&failed(1, HOUR)));
-    assert!((90.0..=150.0).contains(&failed(2, HOUR)));
-    assert!((2700.0..=4500.0).contains(&failed(255, HOUR)));
-    assert!(failed(9, Duration::from_secs(1)) <= 1.25);
+    let (hourly, often) = (logins(1, "1h", ""), logins(1, "1s", ""));
+    let failed =
+        |times, logins| delay(logins, NextProbe::Failed(times), Clocks::default(), at(0)).as_secs_f64();
+    assert!((45.0..=75.0).contains(&failed(1, &hourly)));
+    assert!((90.0..=150.0).contains(&failed(2, &hourly)));
+    assert!((2700.0..=4500.0).contains(&failed(255, &hourly)));
+    assert!(failed(9, &often) <= 1.25);
 }
 
 #[test]
 fn a_refusal_is_confirmed_within_the_minute() {
-    for _ in 0..1000 {
-        let wait = delay_after(NextProbe::Confirm, "a", HOUR, Clocks::default(), at(0)).as_secs_f64();
+    let logins = logins(1, "1h", "");
+    for second in 0..1000 {
+        let wait = delay(&logins, NextProbe::Confirm, Clocks::default(), at(second)).as_secs_f64();
         assert!(wait > CONFIRM_AFTER as f64 && wait < CONFIRM_WITHIN as f64, "{wait}");
     }
 }
 
 #[test]
 fn a_token_that_must_be_replaced_is_read_once_an_interval() {
+    let logins = logins(1, "1h", "");
     for seconds in 0..4000 {
-        let read = delay_after(NextProbe::NewToken, "a", HOUR, Clocks::default(), at(seconds));
+        let read = delay(&logins, NextProbe::NewToken, Clocks::default(), at(seconds));
         assert!(read >= Duration::from_secs(1) && read <= HOUR + Duration::from_secs(1), "{read:?}");
         let due = at(seconds + i64::try_from(read.as_secs()).unwrap_or(0));
-        let again = delay_after(NextProbe::NewToken, "a", HOUR, Clocks::default(), due);
+        let again = delay(&logins, NextProbe::NewToken, Clocks::default(), due);
         assert!(
             again.abs_diff(HOUR) <= Duration::from_secs(2) || again <= Duration::from_secs(2),
             "{again:?}"
@@ -88,7 +106,7 @@ fn a_day_without_networks_changes_nothing_and_ends_gently() -> anyhow::Result<()
     });
     let inventory = inventory(&format!("accounts:\n{}", accounts.collect::<String>()));
     let store = Store::default();
-    store.replace_roster(inventory.clone());
+    store.replace_inventory(inventory.clone());
     let (outage, back, end) = (7_200, 7_200 + 86_400, 7_200 + 86_400 + 3 * 3600);
     let mut heap: BinaryHeap<Reverse<(i64, usize)>> = inventory
         .credentials()
@@ -125,7 +143,7 @@ fn a_day_without_networks_changes_nothing_and_ends_gently() -> anyhow::Result<()
         }
         recovered += usize::from(second >= back && before.last_conclusive < Some(at(outage)));
         let Some(watched) = inventory.credential(credential) else { continue };
-        let wait = delay_after(applied.next, watched.id(), watched.interval(), applied.clocks, at(second));
+        let wait = delay_after(applied.next, watched, applied.clocks, at(second));
         heap.push(Reverse((second + i64::try_from(wait.as_secs())?.max(1), credential)));
     }
     assert_eq!(recovered, COUNT, "all come back");

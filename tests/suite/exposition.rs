@@ -36,7 +36,7 @@ fn finding(
 /// Accounts in each state that the exposition distinguishes.
 fn snapshot() -> Snapshot {
     let store = Store::default();
-    store.replace_roster(inventory(include_str!("../golden/exposition.yaml")));
+    store.replace_inventory(inventory(include_str!("../golden/exposition.yaml")));
     let applied = |credential: &str, outcome: Outcome| {
         let inventory = store.snapshot().inventory;
         let index = inventory.find_credential(credential).expect("a credential");
@@ -213,7 +213,7 @@ fn a_scrape_sees_one_moment() {
             )
         })
         .collect();
-    store.replace_roster(inventory(&format!(
+    store.replace_inventory(inventory(&format!(
         "apps: [{{id: a, network: facebook, client_id: \"1\", client_secret: sim-s}}]\ncredentials: [{{id: \
          jane, network: facebook, token: sim-t}}]\naccounts:\n{pages}"
     )));
@@ -274,7 +274,7 @@ fn an_ended_api_version_is_exported_until_another_one_is_used() {
     };
     let unix = |seconds| Some(at(seconds).unix() as f64);
     // Its end is not published.
-    store.replace_roster(app("v27.0"));
+    store.replace_inventory(app("v27.0"));
     probed(0, false);
     assert_eq!(ends(), None);
     probed(10, true);
@@ -283,15 +283,15 @@ fn an_ended_api_version_is_exported_until_another_one_is_used() {
     // A timeout says nothing about the version.
     store.apply(0, &Outcome::undetermined(Cause::Timeout, 1, at(30))).expect("applied");
     assert_eq!(ends(), unix(10));
-    store.replace_roster(app("v27.0"));
+    store.replace_inventory(app("v27.0"));
     assert_eq!(ends(), unix(10));
-    store.replace_roster(app("v28.0"));
+    store.replace_inventory(app("v28.0"));
     assert_eq!(ends(), None);
     probed(40, true);
     probed(50, false);
     assert_eq!(ends(), None);
     // The published end lies before.
-    store.replace_roster(app("v20.0"));
+    store.replace_inventory(app("v20.0"));
     let published = ends();
     assert!(published.is_some_and(|end| Some(end) < unix(0)), "{published:?}");
     probed(60, true);

@@ -49,6 +49,7 @@ mod readme;
 mod rooms;
 mod scaling;
 mod schedule;
+mod scheduling;
 mod secrets;
 mod service;
 mod sharding;

@@ -8,17 +8,16 @@ use std::time::{Duration, SystemTime};
 use token_exporter::model::{Cause, Reason, Timestamp};
 use token_exporter::network::{Certainty, NetworkId, Verdict};
 use token_exporter::probe::{Earlier, Prober};
-use token_exporter::scheduler::{Scheduler, SchedulerSettings, planned};
+use token_exporter::scheduler::planned;
 use token_exporter::simulator::{DEMO_ID, fixture_token};
 use token_exporter::source::{TokenHash, read_tokens};
 use token_exporter::state::{NextProbe, Outcome, Store};
-use token_exporter::telemetry::{Metrics, Watchdog};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
 
 use crate::exposition::inventory;
 use crate::probing::{client, simulator};
+use crate::scheduling::Scheduled;
 
 const DAY: i64 = 86_400;
 
@@ -28,7 +27,7 @@ fn network(name: &str) -> NetworkId {
 
 /// A Mastodon server that gives the same answer to every request. Returns its address, and the answer:
 /// status, headers, body.
-async fn instance() -> (String, Arc<Mutex<String>>) {
+pub(crate) async fn instance() -> (String, Arc<Mutex<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let address = format!("http://{}", listener.local_addr().expect("an address"));
     let answer: Arc<Mutex<String>> = Arc::default();
@@ -47,10 +46,11 @@ async fn instance() -> (String, Arc<Mutex<String>>) {
 }
 
 const REFUSED: &str = r#"{"error": "The access token was revoked"}"#;
-const ACCEPTED: &str = r#"{"id": "1", "username": "acme", "acct": "acme", "source": {"privacy": "public"}}"#;
+pub(crate) const ACCEPTED: &str =
+    r#"{"id": "1", "username": "acme", "acct": "acme", "source": {"privacy": "public"}}"#;
 
 /// An HTTP answer whose date is this many seconds away from now.
-fn answer(status: u16, date: i64, headers: &str, body: &str) -> String {
+pub(crate) fn answer(status: u16, date: i64, headers: &str, body: &str) -> String {
     let date = Timestamp::now().plus(date).utc().format("%a, %d %b %Y %H:%M:%S GMT");
     let length = body.len();
     format!(
@@ -92,7 +92,7 @@ async fn a_retry_after_pauses_the_login_that_it_was_said_to() {
     );
     let inventory = inventory(&yaml);
     let store = Store::default();
-    store.replace_roster(inventory.clone());
+    store.replace_inventory(inventory.clone());
     let prober = Prober::new(client(5_000), inventory);
     let outcome = prober.probe(&[0]).await.pop().expect("an outcome").1;
     assert_eq!(outcome.cause(), Some(Cause::RateLimited));
@@ -112,7 +112,7 @@ fn an_app_pauses_for_an_hour_at_most() {
         (0..4).map(|i| format!("  - {{id: a-{i}, network: pinterest, token: sim-{i}}}\n")).collect();
     let yaml = format!("apps: [{{id: app, network: pinterest, client_id: key}}]\naccounts:\n{accounts}");
     let store = Store::default();
-    store.replace_roster(inventory(&yaml));
+    store.replace_inventory(inventory(&yaml));
     let now = Timestamp::now();
     let limited = |budget, used, hours: u32| {
         let reset = Some(Reset::After(hours * 3600));
@@ -124,18 +124,6 @@ fn an_app_pauses_for_an_hour_at_most() {
     assert_eq!(app(&limited(Budget::Grant, None, 5)), None);
     assert_eq!(app(&limited(Budget::App, Some(0.2), 5)), None, "that is not the limit that was exceeded");
     assert_eq!(app(&limited(Budget::App, Some(1.0), 5)), Some(now.plus(3600)));
-    // Without a time: from the third probe in a row on, twice as long each time, an hour at most.
-    let store = Store::default();
-    store.replace_roster(inventory(&yaml));
-    let mut at = now;
-    let mut pauses = Vec::new();
-    for probe in 0..12 {
-        let outcome = Outcome::undetermined(Cause::RateLimited, 1, at);
-        let applied = store.apply(probe % 4, &outcome).expect("a credential");
-        pauses.push(applied.app_paused.map_or(0, |until| until.since(at)));
-        at = applied.app_paused.map_or(at, |until| until.plus(1));
-    }
-    assert_eq!(pauses, [0, 0, 60, 120, 240, 480, 960, 1920, 3600, 3600, 3600, 3600]);
 }
 
 /// Where the same token can work again, it is probed as usual; where only a new one helps, its source
@@ -154,7 +142,7 @@ fn lost_logins_are_probed_again() {
     let inventory = inventory("accounts: [{id: a, network: mastodon, token: sim-a}]\n");
     for reason in Reason::ALL.iter().copied().filter(|r| *r != Reason::Ok) {
         let store = Store::default();
-        store.replace_roster(inventory.clone());
+        store.replace_inventory(inventory.clone());
         let now = Timestamp::now();
         let at = now.plus(-30);
         let mut outcome = Outcome::undetermined(Cause::Timeout, 1, at);
@@ -171,37 +159,6 @@ fn lost_logins_are_probed_again() {
             assert_eq!((next, plan.label()), (Some(NextProbe::Regular), "interval"), "{reason}");
             assert!(plan.at.since(at) <= interval && plan.token_read.is_none(), "{reason}: {plan:?}");
         }
-    }
-}
-
-/// A scheduler that runs until it is dropped, and its store.
-struct Scheduled {
-    store: Arc<Store>,
-    stop: watch::Sender<bool>,
-    _requests: mpsc::Sender<token_exporter::scheduler::ProbeRequest>,
-    _watchdog: Watchdog,
-}
-
-impl Scheduled {
-    fn start(prober: Prober, store: Arc<Store>, changed: &[usize]) -> Self {
-        let settings = SchedulerSettings { concurrency: 8, on_demand: false };
-        let metrics = Metrics::new().expect("metrics");
-        let scheduler = Scheduler::new(Arc::new(prober), store.clone(), metrics, settings, changed);
-        let (stop, stopped) = watch::channel(false);
-        let (requests, received) = mpsc::channel(8);
-        let mut watchdog = Watchdog::default();
-        tokio::spawn(scheduler.run(received, stopped, watchdog.part("engine")));
-        Self { store, stop, _requests: requests, _watchdog: watchdog }
-    }
-
-    async fn until(&self, what: &str, condition: impl Fn(&token_exporter::state::Snapshot) -> bool) {
-        for _ in 0..1000 {
-            if condition(&self.store.snapshot()) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        panic!("{what}: {:?}", self.store.snapshot().accounts.get(0));
     }
 }
 
@@ -226,7 +183,7 @@ async fn a_new_token_of_a_login_that_was_lost_for_a_month_is_probed_within_an_in
              facebook, {source}, external_id: \"{DEMO_ID}\"}}]\n"
         ));
         let store = Arc::new(Store::default());
-        store.replace_roster(inventory.clone());
+        store.replace_inventory(inventory.clone());
         let prober = Prober::new(client(5_000), inventory);
         let lost = prober.probe(&[0]).await.pop().expect("an outcome").1;
         for day in (0..30).rev() {
@@ -265,17 +222,17 @@ async fn an_account_that_a_credential_gains_is_probed_at_once() {
     };
     let store = Arc::new(Store::default());
     let before = inventory(&yaml(2));
-    store.replace_roster(before.clone());
+    store.replace_inventory(before.clone());
     let outcome = Prober::new(client(5_000), before.clone()).probe(&[0]).await.pop().expect("an outcome").1;
     store.apply(0, &outcome);
-    assert!(store.replace_roster(before).is_empty(), "nothing has changed");
+    assert!(store.replace_inventory(before).is_empty(), "nothing has changed");
     let after = inventory(&yaml(3));
     // The usual probe is an hour away, with a reload as after a restart with another configuration.
     for is_restart in [false, true] {
         let store = Arc::new(Store::default());
-        store.replace_roster(inventory(&yaml(2)));
+        store.replace_inventory(inventory(&yaml(2)));
         store.apply(0, &outcome);
-        let changed = store.replace_roster(after.clone());
+        let changed = store.replace_inventory(after.clone());
         assert_eq!(changed, vec![0]);
         let changed = if is_restart { Vec::new() } else { changed };
         let scheduled = Scheduled::start(Prober::new(client(5_000), after.clone()), store, &changed);

@@ -29,7 +29,7 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) async fn start(yaml: &str, prefix: &str) -> Self {
         let store = Arc::new(Store::default());
-        store.replace_roster(inventory(yaml));
+        store.replace_inventory(inventory(yaml));
         let settings = server::WebSettings {
             telemetry_path: "/metrics".to_owned(),
             route_prefix: prefix.to_owned(),
@@ -302,7 +302,7 @@ async fn changes_show_and_removed_accounts_are_gone() {
         site.found(credential, Verdict::Valid, None);
     }
     shown("All 9 connections work").await;
-    site.store.replace_roster(inventory("accounts: []"));
+    site.store.replace_inventory(inventory("accounts: []"));
     shown("No accounts are configured").await;
     assert_eq!(site.answer("/account?id=jane").await.status(), StatusCode::NOT_FOUND);
 }

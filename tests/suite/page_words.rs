@@ -14,7 +14,7 @@ const SITE: Site<'_> = Site { telemetry_path: "/metrics" };
 /// The listing of one account with these needs, after a probe.
 fn listing(needs: &str, verdict: Verdict, deadline: Timestamp) -> Listing {
     let store = Store::default();
-    store.replace_roster(inventory(&format!(
+    store.replace_inventory(inventory(&format!(
         "accounts: [{{id: a, network: mastodon, token: sim-a, needs: [{needs}]}}]\n"
     )));
     let at = Timestamp::now();

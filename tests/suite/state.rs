@@ -31,7 +31,7 @@ fn at(seconds: i64) -> Timestamp {
 /// A store with an item of each kind.
 fn store() -> Store {
     let store = Store::default();
-    store.replace_roster(inventory(YAML));
+    store.replace_inventory(inventory(YAML));
     let finding = |verdict, capabilities: &[(Capability, Reason)]| Finding {
         verdict,
         capabilities: capabilities.to_vec(),
@@ -93,7 +93,7 @@ fn shown(snapshot: &Snapshot) -> String {
     let apps = snapshot
         .apps
         .iter()
-        .map(|a| format!("{:?} {:?} {:?} {}\n", a.health, a.fault_window, a.paused, a.times_limited));
+        .map(|a| format!("{:?} {:?} {:?} {}\n", a.health, a.fault_window, a.paused, a.limited));
     accounts.chain(credentials).chain(apps).collect()
 }
 
@@ -112,7 +112,7 @@ fn everything_known_comes_back() {
     let before = store().snapshot();
     write_base(folder.path(), 1, &before).expect("written");
     let after = Store::default();
-    after.replace_roster(inventory(YAML));
+    after.replace_inventory(inventory(YAML));
     restore(folder.path(), &after);
     assert_eq!(shown(&after.snapshot()), shown(&before));
     assert_eq!(files(folder.path()), ["state.jsonl"]);
@@ -121,7 +121,7 @@ fn everything_known_comes_back() {
 
     // Removed accounts are forgotten; new ones start without state.
     let other = Store::default();
-    other.replace_roster(inventory(&YAML.replace("id: b,", "id: new,")));
+    other.replace_inventory(inventory(&YAML.replace("id: b,", "id: new,")));
     restore(folder.path(), &other);
     let other = other.snapshot();
     assert_eq!(other.accounts.get(0), before.accounts.get(0));
@@ -138,7 +138,7 @@ fn what_is_wrong_with_an_app_comes_back() {
     let folder = tempfile::tempdir().expect("a folder");
     write_base(folder.path(), 1, &store.snapshot()).expect("written");
     let after = Store::default();
-    after.replace_roster(inventory(YAML));
+    after.replace_inventory(inventory(YAML));
     restore(folder.path(), &after);
     let after = after.snapshot();
     assert_eq!(after.apps[0].problem(), Some(AppProblem::SecretRefused));
@@ -147,9 +147,9 @@ fn what_is_wrong_with_an_app_comes_back() {
 
 /// The state that an empty store reads from a directory, and the newest generation there.
 fn read(folder: &Path) -> (String, u64) {
-    static ROSTER: OnceLock<Arc<Inventory>> = OnceLock::new();
+    static INVENTORY: OnceLock<Arc<Inventory>> = OnceLock::new();
     let store = Store::default();
-    store.replace_roster(ROSTER.get_or_init(|| inventory(YAML)).clone());
+    store.replace_inventory(INVENTORY.get_or_init(|| inventory(YAML)).clone());
     let newest = restore(folder, &store);
     (shown(&store.snapshot()), newest)
 }
@@ -248,7 +248,7 @@ fn a_file_that_cannot_be_read_is_set_aside_and_stops_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("state.jsonl"), &text).expect("written");
         let after = Store::default();
-        after.replace_roster(inventory(YAML));
+        after.replace_inventory(inventory(YAML));
         restore(folder.path(), &after);
         assert!(after.snapshot().accounts.iter().all(|a| a.verdict.is_none()), "{name}");
         let left = files(folder.path());
@@ -280,7 +280,7 @@ impl Kept {
 
     fn start_with(folder: &Path, yaml: &str) -> Self {
         let store = Arc::new(Store::default());
-        store.replace_roster(inventory(yaml));
+        store.replace_inventory(inventory(yaml));
         let metrics = Metrics::new().expect("metrics");
         let (mut writer, view) = StateWriter::new(store.clone(), Some(folder.to_owned()), metrics.clone())
             .expect("nobody else is there");
@@ -432,7 +432,7 @@ async fn a_journal_does_not_outgrow_its_base() {
     );
     kept.end().await;
     let store = Store::default();
-    store.replace_roster(inventory(&yaml));
+    store.replace_inventory(inventory(&yaml));
     restore(folder.path(), &store);
     assert!(store.snapshot().credentials.iter().all(|c| c.last_probe == Some(at(11))));
 }
@@ -455,7 +455,7 @@ fn old_folder() -> tempfile::TempDir {
 async fn files_of_0_1_0_are_read() {
     let folder = old_folder();
     let store = Arc::new(Store::default());
-    store.replace_roster(inventory(include_str!("../state/0.1.0/config.yaml")));
+    store.replace_inventory(inventory(include_str!("../state/0.1.0/config.yaml")));
     let metrics = Metrics::new().expect("metrics");
     let (mut writer, view) =
         StateWriter::new(store, Some(folder.path().join("data")), metrics).expect("nobody else is there");
@@ -520,10 +520,10 @@ async fn files_of_0_1_0_are_read() {
     assert_eq!(credential("never-expiring").clocks.access, Expiry::Never);
     assert_eq!((credential("jane").deaths, credential("jane").last_probe), (1, time(309)));
     assert_eq!(credential("refused-2").failures, 2);
-    let apps: Vec<_> = snapshot.apps.iter().map(|a| (a.healthy(), a.paused, a.times_limited)).collect();
+    let apps: Vec<_> = snapshot.apps.iter().map(|a| (a.healthy(), a.paused, a.limited)).collect();
     assert_eq!(
         apps,
-        [(Some(true), None, 0), (Some(true), time(609), 1), (Some(false), None, 0)],
+        [(Some(true), None, false), (Some(true), time(609), true), (Some(false), None, false)],
         "too many of the last app's credentials were refused together"
     );
     let valid = snapshot.accounts.get(snapshot.inventory.find("scope-missing").expect("an account"));
@@ -538,7 +538,7 @@ fn a_base_is_written_as_0_1_0_wrote_it() {
     let data = folder.path().join("data");
     std::fs::remove_file(data.join("journal-2.jsonl")).expect("removed");
     let store = Store::default();
-    store.replace_roster(inventory(include_str!("../state/0.1.0/config.yaml")));
+    store.replace_inventory(inventory(include_str!("../state/0.1.0/config.yaml")));
     assert_eq!(restore(&data, &store), 2);
     write_base(&data, 2, &store.snapshot()).expect("written");
     let lines = |path: &Path| -> Vec<String> {

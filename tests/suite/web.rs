@@ -179,7 +179,7 @@ impl Site {
                 .collect();
             std::fs::write(file.path(), format!("accounts:\n{accounts}")).expect("written");
             let config = token_exporter::config::load(&[file.path().to_owned()]).expect("a configuration");
-            store.replace_roster(Arc::new(config.inventory(|_| true)));
+            store.replace_inventory(Arc::new(config.inventory(|_| true)));
         }
         let view = View::new(watch::channel(store.snapshot()).1);
         let mut context =
