@@ -118,7 +118,8 @@ pub struct Description {
     pub calls: &'static [&'static CallInfo],
     /// How its tokens begin, and their minimum length. Such a text is never printed.
     pub token_prefixes: &'static [(&'static str, usize)],
-    /// What to do about a reason, where that differs from the general steps; empty where it does not.
+    /// What to do about a reason, where that differs from the general steps; empty where it does
+    /// not.
     pub steps: fn(Reason) -> &'static [&'static str],
     pub notes: Notes,
 }
@@ -327,8 +328,8 @@ impl Description {
             rest.find('/').map_or("/", |slash| &rest[slash..])
         });
         let path = path.split(['?', '#']).next().unwrap_or(path);
-        // Without its version: "me/accounts" and "me_accounts" for "/{version}/me/accounts". That comes
-        // first, as "me" is no version.
+        // Without its version: "me/accounts" and "me_accounts" for "/{version}/me/accounts". That
+        // comes first, as "me" is no version.
         let wanted = folded(path.trim_end_matches(".json"));
         let by_its_end = calls().find(|c| {
             let known = c.path().trim_end_matches(".json");

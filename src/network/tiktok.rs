@@ -8,8 +8,8 @@
 //!
 //! Sources: TikTok for Developers "Error Handling", "OAuth Error Handling", "Get User Info", "Query
 //! Creator Info", "Get Post Status", "Webhook Events", "Scopes"; API for Business "Accounts API";
-//! airbytehq/airbyte `source-tiktok-marketing` tests (codes 40105, 40100, 40133); gitroomhq/postiz-app and
-//! chatwoot/chatwoot TikTok clients.
+//! airbytehq/airbyte `source-tiktok-marketing` tests (codes 40105, 40100, 40133);
+//! gitroomhq/postiz-app and chatwoot/chatwoot TikTok clients.
 
 use serde_json::Value;
 
@@ -146,7 +146,8 @@ impl Network for TikTok {
     }
 
     fn rights(&self, style: Style<'_>, _: &str, capability: Capability) -> Option<&'static Rights> {
-        // Publishing needs user.info.basic as well, which every app has and the probe itself proves.
+        // Publishing needs user.info.basic as well, which every app has and the probe itself
+        // proves.
         Some(match (capability, style.api == BUSINESS) {
             (Capability::Publish, _) => &Rights { scopes: &[&["video.publish", "video.upload"]], roles: &[] },
             (Capability::Analytics, false) => {
@@ -243,12 +244,12 @@ fn next_of_business(grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
             vec![Call::new(&TOKEN_INFO, &[]).body(body)]
         }
         [Seen { question, reading }] if question.is(&TOKEN_INFO) && reading.says == Says::Accepted => {
-            // A healthy token without any right to the profile is not held against it.
+            // A healthy token can lack any scope of the profile.
             let open = reading
                 .scopes
                 .as_ref()
                 .is_none_or(|s| s.granted.iter().any(|name| name.starts_with("user.info.")));
-            // What the token itself says it belongs to, before what is configured.
+            // The account that the token belongs to goes before the configured one.
             let id = reading.facts.parent.as_deref().or(configured);
             id.filter(|_| open).map(business_get).unwrap_or_default()
         }
@@ -256,8 +257,7 @@ fn next_of_business(grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
     }
 }
 
-/// The open API: `error` as an object, or the same fields at the top as the documentation prints
-/// them.
+/// The open API: `error` is an object, or its fields are at the top, as in the documentation.
 fn read_v2(grant: &Grant<'_>, answer: &Answer, error: &Value) -> Option<Reading> {
     let code = error["code"].as_str().unwrap_or_default();
     let data = &answer.json["data"];
@@ -282,7 +282,7 @@ fn read_v2(grant: &Grant<'_>, answer: &Answer, error: &Value) -> Option<Reading>
     })
 }
 
-/// TikTok bars the account from posting through any product; all else goes on.
+/// TikTok bars the account from posting through any product, and from nothing else.
 fn banned_from_posting() -> Reading {
     Reading { lost: vec![(Capability::Publish, Reason::AccountRestricted)], ..Reading::accepted() }
 }
@@ -297,11 +297,11 @@ fn v2_code(code: &str) -> Option<Says> {
         | "spam_risk_too_many_pending_share"
         | "spam_risk" => Says::Undetermined(Cause::RateLimited),
         "internal_error" | "internal" => Says::Undetermined(Cause::ServerError),
-        // The app has not been audited, or is known to more people than it may serve.
+        // The app has not been audited, or has too many active users.
         "reached_active_user_cap" | "unaudited_client_can_only_post_to_private_accounts" => {
             Says::app_problem(AppProblem::AccessLevel)
         }
-        // Requests that are wrong themselves.
+        // The request itself is wrong.
         "url_ownership_unverified"
         | "privacy_level_option_mismatch"
         | "app_version_check_failed"
@@ -312,8 +312,7 @@ fn v2_code(code: &str) -> Option<Says> {
     })
 }
 
-/// The token response that every grant begins with: besides the token it tells the scopes that the
-/// person left on.
+/// A token response, which also tells the scopes that the person left on.
 fn read_grant(grant: &Grant<'_>, json: &Value) -> Reading {
     Reading {
         scopes: parse::scopes(&json["scope"]).map(Scopes::new),
@@ -327,7 +326,7 @@ fn read_oauth_error(error: &str, description: &str) -> Option<Says> {
     const CODES: [&str; 4] = ["authorization code", "auth code", "code verifier", "code_verifier"];
     let said = |part| parse::contains(description, part);
     Some(match error.to_lowercase().as_str() {
-        // A code that was used up says nothing about the grant.
+        // A used authorization code says nothing about the grant.
         "invalid_grant" if CODES.into_iter().any(said) => Says::app_problem(AppProblem::Unknown),
         "invalid_grant" | "invalid_token" => Says::expired_or_revoked(),
         "invalid_client" => Says::app_problem(AppProblem::SecretRefused),
@@ -339,7 +338,7 @@ fn read_oauth_error(error: &str, description: &str) -> Option<Says> {
     })
 }
 
-/// The status of an earlier post can tell what became of the access.
+/// The status of an earlier post can tell that the access has ended.
 fn publish_failure(data: &Value) -> Option<Reading> {
     match data["fail_reason"].as_str().or(data["reason"].as_str())? {
         "auth_removed" => Some(Reading::plain(Reason::AccessRevoked)),
@@ -351,7 +350,7 @@ fn publish_failure(data: &Value) -> Option<Reading> {
     }
 }
 
-/// A webhook event: the one place where TikTok says why an access ended.
+/// A webhook event. Only there TikTok says why the access has ended.
 fn removed(event: &Value) -> Reading {
     // `content` is JSON inside a text.
     let inner: Value =
@@ -362,7 +361,7 @@ fn removed(event: &Value) -> Reading {
         // The person's age.
         Some(3) => Reason::AccountRestricted,
         Some(4) => Reason::AccountSuspended,
-        // By the person, by the developer, or unknown: the access is gone in any case.
+        // Removed by the person or by the developer, or unknown.
         _ => Reason::AccessRevoked,
     }))
 }
@@ -383,7 +382,7 @@ fn read_business(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
     }
     Some(Reading {
         says: accepted_unless_empty(data),
-        // An advertiser's token numbers what it may do: those are not the Accounts API's scopes.
+        // An advertiser's token has numbers here, which are not scopes of the Accounts API.
         scopes: parse::scopes(&data["scope"])
             .filter(|s| s.iter().all(|name| name.parse::<u64>().is_err()))
             .map(Scopes::new),
@@ -393,8 +392,8 @@ fn read_business(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
     })
 }
 
-/// The codes of the API for Business. The official list could not be read; the lists in circulation
-/// contradict one another, so a text that names the cause goes before a code of the disputed range.
+/// The codes of the API for Business. Lists of them contradict each other, so a text that names the
+/// cause goes before a code of the disputed range.
 fn business_code(code: i64, message: &str) -> Option<Says> {
     let said = |part| parse::contains(message, part);
     let expired_or_revoked = Says::expired_or_revoked();
@@ -446,7 +445,7 @@ fn wrong_accounts(grant: &Grant<'_>, told: &[&Value]) -> Vec<Listed> {
     standard::wrong_accounts_if(grant, |id| parse::other_identity(id, &told, is_open_id))
 }
 
-/// Open ids begin like this or are UUIDs. Names change, and must not be held against an id.
+/// Open ids begin like this or are UUIDs. Names can change, so they are not compared with ids.
 fn is_open_id(id: &str) -> bool {
     let long = id.len() >= 20 && (id.starts_with("-000") || id.starts_with("_000"));
     let parts: Vec<usize> = id.split('-').map(str::len).collect();

@@ -1,5 +1,5 @@
-//! Errors of the Google Ads API (`GoogleAdsFailure`). They concern advertising: the same token may
-//! be well for everything else, also under 401.
+//! Errors of the Google Ads API (`GoogleAdsFailure`). They are about advertising only: the same
+//! token can work for everything else, even if the status is 401.
 //!
 //! Sources: googleapis/googleapis `google/ads/googleads/v22/errors/authentication_error.proto` and
 //! `authorization_error.proto`; cohnen/mcp-google-ads issue 7.
@@ -20,7 +20,7 @@ pub(super) fn codes(details: &[Value]) -> Vec<&str> {
         .collect()
 }
 
-/// What a code means; none for a code that is about the request, or unknown.
+/// What a code means; none if it is unknown or about the request.
 pub(super) fn read(grant: &Grant<'_>, question: Question, code: &str) -> Option<Reading> {
     let lost = |reason| Some(without(grant, question, Capability::Ads, reason));
     let app = |problem| Some(Reading::app_problem(problem));

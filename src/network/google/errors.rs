@@ -13,6 +13,20 @@ use super::{ads, read_challenge};
 use crate::model::{AppProblem, Cause, Reason};
 use crate::network::{Answer, Budget, Grant, Question, RateLimitStatus, Reading, Reset, Says, parse};
 
+/// Sentences about a project, in a text that mentions one.
+const PROJECT_TEXTS: &[(&str, AppProblem)] = &[
+    ("has not been used", AppProblem::ApiDisabled),
+    ("is not enabled", AppProblem::ApiDisabled),
+    ("has been deleted", AppProblem::AppDeleted),
+    ("not found or deleted", AppProblem::AppDeleted),
+    ("is not found and", AppProblem::AppDeleted),
+    ("has been suspended", AppProblem::AppSuspended),
+    ("has been denied access", AppProblem::AppSuspended),
+    ("billing", AppProblem::OutOfCredit),
+    ("on resource project", AppProblem::Unknown),
+    ("permission to use project", AppProblem::Unknown),
+];
+
 /// An error in the envelope that all of Google's APIs share.
 #[derive(Debug)]
 pub(super) struct Fault<'a> {
@@ -56,8 +70,8 @@ impl<'a> Fault<'a> {
         })
     }
 
-    /// Reads the error: first what it says of the project, then the network's own reasons, then those
-    /// of all Google APIs, then status and text.
+    /// Reads first what the error says about the project, then the network's own reasons, then
+    /// those of all Google APIs, then text and status.
     pub(super) fn read(
         &self,
         grant: &Grant<'_>,
@@ -72,7 +86,7 @@ impl<'a> Fault<'a> {
             .or_else(general)
     }
 
-    /// Whether the error names no reason: only then its status can decide.
+    /// Whether the error names no reason. Only then its status can decide.
     pub(super) fn is_unnamed(&self) -> bool {
         self.reasons.is_empty() && self.ads.is_empty()
     }
@@ -81,8 +95,8 @@ impl<'a> Fault<'a> {
         parse::contains(self.message, part)
     }
 
-    /// What the text says is wrong with the project, whatever reason and status stand beside it
-    /// ("forbidden" and `PERMISSION_DENIED` are also said to persons without a role).
+    /// What the text says is wrong with the project. Reason and status do not tell: "forbidden" and
+    /// `PERMISSION_DENIED` are also for people without a role.
     fn of_project(&self) -> Option<AppProblem> {
         let said = |part| self.said(part);
         if self.has_no_quota() {
@@ -95,25 +109,11 @@ impl<'a> Fault<'a> {
         if said("valid api key") {
             return Some(AppProblem::SecretRefused);
         }
-        if !said("project") && !said("consumer '") {
-            return None;
-        }
-        Some(if said("has not been used") || said("is not enabled") {
-            AppProblem::ApiDisabled
-        } else if said("has been deleted") || said("not found or deleted") || said("is not found and") {
-            AppProblem::AppDeleted
-        } else if said("has been suspended") || said("has been denied access") {
-            AppProblem::AppSuspended
-        } else if said("billing") {
-            AppProblem::OutOfCredit
-        } else if said("on resource project") || said("permission to use project") {
-            AppProblem::Unknown
-        } else {
-            return None;
-        })
+        let of_project = said("project") || said("consumer '");
+        PROJECT_TEXTS.iter().find(|(text, _)| of_project && said(text)).map(|(_, problem)| *problem)
     }
 
-    /// The project was never given any quota.
+    /// Whether the project has never had any quota.
     fn has_no_quota(&self) -> bool {
         let none = |value: &Value| parse::integer(value) == Some(0);
         self.details.iter().any(|d| {
@@ -161,8 +161,8 @@ impl<'a> Fault<'a> {
             (_, Some(429)) => return Some(Says::Undetermined(Cause::RateLimited)),
             _ => {}
         }
-        // A 401 for an unknown reason can hit a healthy token: YouTube's youtubeSignupRequired is one.
-        // Only a 401 without any reason speaks of the token.
+        // A 401 for an unknown reason can hit a healthy token: YouTube's youtubeSignupRequired is
+        // one. Only a 401 without any reason speaks of the token.
         if !self.is_unnamed() {
             return None;
         }
@@ -173,9 +173,9 @@ impl<'a> Fault<'a> {
         read_challenge(answer)
     }
 
-    /// Whose limit is used up, of those that hold for the calls of a probe.
+    /// Whose limit is used up; none if it is not one for the calls of a probe.
     fn limit(&self) -> Option<RateLimitStatus> {
-        /// YouTube counts these calls apart (YouTube Data API, "Quota calculator").
+        /// YouTube counts these calls separately (YouTube Data API, "Quota calculator").
         const OTHER_CALLS: &[&str] = &["video uploads", "search queries"];
         let info = |name: &str| {
             self.details.iter().find_map(|d| d["metadata"][name].as_str()).unwrap_or_default().to_lowercase()
@@ -198,7 +198,7 @@ impl<'a> Fault<'a> {
             } else {
                 return None;
             };
-        // Google names no instant, only the period. That of a user is short.
+        // Google names only the period, which is short for a user.
         let per_minute = self.said("per minute") || limit.contains("perminute");
         let wait = match budget {
             _ if per_minute => 60,

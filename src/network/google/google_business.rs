@@ -1,11 +1,11 @@
-//! Google Business Profile: is the access token alive, can it see the location, and may the
-//! location speak?
+//! Google Business Profile: whether the access token is alive, whether it can see the location, and
+//! whether the location may speak for the business.
 //!
 //! It asks tokeninfo, then for each location the location itself and its VoiceOfMerchantState
 //! (verified, suspended, under review, claimed by somebody else). A location that the login may not
-//! see is answered like one that is gone: then the list of accounts is asked, too, to hear whether
-//! the API serves this project and login at all. `locations/{id}/admins` is not asked: it names
-//! people, and does not tell which of them this token belongs to.
+//! see is answered like one that is gone. The list of accounts then tells whether the API serves
+//! this project and login at all. `locations/{id}/admins` does not tell which person the token
+//! belongs to.
 //!
 //! Sources: Business Profile APIs "My Business Account Management", "Business Information" and
 //! "Verifications" references (VoiceOfMerchantState), "Limits"; spotonlive/php-google-my-business
@@ -129,7 +129,7 @@ fn steps(reason: Reason) -> &'static [&'static str] {
 /// The one scope, under its present and its former name.
 const MANAGE: &[&str] = &["business.manage", "plus.business.manage"];
 
-/// What may be done is up to the role, and no answer ties a role to this login.
+/// The role decides what is allowed, and no answer tells the role of this login.
 static MANAGED: Rights = Rights::scopes(&[scopes!["business.manage", "plus.business.manage"]]);
 
 impl Network for GoogleBusiness {
@@ -152,16 +152,10 @@ impl Network for GoogleBusiness {
         }
         let accounts = || Call::new(&ACCOUNTS, &[]).query("pageSize", "20").bearer(&grant.tokens.access);
         if seen.len() == 1 {
-            let mut calls: Vec<Call> = grant
-                .accounts
-                .iter()
-                .enumerate()
-                .flat_map(|(i, a)| ask_location(grant, i, a.external_id))
-                .collect();
-            if calls.is_empty() {
-                calls.push(accounts());
-            }
-            return calls;
+            let locations = grant.accounts.iter().enumerate();
+            let calls: Vec<Call> =
+                locations.flat_map(|(i, a)| ask_location(grant, i, a.external_id)).collect();
+            return if calls.is_empty() { vec![accounts()] } else { calls };
         }
         let unseen = |s: &Seen| {
             s.reading.refusal().is_some_and(|r| r.certainty == Certainty::Ambiguous && r.reason.is_some())
@@ -172,7 +166,7 @@ impl Network for GoogleBusiness {
     fn read(&self, grant: &Grant<'_>, seen: &[Seen], question: Question, answer: &Answer) -> Option<Reading> {
         if let Some(fault) = Fault::of(answer) {
             if parse::contains(fault.message, "method not found") {
-                // A wrong address, not a location.
+                // The address is wrong, not the location.
                 return None;
             }
             return fault.read(grant, question, answer, own).or_else(|| by_status(&fault).map(Reading::says));
@@ -209,30 +203,26 @@ fn ask_location(grant: &Grant<'_>, account: usize, external_id: Option<&str>) ->
 /// The older APIs of Business Profile name their reasons.
 fn own(reason: &str) -> Option<Says> {
     match google::folded(reason).as_str() {
-        "forbidden" | "permissiondenied" => Some(no_role()),
-        "notfound" => Some(not_seen()),
+        "forbidden" | "permissiondenied" => Some(NO_ROLE),
+        "notfound" => Some(NOT_SEEN),
         _ => None,
     }
 }
 
-/// Without a reason, the status has to do.
+/// The status decides if there is no reason.
 fn by_status(fault: &Fault<'_>) -> Option<Says> {
     match (fault.status, fault.code) {
-        ("NOT_FOUND", _) | ("", Some(404)) => Some(not_seen()),
-        // A reason that is not known may be about the app: no verdict.
-        ("PERMISSION_DENIED", _) | ("", Some(403)) if fault.is_unnamed() => Some(no_role()),
+        ("NOT_FOUND", _) | ("", Some(404)) => Some(NOT_SEEN),
+        // An unknown reason may be about the app.
+        ("PERMISSION_DENIED", _) | ("", Some(403)) if fault.is_unnamed() => Some(NO_ROLE),
         _ => None,
     }
 }
 
-fn no_role() -> Says {
-    Says::Refused(Refusal::plain(Reason::MissingRole).of_account())
-}
+const NO_ROLE: Says = Says::Refused(Refusal::plain(Reason::MissingRole).of_account());
 
-/// 404: the login may not see the location, or it is gone. It also passes by itself at times.
-fn not_seen() -> Says {
-    Says::Refused(Refusal::ambiguous(Reason::MissingRole).of_account())
-}
+/// 404: the login may not see the location, or the location is gone. It can also be temporary.
+const NOT_SEEN: Says = Says::Refused(Refusal::ambiguous(Reason::MissingRole).of_account());
 
 /// Whether the location may speak for the business. Fields that are false are left out, down to an
 /// empty object.
@@ -263,19 +253,16 @@ fn read_voice(question: Question, answer: &Answer) -> Option<Says> {
     Some(Says::Refused(Refusal::plain(reason).of_account()))
 }
 
-/// What only a living token is shown: a resource by its name, or a list that is not empty.
+/// A resource with its name, or a list that is not empty: only a living token gets these.
 fn read_resource(answer: &Answer, question: Question, manages: bool) -> Option<Says> {
     let json = answer.json.as_object().filter(|_| answer.maybe_success())?;
     let named =
         |prefix: &str| json.get("name").and_then(Value::as_str).is_some_and(|n| n.starts_with(prefix));
     if parse::boolean(&answer.json["metadata"]["hasVoiceOfMerchant"]) == Some(false) {
-        // Why it may not speak, only VoiceOfMerchantState tells.
+        // Only VoiceOfMerchantState tells why.
         return Some(Says::Nothing);
     }
-    if named("accounts/") || named("locations/") {
-        return Some(Says::Accepted);
-    }
-    if json.get("timeSeries").is_some_and(Value::is_object) {
+    if named("accounts/") || named("locations/") || json.get("timeSeries").is_some_and(Value::is_object) {
         return Some(Says::Accepted);
     }
     let list = |name: &str| json.get(name).and_then(Value::as_array);
@@ -283,10 +270,10 @@ fn read_resource(answer: &Answer, question: Question, manages: bool) -> Option<S
     // Empty lists are left out of answers.
     let left_out = question.is(&ACCOUNTS) && json.keys().all(|name| name == "nextPageToken");
     if left_out || managed.is_some_and(Vec::is_empty) {
-        // Only a login that may see everything shows that it manages nothing, and only on the last page.
+        // Without the permission, or before the last page, this does not mean that it manages
+        // nothing.
         let shown = manages && !json.contains_key("nextPageToken");
-        let refusal = Refusal::ambiguous(Reason::NotAdmin);
-        return Some(if shown { Says::Refused(refusal) } else { Says::Nothing });
+        return Some(if shown { Says::ambiguous(Reason::NotAdmin) } else { Says::Nothing });
     }
     let others =
         ["admins", "accountAdmins", "reviews", "localPosts", "multiDailyMetricTimeSeries", "invitations"];

@@ -1,8 +1,8 @@
-//! What the networks of Google have in common: tokens, and the shapes in which Google says no.
+//! What Google's networks have in common: tokens and the shapes of refusals.
 //!
 //! `tokeninfo` tells the expiry, the scopes and the client of an access token without any quota of
 //! an API. Google prefers to be asked with the token in a header (google-auth-library-nodejs,
-//! `getTokenInfo`): in an address it would end up in proxy logs. Refusals come in three shapes:
+//! `getTokenInfo`), as addresses end up in proxy logs. Refusals come in three shapes:
 //! `error` as text (tokeninfo, the token endpoint), `error` as an object with `errors[].reason`
 //! (older) or `details[].reason` (newer; names in googleapis/googleapis `google/api/error_reason.
 //! proto`), and a `WWW-Authenticate` header. Codes are read before texts.
@@ -35,7 +35,6 @@ macro_rules! scopes {
 }
 pub(super) use scopes;
 
-/// The call that both networks begin with.
 pub(super) static TOKENINFO: CallInfo = CallInfo {
     name: "tokeninfo",
     method: Method::Post,
@@ -44,7 +43,6 @@ pub(super) static TOKENINFO: CallInfo = CallInfo {
     cost: "no quota; Google may throttle it",
 };
 
-/// Asks about the access token.
 pub(super) fn ask_tokeninfo(grant: &Grant<'_>) -> Call {
     Call::new(&TOKENINFO, &[]).body(Body::Form(Vec::new())).bearer(&grant.tokens.access)
 }
@@ -54,8 +52,7 @@ pub(super) fn grants_any(scopes: &Scopes, names: &[&str]) -> bool {
     scopes.granted.iter().any(|s| names.contains(&s.strip_prefix(PREFIX).unwrap_or(s)))
 }
 
-/// Reads an answer that is not an error in the envelope of Google's APIs: what concerns the token or its
-/// owner here, and a network's resources by `own`.
+/// Reads an answer that is no error of a Google API. `own` reads the network's resources.
 pub(super) fn read(
     grant: &Grant<'_>,
     answer: &Answer,
@@ -84,21 +81,22 @@ pub(super) fn read_token(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> 
         return None;
     }
     let own = grant.app.client_id.as_str();
-    // Only real client ids can be compared; an app may be configured under another name for its tests.
+    // Only real client ids can be compared; an app may be configured under another name for its
+    // tests.
     let foreign = own.ends_with(".apps.googleusercontent.com")
         && !clients.is_empty()
         && clients.iter().all(|c| c != own);
     Some(Reading {
         says: if foreign { Says::plain(Reason::TokenInvalid) } else { Says::Accepted },
-        // `expires_in` counts from a moment that a pasted answer does not tell: only `exp` is an instant.
+        // `expires_in` counts from a moment that a pasted answer does not tell: only `exp` is an
+        // instant.
         access_expiry: parse::expiry(&json["exp"]),
         scopes: scopes.map(Scopes::new),
         ..Reading::default()
     })
 }
 
-/// Reads who the token belongs to (the userinfo endpoint). It proves the token and tells nothing
-/// else.
+/// Reads who the token belongs to (the userinfo endpoint). It only proves that the token works.
 pub(super) fn read_person(answer: &Answer) -> Option<Reading> {
     let json = &answer.json;
     let named = ["email", "name", "picture"].iter().any(|n| json[*n].is_string());
@@ -109,7 +107,7 @@ pub(super) fn read_person(answer: &Answer) -> Option<Reading> {
     (answer.maybe_success() && person).then(Reading::accepted)
 }
 
-/// Reads a refusal whose `error` is a text: tokeninfo's, and those of the token endpoint, which a
+/// Reads a refusal whose `error` is a text: from tokeninfo, or from the token endpoint, which a
 /// probe never calls.
 pub(super) fn read_oauth_error(answer: &Answer) -> Option<Says> {
     let json = &answer.json;
@@ -161,15 +159,15 @@ pub(super) fn read_oauth_error(answer: &Answer) -> Option<Says> {
         Some("internal_failure" | "server_error" | "temporarily_unavailable" | "backend_error") => {
             Says::Undetermined(Cause::ServerError)
         }
-        // Any other 403 of the token endpoint passes by itself (Chromium,
+        // Any other 403 of the token endpoint is temporary (Chromium,
         // `oauth2_access_token_fetcher_impl.cc`).
         Some(_) if answer.is(403) => Says::Undetermined(Cause::RateLimited),
         _ => return None,
     })
 }
 
-/// What the description of an `invalid_grant` names; none: it is about the token itself, or says
-/// nothing. Other providers use the same words (help.salesforce.com, GAM-team/GAM pull request 1171,
+/// What the description of an `invalid_grant` names; none if it names only the token or nothing.
+/// Other providers use the same words (help.salesforce.com, GAM-team/GAM pull request 1171,
 /// googleapis/google-api-ruby-client issue 720).
 pub(super) fn grant_reason(description: &str) -> Option<Says> {
     let said = |part: &str| parse::contains(description, part);
@@ -193,20 +191,20 @@ pub(super) fn grant_reason(description: &str) -> Option<Says> {
         "already redeemed",
         "email or user id",
     ]) {
-        // The caller's own request: it says nothing about a grant.
+        // These are about the request, not about a grant.
         Says::app_problem(AppProblem::Unknown)
     } else {
         return None;
     })
 }
 
-/// Why a grant is refused: one code, and the reason only in its description.
+/// Why a grant is refused, which only the description tells.
 fn invalid_grant(description: &str) -> Says {
     let said = |part| parse::contains(description, part);
     if let Some(says) = grant_reason(description) {
         says
     } else if said("bad request") {
-        // Malformed, of another client, or dead for long.
+        // The token is malformed, of another client, or long dead.
         Says::ambiguous(Reason::TokenInvalid)
     } else {
         match (said("expired"), said("revoked")) {
@@ -217,7 +215,7 @@ fn invalid_grant(description: &str) -> Says {
     }
 }
 
-/// Reads `WWW-Authenticate` (RFC 6750): all that some refusals carry.
+/// Reads `WWW-Authenticate` (RFC 6750), which is all that some refusals have.
 pub(super) fn read_challenge(answer: &Answer) -> Option<Says> {
     parse::challenges(&answer.headers).iter().find_map(|challenge| match challenge.get("error") {
         Some("insufficient_scope") => Some(Says::plain(Reason::MissingPermission)),
@@ -226,8 +224,8 @@ pub(super) fn read_challenge(answer: &Answer) -> Option<Says> {
     })
 }
 
-/// A capability that the answer refutes: where it is needed, that alone is lost. Otherwise the
-/// account cannot do what was asked of it.
+/// A lost capability. If the account does not need it, the account itself is refused what was asked
+/// for.
 fn without(grant: &Grant<'_>, question: Question, lost: Capability, reason: Reason) -> Reading {
     if grant.account(question).is_some_and(|a| a.needs.contains(lost)) {
         Reading { lost: vec![(lost, reason)], ..Reading::accepted() }

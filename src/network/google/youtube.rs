@@ -1,9 +1,10 @@
-//! YouTube: is the access token alive, until when, for what, and which channel does it open?
+//! YouTube: whether the access token is alive, until when, its scopes, and the channel that it
+//! opens.
 //!
 //! It asks tokeninfo, which needs none of the project's quota, and then `channels.list?mine=true`
-//! (1 unit) for the channel, unless the granted scopes do not open that call: a token for uploads
-//! alone is healthy and gets 403 there. A Google access token lives one hour; nobody but the token
-//! response tells when the grant itself ends.
+//! (1 unit) for the channel if the granted scopes allow that: a healthy token for uploads only gets
+//! 403 there. An access token lives one hour. Only the token response tells when the grant itself
+//! ends.
 //!
 //! Sources: YouTube Data API "Errors", "Channels: list", "Quota calculator"; YouTube Analytics
 //! "Reports: Query" (which wants `youtube.readonly` besides its own scope); tokland/youtube-upload
@@ -169,7 +170,7 @@ impl Network for YouTube {
 
     fn read(&self, grant: &Grant<'_>, _: &[Seen], question: Question, answer: &Answer) -> Option<Reading> {
         if let Some(fault) = Fault::of(answer) {
-            // Barred from comments, which nothing else needs.
+            // Only comments are barred.
             if fault.reasons.contains(&"ineligibleAccount") {
                 return Some(google::without(grant, question, Capability::Inbox, Reason::AccountRestricted));
             }
@@ -199,7 +200,7 @@ fn own(reason: &str) -> Option<Says> {
         "insufficientCapabilities" | "cmsUserAccountNotFound" | "contentOwnerAccountNotFound" => {
             Refusal::plain(Reason::MissingRole)
         }
-        // The first comes and goes, the second does not say what is forbidden.
+        // The first can be temporary, the second does not say what is forbidden.
         "accountDelegationForbidden" | "forbidden" => Refusal::ambiguous(Reason::MissingRole),
         _ => return None,
     };
@@ -223,8 +224,8 @@ fn read_resource(grant: &Grant<'_>, question: Question, answer: &Answer) -> Opti
         // An empty list proves nothing.
         return Some(Reading::says(if items.is_empty() { Says::Nothing } else { Says::Accepted }));
     }
-    // One resource (an uploaded video), a report, or the customers of Google Ads: nobody gets these
-    // without a living token.
+    // Only a living token gets a resource (an uploaded video), a report, or the customers of Google
+    // Ads.
     let customer = json["resourceNames"][0].as_str().is_some_and(|name| name.starts_with("customers/"));
     (kind.starts_with("youtube") || customer).then(Reading::accepted)
 }

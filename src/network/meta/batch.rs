@@ -17,13 +17,11 @@ static BATCH_CALL: CallInfo = CallInfo {
     cost: "as much as the calls in it",
 };
 
-/// How Meta takes many questions in one call.
 pub(in crate::network) static BATCH: Batch = Batch { max: 50, pack, unpack };
 
-/// Makes one call of many. Each item carries its own token; the app's token, or the first item's,
-/// stands for the rest.
+/// Each item carries its own token. The app's token, or that of the first item, is for the whole.
 fn pack(app: &ResolvedApp, calls: &[&Call]) -> Call {
-    // Text is collected until a secret comes.
+    // Text is collected until a secret follows.
     let mut text = String::from("[");
     let mut parts = Vec::new();
     for (i, call) in calls.iter().enumerate() {
@@ -66,7 +64,7 @@ fn bearer(call: &Call) -> Option<&Secret> {
     }
 }
 
-/// Makes many answers of one. An item that Meta had no time for is null.
+/// An item that Meta had no time for is null.
 fn unpack(answer: &Answer, count: usize) -> Option<Vec<Option<Answer>>> {
     let items = answer.json.as_array()?;
     Some((0..count).map(|i| items.get(i).and_then(batch_item)).collect())
@@ -89,7 +87,7 @@ fn batch_item(item: &Value) -> Option<Answer> {
     }
 }
 
-/// The answers inside a batch's answer that was handed in whole, or inside one item of it.
+/// The answers in a whole answer to a batch, or in one item of it.
 pub(super) fn batch_items(json: &Value) -> Option<Vec<Answer>> {
     let is_item = |v: &Value| v.get("code").is_some() && v.get("body").is_some();
     match json {
@@ -101,7 +99,7 @@ pub(super) fn batch_items(json: &Value) -> Option<Vec<Answer>> {
     }
 }
 
-/// The weightiest of a batch's answers: a refusal, then what could not be told, then the rest.
+/// The answer that matters most: a refusal, then an undetermined one, then the rest.
 pub(super) fn read_batch(
     grant: &Grant<'_>,
     seen: &[Seen],
@@ -114,7 +112,7 @@ pub(super) fn read_batch(
         Says::Accepted => 2,
         Says::Nothing => 3,
     };
-    // Items are read without a batch inside a batch.
+    // There is no batch inside a batch.
     let readings = items
         .iter()
         .filter(|a| batch_items(&a.json).is_none())

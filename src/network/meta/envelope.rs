@@ -1,5 +1,5 @@
-//! Where an error stands in an answer of the Graph API: in any of Meta's envelopes, in a sentence, in
-//! a line of a log, or in a header.
+//! Finds the error in an answer of the Graph API: in any of Meta's envelopes, in a plain sentence,
+//! in a log line, or in a header.
 
 use serde_json::Value;
 
@@ -14,12 +14,11 @@ pub(super) struct GraphError {
     /// The `type`, in lower case.
     pub(super) kind: String,
     pub(super) transient: bool,
-    /// It stands inside `data`, and so concerns the token that was inspected.
+    /// Whether it is inside `data`, and so concerns the token that was inspected.
     pub(super) inspected: bool,
 }
 
 impl GraphError {
-    /// The error of an answer, if there is one.
     pub(super) fn find(answer: &Answer) -> Option<Self> {
         Self::in_json(&answer.json).or_else(|| Self::in_text(answer))
     }
@@ -43,7 +42,7 @@ impl GraphError {
         if let Some(meta) = json.get("meta").filter(|m| has(m, &["error_type", "error_message"])) {
             return Some(Self::from_object(meta));
         }
-        // A post has a message and a type, too, but not this one.
+        // A post also has a message and a type, but no such type.
         let exception = json["type"].as_str().is_some_and(|t| t.ends_with("Exception"));
         let bare = has(json, &["error_type", "error_message", "error_msg"])
             || (has(json, &["message"])
@@ -63,7 +62,7 @@ impl GraphError {
         let text: Vec<&str> = words.iter().filter_map(|w| error.get(w).and_then(Value::as_str)).collect();
         let mut found = Self::from_text(&text.join(" "));
         let code = first(&["code", "error_code"]).and_then(parse::integer);
-        // Beside `error_type` stands an HTTP status, not a code of the Graph API.
+        // Beside `error_type`, the code is an HTTP status.
         let foreign =
             error.get("error_type").is_some() && code.is_some_and(|c| (400..=599).contains(&c) && c != 429);
         found.code = code.filter(|_| !foreign).or(found.code);
@@ -74,7 +73,7 @@ impl GraphError {
         found
     }
 
-    /// From a message alone, whose code may stand in front: `(#10) …`.
+    /// From a message alone, which may begin with its code: `(#10) …`.
     fn from_text(text: &str) -> Self {
         let text = text.replace(['\u{2019}', '\u{2018}'], "'").to_lowercase();
         let code = text
@@ -84,10 +83,10 @@ impl GraphError {
         Self { code, subcode: None, text, kind: String::new(), transient: false, inspected: false }
     }
 
-    /// From an answer that is a bare sentence, or has none but in its header
+    /// From an answer that is a plain sentence, or has one only in its header
     /// (`WWW-Authenticate: OAuth "Facebook Platform" "invalid_token" "…"`).
     fn in_text(answer: &Answer) -> Option<Self> {
-        /// Longer than any sentence of Meta's: a page.
+        /// A longer text is a page, not a message.
         const SENTENCE: usize = 1000;
         if !answer.json.is_null() {
             return None;
@@ -101,13 +100,13 @@ impl GraphError {
             });
         }
         if text.starts_with(['<', '{', '[', '"']) {
-            // Facebook's own page of an outage, which comes with 400, too.
+            // Facebook's page about an outage, which also comes with 400.
             let outage = text.starts_with('<')
                 && text.contains("Sorry, something went wrong")
                 && answer.status != Some(429);
             return outage.then(|| Self { transient: true, ..Self::from_text("") });
         }
-        // Libraries put words of their own before the body.
+        // Libraries put their own words before the body.
         let body = text.find('{').zip(text.rfind('}')).and_then(|(start, end)| text.get(start..=end));
         match body.map(serde_json::from_str::<Value>) {
             Some(Ok(json)) => Self::in_json(&json),
@@ -116,11 +115,11 @@ impl GraphError {
         }
     }
 
-    /// From a line of a log, where code and subcode can stand in words: `code=100; subcode=33`.
+    /// From a log line, which can name code and subcode: `code=100; subcode=33`.
     fn from_line(text: &str) -> Self {
         let found = Self::from_text(text);
         let subcode = number_after(&found.text, "subcode").filter(|s| *s != 0);
-        // Other libraries call an HTTP status a code, too.
+        // Other libraries also call an HTTP status a code.
         let named = subcode.is_some() || found.says("exception");
         let code = found.code.or_else(|| number_after(&found.text, "code").filter(|_| named));
         Self { code, subcode, ..found }
@@ -147,8 +146,7 @@ impl GraphError {
     }
 }
 
-/// The number after a word that is not a part of a longer one, nor an HTTP status: `code: 10`,
-/// `error_code="10"`.
+/// The number after a whole word, as in `code: 10` and `error_code="10"`; no HTTP status.
 fn number_after(text: &str, word: &str) -> Option<i64> {
     text.match_indices(word).find_map(|(at, _)| {
         let before = &text[..at];

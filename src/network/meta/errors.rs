@@ -1,14 +1,14 @@
 //! Errors of the Graph API: what each code and text means.
 //!
-//! What concerns the app comes first, then subcodes, texts and codes; texts are needed because
-//! Instagram often sends no subcode. A code alone never condemns where it has several causes.
+//! Errors about the app come first, then subcodes, texts and codes. Texts are needed because
+//! Instagram often sends no subcode. A code that has several causes is no refusal by itself.
 
 use super::envelope::GraphError;
 use super::{facebook, instagram, threads};
 use crate::model::{AppProblem, Cause, Reason};
 use crate::network::{Budget, Certainty, Grant, Question, Reading, Refusal, Says, parse};
 
-/// Sentences about the app or about how it asks, in any text of an error: no account is to blame.
+/// Sentences about the app or its request, in any text of an error. No account is to blame.
 const APP_TEXTS: &[(&str, AppProblem)] = &[
     ("data use checkup", AppProblem::CheckupDue),
     ("api access disrupted", AppProblem::CheckupDue),
@@ -38,7 +38,7 @@ const APP_TEXTS: &[(&str, AppProblem)] = &[
     ("has not accepted the invite to test the app", AppProblem::TesterOnly),
     ("insufficient developer role", AppProblem::TesterOnly),
     ("not a sandbox user of this client", AppProblem::TesterOnly),
-    // Public logs have it for apps in development, under review, and without a reason.
+    // Seen for apps in development, for apps under review, and without any reason.
     ("cannot call api for app", AppProblem::Unknown),
     ("cannot call api on behalf of", AppProblem::Unknown),
     ("must provide an app access token", AppProblem::Unknown),
@@ -105,7 +105,7 @@ const SUBCODES: &[(i64, Refusal)] = &[
     (2_534_041, Refusal::plain(Reason::MissingPermission).of_account()),
 ];
 
-/// Sentences that tell the cause, in lower case, the more telling first.
+/// Sentences that tell the cause, in lower case, the more specific first.
 const TEXTS: &[(&str, Refusal)] = &[
     ("not an instagram business", Refusal::plain(Reason::UnsupportedAccountType).of_account()),
     ("user access token is not supported", Refusal::plain(Reason::WrongTokenType).of_account()),
@@ -117,7 +117,7 @@ const TEXTS: &[(&str, Refusal)] = &[
     ("posted to a page as the page itself", Refusal::plain(Reason::WrongTokenType).of_account()),
     ("user is not admin", Refusal::plain(Reason::NotAdmin).of_account()),
     ("to be admin of the ad account", Refusal::plain(Reason::NotAdmin).of_account()),
-    // One log blames a changed password for this sentence without its subcode.
+    // Also seen after a changed password, then without its subcode.
     ("must be an administrator", Refusal::ambiguous(Reason::NotAdmin).of_account()),
     ("not have sufficient administrative permission", Refusal::plain(Reason::MissingRole).of_account()),
     ("does not have an appropriate role on the page", Refusal::plain(Reason::MissingRole).of_account()),
@@ -175,7 +175,7 @@ const ELSEWHERE_TEXTS: &[&str] = &[
     "facebook.com/ads/library/api",
 ];
 
-/// What an error means; none for one that nobody has seen.
+/// What an error means; none if it is not known.
 pub(super) fn judge(grant: &Grant<'_>, question: Question, error: &GraphError) -> Option<Reading> {
     if let Some(problem) = app_problem(question, error) {
         return Some(Reading::app_problem(problem));
@@ -183,7 +183,7 @@ pub(super) fn judge(grant: &Grant<'_>, question: Question, error: &GraphError) -
     says(error, is_about_account(grant, question, error)).map(Reading::says)
 }
 
-/// What is wrong with the app, where that is what an error speaks of.
+/// What is wrong with the app; none if the error is not about the app.
 fn app_problem(question: Question, error: &GraphError) -> Option<AppProblem> {
     let by_text = APP_TEXTS.iter().find(|(text, _)| error.says(text)).map(|(_, problem)| *problem);
     let by_code = || {
@@ -191,7 +191,7 @@ fn app_problem(question: Question, error: &GraphError) -> Option<AppProblem> {
         APP_CODES.iter().find(|(code, _)| known(*code)).map(|(_, problem)| *problem)
     };
     by_text.or_else(by_code).or_else(|| {
-        // Paths of a probe exist; in a version that does not exist, none does.
+        // The paths of a probe exist in every version that exists.
         error.says("unknown path components").then_some(match question.call {
             Some(_) => AppProblem::VersionEnded,
             None => AppProblem::Unknown,
@@ -199,13 +199,14 @@ fn app_problem(question: Question, error: &GraphError) -> Option<AppProblem> {
     })
 }
 
-/// What an error that is not about the app says of the login or the account.
+/// What an error that is not about the app says about the login or the account.
 fn says(error: &GraphError, about_account: bool) -> Option<Says> {
     let undetermined = |cause| Some(Says::Undetermined(cause));
     if throttled(error).is_some() {
         return undetermined(Cause::RateLimited);
     }
-    // Transient whatever else they say; `is_transient` itself is sometimes wrong in both directions.
+    // Transient whatever else they say; `is_transient` itself is sometimes wrong in both
+    // directions.
     if matches!(error.code, Some(-2 | -1 | 1 | 2)) || (error.code.is_none() && error.says_any(OUTAGE_TEXTS)) {
         return undetermined(Cause::ServerError);
     }
@@ -234,9 +235,9 @@ fn says(error: &GraphError, about_account: bool) -> Option<Says> {
         Some(25) => Refusal::plain(Reason::AccountLocked).of_account(),
         // "Temporarily blocked for policies violations: wait and retry".
         Some(368) => return undetermined(Cause::RateLimited),
-        // The capability is the app's, and a wrong endpoint is answered alike.
+        // The app lacks the capability, or the endpoint is wrong.
         Some(3) => Refusal::ambiguous(Reason::MissingPermission).of_account(),
-        // An unknown subcode stands for anything but the lack of a permission.
+        // With an unknown subcode, these codes can mean anything.
         Some(10 | 200..=299) if error.subcode.is_some() => return undetermined(Cause::UnexpectedAnswer),
         Some(10 | 200..=299) => MISSING_PERMISSION,
         Some(100) => return Some(invalid_parameter(error, about_account)),
@@ -248,9 +249,9 @@ fn says(error: &GraphError, about_account: bool) -> Option<Says> {
 
 const MISSING_PERMISSION: Refusal = Refusal::plain(Reason::MissingPermission).of_account();
 
-/// Whose limit was reached, if it was one: too many calls of whatever kind; also posts that come too
-/// fast or too often. Codes 4 and 341 speak of the app, 17 of the person, 32 of the token in use, 613
-/// of one endpoint, 80000 to 80014 of one page or account (Meta, "Rate Limits").
+/// Whose limit was reached; none if the error is not about a limit. Posting too often counts, too.
+/// Codes 4 and 341 speak of the app, 17 of the person, 32 of the token in use, 613 of one endpoint,
+/// 80000 to 80014 of one page or account (Meta, "Rate Limits").
 pub(super) fn throttled(error: &GraphError) -> Option<Budget> {
     if matches!(error.subcode, Some(2_207_051 | 2_207_042)) || error.says("action is blocked") {
         return Some(Budget::Grant);
@@ -274,19 +275,18 @@ fn invalid_parameter(error: &GraphError, about_account: bool) -> Says {
     }
     if error.subcode == Some(33) || error.says("does not exist, cannot be loaded due to missing permissions")
     {
-        // The object can be a post or a comment that was deleted, or a container that Meta cannot find
-        // although it is there ("Authorization Error").
+        // The object can be a post or a comment that was deleted, or a container that Meta cannot
+        // find although it is there ("Authorization Error").
         return if about_account && !error.says("unsupported delete request") {
             Says::Refused(Refusal::ambiguous(Reason::PageUnavailable).of_account())
         } else {
             Says::Undetermined(Cause::UnexpectedAnswer)
         };
     }
-    // Instagram's way of saying that the app may not touch this account: a tester's invitation that was
-    // not accepted, advanced access that the app lacks. Elsewhere, and of other methods, the same
-    // words mean a wrong path or field.
-    let untouchable = error.kind.starts_with("igapi") && error.says("unsupported request - method type: get");
-    let permission = untouchable
+    // At Instagram this means that the app must not use the account: a tester has not accepted the
+    // invitation, or the app lacks advanced access. Elsewhere it means a wrong path or field.
+    let barred = error.kind.starts_with("igapi") && error.says("unsupported request - method type: get");
+    let permission = barred
         || error.says_any(&["missing permission", "no permission"])
         || (error.says("permission") && error.says_any(&["requires", "does not have"]))
         || error.subcode == Some(10);
@@ -322,12 +322,11 @@ fn is_about_account(grant: &Grant<'_>, question: Question, error: &GraphError) -
     }
     match configured {
         Some(_) => parse::same_identity(configured, &[object.to_owned()]) == Some(true),
-        // The path of this call is the account.
         None => question.is(&facebook::ACCOUNT),
     }
 }
 
-/// Whether a call asks `me` where that is the account, and not the person behind it.
+/// Whether `me` is the account itself, not the person who connected it.
 fn is_own_account(grant: &Grant<'_>, question: Question) -> bool {
     question.is(&threads::ME) || (question.is(&instagram::ME) && grant.style.api == instagram::OWN)
 }

@@ -2,9 +2,8 @@
 //! on it.
 //!
 //! Asks `debug_token` with the app's token, then `/me/permissions` and `/me/accounts`, then reads
-//! each account itself: a page that is gone, or a lost role, can hide behind a healthy
-//! `debug_token`. What only a write would be told (identity checks, Page Publishing Authorization)
-//! is not asked and not claimed.
+//! each account itself: a healthy `debug_token` does not show that a page or a role is gone. Only
+//! writes show identity checks and Page Publishing Authorization, so a probe cannot tell them.
 //!
 //! Sources: Meta, "Debug Token", "User Accounts", "User Permissions", "Page" (reference), "Pages
 //! API: Overview" (tasks), "Permissions Reference", "Securing Graph API Requests"
@@ -17,7 +16,7 @@ use crate::network::{
     Network, Question, RateLimitStatus, Reach, Reading, Refusal, Rights, Says, Seen, Style, meta, parse,
 };
 
-/// Pages of 100 that are read of `/me/accounts` at most.
+/// Maximum number of parts of `/me/accounts` that are read, with 100 pages each.
 const LISTS: usize = 20;
 
 pub(in crate::network) struct Facebook;
@@ -93,15 +92,14 @@ pub(super) const ANALYTICS_ROLES: &[&str] =
 pub(super) const ADS_ROLES: &[&str] =
     &["ADVERTISE", "PROFILE_PLUS_ADVERTISE", "MANAGE", "PROFILE_PLUS_MANAGE", "PROFILE_PLUS_FULL_CONTROL"];
 
-// What lets a login read its pages. No capability demands it: where it lacks, the real call says
-// so.
+/// Scopes to read pages. No capability requires them: without them the call itself is refused.
 const READ: &[&str] = &["pages_read_engagement", "manage_pages"];
 
-/// What lets a login read the list of its pages.
+/// Scopes to read the list of pages.
 pub(super) const LIST: &[&str] = &["pages_show_list", "manage_pages"];
 
-// Of scopes that stand side by side one suffices: a product may use only a part of the capability.
-// The old names manage_pages and publish_pages are still told of old logins.
+// One scope of a group is enough: a product may use only a part of the capability. Old logins still
+// have the old names manage_pages and publish_pages.
 static PUBLISH: Rights = Rights { scopes: &[&["pages_manage_posts", "publish_pages"]], roles: PUBLISH_ROLES };
 static INBOX: Rights =
     Rights { scopes: &[&["pages_messaging", "pages_manage_engagement", "manage_pages"]], roles: INBOX_ROLES };
@@ -201,8 +199,6 @@ static DESCRIPTION: Description = Description {
     },
 };
 
-/// What people see in Facebook's menus; Instagram accounts that hang on a Facebook login share most
-/// of it.
 fn steps(reason: Reason) -> &'static [&'static str] {
     match reason {
         Reason::AccessRevoked => &[
@@ -288,8 +284,7 @@ fn steps(reason: Reason) -> &'static [&'static str] {
     }
 }
 
-/// The next questions of a login through Facebook, whichever network the credential is configured
-/// for.
+/// The next calls for a Facebook login, also for Instagram accounts that use one.
 pub(super) fn next(grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
     let token = &grant.tokens.access;
     let Some(inspection) = DEBUG_TOKEN.readings(seen).next() else {
@@ -299,13 +294,13 @@ pub(super) fn next(grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
     };
     match inspection.says {
         Says::Accepted => {}
-        // No cause named: a real call often names it.
+        // Another call often names the cause.
         Says::Refused(refusal) if refusal.certainty == Certainty::Ambiguous && !ME.was_asked(seen) => {
             return vec![me(grant)];
         }
         _ => return Vec::new(),
     }
-    // A dead login or a throttled app: more calls would tell nothing, and lengthen the throttling.
+    // With a dead login or a throttled app, more calls tell nothing and prolong the throttling.
     let over = |s: &Seen| match s.reading.says {
         Says::Refused(refusal) => refusal.reach == Reach::Grant,
         Says::Undetermined(_) => true,
@@ -346,7 +341,7 @@ pub(super) fn has_page(account: &Account<'_>) -> bool {
     account.network.network().supports(account.kind) && !profile
 }
 
-/// A call with the proof that the app's secret is known, where it is.
+/// Adds the proof that the app's secret is known, if there is a secret.
 fn proven(grant: &Grant<'_>, call: Call, token: &Secret) -> Call {
     match grant.app.client_secret.as_ref().filter(|s| !s.is_empty()) {
         Some(secret) => call.query("appsecret_proof", token.hmac_sha256_hex(secret)),
@@ -370,9 +365,8 @@ fn accounts(grant: &Grant<'_>, after: Option<&str>) -> Call {
     }
 }
 
-/// Reads one account: with the page's own token where the list told one, otherwise with the
-/// person's, and then asking for the page's token, which Facebook tells to those who have a role
-/// there.
+/// Reads one account with the page's token from the list. Without one it uses the person's token
+/// and asks for the page's, which Facebook gives to people with a role there.
 fn account(grant: &Grant<'_>, seen: &[Seen], account: &Account<'_>) -> Call {
     let profile = account.kind == "profile" && account.network.name() == "facebook";
     let Some(id) = account.external_id.filter(|_| !profile) else { return me(grant) };
@@ -387,7 +381,7 @@ fn account(grant: &Grant<'_>, seen: &[Seen], account: &Account<'_>) -> Call {
     proven(grant, call, token).query("fields", fields)
 }
 
-/// What the lists say of an account.
+/// What the lists say about an account.
 fn listed<'a>(seen: &'a [Seen], id: &str) -> Option<&'a Facts> {
     ACCOUNTS.readings(seen).flat_map(|r| &r.listed).find(|l| l.external_id == id).map(|l| &l.facts)
 }
@@ -397,7 +391,7 @@ fn list_is_complete(seen: &[Seen]) -> bool {
     ACCOUNTS.readings(seen).next_back().is_some_and(|r| r.list == Some(List::Complete))
 }
 
-/// The page that the token is for, if it is a page's: an inspection lists it.
+/// The page of a page's token; none for other tokens.
 fn page_of_token(seen: &[Seen]) -> Option<&str> {
     DEBUG_TOKEN.readings(seen).next()?.listed.first().map(|l| l.external_id.as_str())
 }
@@ -406,7 +400,7 @@ fn is_page_token(seen: &[Seen]) -> bool {
     page_of_token(seen).is_some()
 }
 
-/// Reads an answer of a login through Facebook; in a probe, in the light of those before it.
+/// Reads an answer to a Facebook login; a probe also considers the answers before it.
 pub(super) fn read(grant: &Grant<'_>, seen: &[Seen], question: Question, answer: &Answer) -> Option<Reading> {
     let reading = meta::read(grant, seen, question, answer)?;
     if seen.is_empty() {
@@ -414,12 +408,12 @@ pub(super) fn read(grant: &Grant<'_>, seen: &[Seen], question: Question, answer:
     }
     Some(match grant.account(question) {
         _ if question.is(&PERMISSIONS) || question.is(&ACCOUNTS) => optional(reading),
-        Some(account) if question.is(&ACCOUNT) => in_the_light(seen, account, reading),
+        Some(account) if question.is(&ACCOUNT) => with_known_pages(seen, account, reading),
         _ => reading,
     })
 }
 
-/// The lists need permissions of their own: without them the token can still do its work.
+/// The lists need their own permissions, without which the token can still work.
 fn optional(reading: Reading) -> Reading {
     match reading.refusal() {
         Some(refusal)
@@ -431,10 +425,9 @@ fn optional(reading: Reading) -> Reading {
     }
 }
 
-/// What an account's answer means once the login and its pages are known: "does not exist, or no
-/// permission" is one sentence for a page that is gone, a role that is lost, and a page that was
-/// not ticked.
-fn in_the_light(seen: &[Seen], account: &Account<'_>, reading: Reading) -> Reading {
+/// What the answer about an account means once the login and its pages are known. Facebook has the
+/// same sentence for a page that is gone, a lost role, and a page that was not ticked.
+fn with_known_pages(seen: &[Seen], account: &Account<'_>, reading: Reading) -> Reading {
     let Some(id) = account.external_id else { return reading };
     let instagram = account.network.name() == "instagram";
     let refusal = reading.refusal().filter(|r| r.reach == Reach::Account);
@@ -449,7 +442,7 @@ fn in_the_light(seen: &[Seen], account: &Account<'_>, reading: Reading) -> Readi
     let scopes = seen.iter().rev().find_map(|s| s.reading.scopes.as_ref());
     let any_page = ACCOUNTS.readings(seen).any(|r| !r.listed.is_empty());
     let Some(refusal) = refusal else {
-        // Anybody's token can read a public page; only those with a role are told its token.
+        // Any token can read a public page. Only people with a role get the page's token.
         let named = scopes.is_some_and(|s| s.only_for.iter().any(|(_, ids)| ids.iter().any(|i| i == id)));
         let public = reading.says == Says::Accepted && !instagram && !named && reading.facts.token.is_none();
         let readable = scopes.is_some_and(|s| LIST.iter().any(|scope| s.grants(scope, None)));
@@ -465,7 +458,7 @@ fn in_the_light(seen: &[Seen], account: &Account<'_>, reading: Reading) -> Readi
         _ if scopes.is_some_and(|s| !base.iter().any(|scope| s.grants(scope, Some(id)))) => {
             says(Refusal::plain(Reason::MissingPermission))
         }
-        // The pages are there, the account is linked to none of them: unlinked, or switched to personal.
+        // It is linked to none of the pages: it was unlinked, or is a personal account now.
         _ if instagram && any_page => says(Refusal::ambiguous(Reason::UnsupportedAccountType)),
         _ => says(Refusal::ambiguous(Reason::NotAdmin)),
     }

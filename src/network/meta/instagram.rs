@@ -1,10 +1,10 @@
 //! Instagram's two APIs: through the Facebook login of somebody who manages the linked page (the
 //! default), and through Instagram's own login.
 //!
-//! The first is asked as Facebook is (`facebook.rs`); the role is the person's at the linked page.
-//! The second has no documented introspection: `/me` tells that the token works and what kind of
-//! account it is, and the end must come from the token's source. The call that refreshes a token is
-//! never made: it would change the token's life.
+//! The first is probed like Facebook (`facebook.rs`); the role is the person's role at the linked
+//! page. The second has no documented introspection: `/me` tells that the token works and the kind
+//! of account; the expiry must come from the token's source. Tokens are never refreshed, as that
+//! changes them.
 //!
 //! Sources: Meta, "Instagram API with Instagram Login", "Instagram API with Facebook Login", "IG
 //! User" (reference), "Instagram Platform: Content Publishing" and "Error Codes"; dc-bowl
@@ -27,8 +27,7 @@ impl Network for Instagram {
         &DESCRIPTION
     }
 
-    /// An account that hangs on a Facebook credential has no API of its own: that is the login
-    /// through Facebook.
+    /// Without an API of its own, the account uses a Facebook login.
     fn rights(&self, style: Style<'_>, _: &str, capability: Capability) -> Option<&'static Rights> {
         match (style.api == OWN, capability) {
             (false, Capability::Publish) => Some(&PUBLISH),
@@ -61,15 +60,15 @@ impl Network for Instagram {
         meta::limits(answer)
     }
 
-    /// Batches are documented for graph.facebook.com alone.
+    /// Batches are documented for graph.facebook.com only.
     fn batch(&self, style: Style<'_>) -> Option<&'static Batch> {
         (style.api != OWN).then_some(&meta::BATCH)
     }
 }
 
-// Of scopes that stand side by side one suffices: a product may answer messages only, or comments
-// only. What lets a login read (instagram_basic, instagram_business_basic) is not demanded: where
-// it lacks, the real call says so.
+// One scope of a group is enough: a product may answer only messages, or only comments. The scopes
+// to read (instagram_basic, instagram_business_basic) are not required: without them the call is
+// refused.
 static PUBLISH: Rights = Rights { scopes: &[&["instagram_content_publish"]], roles: facebook::PUBLISH_ROLES };
 static INBOX: Rights = Rights {
     scopes: &[&["instagram_manage_messages", "instagram_manage_comments"]],

@@ -8,12 +8,12 @@ use super::envelope::GraphError;
 use super::errors::throttled;
 use crate::network::{Answer, Budget, RateLimitStatus, Reset, parse};
 
-/// Pause in seconds after an error that names a limit, but not its end. Limits are counted over an
-/// hour, and calls that come too early lengthen it.
+/// Pause in seconds after an error about a limit without its end. Limits are counted over an hour,
+/// and earlier calls prolong them.
 const WAIT: u32 = 300;
 
-/// What an answer of any Meta host says about rate limits: in its headers how much is used, in its
-/// error whose limit was reached. Only what is the app's pauses the app.
+/// Headers tell how much of a limit is used, errors whose limit is exceeded. Only a limit of the
+/// app pauses the app.
 pub(super) fn limits(answer: &Answer) -> Vec<RateLimitStatus> {
     let header = |name: &str| answer.header(name).and_then(|text| serde_json::from_str::<Value>(text).ok());
     let mut limits = Vec::new();
@@ -51,7 +51,7 @@ pub(super) fn limits(answer: &Answer) -> Vec<RateLimitStatus> {
     limits
 }
 
-/// The highest of the percentages that Meta counts. Instagram's own host names them otherwise.
+/// The highest percentage. Instagram's own host has other names for them.
 fn highest(usage: &Value) -> Option<f64> {
     let names = ["call_count", "total_time", "total_cputime", "call_volume", "cpu_time"];
     let counted = names.iter().filter_map(|name| number(&usage[*name]));

@@ -1,9 +1,9 @@
 //! What Facebook, Instagram and Threads have in common: the Graph API's error envelope and table,
 //! `debug_token`, lists of permissions and pages, rate-limit headers, batches.
 //!
-//! Answers are judged by their body, never by status or `type`: `debug_token` reports a dead token
-//! under 200, Threads a missing permission under 500, and `OAuthException` stands on throttling,
-//! too.
+//! Answers are judged by their body, not by status or `type`: `debug_token` reports a dead token
+//! with status 200, Threads a missing permission with 500, and throttling also is an
+//! `OAuthException`.
 //!
 //! Sources: Meta, "Handle Errors" and "Error Reference" (Graph API), "Debug Token", "Permissions
 //! Reference", "Batch Requests", "Rate Limits", "Instagram Platform: Error Codes"; payloads in
@@ -40,8 +40,8 @@ use crate::network::{
 /// The latest version, of 4 November 2026.
 pub(super) const VERSION: &str = "v27.0";
 
-/// Versions with a published end: <https://developers.facebook.com/docs/graph-api/changelog>. That of
-/// v26.0 and v27.0 is still to be determined.
+/// Versions with a published end: <https://developers.facebook.com/docs/graph-api/changelog>. That
+/// of v26.0 and v27.0 is still to be determined.
 pub(super) static VERSION_ENDS: &[(&str, &str)] = &[
     ("v13.0", "2024-05-28"),
     ("v14.0", "2024-09-17"),
@@ -64,12 +64,12 @@ pub(super) fn app_token(app: &ResolvedApp) -> Option<Secret> {
     Some(secret.prefixed(&format!("{}|", app.client_id)))
 }
 
-/// Asks under the configured version, proven by this token.
+/// A call under the configured version, with this token.
 pub(super) fn ask(app: &ResolvedApp, call: &'static CallInfo, token: &Secret) -> Call {
     Call::new(call, &[&app.api_version]).bearer(token)
 }
 
-/// Whether the token's own account was asked about, at whichever of the three networks.
+/// Whether the call is `me`, at any of the three networks.
 fn is_me(question: Question) -> bool {
     [&facebook::ME, &instagram::ME, &threads::ME].into_iter().any(|me| question.is(me))
 }
@@ -86,9 +86,9 @@ pub(super) fn read(grant: &Grant<'_>, seen: &[Seen], question: Question, answer:
     }
 }
 
-/// Whether an answer comes from a later version than the one that was asked for. That one has ended
-/// then, and Meta answers under the oldest that is left (Meta, "Graph API Versioning", and "Debugging API
-/// Requests" on the header). It is not known which version an answer from elsewhere was asked for.
+/// Whether an answer comes from a later version than the requested one, which has then ended: Meta
+/// answers under the oldest version that is left (Meta, "Graph API Versioning", and "Debugging API
+/// Requests" on the header). Of an answer that was handed in, the requested version is not known.
 fn is_of_later_version(grant: &Grant<'_>, answer: &Answer) -> bool {
     let number = |version: &str| {
         let (major, minor) = version.trim().strip_prefix('v')?.split_once('.')?;
@@ -116,8 +116,9 @@ fn read_shape(grant: &Grant<'_>, seen: &[Seen], question: Question, answer: &Ans
                 None => reading.map(|reading| inspection(data, reading)),
             };
         }
-        // A bare error to `debug_token` concerns the token that asked: the app's, unless a token inspects
-        // itself. A probe without a secret does that; of an answer that was handed in nobody knows.
+        // A bare error to `debug_token` is about the token that asked: the app's, unless a token
+        // inspects itself, as in a probe without the app's secret. Of an answer that was handed in,
+        // it is not known.
         let inspecting = question.is(&facebook::DEBUG_TOKEN) || question.is(&threads::DEBUG_TOKEN);
         let asked_by_app = inspecting && (app_token(grant.app).is_some() || grant.tokens.access.is_empty());
         return reading.map(|reading| match reading.says {
@@ -136,7 +137,7 @@ fn read_shape(grant: &Grant<'_>, seen: &[Seen], question: Question, answer: &Ans
     }
 }
 
-/// What `debug_token` says of a token besides its being valid or not.
+/// Adds what `debug_token` says besides whether the token is valid.
 fn inspection(data: &Value, reading: Reading) -> Reading {
     // 0 means "no end" on a live token only: it stays on dead ones.
     let end = |name: &str| match parse::expiry_or_never(&data[name]) {
@@ -219,9 +220,9 @@ fn read_list(
     items.iter().any(Value::is_object).then(Reading::accepted)
 }
 
-/// A list with nothing in it. "No permission for any", "nothing posted yet": that proves nothing. But
-/// whoever may read the list of pages and is shown none administers none, unless a later probe says
-/// otherwise. A probe asks the page itself, too, as the list leaves out pages of a business portfolio.
+/// An empty list proves nothing: it can mean that nothing was posted yet. But a login that may read
+/// the list of pages and gets none has no page. A probe also asks the page itself, as the list
+/// leaves out pages of a business portfolio.
 fn empty_list(grant: &Grant<'_>, seen: &[Seen], question: Question, paging: Option<&Value>) -> Reading {
     let alone = question.is(&facebook::ACCOUNTS) && seen.is_empty();
     let page = grant.account(question).filter(|a| alone && facebook::has_page(a));
@@ -237,8 +238,8 @@ fn empty_list(grant: &Grant<'_>, seen: &[Seen], question: Question, paging: Opti
     Reading { list, ..Reading::says(says) }
 }
 
-/// Where a list goes on. None if it does without saying where: it is not complete then. A part of it
-/// may be empty although others follow.
+/// Whether a list is complete; none if it continues without saying where. An empty part can be
+/// followed by others.
 fn end_of_list(paging: Option<&Value>) -> Option<List> {
     match paging.filter(|paging| paging.get("next").is_some_and(Value::is_string)) {
         None => Some(List::Complete),
@@ -246,8 +247,8 @@ fn end_of_list(paging: Option<&Value>) -> Option<List> {
     }
 }
 
-/// `/me/permissions`: what the person granted and has not taken back. The token itself can hold
-/// less.
+/// `/me/permissions`: what the person has granted and not taken back. The token can have fewer
+/// scopes.
 fn permissions(seen: &[Seen], items: &[Value]) -> Reading {
     let told = seen.iter().rev().find_map(|s| s.reading.scopes.as_ref());
     let granted = items
@@ -260,12 +261,12 @@ fn permissions(seen: &[Seen], items: &[Value]) -> Reading {
     Reading { scopes: Some(Scopes { granted, only_for }), ..Reading::accepted() }
 }
 
-/// A page's tasks; none where they are not told, which is not the same as having none.
+/// A page's tasks; none if the answer does not tell them.
 fn tasks(page: &Value) -> Option<Vec<String>> {
     page["tasks"].as_array().map(|tasks| tasks.iter().filter_map(parse::text).collect())
 }
 
-/// Not published: the one restriction of a page that can be read.
+/// That a page is not published is the only restriction that can be read.
 fn unpublished(node: &Value) -> Option<Refusal> {
     (parse::boolean(&node["is_published"]) == Some(false))
         .then(|| Refusal::plain(Reason::PageRestricted).of_account())
@@ -286,7 +287,7 @@ fn pages(grant: &Grant<'_>, question: Question, items: &[Value], paging: Option<
         reading.listed.push(Listed::new(id, Facts { refused: unpublished(page), ..facts }));
     }
     if let Some(account) = grant.account(question) {
-        // Read alone, the list speaks of one connection: of the configured one, or of whichever is in it.
+        // Without other answers, the list is about the configured account, or about any in it.
         let listed = if account.network.name() == "instagram" { &linked } else { &reading.listed };
         match account.external_id {
             Some(id) if listed.iter().any(|l| l.external_id == id) => {}
@@ -299,8 +300,7 @@ fn pages(grant: &Grant<'_>, question: Question, items: &[Value], paging: Option<
     reading
 }
 
-/// What holds for each of these accounts: a role counts if any of them has it, a refusal if all of
-/// them have it.
+/// The roles that any of these accounts has, and the refusal if all of them have one.
 fn common(listed: &[Listed]) -> Facts {
     let roles: Option<Vec<Vec<String>>> = listed.iter().map(|l| l.facts.roles.clone()).collect();
     let all_refused = listed.iter().all(|l| l.facts.refused.is_some());
