@@ -58,7 +58,7 @@ static DESCRIPTION: Description = Description {
         lifetimes: &[
             "With an app password: access lives 2 hours, the refresh token 90 days. Both ends are read from \
              the tokens themselves (bluesky-social/atproto, `packages/pds`).",
-            "With OAuth: access lives an hour; the session's end is not told.",
+            "With OAuth: access lives an hour; no answer says when the session ends.",
         ],
         tells: &[
             "Expired, revoked, deactivated and suspended: also where the session itself is refused, since \
@@ -70,13 +70,13 @@ static DESCRIPTION: Description = Description {
         cannot_tell: &[
             "A removed app password ends the refresh token only. The access token works on for up to 2 \
              hours, and the probe says so.",
-            "Tokens from OAuth are bound to a key that this program does not hold: of them only the \
-             account's state can be told.",
-            "The refresh token itself: looking at it means using it up, which a probe never does.",
+            "Tokens from OAuth are bound to a key that this program does not have: for them, only the \
+             account's state can be checked.",
+            "The refresh token itself: checking it would use it up, which a probe never does.",
         ],
-        interval: "1h. 3,000 questions per address and 5 minutes are far away (docs.bsky.app, \"Rate \
-                   Limits\"); the access token is read anew for every probe, so its source must be kept \
-                   fresh.",
+        interval: "1h. The limit of 3,000 requests per address and 5 minutes is far away (docs.bsky.app, \
+                   \"Rate Limits\"). The access token is read again for every probe, so its source must be \
+                   kept up to date.",
     },
 };
 

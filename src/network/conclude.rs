@@ -20,7 +20,7 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub verdict: Verdict,
-    /// For each needed capability: [`Reason::Ok`] or why it is gone. Empty while undetermined.
+    /// For each needed capability: [`Reason::Ok`] or why it is lost. Empty while undetermined.
     pub capabilities: Vec<(Capability, Reason)>,
     /// For each scope that the needs require, whether it is granted. Empty while that is unknown.
     pub scopes: Vec<(&'static str, bool)>,
@@ -30,7 +30,7 @@ pub struct Finding {
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
     pub now: Timestamp,
-    /// The clocks as the token source and the configuration tell them.
+    /// The clocks from the token source and the configuration.
     pub clocks: Clocks,
     /// Something else renews the access token.
     pub auto_refresh: bool,
@@ -38,6 +38,12 @@ pub struct Known {
     pub grace: i64,
     /// A cause outside the grant that explains any refusal of this probe.
     pub excuse: Option<Cause>,
+}
+
+impl Known {
+    fn passed(&self, expiry: Expiry) -> bool {
+        expiry.at().is_some_and(|t| t <= self.now)
+    }
 }
 
 /// The three clocks of a grant, and when it began.
@@ -66,16 +72,10 @@ impl Clocks {
     /// When a person must reconnect: the earliest clock that no refresh can move.
     pub fn deadline(self, auto_refresh: bool) -> Expiry {
         let Self { access, refresh, data_access, .. } = self;
-        let fixed = if auto_refresh {
-            [refresh, data_access, Expiry::Unknown]
-        } else {
-            [access, refresh, data_access]
-        };
-        match fixed.into_iter().filter_map(Expiry::at).min() {
-            Some(earliest) => Expiry::At(earliest),
-            // The clock that decides: with a refresher the grant's own, without one the token's.
-            None => fixed[0],
-        }
+        // Without an instant, the first one decides: "never" or "unknown".
+        let fixed: &[Expiry] =
+            if auto_refresh { &[refresh, data_access] } else { &[access, refresh, data_access] };
+        fixed.iter().filter_map(|expiry| expiry.at()).min().map_or(fixed[0], Expiry::At)
     }
 }
 
@@ -104,11 +104,8 @@ const CLEARLY_AHEAD: i64 = 60;
 /// What the answers mean for each account, in the order of the grant.
 pub fn conclude(grant: &Grant<'_>, seen: &[Seen], known: &Known) -> Vec<Finding> {
     let known = Known { clocks: clocks(known.clocks, seen), ..*known };
-    let scopes = seen
-        .iter()
-        .rev()
-        .find_map(|s| s.reading.scopes.clone())
-        .or_else(|| grant.tokens.scopes.clone().map(Scopes::new));
+    let reported = seen.iter().rev().find_map(|s| s.reading.scopes.clone());
+    let scopes = reported.or_else(|| grant.tokens.scopes.clone().map(Scopes::new));
     grant
         .accounts
         .iter()
@@ -140,18 +137,16 @@ fn weigh(i: usize, account: &Account<'_>, seen: &[Seen], known: &Known) -> Verdi
     let refusals = || {
         said()
             .filter_map(|s| s.reading.refusal())
-            .chain(facts(i, account, seen).into_iter().filter_map(|f| f.refused))
+            .chain(facts(i, account, seen).filter_map(|f| f.refused))
             .map(|refusal| match refusal.reason {
                 // A single answer that names another account may be the network's mistake.
                 Some(Reason::WrongAccount) => Refusal { certainty: Certainty::Ambiguous, ..refusal },
                 _ => refusal,
             })
     };
+    // A dead login explains the refusals of its accounts; else the first refusal counts.
     let of = |certainty: Certainty| {
-        let mut matching: Vec<Refusal> = refusals().filter(|r| r.certainty == certainty).collect();
-        // A dead login explains the refusals of its accounts. The sort is stable: the first one counts.
-        matching.sort_by_key(|r| r.reach == Reach::Account);
-        matching.into_iter().next()
+        refusals().filter(|r| r.certainty == certainty).min_by_key(|r| r.reach == Reach::Account)
     };
     let trouble = |wanted: &dyn Fn(Cause) -> bool| {
         said().find_map(|s| match s.reading.says {
@@ -172,8 +167,7 @@ fn weigh(i: usize, account: &Account<'_>, seen: &[Seen], known: &Known) -> Verdi
 /// valid. If the token itself should have ended already, the clocks are those of another day (of a
 /// stored answer, say) and prove nothing.
 fn accepted(known: &Known) -> Verdict {
-    let passed = |expiry: Expiry| expiry.at().is_some_and(|t| t <= known.now);
-    if passed(known.clocks.data_access) && !passed(known.clocks.access) {
+    if known.passed(known.clocks.data_access) && !known.passed(known.clocks.access) {
         Verdict::Invalid(Reason::DataAccessExpired, Certainty::Plain)
     } else {
         Verdict::Valid
@@ -182,7 +176,7 @@ fn accepted(known: &Known) -> Verdict {
 
 /// Decides between expired and revoked by the known expiry: many networks answer both alike.
 fn resolve(refusal: Refusal, known: &Known) -> Verdict {
-    let passed = |expiry: Expiry| expiry.at().is_some_and(|t| t <= known.now);
+    let passed = |expiry| known.passed(expiry);
     let reason = refusal.reason.unwrap_or(match known.clocks.access {
         _ if passed(known.clocks.refresh) || passed(known.clocks.access) => Reason::TokenExpired,
         Expiry::At(t) if t.since(known.now) > CLEARLY_AHEAD => Reason::AccessRevoked,
@@ -213,17 +207,18 @@ fn concerns(s: &Seen, i: usize, account: &Account<'_>) -> bool {
 }
 
 /// Everything that was said about one account, in its own answers and in lists.
-fn facts<'a>(i: usize, account: &Account<'_>, seen: &'a [Seen]) -> Vec<&'a Facts> {
-    let mut facts = Vec::new();
-    for s in seen {
-        if s.question.about == Some(i) {
-            facts.push(&s.reading.facts);
-        }
-        let listed = s.reading.listed.iter().filter(|l| !l.partial);
-        facts
-            .extend(listed.filter(|l| Some(l.external_id.as_str()) == account.external_id).map(|l| &l.facts));
-    }
-    facts
+fn facts<'a>(
+    i: usize,
+    account: &Account<'a>,
+    seen: &'a [Seen],
+) -> impl DoubleEndedIterator<Item = &'a Facts> + use<'a> {
+    let id = account.external_id;
+    seen.iter().flat_map(move |s| {
+        let own = (s.question.about == Some(i)).then_some(&s.reading.facts);
+        let listed =
+            s.reading.listed.iter().filter(move |l| !l.partial && Some(l.external_id.as_str()) == id);
+        own.into_iter().chain(listed.map(|l| &l.facts))
+    })
 }
 
 fn with_capabilities(
@@ -248,7 +243,7 @@ fn with_capabilities(
         Verdict::Undetermined(_) => Vec::new(),
         Verdict::Invalid(reason, _) => account.needs.iter().map(|c| (c, reason)).collect(),
         Verdict::Valid => {
-            let roles = facts(i, account, seen).into_iter().rev().find_map(|f| f.roles.as_deref());
+            let roles = facts(i, account, seen).rev().find_map(|f| f.roles.as_deref());
             let lost = |c| {
                 let mut said = seen.iter().filter(|s| concerns(s, i, account));
                 said.find_map(|s| s.reading.lost.iter().find(|(l, _)| *l == c).map(|(_, reason)| *reason))
@@ -260,18 +255,10 @@ fn with_capabilities(
                 .collect()
         }
     };
+    let all_lost = !capabilities.is_empty() && capabilities.iter().all(|(_, r)| *r != Reason::Ok);
     let verdict = match verdict {
-        Verdict::Valid if !capabilities.is_empty() && capabilities.iter().all(|(_, r)| *r != Reason::Ok) => {
-            Verdict::Invalid(all_gone(&capabilities), Certainty::Plain)
-        }
+        Verdict::Valid if all_lost => Verdict::Invalid(shared_reason(&capabilities), Certainty::Plain),
         other => other,
-    };
-    // If every capability is lost, the connection and each of them have a reason.
-    let capabilities = match verdict {
-        Verdict::Invalid(reason, _) => {
-            capabilities.into_iter().map(|(c, r)| (c, if r == Reason::Ok { reason } else { r })).collect()
-        }
-        _ => capabilities,
     };
     Finding { verdict, capabilities, scopes: granted }
 }
@@ -299,15 +286,15 @@ fn judge(
     }
 }
 
-/// The single reason for a connection without any of its needed capabilities.
-fn all_gone(capabilities: &[(Capability, Reason)]) -> Reason {
+/// The reason for a connection that has lost every needed capability.
+fn shared_reason(capabilities: &[(Capability, Reason)]) -> Reason {
     let first = capabilities.first().map_or(Reason::MissingPermission, |(_, r)| *r);
     if capabilities.iter().all(|(_, r)| *r == first) {
         return first;
     }
-    let wants =
+    let lacks =
         |reason| capabilities.iter().any(|(_, r)| *r == reason || *r == Reason::MissingRoleAndPermission);
-    if wants(Reason::MissingRole) && wants(Reason::MissingPermission) {
+    if lacks(Reason::MissingRole) && lacks(Reason::MissingPermission) {
         Reason::MissingRoleAndPermission
     } else {
         first

@@ -68,16 +68,15 @@ static DESCRIPTION: Description = Description {
              WordPress and Misskey's descendants, each in its own words.",
         ],
         cannot_tell: &[
-            "Granted permissions: no answer tells them (those of the app are what it once asked for), so \
+            "Granted permissions: no answer names them (those of the app are the ones it requested), so \
              they come from the token response or the configuration.",
             "`password_changed`: looks like removed access.",
             "At Friendica, a dead token from a missing permission: one text for both.",
-            "In a language that nobody has taught this program, removed access is `token_invalid`.",
-            "A server that is gone for good looks like one that is down: undetermined for as long as it \
-             lasts.",
+            "In a language that this program does not know, removed access is `token_invalid`.",
+            "A server that was shut down for good looks like one that is down: undetermined forever.",
         ],
-        interval: "1h. 300 questions per token and 5 minutes are far away (docs.joinmastodon.org, \"Rate \
-                   limits\").",
+        interval: "1h. The limit of 300 requests per token and 5 minutes is far away (docs.joinmastodon.org, \
+                   \"Rate limits\").",
     },
 };
 
@@ -118,36 +117,16 @@ static ANALYTICS: Rights = Rights::scopes(&[&["read:statuses", "read"], &["read:
 
 /// Doorkeeper's "expired" in many languages: servers answer in the account's language without being
 /// asked to (mastodon/mastodon issue 4637).
+#[rustfmt::skip]
 const EXPIRED: &[&str] = &[
-    "期限",
-    "abgelaufen",
-    "expiré",
-    "expirado",
-    "caducado",
-    "caducat",
-    "scaduto",
-    "verlopen",
-    "wygas",
-    "истек",
-    "истёк",
-    "过期",
-    "過期",
-    "만료",
+    "期限", "abgelaufen", "expiré", "expirado", "caducado", "caducat", "scaduto", "verlopen", "wygas",
+    "истек", "истёк", "过期", "過期", "만료",
 ];
 /// Its "revoked".
+#[rustfmt::skip]
 const REVOKED: &[&str] = &[
-    "取り消",
-    "widerrufen",
-    "révoqué",
-    "revocado",
-    "revogado",
-    "revocat",
-    "ingetrokken",
-    "unieważnion",
-    "отозван",
-    "撤销",
-    "撤銷",
-    "취소",
+    "取り消", "widerrufen", "révoqué", "revocado", "revogado", "revocat", "ingetrokken", "unieważnion",
+    "отозван", "撤销", "撤銷", "취소",
 ];
 
 impl Network for Mastodon {

@@ -62,7 +62,7 @@ static DESCRIPTION: Description = Description {
         lifetimes: &[
             "Access lives 30 days, the refresh token 60; each renewal hands out a new one and starts a new \
              period (developers.pinterest.com, \"Authentication\").",
-            "No answer tells either end: both come from the token response or the configuration.",
+            "No answer names either end: both come from the token response or the configuration.",
         ],
         tells: &[
             "Disapproved accounts and accounts under review, by code.",
@@ -75,8 +75,8 @@ static DESCRIPTION: Description = Description {
             "Granted permissions: in the token response only.",
             "`not_admin`, `password_changed`: no answer names them.",
         ],
-        interval: "1h. An app in trial has 1,000 questions a day, which is forty accounts hourly; use 6h \
-                   for more. Approved apps have 100 a second and user.",
+        interval: "1h. An app with trial access has 1,000 requests a day, enough for forty accounts every \
+                   hour; use 6h for more. Approved apps have 100 a second and user.",
     },
 };
 

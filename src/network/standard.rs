@@ -10,32 +10,17 @@ use super::{Answer, Budget, Grant, Listed, RateLimitStatus, Reading, Refusal, pa
 use crate::model::{AppProblem, Cause, Expiry, Reason, Secret};
 
 /// Phrases that list several possibilities: such a text does not say which one applies.
+#[rustfmt::skip]
 const ALTERNATIVES: &[&str] = &[
-    "or expired",
-    "or has expired",
-    "or is expired",
-    "expired or",
-    ", expired",
-    "expired,",
-    "/expired",
-    "expired/",
-    "or revoked",
-    "or has been revoked",
-    "or was revoked",
-    "revoked or",
+    "or expired", "or has expired", "or is expired", "expired or", ", expired", "expired,", "/expired",
+    "expired/", "or revoked", "or has been revoked", "or was revoked", "revoked or",
 ];
 
 /// Phrases that say that there was no token at all.
+#[rustfmt::skip]
 pub(super) const ABSENT: &[&str] = &[
-    "missing",
-    "no token",
-    "no access token",
-    "not provided",
-    "not supplied",
-    "not present",
-    "token required",
-    "token is required",
-    "token is empty",
+    "missing", "no token", "no access token", "not provided", "not supplied", "not present",
+    "token required", "token is required", "token is empty",
 ];
 
 /// The refusal of a token, as its description hints: no code tells an expired token from a revoked

@@ -106,13 +106,13 @@ static DESCRIPTION: Description = Description {
             "Access lives 60 days for most apps; introspection tells the end. Data-portability logins live \
              a year.",
             "Approved partners also get a refresh token: 365 days from the first consent, which renewing \
-             never extends (Microsoft Learn, \"Refresh Tokens with OAuth 2.0\"). Its end stands in the \
-             token response only.",
+             never extends (Microsoft Learn, \"Refresh Tokens with OAuth 2.0\"). Only the token response \
+             names its end.",
         ],
         tells: &[
             "Expired from revoked: introspection says which (Microsoft Learn, \"Token Introspection\").",
-            "A role that was taken away from one that is too weak: the role list is asked without filters \
-             and holds revoked roles, too.",
+            "A role that was taken away from one that is too weak: the role list is requested without \
+             filters and contains revoked roles, too.",
             "A missing role from a missing permission.",
         ],
         cannot_tell: &[
@@ -120,10 +120,10 @@ static DESCRIPTION: Description = Description {
              introspection did; that wording is read, and is ambiguous.",
             "Roles, where the login has no permission to read them (`rw_organization_admin` or \
              `r_organization_admin`): they then do not count against the account.",
-            "Roles at ad accounts: others than those at pages. `ads` is judged by its permission alone.",
-            "The spent daily allowance of other calls: LinkedIn sends no rate headers.",
-            "Whether 65601 (\"revoked\") on an ordinary call is true: healthy fresh tokens get it now and \
-             then, so introspection decides.",
+            "Roles at ad accounts, which differ from those at pages. `ads` is judged by its permission only.",
+            "An exhausted daily quota of other calls: LinkedIn sends no rate headers.",
+            "Whether 65601 (\"revoked\") on an ordinary call is true: healthy new tokens sometimes get it, \
+             so introspection decides.",
         ],
         interval: "1h, or 6h for apps in the development tier. Quotas are per app and per member and day, \
                    some as small as 100 calls, and end at midnight UTC (Microsoft Learn, \"API Rate \
@@ -135,7 +135,7 @@ fn steps(reason: Reason) -> &'static [&'static str] {
     match reason {
         Reason::TokenExpired => &[
             "Reconnect the account. Do not delete it: planned posts would go with it.",
-            "LinkedIn grants access for a limited time (often 60 days, at most a year) and then wants a \
+            "LinkedIn grants access for a limited time (often 60 days, at most a year) and then needs a \
              fresh consent. If something is meant to renew it before the year is over, it is stuck: \
              tell the operator of this product.",
         ],
@@ -167,7 +167,7 @@ fn steps(reason: Reason) -> &'static [&'static str] {
              product that grants it (Community Management, Advertising).",
         ],
         Reason::AccountRestricted => &[
-            "Log in at linkedin.com: a restricted profile is told so and asked to verify its identity.",
+            "Log in at linkedin.com: a restricted profile sees a notice and is asked to verify its identity.",
             "Reconnect the account when the restriction has ended, or let another admin of the page \
              connect it.",
         ],

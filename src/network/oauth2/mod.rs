@@ -102,25 +102,27 @@ static DESCRIPTION: Description = Description {
     token_prefixes: &[],
     steps: |_| &[],
     notes: crate::network::Notes {
-        lifetimes: &["Whatever the provider sets. Introspection tells the end of the access token, and of \
+        lifetimes: &[
+            "Whatever the provider sets. Introspection tells the end of the access token, and that of \
                       the refresh token without using it up (RFC 7662); the `exp` of a JWT is an upper \
-                      bound. Otherwise the end comes from the token response or the configuration."],
+                      bound. Otherwise the end comes from the token response or the configuration.",
+        ],
         tells: &[
             "A refused token from a missing permission and from a demand for a fresh login: by the codes of \
              RFC 6750 and 9470.",
-            "What widespread providers say in codes of their own (GitHub, Microsoft, Okta, Reddit, \
+            "What widespread providers say in their own codes (GitHub, Microsoft, Okta, Reddit, \
              Salesforce, Slack, Strava, Telegram, Zoom), in numbers (Baidu, Bilibili, DingTalk, Discord, \
              Douyin, Flickr, Kakao, Lark, QQ, TikTok Shop, VK, WeChat, WeCom, Weibo), or in sentences about \
              the token, its scopes or the account.",
-            "A success from an answer with status 200 whose body says that it failed; for APIs with rules of \
-             their own, `probe_expect` and `probe_refused` say which is which ([oauth2.md](oauth2.md)).",
+            "A success from an answer with status 200 whose body says that it failed; for other APIs, \
+             `probe_expect` and `probe_refused` say which is which ([oauth2.md](oauth2.md)).",
         ],
         cannot_tell: &[
             "Expired and revoked: introspection says `{\"active\": false}` to both on purpose (RFC 7662, \
              section 2.2); the known expiry decides.",
             "Revocation, where the API checks JWTs without asking its issuer: such a token works until its \
              `exp`.",
-            "Roles and the state of accounts: no standard tells them.",
+            "Roles and the state of accounts: no standard covers them.",
         ],
         interval: "1h. Know your provider's limits: Discord, for one, shuts out addresses that collect \
                    10,000 refusals in 10 minutes.",

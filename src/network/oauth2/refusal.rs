@@ -353,16 +353,10 @@ pub(super) fn is_about_a_bad_token(text: &str) -> bool {
         || any(&["credentials", "signature has expired", "session"]);
     let absent = any(standard::ABSENT) || any(&["required", "absent", "without"]);
     let ended = any(&["expired", "revoked"]);
+    #[rustfmt::skip]
     let bad = any(&[
-        "invalid",
-        "not valid",
-        "malformed",
-        "bad ",
-        "inactive",
-        "not active",
-        "not exist",
-        "not recognized",
-        "could not be verified",
+        "invalid", "not valid", "malformed", "bad ", "inactive", "not active", "not exist",
+        "not recognized", "could not be verified",
     ]);
     token && (ended && !any(standard::ABSENT) || bad && !absent)
 }

@@ -65,7 +65,7 @@ static DESCRIPTION: Description = Description {
     notes: crate::network::Notes {
         lifetimes: &[
             "OAuth 1.0a: no end. Access lasts until it is removed, the app's keys change or the account is \
-             gone.",
+             deleted.",
             "OAuth 2.0: access lives 2 hours (docs.x.com, \"OAuth 2.0 Authorization Code Flow with PKCE\"); \
              the refresh token is good for one use and its life is not published. Both ends come from the \
              token response or the configuration.",
@@ -75,19 +75,19 @@ static DESCRIPTION: Description = Description {
             "With OAuth 1.0a: access that was removed (code 89) from keys of the app that are refused (32, \
              215), and the access level from a header.",
             "An app without credit (402), at its spend cap, without the access level (453, \
-             `client-not-enrolled`) or suspended from a fault of the account.",
+             `client-not-enrolled`) or suspended, from a fault of the account.",
         ],
         cannot_tell: &[
             "OAuth 2.0 answers expired and revoked alike; the known expiry decides.",
             "OAuth 2.0 permissions: in the token response only.",
-            "`account_restricted` by the spam filter (226) and a spent allowance for posts: told to those \
-             who post only.",
+            "`account_restricted` by the spam filter (226) and an exhausted allowance for posts: only the \
+             answer to a post shows them.",
             "Roles at ad accounts: not asked, since every call costs.",
         ],
-        interval: "12h. X charges $0.010 for a user read, and for each account once a UTC day, however \
-                   often it is read: about $3.65 a year for each account (docs.x.com, \"Pricing\"). X does \
-                   not promise that repeated reads stay free, so the default asks twice a day. Probing more \
-                   often finds a loss earlier; 75 calls per 15 minutes and user are far away. With `1d`, the \
+        interval: "12h. X charges $0.010 for a user read, once per account and UTC day however often it is \
+                   read: about $3.65 a year for each account (docs.x.com, \"Pricing\"). X does not promise \
+                   that repeated reads stay free, so the default is twice a day. Probing more often finds a \
+                   loss earlier; the limit of 75 calls per 15 minutes and user is far away. With `1d`, the \
                    cost is the same; beyond a day, it falls.",
     },
 };
@@ -208,8 +208,8 @@ impl Network for X {
         // The quota of the app's product, "Monthly" for example, without a header.
         let capped = problems(answer).iter().any(|p| p.kind == "usage-capped");
         let cap = RateLimitStatus::new("usage-cap", Budget::App, capped.then_some(1.0), None);
-        let told = |(bucket, prefix, budget)| standard::rate_limit(answer, prefix, bucket, budget);
-        buckets.into_iter().filter_map(told).chain(cap).collect()
+        let limit = |(bucket, prefix, budget)| standard::rate_limit(answer, prefix, bucket, budget);
+        buckets.into_iter().filter_map(limit).chain(cap).collect()
     }
 }
 
@@ -261,12 +261,11 @@ fn interpret(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<R
             });
         return state.or(Some(reading));
     }
-    let mut readings: Vec<Reading> = problems.iter().filter_map(|p| asked.judge(p)).collect();
     // Of several errors, a plain refusal weighs most, any other trouble least.
-    readings.sort_by_key(|r| {
-        r.refusal().map_or(2, |refusal| u8::from(refusal.certainty == Certainty::Ambiguous))
-    });
-    readings.into_iter().next()
+    problems
+        .iter()
+        .filter_map(|p| asked.judge(p))
+        .min_by_key(|r| r.refusal().map_or(2, |refusal| u8::from(refusal.certainty == Certainty::Ambiguous)))
 }
 
 /// What an answer without a readable body means.
