@@ -89,8 +89,8 @@ static DESCRIPTION: Description = Description {
             "Granted permissions at Login Kit: they stand in the token response only, and people can switch \
              each off.",
         ],
-        interval: "1h. 600 questions a minute and app (Login Kit) and 40 a minute and account (business) \
-                   are far away; the access token is read anew for every probe, so its source must be kept \
+        interval: "1h. 600 questions a minute and app (Login Kit) and 40 a minute and account (business) are \
+                   far away; the access token is read anew for every probe, so its source must be kept \
                    fresh.",
     },
 };
@@ -98,15 +98,14 @@ static DESCRIPTION: Description = Description {
 fn steps(reason: Reason) -> &'static [&'static str] {
     match reason {
         Reason::AccessRevoked => &[
-            "Ask the person who connected whether the removal was meant: TikTok app → Settings and \
-             privacy → Security & permissions → Apps and services permissions lists the apps with \
-             access.",
-            "If it was not, log in at tiktok.com to see that the account is not banned, then reconnect \
-             it and accept every permission.",
+            "Ask the person who connected whether the removal was meant: TikTok app → Settings and privacy → \
+             Security & permissions → Apps and services permissions lists the apps with access.",
+            "If it was not, log in at tiktok.com to see that the account is not banned, then reconnect it \
+             and accept every permission.",
         ],
         Reason::TokenInvalid => &[
-            "Log in at tiktok.com with the connected account and deal with any notice: TikTok answers \
-             alike for removed access, a banned account and a lapsed login.",
+            "Log in at tiktok.com with the connected account and deal with any notice: TikTok answers alike \
+             for removed access, a banned account and a lapsed login.",
             "Reconnect the account.",
         ],
         Reason::TokenExpired => &[
@@ -128,8 +127,8 @@ fn steps(reason: Reason) -> &'static [&'static str] {
             "Reconnect the account once it is restored.",
         ],
         Reason::MissingRole => &[
-            "First ask an admin of the advertiser account to give the person who connected access: \
-             TikTok Business Center → Users → Members.",
+            "First ask an admin of the advertiser account to give the person who connected access: TikTok \
+             Business Center → Users → Members.",
             "Then refresh the connection; reconnecting before the role is given changes nothing.",
         ],
         Reason::WrongAccount => {

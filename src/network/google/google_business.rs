@@ -85,32 +85,32 @@ fn steps(reason: Reason) -> &'static [&'static str] {
     match reason {
         Reason::MissingRole => &[
             "Check on Google that the business profile still exists.",
-            "Ask an owner to add the person who connected as owner or manager: Business Profile → \
-             three-dot menu → Business Profile settings → People and access.",
+            "Ask an owner to add the person who connected as owner or manager: Business Profile → three-dot \
+             menu → Business Profile settings → People and access.",
             "If somebody else claims the business, request ownership at business.google.com.",
             "Then refresh the connection; reconnecting before the role is given changes nothing.",
         ],
         Reason::NotAdmin => &[
             "Check with which Google account the connection was made: it manages no business profile.",
-            "Ask an owner to add it under People and access, or reconnect with the account that manages \
-             the profile.",
+            "Ask an owner to add it under People and access, or reconnect with the account that manages the \
+             profile.",
         ],
         Reason::AccountSuspended => &[
             "Open the business profile with an owner's login: the notice there names the guideline.",
-            "Bring the profile in line with it, then ask for reinstatement with the Business Profile \
-             appeals tool.",
+            "Bring the profile in line with it, then ask for reinstatement with the Business Profile appeals \
+             tool.",
         ],
         Reason::AccountLocked => {
-            &["Google is reviewing the business profile. Wait; it usually takes a few days. Do not edit \
-               the profile meanwhile."]
+            &["Google is reviewing the business profile. Wait; it usually takes a few days. Do not edit the \
+               profile meanwhile."]
         }
         Reason::AccountUnconfirmed => {
             &["Open the business profile with an owner's login and choose \"Get verified\"; finish a \
                verification that is already under way."]
         }
         Reason::AccessRevoked => &[
-            "Ask the person who connected whether the removal was meant: Google Account → Security → \
-             Your connections to third-party apps & services lists the apps with access.",
+            "Ask the person who connected whether the removal was meant: Google Account → Security → Your \
+             connections to third-party apps & services lists the apps with access.",
             "If it was not, reconnect the location and accept every permission.",
         ],
         Reason::MissingPermission => {

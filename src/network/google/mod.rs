@@ -81,15 +81,12 @@ pub(super) fn read_token(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> 
         return None;
     }
     let own = grant.app.client_id.as_str();
-    // Only real client ids can be compared; an app may be configured under another name for its
-    // tests.
-    let foreign = own.ends_with(".apps.googleusercontent.com")
-        && !clients.is_empty()
-        && clients.iter().all(|c| c != own);
+    // Only real client ids can be compared. Tests of an app may use another name.
+    let real = own.ends_with(".apps.googleusercontent.com");
+    let foreign = real && !clients.is_empty() && clients.iter().all(|c| c != own);
     Some(Reading {
         says: if foreign { Says::plain(Reason::TokenInvalid) } else { Says::Accepted },
-        // `expires_in` counts from a moment that a pasted answer does not tell: only `exp` is an
-        // instant.
+        // Only `exp` is an instant: it is not known when `expires_in` was written.
         access_expiry: parse::expiry(&json["exp"]),
         scopes: scopes.map(Scopes::new),
         ..Reading::default()
@@ -126,11 +123,11 @@ pub(super) fn read_oauth_error(answer: &Answer) -> Option<Says> {
     if is("admin_policy_enforced") {
         return Some(Says::plain(Reason::AdminPolicyBlocked));
     }
-    let expired_or_revoked = Says::expired_or_revoked();
+    let without_parameter = said("missing required parameter") && !said("access_token");
     Some(match error.as_deref() {
         Some("invalid_grant") => invalid_grant(description),
-        Some("invalid_token") => expired_or_revoked,
-        None if said("invalid value") => expired_or_revoked,
+        Some("invalid_token") => Says::expired_or_revoked(),
+        None if said("invalid value") => Says::expired_or_revoked(),
         Some("insufficient_scope") => Says::plain(Reason::MissingPermission),
         Some("access_denied") if said("account restricted") => Says::plain(Reason::AccountLocked),
         Some("deleted_client") => Says::app_problem(AppProblem::AppDeleted),
@@ -141,8 +138,7 @@ pub(super) fn read_oauth_error(answer: &Answer) -> Option<Says> {
         Some("invalid_client") if said("disabled") => Says::app_problem(AppProblem::AppSuspended),
         Some("invalid_client") => Says::app_problem(AppProblem::SecretRefused),
         Some("access_denied") if said("client not authorized") => Says::app_problem(AppProblem::Unknown),
-        Some("invalid_request") if said("client id") => Says::app_problem(AppProblem::Unknown),
-        Some("invalid_request") if said("missing required parameter") && !said("access_token") => {
+        Some("invalid_request") if said("client id") || without_parameter => {
             Says::app_problem(AppProblem::Unknown)
         }
         Some(
@@ -183,36 +179,33 @@ pub(super) fn grant_reason(description: &str) -> Option<Says> {
         Says::plain(Reason::TokenExpired)
     } else if said("invalid jwt") && any(&["iat", "timeframe", "short-lived"]) {
         Says::Undetermined(Cause::ClockSkew)
-    } else if any(&[
-        "invalid jwt",
-        "auth code",
-        "authorization code",
-        "code verifier",
-        "already redeemed",
-        "email or user id",
-    ]) {
-        // These are about the request, not about a grant.
+    } else if any(OF_REQUEST) {
         Says::app_problem(AppProblem::Unknown)
     } else {
         return None;
     })
 }
 
+/// Descriptions of an `invalid_grant` that are about the request, not about a grant.
+const OF_REQUEST: &[&str] = &[
+    "invalid jwt",
+    "auth code",
+    "authorization code",
+    "code verifier",
+    "already redeemed",
+    "email or user id",
+];
+
 /// Why a grant is refused, which only the description tells.
 fn invalid_grant(description: &str) -> Says {
     let said = |part| parse::contains(description, part);
-    if let Some(says) = grant_reason(description) {
-        says
-    } else if said("bad request") {
+    grant_reason(description).unwrap_or(match (said("expired"), said("revoked")) {
         // The token is malformed, of another client, or long dead.
-        Says::ambiguous(Reason::TokenInvalid)
-    } else {
-        match (said("expired"), said("revoked")) {
-            (true, false) => Says::plain(Reason::TokenExpired),
-            (false, true) => Says::plain(Reason::AccessRevoked),
-            _ => Says::expired_or_revoked(),
-        }
-    }
+        _ if said("bad request") => Says::ambiguous(Reason::TokenInvalid),
+        (true, false) => Says::plain(Reason::TokenExpired),
+        (false, true) => Says::plain(Reason::AccessRevoked),
+        _ => Says::expired_or_revoked(),
+    })
 }
 
 /// Reads `WWW-Authenticate` (RFC 6750), which is all that some refusals have.

@@ -57,8 +57,8 @@ static DESCRIPTION: Description = Description {
             "A spent quota or a switched-off API from a fault of the channel.",
         ],
         cannot_tell: &[
-            "Expired and revoked: Google has one sentence for both (\"Token has been expired or \
-             revoked.\"); the known expiry decides.",
+            "Expired and revoked: Google has one sentence for both (\"Token has been expired or revoked.\"); \
+             the known expiry decides.",
             "`password_changed`: ends a grant only where it reads mail, and then in that same sentence.",
             "Roles given in YouTube Studio: in no answer of the API.",
             "The refresh token itself: looking at it means using it, which a probe never does. A removed \
@@ -76,23 +76,23 @@ static DESCRIPTION: Description = Description {
 fn steps(reason: Reason) -> &'static [&'static str] {
     match reason {
         Reason::AccessRevoked => &[
-            "Ask the person who connected whether the removal was meant: Google Account → Security → \
-             Your connections to third-party apps & services lists the apps with access.",
+            "Ask the person who connected whether the removal was meant: Google Account → Security → Your \
+             connections to third-party apps & services lists the apps with access.",
             "If it was not, reconnect the channel and tick every permission on Google's page.",
         ],
         Reason::TokenInvalid => &[
             "Log in at youtube.com with the Google account that was connected and deal with any notice.",
             "Reconnect the channel. Do not delete it: planned posts would go with it.",
-            "If all channels fail within 7 days of connecting, the operator's Google project is still \
-             in testing and must be published.",
+            "If all channels fail within 7 days of connecting, the operator's Google project is still in \
+             testing and must be published.",
         ],
         Reason::MissingPermission => {
             &["Reconnect the channel and tick every box on Google's consent page: each permission can be \
                left out there."]
         }
         Reason::PageUnavailable => &[
-            "Open youtube.com with the connected Google account and check that it has a channel; create \
-             one if it has not.",
+            "Open youtube.com with the connected Google account and check that it has a channel; create one \
+             if it has not.",
             "Reconnect, and choose the channel (not the person) when Google asks which account to use.",
         ],
         Reason::WrongAccount => {
@@ -104,14 +104,14 @@ fn steps(reason: Reason) -> &'static [&'static str] {
                Studio do not count for other products."]
         }
         Reason::AccountSuspended => &[
-            "Open youtube.com or studio.youtube.com with the connected account: the notice there leads \
-             to the appeal.",
+            "Open youtube.com or studio.youtube.com with the connected account: the notice there leads to \
+             the appeal.",
             "Reconnect the channel once it is restored.",
         ],
-        Reason::AccountRestricted => {
-            &["Log in at youtube.com, complete the set-up of the channel that YouTube asks for, and lift \
-               any restriction shown in YouTube Studio."]
-        }
+        Reason::AccountRestricted => &[
+            "Log in at youtube.com, complete the set-up of the channel that YouTube asks for, and lift any \
+               restriction shown in YouTube Studio.",
+        ],
         Reason::ReauthRequired => &[
             "Reconnect the channel.",
             "If this returns regularly, ask the Google Workspace administrator to exempt the app from \

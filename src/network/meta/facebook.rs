@@ -113,8 +113,7 @@ pub(super) static DEBUG_TOKEN: CallInfo = CallInfo {
     method: Method::Get,
     url: "https://graph.facebook.com/{version}/debug_token",
     tells: "whether the token is valid and why not, both ends (of the token and of the access to data), \
-            permissions, and which accounts \
-            they hold for",
+            permissions, and which accounts they hold for",
     cost: "one call of the app's hourly limit",
 };
 
@@ -130,8 +129,8 @@ pub(super) static ACCOUNTS: CallInfo = CallInfo {
     name: "accounts",
     method: Method::Get,
     url: "https://graph.facebook.com/{version}/me/accounts",
-    tells: "the pages of the login, the person's tasks there, their tokens, linked Instagram \
-            accounts; 100 at a time",
+    tells: "the pages of the login, the person's tasks there, their tokens, linked Instagram accounts; 100 \
+            at a time",
     cost: "one call of the app's hourly limit for each 100 pages",
 };
 
@@ -139,8 +138,7 @@ pub(super) static ME: CallInfo = CallInfo {
     name: "me",
     method: Method::Get,
     url: "https://graph.facebook.com/{version}/me",
-    tells: "the cause where debug_token names none; whether the token works, for accounts without \
-            an id",
+    tells: "the cause where debug_token names none; whether the token works, for accounts without an id",
     cost: "one call of the app's hourly limit",
 };
 
@@ -148,8 +146,8 @@ pub(super) static ACCOUNT: CallInfo = CallInfo {
     name: "account",
     method: Method::Get,
     url: "https://graph.facebook.com/{version}/{account}",
-    tells: "whether this page or Instagram account still answers to this login, and whether the \
-            page is published",
+    tells: "whether this page or Instagram account still answers to this login, and whether the page is \
+            published",
     cost: "one call of the account's own daily limit",
 };
 
@@ -185,17 +183,17 @@ static DESCRIPTION: Description = Description {
             "A fault of the app (\"API access blocked.\") from a fault of the login.",
         ],
         cannot_tell: &[
-            "`two_factor_required`: no known answer names it alone. Facebook's one sentence for it and for \
-             a lost role is read as `not_admin`, and the advice names both.",
+            "`two_factor_required`: no known answer names it alone. Facebook's one sentence for it and for a \
+             lost role is read as `not_admin`, and the advice names both.",
             "`page_restricted` by country or age: no field shows it; only `is_published` can be read (Meta, \
              \"Page\" reference).",
             "Identity checks and Page Publishing Authorization (code 368) are told to those who post, never \
              to those who read. A page that is waiting for one shows `publish` as available.",
             "Limits on posting too much or against the rules: told to those who post only.",
         ],
-        interval: "1h. Every question counts against the app's hourly budget, which the product itself \
-                   uses, too (Meta, \"Rate Limits\"); batches save connections, not budget. With thousands \
-                   of logins on one app, 6h or a `rate_limit` is better.",
+        interval: "1h. Every question counts against the app's hourly budget, which the product itself uses, \
+                   too (Meta, \"Rate Limits\"); batches save connections, not budget. With thousands of \
+                   logins on one app, 6h or a `rate_limit` is better.",
     },
 };
 
@@ -208,8 +206,8 @@ fn steps(reason: Reason) -> &'static [&'static str] {
             "If it was not, reconnect the account. Tick every page and accept every permission.",
         ],
         Reason::PasswordChanged => &[
-            "Log in at facebook.com with the new password. If Facebook ended the session by itself, look \
-             for a security notice there.",
+            "Log in at facebook.com with the new password. If Facebook ended the session by itself, look for \
+             a security notice there.",
             "Reconnect the account; pages and Instagram accounts of the same login come back together.",
         ],
         Reason::SecurityCheckpoint => &[
@@ -234,22 +232,22 @@ fn steps(reason: Reason) -> &'static [&'static str] {
             "Complete what is asked there. Reconnect the account if it does not recover by itself.",
         ],
         Reason::NotAdmin => &[
-            "Ask an admin of the page to give the person who connected Facebook access or task access \
-             again: Page → Settings → Page setup → Page access, or Meta Business Suite → Settings → People. \
-             If that person has left, another admin connects the page.",
-            "Check that the person has two-factor authentication switched on (Accounts Centre → Password \
-             and security): some pages demand it, and Facebook answers both cases alike.",
+            "Ask an admin of the page to give the person who connected Facebook access or task access again: \
+             Page → Settings → Page setup → Page access, or Meta Business Suite → Settings → People. If that \
+             person has left, another admin connects the page.",
+            "Check that the person has two-factor authentication switched on (Accounts Centre → Password and \
+             security): some pages demand it, and Facebook answers both cases alike.",
             "Then reconnect the account.",
         ],
         Reason::MissingRole => &[
-            "First ask an admin of the page for the missing task: Content to publish, Messages and \
-             Community activity for the inbox, Insights for analytics, Ads for advertising (Page → Settings \
-             → Page setup → Page access, or Meta Business Suite → Settings → People).",
+            "First ask an admin of the page for the missing task: Content to publish, Messages and Community \
+             activity for the inbox, Insights for analytics, Ads for advertising (Page → Settings → Page \
+             setup → Page access, or Meta Business Suite → Settings → People).",
             "Then refresh the connection; reconnecting before the task is given changes nothing.",
         ],
         Reason::MissingPermission => &[
-            "Reconnect the account. In Facebook's dialog choose \"Edit settings\", tick every page and \
-             leave every permission on.",
+            "Reconnect the account. In Facebook's dialog choose \"Edit settings\", tick every page and leave \
+             every permission on.",
             "If the same person connected other pages lately: the last dialog decides for all of them, so \
              tick those pages, too.",
             "If this comes back, remove this product under Settings & privacy → Settings → Business \
@@ -261,8 +259,8 @@ fn steps(reason: Reason) -> &'static [&'static str] {
             "Then reconnect the account, tick every page and leave every permission on.",
         ],
         Reason::PageRestricted => &[
-            "Publish the page, or lift its restrictions by country and age: Page → Settings → Privacy → \
-             Page and tagging / Followers and public content.",
+            "Publish the page, or lift its restrictions by country and age: Page → Settings → Privacy → Page \
+             and tagging / Followers and public content.",
             "Nothing needs to be reconnected: the connection recovers by itself.",
         ],
         Reason::PageUnavailable => &[
@@ -276,8 +274,8 @@ fn steps(reason: Reason) -> &'static [&'static str] {
             "Remove the account from this product and post there by hand, or use a page instead.",
         ],
         Reason::WrongTokenType => &[
-            "Ask the operator of this product which token is stored: a person's or a page's token is \
-             needed, not the app's, and a page's token serves that page only.",
+            "Ask the operator of this product which token is stored: a person's or a page's token is needed, \
+             not the app's, and a page's token serves that page only.",
             "Reconnect the account.",
         ],
         _ => &[],

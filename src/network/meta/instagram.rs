@@ -29,16 +29,42 @@ impl Network for Instagram {
 
     /// Without an API of its own, the account uses a Facebook login.
     fn rights(&self, style: Style<'_>, _: &str, capability: Capability) -> Option<&'static Rights> {
-        match (style.api == OWN, capability) {
-            (false, Capability::Publish) => Some(&PUBLISH),
-            (false, Capability::Inbox) => Some(&INBOX),
-            (false, Capability::Analytics) => Some(&ANALYTICS),
-            (false, Capability::Ads) => Some(&ADS),
-            (true, Capability::Publish) => Some(&OWN_PUBLISH),
-            (true, Capability::Inbox) => Some(&OWN_INBOX),
-            (true, Capability::Analytics) => Some(&OWN_ANALYTICS),
-            (true, Capability::Ads) => None,
-        }
+        // One scope of a group is enough: a product may answer only messages, or only comments. The
+        // scopes to read (instagram_basic, instagram_business_basic) are not required: without them
+        // the call is refused.
+        Some(match (capability, style.api == OWN) {
+            (Capability::Publish, false) => {
+                &Rights { scopes: &[&["instagram_content_publish"]], roles: facebook::PUBLISH_ROLES }
+            }
+            (Capability::Inbox, false) => &Rights {
+                scopes: &[&["instagram_manage_messages", "instagram_manage_comments"]],
+                roles: facebook::INBOX_ROLES,
+            },
+            (Capability::Analytics, false) => {
+                &Rights { scopes: &[&["instagram_manage_insights"]], roles: facebook::ANALYTICS_ROLES }
+            }
+            (Capability::Ads, false) => {
+                &Rights { scopes: &[&["ads_management", "ads_read"]], roles: facebook::ADS_ROLES }
+            }
+            // The names without "instagram" ended on 27 January 2025. Old token responses have them.
+            (Capability::Publish, true) => &Rights {
+                scopes: &[&["instagram_business_content_publish", "business_content_publish"]],
+                roles: &[],
+            },
+            (Capability::Inbox, true) => &Rights {
+                scopes: &[&[
+                    "instagram_business_manage_messages",
+                    "instagram_business_manage_comments",
+                    "business_manage_messages",
+                    "business_manage_comments",
+                ]],
+                roles: &[],
+            },
+            (Capability::Analytics, true) => {
+                &Rights { scopes: &[&["instagram_business_manage_insights"]], roles: &[] }
+            }
+            (Capability::Ads, true) => return None,
+        })
     }
 
     fn next(&self, grant: &Grant<'_>, seen: &[Seen]) -> Vec<Call> {
@@ -65,29 +91,6 @@ impl Network for Instagram {
         (style.api != OWN).then_some(&meta::BATCH)
     }
 }
-
-// One scope of a group is enough: a product may answer only messages, or only comments. The scopes
-// to read (instagram_basic, instagram_business_basic) are not required: without them the call is
-// refused.
-static PUBLISH: Rights = Rights { scopes: &[&["instagram_content_publish"]], roles: facebook::PUBLISH_ROLES };
-static INBOX: Rights = Rights {
-    scopes: &[&["instagram_manage_messages", "instagram_manage_comments"]],
-    roles: facebook::INBOX_ROLES,
-};
-static ANALYTICS: Rights =
-    Rights { scopes: &[&["instagram_manage_insights"]], roles: facebook::ANALYTICS_ROLES };
-static ADS: Rights = Rights { scopes: &[&["ads_management", "ads_read"]], roles: facebook::ADS_ROLES };
-
-// The names without "instagram" ended on 27 January 2025; old token responses still tell them.
-static OWN_PUBLISH: Rights =
-    Rights::scopes(&[&["instagram_business_content_publish", "business_content_publish"]]);
-static OWN_INBOX: Rights = Rights::scopes(&[&[
-    "instagram_business_manage_messages",
-    "instagram_business_manage_comments",
-    "business_manage_messages",
-    "business_manage_comments",
-]]);
-static OWN_ANALYTICS: Rights = Rights::scopes(&[&["instagram_business_manage_insights"]]);
 
 pub(super) static ME: CallInfo = CallInfo {
     name: "me",
@@ -156,8 +159,8 @@ fn steps(reason: Reason) -> &'static [&'static str] {
         ],
         Reason::SecurityCheckpoint => &[
             "Clear the browser's cookies for Facebook and Instagram.",
-            "Log in at www.instagram.com and at www.facebook.com in that browser and complete every \
-             security check that is shown.",
+            "Log in at www.instagram.com and at www.facebook.com in that browser and complete every security \
+             check that is shown.",
             "Wait 24 hours: connecting earlier can start the check anew.",
             "Then reconnect the account if it has not recovered by itself.",
         ],
@@ -166,8 +169,8 @@ fn steps(reason: Reason) -> &'static [&'static str] {
                days, even though the login itself lives on."]
         }
         Reason::AccountUnconfirmed => &[
-            "Log in in the Instagram app and at facebook.com, and confirm the e-mail address or phone \
-             number that is asked for.",
+            "Log in in the Instagram app and at facebook.com, and confirm the e-mail address or phone number \
+             that is asked for.",
             "Reconnect the account if it does not recover by itself.",
         ],
         Reason::AccountLocked => &[
@@ -177,10 +180,10 @@ fn steps(reason: Reason) -> &'static [&'static str] {
         ],
         Reason::NotAdmin => &[
             "Ask an admin of the linked Facebook page to give the person who connected access again: Page → \
-             Settings → Page setup → Page access, or Meta Business Suite → Settings → People. If that \
-             person has left, another admin connects the account.",
-            "Check that the person has two-factor authentication switched on (Accounts Centre → Password \
-             and security): Meta answers both cases alike.",
+             Settings → Page setup → Page access, or Meta Business Suite → Settings → People. If that person \
+             has left, another admin connects the account.",
+            "Check that the person has two-factor authentication switched on (Accounts Centre → Password and \
+             security): Meta answers both cases alike.",
             "Then reconnect the account.",
         ],
         Reason::MissingRole => &[
@@ -203,8 +206,8 @@ fn steps(reason: Reason) -> &'static [&'static str] {
             "Then reconnect the account, tick it and its page, and leave every permission on.",
         ],
         Reason::PageUnavailable => &[
-            "Check in the Instagram app whether the account still exists, and in Meta Business Suite \
-             whether it is still linked to its Facebook page.",
+            "Check in the Instagram app whether the account still exists, and in Meta Business Suite whether \
+             it is still linked to its Facebook page.",
             "Link it again, or remove the account from this product; then reconnect.",
         ],
         Reason::UnsupportedAccountType => &[
@@ -220,8 +223,8 @@ fn steps(reason: Reason) -> &'static [&'static str] {
             "Reconnect the account.",
         ],
         Reason::WrongAccount => &[
-            "Log in at Instagram with the right account; switching accounts in the app is not enough for \
-             the browser.",
+            "Log in at Instagram with the right account; switching accounts in the app is not enough for the \
+             browser.",
             "Reconnect, and check the name that Instagram shows while doing so.",
         ],
         _ => &[],

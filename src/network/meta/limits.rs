@@ -16,6 +16,7 @@ const WAIT: u32 = 300;
 /// app pauses the app.
 pub(super) fn limits(answer: &Answer) -> Vec<RateLimitStatus> {
     let header = |name: &str| answer.header(name).and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let after = |seconds: i64| u32::try_from(seconds).ok().filter(|s| *s > 0).map(Reset::After);
     let mut limits = Vec::new();
     let mut push = |bucket, budget, used: Option<f64>, reset: Option<Reset>| {
         limits.extend(RateLimitStatus::new(bucket, budget, used.map(|percent| percent / 100.0), reset));
@@ -29,20 +30,18 @@ pub(super) fn limits(answer: &Answer) -> Vec<RateLimitStatus> {
     if let Some(usage) = header("x-business-use-case-usage") {
         let entries =
             || usage.as_object().into_iter().flat_map(|o| o.values()).filter_map(Value::as_array).flatten();
-        let used =
-            entries().filter_map(highest).fold(None, |max: Option<f64>, v| Some(max.map_or(v, |m| m.max(v))));
-        let minutes = entries()
-            .filter_map(|e| parse::integer(&e["estimated_time_to_regain_access"]))
-            .max()
-            .filter(|m| *m > 0);
-        let reset = minutes.and_then(|m| u32::try_from(m.saturating_mul(60)).ok()).map(Reset::After);
-        push("business_use_case_usage", Budget::Grant, used, reset);
+        let used = entries().filter_map(highest).reduce(f64::max);
+        let minutes = entries().filter_map(|e| parse::integer(&e["estimated_time_to_regain_access"])).max();
+        push(
+            "business_use_case_usage",
+            Budget::Grant,
+            used,
+            minutes.and_then(|m| after(m.saturating_mul(60))),
+        );
     }
     if let Some(usage) = header("x-ad-account-usage") {
-        let seconds = parse::integer(&usage["reset_time_duration"])
-            .and_then(|s| u32::try_from(s).ok())
-            .filter(|s| *s > 0);
-        push("ad_account_usage", Budget::Grant, number(&usage["acc_id_util_pct"]), seconds.map(Reset::After));
+        let reset = parse::integer(&usage["reset_time_duration"]).and_then(after);
+        push("ad_account_usage", Budget::Grant, number(&usage["acc_id_util_pct"]), reset);
     }
     if let Some(budget) = GraphError::find(answer).as_ref().and_then(throttled) {
         let bucket = if budget == Budget::App { "app_requests" } else { "requests" };
@@ -54,8 +53,7 @@ pub(super) fn limits(answer: &Answer) -> Vec<RateLimitStatus> {
 /// The highest percentage. Instagram's own host has other names for them.
 fn highest(usage: &Value) -> Option<f64> {
     let names = ["call_count", "total_time", "total_cputime", "call_volume", "cpu_time"];
-    let counted = names.iter().filter_map(|name| number(&usage[*name]));
-    counted.fold(None, |max, v| Some(max.map_or(v, |m: f64| m.max(v))))
+    names.iter().filter_map(|name| number(&usage[*name])).reduce(f64::max)
 }
 
 fn number(value: &Value) -> Option<f64> {

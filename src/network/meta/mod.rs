@@ -261,15 +261,16 @@ fn permissions(seen: &[Seen], items: &[Value]) -> Reading {
     Reading { scopes: Some(Scopes { granted, only_for }), ..Reading::accepted() }
 }
 
-/// A page's tasks; none if the answer does not tell them.
-fn tasks(page: &Value) -> Option<Vec<String>> {
-    page["tasks"].as_array().map(|tasks| tasks.iter().filter_map(parse::text).collect())
-}
-
-/// That a page is not published is the only restriction that can be read.
-fn unpublished(node: &Value) -> Option<Refusal> {
-    (parse::boolean(&node["is_published"]) == Some(false))
-        .then(|| Refusal::plain(Reason::PageRestricted).of_account())
+/// What an answer tells about a page. That it is not published is the only restriction that can be
+/// read.
+fn facts(page: &Value) -> Facts {
+    let unpublished = parse::boolean(&page["is_published"]) == Some(false);
+    Facts {
+        roles: page["tasks"].as_array().map(|tasks| tasks.iter().filter_map(parse::text).collect()),
+        token: page["access_token"].as_str().filter(|t| !t.is_empty()).map(Secret::new),
+        refused: unpublished.then(|| Refusal::plain(Reason::PageRestricted).of_account()),
+        ..Facts::default()
+    }
 }
 
 /// `/me/accounts`: the pages of a login, with their tokens, and the Instagram accounts linked to
@@ -279,12 +280,11 @@ fn pages(grant: &Grant<'_>, question: Question, items: &[Value], paging: Option<
     let mut linked = Vec::new();
     for page in items {
         let Some(id) = parse::text(&page["id"]) else { continue };
-        let token = page["access_token"].as_str().filter(|t| !t.is_empty()).map(Secret::new);
-        let facts = Facts { roles: tasks(page), token, ..Facts::default() };
         if let Some(account) = parse::text(&page["instagram_business_account"]["id"]) {
-            linked.push(Listed::new(account, Facts { parent: Some(id.clone()), ..facts.clone() }));
+            linked
+                .push(Listed::new(account, Facts { parent: Some(id.clone()), refused: None, ..facts(page) }));
         }
-        reading.listed.push(Listed::new(id, Facts { refused: unpublished(page), ..facts }));
+        reading.listed.push(Listed::new(id, facts(page)));
     }
     if let Some(account) = grant.account(question) {
         // Without other answers, the list is about the configured account, or about any in it.
@@ -332,9 +332,7 @@ fn node(grant: &Grant<'_>, question: Question, node: &Value) -> Option<Reading> 
     } else if is_somebody_else(grant, question, node, &told) {
         reading.says = Says::plain(Reason::WrongAccount);
     }
-    let token = node["access_token"].as_str().filter(|t| !t.is_empty()).map(Secret::new);
-    reading.facts = Facts { roles: tasks(node), refused: unpublished(node), token, ..Facts::default() };
-    Some(reading)
+    Some(Reading { facts: facts(node), ..reading })
 }
 
 /// Whether the token belongs to another account than the configured one. Only where `me` *is* the
