@@ -13,17 +13,13 @@ const SHORT_NOTICE: &str = include_str!("templates/short_notice.route.yml.tmpl")
 /// What differs from one installation to another.
 #[derive(Clone, Debug)]
 pub struct MailSettings {
-    /// The mail server, as host and port.
     pub smarthost: String,
-    /// The sender's address.
     pub from: String,
     /// Addresses for alerts without recipients of their own.
     pub operators: Vec<String>,
-    /// The URL of the webhook for pages.
     pub pager: String,
 }
 
-/// The whole Alertmanager configuration.
 pub fn alertmanager(schedule: &[ScheduleRule], mail: &MailSettings) -> String {
     let operators = match mail.operators.as_slice() {
         [] => "operator@localhost".to_owned(),

@@ -46,7 +46,6 @@ pub fn longest_gap(config: &Config) -> Duration {
     intervals.max().unwrap_or_default().max(LONGEST_BACKOFF)
 }
 
-/// The whole rules file.
 pub fn rules(schedule: &[ScheduleRule], options: &Options) -> String {
     let windows = windows(schedule);
     let longest = format_duration(Duration::from_secs(LONGEST));
@@ -56,6 +55,8 @@ pub fn rules(schedule: &[ScheduleRule], options: &Options) -> String {
     let or_today = windows.iter().find(|(w, _)| w.notice == Notice::Today).map(|(_, accounts)| {
         format!("or ({} and on (account, network) {})", on_this_day(options), selector(accounts))
     });
+    let capabilities = Capability::ALL.iter().map(|c| (c.label(), c.stops()));
+    let problems = AppProblem::ALL.iter().map(|p| (p.label(), p.meaning()));
     fill(
         RULES,
         &[
@@ -74,8 +75,8 @@ pub fn rules(schedule: &[ScheduleRule], options: &Options) -> String {
             ("TO_DO", &escaped(&to_do())),
             ("NEEDED_CAPABILITIES", &escaped(&needed_capabilities())),
             ("ALL_CAPABILITIES", &all_capabilities()),
-            ("CAPABILITY", &escaped(&capability())),
-            ("APP_PROBLEM", &escaped(&app_problem())),
+            ("CAPABILITY", &escaped(&by_value("capability", capabilities))),
+            ("APP_PROBLEM", &escaped(&by_value("problem", problems))),
             ("VERSION_ENDS_SOON", &VERSION_ENDS_SOON.to_string()),
             ("VERSION_ENDS_NOW", &VERSION_ENDS_NOW.to_string()),
             ("RUNBOOKS", &escaped(&options.runbooks)),
@@ -166,20 +167,10 @@ fn all_capabilities() -> String {
     Capability::ALL.iter().map(|c| c.stops()).collect::<Vec<_>>().join(", ")
 }
 
-/// The label `capability`, in words.
-fn capability() -> String {
-    let word = |c: &Capability| {
-        format!("{{{{ if eq $labels.capability \"{}\" }}}}{}{{{{ end }}}}", c.label(), c.stops())
-    };
-    Capability::ALL.iter().map(word).collect()
-}
-
-/// What the label `problem` means, and what to do about it.
-fn app_problem() -> String {
-    let meaning = |p: &AppProblem| {
-        format!("{{{{ if eq $labels.problem \"{}\" }}}}{}{{{{ end }}}}", p.label(), p.meaning())
-    };
-    AppProblem::ALL.iter().map(meaning).collect()
+/// The text that belongs to the value of a label.
+fn by_value<'a>(label: &str, texts: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let text = |(value, text)| format!("{{{{ if eq $labels.{label} \"{value}\" }}}}{text}{{{{ end }}}}");
+    texts.map(text).collect()
 }
 
 /// The alerts for the notices of the schedule, one for each notice.
@@ -261,7 +252,6 @@ fn on_this_day(options: &Options) -> String {
     format!("connection:expiry_timestamp_seconds >= {midnight} < {midnight} + {DAY}")
 }
 
-/// A selector of accounts.
 fn selector(accounts: &Accounts) -> String {
     let all: BTreeSet<usize> = NetworkId::all().map(NetworkId::index).collect();
     let mut uses_by_networks: BTreeMap<BTreeSet<usize>, Vec<&str>> = BTreeMap::new();

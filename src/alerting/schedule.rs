@@ -27,7 +27,6 @@ pub(super) type Accounts = BTreeSet<(usize, Use)>;
 /// The time before a deadline during which a notice is sent: it ends with the next notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// The notice.
     pub notice: Notice,
     /// The end of the window, in seconds before the deadline. 0 for [`Notice::Today`], whose window
     /// is the calendar day of the deadline.
@@ -76,7 +75,6 @@ impl Window {
         }
     }
 
-    /// The severity of the alert.
     pub fn severity(&self) -> &'static str {
         match self.notice {
             Notice::Today => "critical",

@@ -17,7 +17,6 @@ const REUSE_FACTOR: u32 = 50;
 /// How long a request waits for a new listing while an older one is available.
 const MAX_WAIT: Duration = Duration::from_millis(50);
 
-/// The latest listing of a store.
 pub struct ListingCache {
     store: View,
     latest: Mutex<Weak<Listing>>,

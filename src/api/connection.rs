@@ -14,7 +14,6 @@ pub enum ConnectionState {
     /// No probe was conclusive yet, or not for a long time.
     Unverified,
     Connected,
-    /// It has not been probed yet.
     Waiting,
 }
 
@@ -51,7 +50,6 @@ const STALE: i64 = 43_200;
 
 #[derive(Clone, Copy)]
 pub struct Connection<'a> {
-    /// The account as configured.
     pub account: AccountView<'a>,
     pub account_state: &'a AccountState,
     pub credential: CredentialView<'a>,
@@ -60,7 +58,6 @@ pub struct Connection<'a> {
 }
 
 impl<'a> Connection<'a> {
-    /// The account at an index of the inventory.
     pub fn at(snapshot: &'a Snapshot, index: usize) -> Option<Self> {
         let account = snapshot.inventory.account(index)?;
         let credential = account.credential()?;
@@ -120,7 +117,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Why the last probe was inconclusive. `None` for an ambiguous refusal that a second probe must
-    /// confirm. Where this account's probe did not tell the problem of the app, another's may have.
+    /// confirm. The problem of an app may be known from the probe of another account.
     pub fn cause(&self) -> Option<Cause> {
         match self.account_state.trouble? {
             unknown @ Cause::AppMisconfigured(AppProblem::Unknown) => {
@@ -130,7 +127,6 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// When a person must reconnect.
     pub fn deadline(&self) -> Expiry {
         self.credential_state.clocks.deadline(self.credential.auto_refresh())
     }
@@ -141,11 +137,6 @@ impl<'a> Connection<'a> {
         let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
         let web = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http");
         web.then_some(url)
-    }
-
-    /// Labels from the configuration.
-    pub fn labels(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        self.account.labels()
     }
 
     /// The recipients of mails about it.

@@ -9,7 +9,6 @@ use crate::model::Timestamp;
 /// Approximate size of a chunk, in bytes.
 const CHUNK: usize = 64 << 10;
 
-/// Writes a value of a connection.
 type Field = fn(&mut Lines, &Connection<'_>, Timestamp);
 
 static COLUMNS: &[(&str, Field)] = &[
@@ -30,7 +29,7 @@ static COLUMNS: &[(&str, Field)] = &[
     ("credential", |out, c, _| out.text(c.credential.id())),
     ("app", |out, c, _| out.text(c.account.app_id())),
     ("external_id", |out, c, _| out.text(c.account.external_id())),
-    ("labels", |out, c, _| out.list(c.labels().map(|(name, value)| format!("{name}={value}")))),
+    ("labels", |out, c, _| out.list(c.account.labels().map(|(name, value)| format!("{name}={value}")))),
     ("notify", |out, c, _| out.list(c.notify())),
     ("last_probe", |out, c, _| out.instant(c.credential_state.last_probe)),
     ("last_conclusive_probe", |out, c, _| out.instant(c.account_state.last_conclusive)),

@@ -6,7 +6,6 @@ use ring::digest::{SHA256, digest};
 
 use crate::model::Timestamp;
 
-/// A calendar being written.
 #[derive(Debug)]
 pub(super) struct Calendar {
     out: String,
@@ -55,7 +54,6 @@ impl Calendar {
         self.put("END", "VEVENT");
     }
 
-    /// Writes the end of the calendar.
     pub(super) fn end(&mut self) {
         if self.empty {
             // A calendar must have at least one component.
@@ -100,7 +98,6 @@ pub(super) fn uid(identity: &[&str]) -> String {
     uid + "@token-exporter"
 }
 
-/// A date and time in UTC.
 fn instant(at: Timestamp) -> String {
     at.utc().format("%Y%m%dT%H%M%SZ").to_string()
 }

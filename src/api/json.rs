@@ -2,12 +2,35 @@
 
 use std::collections::BTreeMap;
 
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::{Connection, ConnectionState, Listing, ListingPage, Query, QueryProblem};
 use crate::model::{Cause, Expiry, Timestamp};
 use crate::network::advice;
 use crate::scheduler::{Plan, planned};
+
+/// An object that leaves out what is absent.
+struct Object<M>(M);
+
+impl<M: SerializeMap> Object<M> {
+    fn put(&mut self, name: &str, value: impl Serialize) -> Result<(), M::Error> {
+        self.0.serialize_entry(name, &value)
+    }
+
+    fn some(&mut self, name: &str, value: Option<impl Serialize>) -> Result<(), M::Error> {
+        value.map_or(Ok(()), |value| self.put(name, value))
+    }
+}
+
+/// A timestamp in the notation of RFC 3339.
+struct Instant(Timestamp);
+
+impl Serialize for Instant {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -32,78 +55,76 @@ struct OverviewJson {
     last_probe: Option<Instant>,
 }
 
-/// A timestamp in the notation of RFC 3339.
-struct Instant(Timestamp);
+struct ConnectionJson<'a> {
+    connection: Connection<'a>,
+    listing: &'a Listing,
+}
 
-impl Serialize for Instant {
+impl Serialize for ConnectionJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        let Self { connection, listing } = self;
+        let Connection { account, account_state, credential, credential_state, .. } = connection;
+        let clocks = &credential_state.clocks;
+        let plan = planned(&listing.snapshot, account.credential_index(), listing.at);
+        let mut out = Object(serializer.serialize_map(None)?);
+        out.put("account", account.id())?;
+        out.put("name", account.name())?;
+        out.put("network", account.network().name())?;
+        out.put("kind", account.kind())?;
+        out.put("use", account.purpose().label())?;
+        out.some("external_id", present(account.external_id()))?;
+        out.put("credential", credential.id())?;
+        out.some("app", present(account.app_id()))?;
+        out.some("connected_by", credential.connected_by())?;
+        out.put("labels", account.labels().collect::<BTreeMap<_, _>>())?;
+        out.put("notify", connection.notify().collect::<Vec<_>>())?;
+        out.some("reconnect_url", connection.reconnect_url())?;
+        out.put("state", connection.state(listing.at).label())?;
+        out.some("reason", account_state.verdict.map(|r| r.info().label))?;
+        out.some("since", account_state.since.map(Instant))?;
+        out.some("unconfirmed_reason", account_state.pending.map(|(r, _)| r.info().label))?;
+        out.some("cause", connection.cause().map(|c| c.label()))?;
+        out.some("app_problem", connection.cause().and_then(Cause::app_problem).map(|p| p.label()))?;
+        out.put("needs", account.needs().iter().map(|c| c.label()).collect::<Vec<_>>())?;
+        let capabilities = connection.capabilities().map(|(c, r)| (c.label(), r.info().label));
+        out.put("capabilities", capabilities.collect::<BTreeMap<_, _>>())?;
+        out.put("stops", connection.stops().map(|c| c.label()).collect::<Vec<_>>())?;
+        out.put("scopes", connection.scopes().collect::<BTreeMap<_, _>>())?;
+        out.some("deadline", connection.deadline().at().map(Instant))?;
+        let has_deadline = match connection.deadline() {
+            Expiry::Unknown => None,
+            deadline => Some(deadline != Expiry::Never),
+        };
+        out.some("has_deadline", has_deadline)?;
+        let clocks = [
+            ("access", clocks.access.at()),
+            ("refresh", clocks.refresh.at()),
+            ("data_access", clocks.data_access.at()),
+            ("issued", clocks.issued),
+        ];
+        let known = clocks.into_iter().filter_map(|(clock, at)| Some((clock, Instant(at?))));
+        out.put("clocks", known.collect::<BTreeMap<_, _>>())?;
+        out.some("last_probe", credential_state.last_probe.map(Instant))?;
+        out.some("last_conclusive_probe", account_state.last_conclusive.map(Instant))?;
+        out.some("next_probe", plan.map(|plan| Instant(plan.at)))?;
+        out.some("next_probe_reason", plan.map(Plan::label))?;
+        out.some("next_token_read", plan.and_then(|plan| plan.token_read).map(Instant))?;
+        let advice = connection.reasons().next().map(|reason| {
+            let info = reason.info();
+            AdviceJson {
+                meaning: info.meaning,
+                fixed_by: info.fixed_by.text(),
+                reconnecting: info.reconnecting.text(),
+                steps: advice(reason, account.network()),
+            }
+        });
+        out.some("advice", advice)?;
+        out.0.end()
     }
 }
 
-#[derive(Serialize)]
-struct ConnectionJson<'a> {
-    account: &'a str,
-    name: &'a str,
-    network: &'static str,
-    kind: &'a str,
-    #[serde(rename = "use")]
-    purpose: &'static str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    external_id: &'a str,
-    credential: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    app: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    connected_by: Option<&'a str>,
-    labels: BTreeMap<&'a str, &'a str>,
-    notify: Vec<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reconnect_url: Option<&'a str>,
-    state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    since: Option<Instant>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unconfirmed_reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cause: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    app_problem: Option<&'static str>,
-    needs: Vec<&'static str>,
-    capabilities: BTreeMap<&'static str, &'static str>,
-    stops: Vec<&'static str>,
-    scopes: BTreeMap<&'static str, bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deadline: Option<Instant>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    has_deadline: Option<bool>,
-    clocks: ClocksJson,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_probe: Option<Instant>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_conclusive_probe: Option<Instant>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_probe: Option<Instant>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_probe_reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_token_read: Option<Instant>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    advice: Option<AdviceJson>,
-}
-
-#[derive(Serialize)]
-struct ClocksJson {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    access: Option<Instant>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refresh: Option<Instant>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data_access: Option<Instant>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    issued: Option<Instant>,
+fn present(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
 #[derive(Serialize)]
@@ -136,66 +157,9 @@ pub fn connections_json(listing: &Listing, query: &Query, page: &ListingPage) ->
         per_page: query.per_page,
         previous: (query.page > 1).then(|| address(query.page - 1)),
         next: has_next.then(|| address(query.page + 1)),
-        connections: connections.map(|c| connection_json(&c, listing)).collect(),
+        connections: connections.map(|connection| ConnectionJson { connection, listing }).collect(),
     };
     serde_json::to_string(&body)
-}
-
-fn connection_json<'a>(connection: &Connection<'a>, listing: &Listing) -> ConnectionJson<'a> {
-    let Connection { account, account_state, credential, credential_state, .. } = connection;
-    let clocks = &credential_state.clocks;
-    let instant = |expiry: Expiry| expiry.at().map(Instant);
-    let plan = planned(&listing.snapshot, account.credential_index(), listing.at);
-    ConnectionJson {
-        account: account.id(),
-        name: account.name(),
-        network: account.network().name(),
-        kind: account.kind(),
-        purpose: account.purpose().label(),
-        external_id: account.external_id(),
-        credential: credential.id(),
-        app: account.app_id(),
-        connected_by: credential.connected_by(),
-        labels: connection.labels().collect(),
-        notify: connection.notify().collect(),
-        reconnect_url: connection.reconnect_url(),
-        state: connection.state(listing.at).label(),
-        reason: account_state.verdict.map(|r| r.info().label),
-        since: account_state.since.map(Instant),
-        unconfirmed_reason: account_state.pending.map(|(r, _)| r.info().label),
-        cause: connection.cause().map(|c| c.label()),
-        app_problem: connection.cause().and_then(Cause::app_problem).map(|p| p.label()),
-        needs: account.needs().iter().map(|c| c.label()).collect(),
-        capabilities: connection.capabilities().map(|(c, r)| (c.label(), r.info().label)).collect(),
-        stops: connection.stops().map(|c| c.label()).collect(),
-        scopes: connection.scopes().collect(),
-        deadline: instant(connection.deadline()),
-        has_deadline: match connection.deadline() {
-            Expiry::Unknown => None,
-            Expiry::Never => Some(false),
-            Expiry::At(_) => Some(true),
-        },
-        clocks: ClocksJson {
-            access: instant(clocks.access),
-            refresh: instant(clocks.refresh),
-            data_access: instant(clocks.data_access),
-            issued: clocks.issued.map(Instant),
-        },
-        last_probe: credential_state.last_probe.map(Instant),
-        last_conclusive_probe: account_state.last_conclusive.map(Instant),
-        next_probe: plan.map(|plan| Instant(plan.at)),
-        next_probe_reason: plan.map(Plan::label),
-        next_token_read: plan.and_then(|plan| plan.token_read).map(Instant),
-        advice: connection.reasons().next().map(|reason| {
-            let info = reason.info();
-            AdviceJson {
-                meaning: info.meaning,
-                fixed_by: info.fixed_by.text(),
-                reconnecting: info.reconnecting.text(),
-                steps: advice(reason, account.network()),
-            }
-        }),
-    }
 }
 
 /// Problems of a request as `application/problem+json` (RFC 9457).

@@ -45,13 +45,11 @@ pub struct Overview {
     pub states: [usize; ConnectionState::ALL.len()],
     /// The number of accounts that are not disconnected and have a deadline within 30 days.
     pub expiring: usize,
-    /// The time of the latest probe.
     pub last_probe: Option<Timestamp>,
 }
 
 pub struct Listing {
     pub snapshot: Snapshot,
-    /// When the listing was made.
     pub at: Timestamp,
     pub overview: Overview,
     tags: Vec<Tag>,
@@ -115,7 +113,6 @@ impl Listing {
         Self { overview, tags, labels, reasons, at, made, cost, snapshot }
     }
 
-    /// The names of labels from the configuration.
     pub fn label_names(&self) -> impl Iterator<Item = &str> + Clone {
         self.labels.keys().map(String::as_str)
     }
@@ -133,7 +130,6 @@ impl Listing {
         super::query::broken().filter(|r| self.reasons >> *r as u32 & 1 == 1)
     }
 
-    /// The account at an index of the inventory.
     pub fn connection(&self, account: usize) -> Option<Connection<'_>> {
         Connection::at(&self.snapshot, account)
     }

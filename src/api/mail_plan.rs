@@ -44,24 +44,22 @@ impl ExpiryStatus {
 /// The status of every account after one probe of everything, in the order of the inventory.
 pub async fn expiry_statuses(probed: &ProbeResults) -> Vec<ExpiryStatus> {
     let mut statuses = vec![ExpiryStatus::default(); probed.inventory.len()];
-    for (credential, watched) in probed.inventory.credentials().enumerate() {
-        let clocks = probed.clocks(credential).await;
-        let findings = probed.outcome(credential).map_or(&[][..], |o| &o.findings);
-        for (i, account) in watched.accounts().enumerate() {
+    for (index, credential) in probed.inventory.credentials().enumerate() {
+        let clocks = probed.clocks(index).await;
+        let findings = probed.outcome(index).map_or(&[][..], |o| &o.findings);
+        for (i, account) in credential.accounts().enumerate() {
             let verdict = findings.get(i).map(|f| f.verdict);
             if let Some(status) = statuses.get_mut(account) {
-                *status = ExpiryStatus::new(clocks, watched.auto_refresh(), verdict, probed.at);
+                *status = ExpiryStatus::new(clocks, credential.auto_refresh(), verdict, probed.at);
             }
         }
     }
     statuses
 }
 
-/// The period of a plan.
 #[derive(Clone, Copy, Debug)]
 pub struct Period {
     pub now: Timestamp,
-    /// Its length in days.
     pub days: u32,
     /// The time zone of the recipients: when their days begin, and how times are printed.
     pub offset: FixedOffset,
@@ -73,7 +71,6 @@ impl Period {
     }
 }
 
-/// The mails of a period.
 #[derive(Clone, Debug, Serialize)]
 pub struct MailPlan {
     #[serde(rename = "from", serialize_with = "as_text")]
@@ -110,7 +107,6 @@ pub struct Mail {
     pub accounts: Vec<MailAccount>,
 }
 
-/// An account that a mail is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MailAccount {
     pub account: String,
@@ -125,7 +121,6 @@ pub struct MailAccount {
 /// The number of accounts that get no mail at any time, by the cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SkippedAccounts {
-    /// Already invalid.
     pub invalid: usize,
     pub no_deadline: usize,
     pub unknown_deadline: usize,

@@ -13,8 +13,6 @@ use crate::model::Timestamp;
 const NO_RECIPIENTS: &str = "(fallback receiver)";
 
 impl MailPlan {
-    /// As a JSON object.
-    ///
     /// # Errors
     /// None in practice: every value has a JSON form.
     pub fn json(&self) -> serde_json::Result<String> {

@@ -3,7 +3,7 @@
 //! A [`Query`] is read from a URL; a [`Listing`] is a snapshot of all connections in order; the
 //! [`ListingCache`] keeps the latest one; a [`Connection`] is all that is known of one account.
 //! Formats are JSON, CSV and calendars (the status page is another room). [`plan_mails`] predicts
-//! the mails of the schedule, [`Targets`] lists the accounts for service discovery. Knows no HTTP
+//! the mails of the schedule, [`write_targets`] lists the accounts for service discovery. Knows no HTTP
 //! and no HTML.
 
 mod cache;
@@ -28,4 +28,4 @@ pub use mail_plan::{
     ExpiryStatus, Mail, MailAccount, MailPlan, Period, SkippedAccounts, expiry_statuses, plan_mails,
 };
 pub use query::{MAX_PER_PAGE, PARAMETERS, Query, QueryProblem};
-pub use targets::{TargetFilter, Targets};
+pub use targets::{TargetFilter, write_targets};

@@ -31,7 +31,6 @@ pub struct Query {
     pub reasons: Vec<Reason>,
     pub states: Vec<ConnectionState>,
     pub uses: Vec<Use>,
-    /// Names and values.
     pub labels: Vec<(String, String)>,
     /// Only connections that are not disconnected and have a deadline within this time.
     pub expires_within: Option<Duration>,
@@ -56,12 +55,9 @@ impl Default for Query {
     }
 }
 
-/// A parameter that is not understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryProblem {
-    /// Its name.
     pub parameter: String,
-    /// Its value.
     pub found: String,
     /// A description of valid values.
     pub expected: String,

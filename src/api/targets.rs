@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::exposition::{CHUNK, SLACK};
 use crate::inventory::{AccountView, Inventory, Shard};
@@ -18,7 +18,6 @@ use crate::network::NetworkId;
 /// Maximum number of accounts in a group. A credential with more has several groups.
 const MAX_GROUP: usize = 500;
 
-/// Selects accounts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetFilter {
     /// Empty for all networks.
@@ -59,90 +58,58 @@ impl TargetFilter {
     }
 }
 
-#[derive(Serialize)]
-struct Group<'a> {
-    targets: Vec<&'a str>,
-    labels: Labels<'a>,
-}
-
-/// Labels for relabelling.
-#[derive(Serialize)]
-struct Labels<'a> {
-    #[serde(rename = "__meta_token_exporter_network")]
-    network: &'static str,
-    #[serde(rename = "__meta_token_exporter_credential")]
-    credential: &'a str,
-    #[serde(rename = "__meta_token_exporter_app")]
-    app: &'a str,
-    #[serde(rename = "__meta_token_exporter_probe_interval")]
-    probe_interval: String,
-}
-
-/// Writes the list.
-pub struct Targets {
-    inventory: Arc<Inventory>,
-    filter: TargetFilter,
-    next_account: usize,
-    begun: bool,
-    ended: bool,
-}
-
-impl Targets {
-    pub fn new(inventory: Arc<Inventory>, filter: TargetFilter) -> Self {
-        Self { inventory, filter, next_account: 0, begun: false, ended: false }
-    }
-
-    /// The next chunk, or `None` at the end.
-    pub fn next_chunk(&mut self) -> Option<Bytes> {
-        if self.ended {
-            return None;
-        }
+/// Writes the list, in chunks.
+pub fn write_targets(inventory: Arc<Inventory>, filter: TargetFilter) -> impl Iterator<Item = Bytes> + Send {
+    let mut next = Some(0);
+    let mut before: &[u8] = b"[";
+    std::iter::from_fn(move || {
+        let mut account = next?;
         let mut out = Vec::with_capacity(CHUNK + SLACK);
-        let inventory = self.inventory.clone();
-        while let Some(group) = self.next_group(&inventory) {
-            out.extend_from_slice(if self.begun { b",\n" } else { b"[" });
-            self.begun = true;
+        while let Some(group) = next_group(&inventory, &filter, &mut account) {
+            out.extend_from_slice(before);
+            before = b",\n";
             // Writing to a vector does not fail.
             let _ = serde_json::to_writer(&mut out, &group);
             if out.len() >= CHUNK {
+                next = Some(account);
                 return Some(out.into());
             }
         }
-        self.ended = true;
-        out.extend_from_slice(if self.begun { b"]\n" } else { b"[]\n" });
+        next = None;
+        out.extend_from_slice(if before == b"[" { b"[]\n" } else { b"]\n" });
         Some(out.into())
-    }
-
-    /// The next accounts in a row that have the same labels.
-    fn next_group<'a>(&mut self, inventory: &'a Inventory) -> Option<Group<'a>> {
-        let mut group: Option<(AccountView<'a>, Vec<&'a str>)> = None;
-        while let Some(account) = inventory.account(self.next_account) {
-            if self.filter.matches(account) {
-                match &mut group {
-                    None => group = Some((account, vec![account.id()])),
-                    Some((first, targets)) if targets.len() < MAX_GROUP && same_labels(*first, account) => {
-                        targets.push(account.id())
-                    }
-                    Some(_) => break,
-                }
-            }
-            self.next_account += 1;
-        }
-        group.map(|(first, targets)| Group { targets, labels: labels(first) })
-    }
+    })
 }
 
-/// Whether two accounts have the same labels.
+/// The next accounts in a row that have the same labels, from the index `next` on.
+fn next_group(inventory: &Inventory, filter: &TargetFilter, next: &mut usize) -> Option<Value> {
+    let mut group: Option<(AccountView<'_>, Vec<&str>)> = None;
+    while let Some(account) = inventory.account(*next) {
+        if filter.matches(account) {
+            match &mut group {
+                None => group = Some((account, vec![account.id()])),
+                Some((first, targets)) if targets.len() < MAX_GROUP && same_labels(*first, account) => {
+                    targets.push(account.id());
+                }
+                Some(_) => break,
+            }
+        }
+        *next += 1;
+    }
+    group.map(|(first, targets)| json!({"targets": targets, "labels": labels(first)}))
+}
+
 fn same_labels(a: AccountView<'_>, b: AccountView<'_>) -> bool {
     (a.credential_index(), a.network()) == (b.credential_index(), b.network())
 }
 
-fn labels(account: AccountView<'_>) -> Labels<'_> {
+fn labels(account: AccountView<'_>) -> Value {
     let credential = account.credential();
-    Labels {
-        network: account.network().name(),
-        credential: credential.map_or("", |c| c.id()),
-        app: account.app_id(),
-        probe_interval: credential.map(|c| format_duration(c.interval())).unwrap_or_default(),
-    }
+    json!({
+        "__meta_token_exporter_network": account.network().name(),
+        "__meta_token_exporter_credential": credential.map_or("", |c| c.id()),
+        "__meta_token_exporter_app": account.app_id(),
+        "__meta_token_exporter_probe_interval":
+            credential.map(|c| format_duration(c.interval())).unwrap_or_default(),
+    })
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::{Serialize, Serializer};
-use serde_json::{Map, Value};
 
 use super::options::{ConfigOptions, LogOptions};
 use super::{Classification, block_on, describe, print, table_width};
@@ -61,23 +60,16 @@ struct CheckedAccount {
     account: String,
     network: &'static str,
     name: String,
-    verdict: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cause: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    app_problem: Option<&'static str>,
+    #[serde(flatten)]
+    classified: Classification,
     /// Whether the refusal is ambiguous and needs a second probe.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     unconfirmed: bool,
-    capabilities: Map<String, Value>,
     /// The needed capabilities that do not work.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     stops: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
     deadline: Option<Timestamp>,
-    advice: String,
     #[serde(skip)]
     rank: (u8, Reverse<usize>, i64),
 }
@@ -86,7 +78,6 @@ fn as_text<S: Serializer>(deadline: &Option<Timestamp>, serializer: S) -> Result
     deadline.map(|deadline| deadline.to_string()).serialize(serializer)
 }
 
-/// Probes the accounts named, or all.
 async fn check(mut config: Config, named: &[String]) -> anyhow::Result<Checked> {
     if !named.is_empty() {
         let unknown: Vec<&str> =
@@ -110,8 +101,6 @@ async fn check(mut config: Config, named: &[String]) -> anyhow::Result<Checked> 
 
 impl CheckedAccount {
     fn new(account: AccountView<'_>, finding: &Finding, deadline: Option<Timestamp>) -> Self {
-        let Classification { verdict, reason, cause, app_problem, capabilities, advice } =
-            describe(finding, account.network());
         let lost = finding.capabilities.iter().filter(|(_, r)| *r != Reason::Ok).count();
         let severity = match finding.verdict {
             Verdict::Invalid(..) => 0,
@@ -123,33 +112,29 @@ impl CheckedAccount {
             account: account.id().to_owned(),
             network: account.network().name(),
             name: account.name().to_owned(),
-            verdict,
-            reason,
-            cause,
-            app_problem,
+            classified: describe(finding, account.network()),
             unconfirmed: matches!(finding.verdict, Verdict::Invalid(_, Certainty::Ambiguous)),
-            capabilities,
             stops: stops(&finding.capabilities),
             deadline,
-            advice,
             rank: (severity, Reverse(lost), deadline.map_or(i64::MAX, Timestamp::unix)),
         }
     }
 
     /// Whether the connection is valid but lacks a capability.
     fn is_degraded(&self) -> bool {
-        self.verdict == "valid" && self.capabilities.values().any(|reason| reason != "ok")
+        self.classified.verdict == "valid"
+            && self.classified.capabilities.values().any(|reason| reason != "ok")
     }
 
     /// The state and its reason, in the words of the table.
     fn state(&self) -> (&'static str, String) {
         if self.is_degraded() {
-            let lost = self.capabilities.iter().filter(|(_, reason)| *reason != "ok");
+            let lost = self.classified.capabilities.iter().filter(|(_, reason)| *reason != "ok");
             let lost = lost.map(|(name, reason)| format!("{name}: {}", reason.as_str().unwrap_or("")));
             return ("degraded", lost.collect::<Vec<_>>().join("\n"));
         }
-        let mut reason = self.reason.or(self.cause).unwrap_or("").to_owned();
-        if let Some(problem) = self.app_problem {
+        let mut reason = self.classified.reason.or(self.classified.cause).unwrap_or("").to_owned();
+        if let Some(problem) = self.classified.app_problem {
             reason = format!("{reason}: {problem}");
         }
         if self.unconfirmed {
@@ -158,13 +143,13 @@ impl CheckedAccount {
         if !self.stops.is_empty() {
             reason = format!("{reason}\nnot working: {}", self.stops.join(", "));
         }
-        (self.verdict, reason)
+        (self.classified.verdict, reason)
     }
 }
 
 impl Checked {
     fn count(&self, verdict: &str) -> usize {
-        self.accounts.iter().filter(|account| account.verdict == verdict).count()
+        self.accounts.iter().filter(|account| account.classified.verdict == verdict).count()
     }
 
     /// 0 all valid, 1 some invalid, 3 none invalid but some undetermined.
@@ -186,7 +171,14 @@ impl Checked {
         for account in &self.accounts {
             let (state, reason) = account.state();
             let deadline = account.deadline.map_or_else(String::new, |deadline| self.in_words(deadline));
-            table.add_row([&account.account, account.network, state, &reason, &deadline, &account.advice]);
+            table.add_row([
+                &account.account,
+                account.network,
+                state,
+                &reason,
+                &deadline,
+                &account.classified.advice,
+            ]);
         }
         format!(
             "{table}\n{} valid, {} invalid, {} undetermined\n",

@@ -26,21 +26,18 @@ pub struct Payload {
     /// The response headers: an object, or a list of pairs.
     #[serde(default)]
     pub headers: Value,
-    /// The body, as JSON or as text.
     #[serde(default)]
     pub body: Value,
     #[serde(default)]
     pub context: Option<PayloadContext>,
 }
 
-/// What is known about the account and its token.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct PayloadContext {
     /// When the access token expires: RFC 3339 or Unix seconds.
     pub expires_at: Value,
     pub refresh_expires_at: Value,
-    /// Which of the network's APIs.
     pub api: Option<String>,
     /// `oauth1` or `oauth2`.
     pub auth: Option<String>,
@@ -73,7 +70,6 @@ pub struct Classification {
     pub advice: String,
 }
 
-/// A payload that cannot be classified.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct BadPayload {
@@ -102,22 +98,13 @@ pub fn classify(payload: &Payload, now: Timestamp) -> Result<(Finding, Clocks, N
     let question = Question { call, about: Some(0) };
     let external_id = parse::text(&context.external_id);
     let guess = network.network().guess(question, external_id.as_deref(), &answer);
-    let api = match context.api.as_deref() {
-        None => guess.api.or(description.apis.first().copied()).unwrap_or(""),
-        Some(api) if description.apis.contains(&api) || description.apis.is_empty() => api,
-        Some(api) => {
-            let known = description.apis.join(", ");
-            return Err(bad("context.api", format!("\"{api}\" is not one of {known}")));
-        }
-    };
     let access = expiry("context.expires_at", &context.expires_at)?;
-    let oauth1 = match context.auth.as_deref() {
-        // Tokens of OAuth 1.0a do not expire.
-        None => access.at().is_none() && guess.oauth1,
-        Some("oauth2") => false,
-        Some("oauth1") => true,
-        Some(other) => return Err(bad("context.auth", format!("\"{other}\" is neither oauth1 nor oauth2"))),
+    // Tokens of OAuth 1.0a do not expire.
+    let likely = Style {
+        api: guess.api.or(description.apis.first().copied()).unwrap_or(""),
+        oauth1: access.at().is_none() && guess.oauth1,
     };
+    let style = style(&context, description.apis, likely)?;
     let accounts = [Account {
         network,
         kind: context.kind.as_deref().or(guess.kind).or(description.kinds.first().copied()).unwrap_or(""),
@@ -134,7 +121,7 @@ pub fn classify(payload: &Payload, now: Timestamp) -> Result<(Finding, Clocks, N
         refresh: None,
         scopes: parse::scopes(&context.scopes),
     };
-    let grant = Grant { style: Style { api, oauth1 }, app: &app, tokens: &tokens, accounts: &accounts };
+    let grant = Grant { style, app: &app, tokens: &tokens, accounts: &accounts };
     let refresh = expiry("context.refresh_expires_at", &context.refresh_expires_at)?;
 
     let reading = read_answer(network.network(), &grant, &[], question, &answer);
@@ -149,6 +136,24 @@ pub fn classify(payload: &Payload, now: Timestamp) -> Result<(Finding, Clocks, N
     let finding = conclude(&grant, &seen, &known).into_iter().next();
     let finding = finding.ok_or_else(|| bad("network", "gave no finding"))?;
     Ok((finding, clocks(known.clocks, &seen), network))
+}
+
+/// The style that the context names, or else the likely one.
+fn style<'a>(context: &'a PayloadContext, apis: &[&str], likely: Style<'a>) -> Result<Style<'a>, BadPayload> {
+    let api = match context.api.as_deref() {
+        None => likely.api,
+        Some(api) if apis.contains(&api) || apis.is_empty() => api,
+        Some(api) => {
+            return Err(bad("context.api", format!("\"{api}\" is not one of {}", apis.join(", "))));
+        }
+    };
+    let oauth1 = match context.auth.as_deref() {
+        None => likely.oauth1,
+        Some("oauth2") => false,
+        Some("oauth1") => true,
+        Some(other) => return Err(bad("context.auth", format!("\"{other}\" is neither oauth1 nor oauth2"))),
+    };
+    Ok(Style { api, oauth1 })
 }
 
 fn needs(context: &PayloadContext) -> Result<Capabilities, BadPayload> {

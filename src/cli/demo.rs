@@ -43,7 +43,7 @@ impl Demo {
     async fn serve(self) -> anyhow::Result<ExitCode> {
         let listener =
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on loopback")?;
-        let networks = listener.local_addr().context("cannot tell the simulator's address")?;
+        let networks = listener.local_addr().context("cannot get the simulator's address")?;
         let fixtures = simulator::load_fixtures()?;
         let now = Timestamp::now();
         let yaml = match self.accounts {

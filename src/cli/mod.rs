@@ -63,8 +63,6 @@ enum Command {
 }
 
 impl Cli {
-    /// Runs the subcommand.
-    ///
     /// # Errors
     /// When it could not do its work; the exit code is then [`FAILED`].
     pub fn run(self) -> anyhow::Result<ExitCode> {

@@ -61,7 +61,6 @@ pub struct Serve {
 #[derive(Clone, Debug)]
 pub struct Storage(pub Option<PathBuf>);
 
-/// The number of a shard.
 #[derive(Clone, Copy, Debug)]
 enum Ordinal {
     Given(u32),

@@ -59,7 +59,7 @@ impl WebOptions {
         let access = AccessControl::new(self.config_file.as_deref())
             .map_err(|problems| anyhow::anyhow!("{problems}"))?;
         for warning in access.warnings() {
-            tracing::warn!(%warning, "the web configuration deserves a look");
+            tracing::warn!(%warning, "web configuration warning");
         }
         Ok(Arc::new(access))
     }
@@ -69,7 +69,7 @@ impl WebOptions {
         let mut listeners = Vec::new();
         for address in &self.listen_address {
             let listener = bind(address, "--web.listen-address").await?;
-            let bound = listener.local_addr().context("cannot tell the address listened on")?;
+            let bound = listener.local_addr().context("cannot get the address of the listener")?;
             if let Some(risk) = access.risk(bound.ip()) {
                 tracing::warn!(address = %bound, "{risk}");
             }
@@ -91,7 +91,7 @@ pub(super) async fn bind(address: &str, option: &str) -> anyhow::Result<TcpListe
         None => TcpListener::bind(address).await,
     };
     let listener = listener.with_context(|| format!("cannot listen on {address} ({option})"))?;
-    let bound = listener.local_addr().context("cannot tell the address listened on")?;
+    let bound = listener.local_addr().context("cannot get the address of the listener")?;
     tracing::info!(address = %bound, "listening");
     Ok(listener)
 }

@@ -381,7 +381,7 @@ pub(super) fn is_name(text: &str) -> bool {
 }
 
 /// Why a file cannot be read, in the same words on every system.
-pub(super) fn why_unreadable(error: &std::io::Error) -> &'static str {
+pub fn why_unreadable(error: &std::io::Error) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::NotFound => "does not exist",
         std::io::ErrorKind::PermissionDenied => "may not be read (permission denied)",

@@ -26,6 +26,7 @@ mod validator;
 mod web;
 mod yaml;
 
+pub use field::why_unreadable;
 pub use findings::{Position, Problem, Problems, Warning, WarningKind};
 pub use keys::keys;
 pub use load::{included, load};

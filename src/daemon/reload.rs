@@ -29,14 +29,12 @@ pub(super) struct Reloader {
     pub(super) running: Option<Running>,
 }
 
-/// The running scheduler.
 pub(super) struct Running {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
     probes: mpsc::Sender<ProbeRequest>,
 }
 
-/// What a scheduler is made of.
 pub(super) struct Setup {
     pub(super) inventory: Arc<Inventory>,
     client: Client,
@@ -143,7 +141,7 @@ impl Reloader {
         // It fails only if the scheduler has ended already.
         let _ = running.stop.send(true);
         if running.task.await.is_err() {
-            tracing::error!("the engine ended with a fault");
+            tracing::error!("the scheduler panicked");
         }
     }
 
@@ -163,10 +161,10 @@ pub(super) fn load(settings: &DaemonSettings, files: &mut ConfigWatch) -> Result
     let mut config = config::load(&settings.config_files).map_err(|problems| problems.to_string())?;
     if settings.show_warnings {
         for warning in config.warnings.iter().take(SHOWN) {
-            tracing::warn!(%warning, "the configuration deserves a look");
+            tracing::warn!(%warning, "configuration warning");
         }
         if let Some(more) = config.warnings.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-            tracing::warn!(more, "the configuration deserves more looks: --config.check shows them all");
+            tracing::warn!(more, "further configuration warnings: --config.check shows them all");
         }
     }
     files.follow(&config);

@@ -23,13 +23,11 @@ const GRACE: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug)]
 pub struct DaemonSettings {
-    /// The configuration files, which are merged.
     pub config_files: Vec<PathBuf>,
     /// How often the configuration and token files are checked for changes; none: never.
     pub watch: Option<Duration>,
     /// The folder in which state survives a restart, if any.
     pub storage: Option<PathBuf>,
-    /// The share of the credentials to probe.
     pub shard: Shard,
     /// Whether to probe only what requests ask for.
     pub on_demand: bool,
@@ -48,8 +46,6 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Reads the configuration.
-    ///
     /// # Errors
     /// With every problem of the configuration; or when another process uses the storage, or no HTTP
     /// client can be made.
@@ -67,7 +63,7 @@ impl Daemon {
         context.access = access;
         let context = Arc::new(context);
         let mut watchdog = Watchdog::default();
-        let heartbeat = watchdog.part("engine");
+        let heartbeat = watchdog.part("scheduler");
         let reloader = Reloader { settings, context, store, metrics, heartbeat, files, running: None };
         Ok(Self { reloader, setup, state_writer, watchdog, reloads })
     }
@@ -110,7 +106,7 @@ impl Daemon {
         let _ = stop_writing.send(true);
         let ended = async { while servers.join_next().await.is_some() {} };
         if let (Err(_), ()) = tokio::join!(state_writer, ended) {
-            tracing::error!("keeping the state ended with a fault");
+            tracing::error!("the state writer panicked");
         }
     }
 }

@@ -11,7 +11,6 @@ use crate::inventory::App;
 use crate::network::NetworkId;
 use crate::state::{AppState, RateLimitUsage, Snapshot};
 
-/// A family about apps or networks.
 pub struct SmallFamily {
     pub name: &'static str,
     pub help: &'static str,
@@ -31,7 +30,6 @@ const fn family(
     SmallFamily { name, help, labels, samples }
 }
 
-/// The families about apps and networks.
 pub static SMALL_FAMILIES: &[SmallFamily] = &[
     family(
         "token_exporter_app_healthy",
@@ -110,7 +108,6 @@ fn counts(by_network: &BTreeMap<NetworkId, usize>) -> Samples<'_> {
     by_network.iter().map(|(network, count)| (vec![network.name()], *count as f64)).collect()
 }
 
-/// Writes the families about apps and networks.
 pub(super) fn write_small(out: &mut Vec<u8>, format: Format, snapshot: &Snapshot) {
     for family in SMALL_FAMILIES {
         write_header(out, format, family.name, family.help, "gauge");

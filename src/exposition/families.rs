@@ -1,12 +1,11 @@
-//! The families about accounts, as a table: each entry tells how the samples of one account follow
-//! from the snapshot.
+//! The families about accounts, as a table: each entry says how the samples of one account are
+//! derived from the snapshot.
 
 use super::text::write_integer;
 use crate::inventory::AccountView;
 use crate::model::{Capability, Expiry, Reason, Timestamp};
 use crate::state::{AccountState, CredentialState, Snapshot};
 
-/// A family of samples about accounts.
 pub struct Family {
     pub name: &'static str,
     pub help: &'static str,
@@ -204,7 +203,6 @@ impl Family {
         if self.name.ends_with("_info") { "info" } else { "gauge" }
     }
 
-    /// Writes the samples of one account.
     #[inline]
     pub(super) fn write(&self, account: &Account<'_>, out: &mut Vec<u8>) {
         let mut out = Writer { out, family: self.name };
@@ -221,7 +219,6 @@ impl Family {
     }
 }
 
-/// Writes samples of one family.
 struct Writer<'a> {
     out: &'a mut Vec<u8>,
     family: &'static str,
@@ -249,7 +246,7 @@ impl Writer<'_> {
         self.text("\"");
     }
 
-    /// Ends a sample with the label `reason`; the value tells whether that is [`Reason::Ok`].
+    /// Ends a sample with the label `reason`; the value is 1 for [`Reason::Ok`].
     #[inline(always)]
     fn end_with_reason(&mut self, reason: Reason) {
         self.label(",reason=\"", reason.label());

@@ -29,7 +29,6 @@ pub enum Format {
 }
 
 impl Format {
-    /// The media type of a response.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
@@ -38,7 +37,6 @@ impl Format {
     }
 }
 
-/// Which accounts a response is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
     /// All accounts, and the exporter itself.

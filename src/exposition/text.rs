@@ -24,7 +24,6 @@ pub(super) fn write_header(out: &mut Vec<u8>, format: Format, name: &str, help: 
     }
 }
 
-/// A sample with any labels.
 pub(super) fn write_sample(out: &mut Vec<u8>, name: &str, labels: &[(&str, &str)], value: f64) {
     let labels: Vec<String> =
         labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect();

@@ -13,7 +13,6 @@ use crate::scheduler::planned;
 /// Maximum number of other accounts of the same login that are listed.
 const MAX_OTHERS: usize = 50;
 
-/// The page of the account at an index of the inventory.
 pub fn account(site: &Site<'_>, listing: &Listing, index: usize, now: Timestamp) -> Option<String> {
     let connection = listing.connection(index)?;
     let account = &connection.account;
@@ -253,7 +252,7 @@ fn details(connection: &Connection<'_>) -> Markup {
                 (entry("Connected by", credential.connected_by().unwrap_or("")))
                 (entry("Mails go to", &notify.join(", ")))
                 (entry("Use", account.purpose().label()))
-                @for (name, value) in connection.labels() { (entry(&words(name), value)) }
+                @for (name, value) in account.labels() { (entry(&words(name), value)) }
                 (entry("Account", account.id()))
                 (entry("ID at the network", account.external_id()))
                 (entry("Login", credential.id()))
@@ -266,7 +265,6 @@ fn details(connection: &Connection<'_>) -> Markup {
     }
 }
 
-/// The other accounts of the same login.
 fn other_accounts(listing: &Listing, connection: &Connection<'_>, index: usize, now: Timestamp) -> Markup {
     let others = connection.credential.accounts().filter(|i| *i != index);
     let count = connection.credential.accounts().len() - 1;

@@ -15,7 +15,6 @@ const MAX_APPS: usize = 10;
 /// The choices of the filter "Expires within", in days.
 const EXPIRES_WITHIN: [u64; 5] = [1, 5, 10, 30, 60];
 
-/// A page of the connections that match a query.
 pub fn list(site: &Site<'_>, listing: &Listing, query: &Query, page: &ListingPage, now: Timestamp) -> String {
     let overview = &listing.overview;
     let headline = headline(listing);
@@ -50,7 +49,6 @@ pub fn list(site: &Site<'_>, listing: &Listing, query: &Query, page: &ListingPag
     frame(site, &title, &main)
 }
 
-/// The overview in one sentence.
 fn headline(listing: &Listing) -> String {
     use ConnectionState::{Connected, Degraded, Disconnected, Unverified, Waiting};
     let overview = &listing.overview;
@@ -302,7 +300,6 @@ fn table(listing: &Listing, page: &ListingPage, now: Timestamp) -> Markup {
     }
 }
 
-/// The heading of the accounts of one login.
 fn login(first: &Connection<'_>, shown: &[Connection<'_>], now: Timestamp) -> Markup {
     let all = first.credential.accounts().len();
     let reconnected = shown.iter().find(|c| c.reconnect_url().is_some()).unwrap_or(first);

@@ -15,9 +15,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use crate::api::{Connection, ConnectionState, QueryProblem};
 
-/// The stylesheet of all pages.
 pub const STYLE: &str = include_str!("style.css");
-/// The icon of all pages.
 pub const ICON: &str = include_str!("icon.svg");
 
 /// The settings of the server that pages link to.

@@ -29,7 +29,6 @@ pub(super) fn date(now: Timestamp, at: Timestamp) -> Markup {
     html! { time datetime=(at) { (shown) } }
 }
 
-/// A date and its distance from now.
 pub(super) fn instant(now: Timestamp, at: Timestamp) -> Markup {
     html! { (date(now, at)) " " span.far { "(" (distance(now, at)) ")" } }
 }

@@ -153,7 +153,7 @@ impl Prober {
                 SecretSource::File(path) => path.display().to_string(),
                 _ => String::new(),
             };
-            tracing::warn!(credential = watched.id(), file, warning, "the token's source deserves a look");
+            tracing::warn!(credential = watched.id(), file, warning, "token source warning");
         }
         let accounts = watched.accounts().filter_map(|a| self.inventory.account(a));
         Ok(Some(Running {

@@ -37,7 +37,6 @@ pub(super) enum AccessDenied {
     Busy,
 }
 
-/// What is in force.
 #[derive(Default)]
 pub(super) struct AccessRules {
     pub(super) tls: Option<Arc<ServerConfig>>,
@@ -66,7 +65,6 @@ struct State {
     checking: bool,
 }
 
-/// A hash of a file's content.
 type Fingerprint = u64;
 
 impl AccessControl {
@@ -120,7 +118,7 @@ impl AccessControl {
             let check = tokio::task::spawn_blocking(move || access.check(&path));
             // A check that takes longer goes on, and later requests see its result.
             if let Ok(Err(_)) = tokio::time::timeout(CHECK_TIMEOUT, check).await {
-                tracing::error!("looking at the web configuration ended with a fault");
+                tracing::error!("the check of the web configuration panicked");
                 self.lock().checking = false;
             }
         }
@@ -170,7 +168,7 @@ impl AccessControl {
                 state.rules = Arc::new(rules);
                 tracing::info!("web configuration reloaded");
                 for warning in &loaded.warnings {
-                    tracing::warn!(%warning, "the web configuration deserves a look");
+                    tracing::warn!(%warning, "web configuration warning");
                 }
             }
             Err(problems) => {
@@ -207,7 +205,6 @@ impl AccessRules {
     }
 }
 
-/// A web configuration as it was read.
 struct Loaded {
     rules: Result<AccessRules, Problems>,
     warnings: Vec<Warning>,

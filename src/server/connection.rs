@@ -27,7 +27,6 @@ use tokio_rustls::server::TlsStream;
 
 use super::body::Body;
 
-/// Limits of connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Maximum number of connections of one listener; further ones wait to be accepted.
@@ -35,7 +34,6 @@ pub struct Limits {
     /// Maximum number of connections of all listeners together, without the one for health, which
     /// must answer when the others are full.
     pub total: usize,
-    /// Time for the TLS handshake.
     pub handshake: Duration,
     /// Time from the first byte of a request to the end of its head, and from the beginning of a
     /// connection to its first request.
@@ -86,23 +84,23 @@ pub(super) async fn serve<F>(
 {
     // It fails only for a connection that is gone.
     let _ = stream.set_nodelay(true);
-    let Some(config) = tls else { return serve_http1(stream, limits, stop, answer).await };
+    let Some(config) = tls else { return serve_http(stream, false, limits, stop, answer).await };
     let result = tokio::select! {
         _ = stop.changed() => return,
         result = tokio::time::timeout(limits.handshake, handshake(stream, config)) => result,
     };
     match result {
-        Ok(Ok(Some(stream))) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-            serve_http2(stream, limits, stop, answer).await
+        Ok(Ok(Some(stream))) => {
+            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            serve_http(stream, is_http2, limits, stop, answer).await
         }
-        Ok(Ok(Some(stream))) => serve_http1(stream, limits, stop, answer).await,
         Ok(Ok(None)) => tracing::debug!("a client sent HTTP where TLS is spoken"),
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => tracing::debug!("a TLS handshake took too long"),
     }
 }
 
-/// The encrypted connection; none if the client speaks HTTP, after it has got an error.
+/// The encrypted connection; none if the client sent plain HTTP, which is answered with an error.
 async fn handshake(
     mut stream: TcpStream,
     config: Arc<ServerConfig>,
@@ -123,45 +121,32 @@ async fn handshake(
     TlsAcceptor::from(config).accept(stream).await.map(Some)
 }
 
-async fn serve_http1<IO, F>(
-    io: IO,
+async fn serve_http<F>(
+    io: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    is_http2: bool,
     limits: &Limits,
     stop: watch::Receiver<bool>,
     answer: impl Fn(Request<Incoming>) -> F,
 ) where
-    IO: AsyncRead + AsyncWrite + Unpin + 'static,
-    F: Future<Output = Response<Body>>,
-{
-    let activity = Activity::new();
-    let io =
-        TokioIo::new(TimedStream { io, activity: Some(activity.clone()), stall: limits.stall, timer: None });
-    let service = service_fn(|request| activity.clone().track(answer(request)));
-    // hyper's own time limit for heads would end idle connections.
-    let connection = http1::Builder::new()
-        .header_read_timeout(None)
-        .max_buf_size(MAX_BUFFER)
-        .serve_connection(io, service);
-    drive(connection, &activity, limits, stop).await;
-}
-
-async fn serve_http2<IO, F>(
-    io: IO,
-    limits: &Limits,
-    stop: watch::Receiver<bool>,
-    answer: impl Fn(Request<Incoming>) -> F,
-) where
-    IO: AsyncRead + AsyncWrite + Unpin + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let activity = Activity::new();
-    // Bytes between requests do not begin a request here: they may be pings, for example.
-    let io = TokioIo::new(TimedStream { io, activity: None, stall: limits.stall, timer: None });
+    // In HTTP/2, bytes between requests do not begin a request: they may be pings, for example.
+    let noted = (!is_http2).then(|| activity.clone());
+    let io = TokioIo::new(TimedStream { io, activity: noted, stall: limits.stall, timer: None });
     let service = service_fn(|request| activity.clone().track(answer(request)));
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder.max_concurrent_streams(MAX_STREAMS).max_header_list_size(32 << 10);
-    builder.max_send_buf_size(WINDOW as usize);
-    builder.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
-    drive(builder.serve_connection(io, service), &activity, limits, stop).await;
+    if is_http2 {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.max_concurrent_streams(MAX_STREAMS).max_header_list_size(32 << 10);
+        builder.max_send_buf_size(WINDOW as usize);
+        builder.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
+        drive(builder.serve_connection(io, service), &activity, limits, stop).await;
+    } else {
+        let mut builder = http1::Builder::new();
+        // hyper's own time limit for heads would end idle connections.
+        builder.header_read_timeout(None).max_buf_size(MAX_BUFFER);
+        drive(builder.serve_connection(io, service), &activity, limits, stop).await;
+    }
 }
 
 /// Runs a connection within its limits.
@@ -200,7 +185,6 @@ struct Activity(Mutex<ActivityState>);
 struct ActivityState {
     /// When each running request began.
     running: HashMap<u64, Instant>,
-    /// Number of requests so far.
     begun: u64,
     /// When the last request ended, or the connection began.
     idle_since: Instant,

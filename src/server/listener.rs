@@ -10,10 +10,8 @@ use tokio::task::JoinSet;
 use super::{ServerContext, connection, routes};
 use crate::telemetry::Heartbeat;
 
-/// What a listener serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// Everything.
     Main,
     /// Health and readiness only, without access control.
     Health,

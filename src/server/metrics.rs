@@ -7,11 +7,10 @@ use super::ServerContext;
 use super::body::{Body, stream};
 use super::negotiation::negotiate;
 use super::response::text;
-use crate::api::{TargetFilter, Targets};
+use crate::api::{TargetFilter, write_targets};
 use crate::exposition::{Extent, Renderer};
 use crate::model::Timestamp;
 
-/// What depends on the request's headers.
 const VARY: &str = "accept, accept-encoding";
 
 pub(super) fn metrics(context: &ServerContext, headers: &HeaderMap, extent: Extent) -> Response<Body> {
@@ -30,8 +29,7 @@ pub(super) fn targets(context: &ServerContext, request: &Request<Incoming>) -> R
         Err(problems) => return text(StatusCode::BAD_REQUEST, format!("{problems}\n")),
     };
     let Ok(permit) = context.scrapes.clone().try_acquire_owned() else { return too_many() };
-    let mut targets = Targets::new(context.store.snapshot().inventory, filter);
-    let parts = std::iter::from_fn(move || targets.next_chunk());
+    let parts = write_targets(context.store.snapshot().inventory, filter);
     stream(request.headers(), "application/json", VARY, parts, permit)
 }
 

@@ -35,7 +35,6 @@ use crate::telemetry::Metrics;
 
 #[derive(Clone, Debug)]
 pub struct WebSettings {
-    /// Path under which metrics are served.
     pub telemetry_path: String,
     /// Prefix of all paths: empty, or with a leading slash and no trailing one.
     pub route_prefix: String,
@@ -93,12 +92,10 @@ impl ServerContext {
         }
     }
 
-    /// Sets what `/-/ready` answers.
     pub fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Relaxed);
     }
 
-    /// Sets where requested probes go.
     pub fn set_probes(&self, probes: mpsc::Sender<ProbeRequest>) {
         *self.probes.lock().unwrap_or_else(PoisonError::into_inner) = Some(probes);
     }

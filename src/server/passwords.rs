@@ -73,7 +73,6 @@ fn client_network(peer: IpAddr) -> IpAddr {
     }
 }
 
-/// The name and password of a request.
 struct Login {
     name: String,
     password: Secret,
@@ -126,7 +125,7 @@ impl Users {
         if checking.await.unwrap_or(false) { Ok(()) } else { Err(AccessDenied::Unauthorized) }
     }
 
-    /// Compares keyed hashes: the time that takes tells nothing about the password.
+    /// Compares keyed hashes: the time that this takes does not depend on the password.
     fn remembers(&self, login: &Login) -> bool {
         let hashed = login.password.hmac_sha256_hex(&self.key);
         self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&login.name) == Some(&hashed)

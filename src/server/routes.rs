@@ -21,45 +21,21 @@ use super::{Endpoint, ServerContext};
 use crate::exposition::Extent;
 use crate::page::{ICON, STYLE};
 
-enum Route {
-    Healthy,
-    Ready,
-    Reload,
-    Probe,
-    Targets,
-    Metrics,
-    /// The route prefix without its slash.
-    Prefix,
-    List,
-    Account,
-    Api,
-    Csv,
-    Calendar,
-    Style,
-    Icon,
-}
-
-impl Route {
-    fn find(path: &str, telemetry_path: &str) -> Option<Self> {
-        Some(match path {
-            "/-/healthy" => Self::Healthy,
-            "/-/ready" => Self::Ready,
-            "/-/reload" => Self::Reload,
-            "/probe" => Self::Probe,
-            "/sd" => Self::Targets,
-            path if path == telemetry_path => Self::Metrics,
-            "" => Self::Prefix,
-            "/" => Self::List,
-            "/account" => Self::Account,
-            "/api/v1/connections" => Self::Api,
-            "/connections.csv" => Self::Csv,
-            "/connections.ics" => Self::Calendar,
-            "/style.css" => Self::Style,
-            "/icon.svg" => Self::Icon,
-            _ => return None,
-        })
-    }
-}
+/// The paths below the route prefix that answer GET and HEAD, besides that of the metrics.
+const PATHS: [&str; 12] = [
+    "/-/healthy",
+    "/-/ready",
+    "/probe",
+    "/sd",
+    "",
+    "/",
+    "/account",
+    "/api/v1/connections",
+    "/connections.csv",
+    "/connections.ics",
+    "/style.css",
+    "/icon.svg",
+];
 
 /// Answers a request, if its sender is allowed in.
 pub(super) async fn handle(
@@ -111,34 +87,35 @@ fn refuse(denied: AccessDenied) -> Response<Body> {
 
 async fn route(context: &ServerContext, endpoint: Endpoint, request: &Request<Incoming>) -> Response<Body> {
     let settings = &context.settings;
-    let path = request.uri().path().strip_prefix(settings.route_prefix.as_str());
-    let Some(route) = path.and_then(|path| Route::find(path, &settings.telemetry_path)) else {
+    let Some(path) = request.uri().path().strip_prefix(settings.route_prefix.as_str()) else {
         return not_found();
     };
-    if endpoint == Endpoint::Health && !matches!(route, Route::Healthy | Route::Ready) {
+    if endpoint == Endpoint::Health && !matches!(path, "/-/healthy" | "/-/ready") {
         return not_found();
     }
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    match route {
-        Route::Reload => reload(context, request.method()).await,
+    match path {
+        "/-/reload" => reload(context, request.method()).await,
+        path if path != settings.telemetry_path && !PATHS.contains(&path) => not_found(),
         _ if !reads => not_allowed("GET, HEAD"),
-        Route::Healthy => text(StatusCode::OK, "token_exporter is healthy.\n"),
-        Route::Ready if context.ready.load(Ordering::Relaxed) => {
+        "/-/healthy" => text(StatusCode::OK, "token_exporter is healthy.\n"),
+        "/-/ready" if context.ready.load(Ordering::Relaxed) => {
             text(StatusCode::OK, "token_exporter is ready.\n")
         }
-        Route::Ready => text(StatusCode::SERVICE_UNAVAILABLE, "token_exporter is not ready.\n"),
-        Route::Probe => probe(context, request).await,
-        Route::Targets => targets(context, request),
-        Route::Metrics => metrics(context, request.headers(), Extent::Everything),
-        Route::Prefix => pages::redirect(&settings.route_prefix),
-        Route::List => pages::render(context, request, pages::list).await,
-        Route::Account => pages::render(context, request, pages::account).await,
-        Route::Api => {
+        "/-/ready" => text(StatusCode::SERVICE_UNAVAILABLE, "token_exporter is not ready.\n"),
+        "/probe" => probe(context, request).await,
+        "/sd" => targets(context, request),
+        path if path == settings.telemetry_path => metrics(context, request.headers(), Extent::Everything),
+        // The route prefix without its slash.
+        "" => pages::redirect(&settings.route_prefix),
+        "/account" => pages::render(context, request, pages::account).await,
+        "/api/v1/connections" => {
             pages::not_modified(pages::render(context, request, pages::api).await, request.headers())
         }
-        Route::Csv => pages::download(context, request, Download::Csv).await,
-        Route::Calendar => pages::download(context, request, Download::Calendar).await,
-        Route::Style => pages::asset("text/css; charset=utf-8", STYLE),
-        Route::Icon => pages::asset("image/svg+xml", ICON),
+        "/connections.csv" => pages::download(context, request, Download::Csv).await,
+        "/connections.ics" => pages::download(context, request, Download::Calendar).await,
+        "/style.css" => pages::asset("text/css; charset=utf-8", STYLE),
+        "/icon.svg" => pages::asset("image/svg+xml", ICON),
+        _ => pages::render(context, request, pages::list).await,
     }
 }

@@ -22,10 +22,9 @@ use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
-use crate::config::{ClientAuth, Pem, Placed, Problem, Tls, TlsVersion};
+use crate::config::{ClientAuth, Pem, Placed, Problem, Tls, TlsVersion, why_unreadable};
 use crate::model::Secret;
 
-/// The files that the section names.
 pub(super) fn files(section: &Tls) -> impl Iterator<Item = PathBuf> {
     let all = [&section.certificate, &section.key, &section.client_ca];
     all.into_iter().flatten().filter_map(|pem| match &pem.value {
@@ -74,11 +73,9 @@ fn text(pem: &Pem) -> Result<Secret, String> {
         Pem::Inline(text) => Ok(text.clone()),
         Pem::File(path) => {
             let why = |error: &std::io::Error| match error.kind() {
-                std::io::ErrorKind::NotFound => "does not exist",
-                std::io::ErrorKind::PermissionDenied => "may not be read (permission denied)",
                 std::io::ErrorKind::FileTooLarge => "is larger than 1 MiB",
                 std::io::ErrorKind::InvalidInput => "is not a file",
-                _ => "cannot be read",
+                _ => why_unreadable(error),
             };
             let bytes = super::access::content(path).map_err(|error| format!("the file {}", why(&error)))?;
             std::str::from_utf8(&bytes)

@@ -1,8 +1,9 @@
 //! The configurations of the demo and of tests: YAML with an account for each case of the fixtures.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+
+use serde_json::{Value, json};
 
 use super::fixtures::{Case, Fixtures, fill};
 use super::server::{Simulator, fixture_token};
@@ -63,7 +64,7 @@ pub fn single_case_config(fixtures: &Fixtures, case: &Case, address: SocketAddr,
     yaml.finish("1h")
 }
 
-/// A configuration that grows case by case.
+/// A configuration that grows case by case, with an entry on each line.
 struct Yaml {
     address: SocketAddr,
     now: Timestamp,
@@ -81,7 +82,7 @@ impl Yaml {
 
     fn finish(self, probe_interval: &str) -> String {
         let Self { apps, credentials, accounts, .. } = self;
-        let apps = if apps.is_empty() { String::new() } else { format!("apps:\n{apps}") };
+        let apps = if apps.is_empty() { apps } else { format!("apps:\n{apps}") };
         format!(
             "global:\n  probe_interval: {probe_interval}\n  notify: [social-ops@example.com]\n\
              {apps}credentials:\n{credentials}accounts:\n{accounts}"
@@ -100,23 +101,21 @@ impl Yaml {
         let broken = matches!(expected.cause.as_deref(), Some("app_misconfigured" | "rate_limited"));
         let parts = [Some(network.name()), api, broken.then_some(case.name.as_str())];
         let id = format!("demo-{}", parts.into_iter().flatten().collect::<Vec<_>>().join("-"));
-        if self.app_ids.contains(&id) {
-            return Some(id);
+        if !self.app_ids.contains(&id) {
+            let mut app = json!({
+                "id": id,
+                "network": network.name(),
+                "client_id": "demo-client",
+                "client_secret": "sim-client-secret",
+                "base_url": Simulator::base_url(self.address, network),
+            });
+            set(&mut app, "api", api);
+            for (key, value) in &fixtures.app {
+                set(&mut app, key, Some(value.as_str()));
+            }
+            add(&mut self.apps, &app);
+            self.app_ids.push(id.clone());
         }
-        let out = &mut self.apps;
-        let _ = writeln!(out, "  - id: {id}\n    network: {network}");
-        if let Some(api) = api {
-            let _ = writeln!(out, "    api: {api}");
-        }
-        let base_url = Simulator::base_url(self.address, network);
-        let _ = writeln!(out, "    client_secret: sim-client-secret\n    base_url: {base_url}");
-        let known = fixtures.app.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        let settings: BTreeMap<&str, &str> =
-            [("client_id", "demo-client")].into_iter().chain(known).collect();
-        for (key, value) in settings {
-            let _ = writeln!(out, "    {key}: {}", quoted(value));
-        }
-        self.app_ids.push(id.clone());
         Some(id)
     }
 
@@ -126,75 +125,63 @@ impl Yaml {
         let context = &case.context;
         let external_id = context.external_id.as_deref().unwrap_or(default_external_id);
         let demo = case.demo.as_ref();
-        let app = self.app(fixtures, case);
-        let token = fixture_token(network, &case.name, external_id);
-        let out = &mut self.credentials;
-        let _ = writeln!(out, "  - id: {id}\n    network: {network}\n    token: {}", quoted(&token));
-        let _ = match app {
-            Some(app) => writeln!(out, "    app: {app}"),
-            None => writeln!(out, "    base_url: {}", Simulator::base_url(self.address, network)),
-        };
-        if context.auth.as_deref() == Some("oauth1") {
-            let _ = writeln!(out, "    token_secret: sim-token-secret");
-        }
-        for (key, time) in
-            [("expires_at", &context.expires_at), ("refresh_expires_at", &context.refresh_expires_at)]
-        {
-            if let Some(time) = time {
-                let _ = writeln!(out, "    {key}: {}", quoted(&fill(time, self.now, external_id, &token)));
-            }
-        }
-        if let Some(scopes) = &context.scopes {
-            let _ = writeln!(out, "    scopes: {}", list(scopes));
-        }
-        if demo.is_some_and(|d| d.auto_refresh) {
-            let _ = writeln!(out, "    auto_refresh: true");
-        }
         let person = demo.and_then(|d| d.connected_by.as_deref()).unwrap_or("Jane Doe");
-        let _ = writeln!(out, "    connected_by: {}", quoted(person));
+        let token = fixture_token(network, &case.name, external_id);
+        let mut credential =
+            json!({"id": id, "network": network.name(), "token": token, "connected_by": person});
+        match self.app(fixtures, case) {
+            Some(app) => set(&mut credential, "app", Some(app)),
+            None => set(&mut credential, "base_url", Some(Simulator::base_url(self.address, network))),
+        }
+        let oauth1 = context.auth.as_deref() == Some("oauth1");
+        set(&mut credential, "token_secret", oauth1.then_some("sim-token-secret"));
+        let time = |text: &Option<String>| Some(fill(text.as_ref()?, self.now, external_id, &token));
+        set(&mut credential, "expires_at", time(&context.expires_at));
+        set(&mut credential, "refresh_expires_at", time(&context.refresh_expires_at));
+        set(&mut credential, "scopes", context.scopes.clone());
+        set(&mut credential, "auto_refresh", demo.is_some_and(|d| d.auto_refresh).then_some(true));
+        add(&mut self.credentials, &credential);
 
         let name = demo.map_or(case.name.as_str(), |d| &d.name);
-        let common = common_settings(network, case, id, person);
-        self.account(id, name, external_id, &common);
+        let account = account(network, case, id, person);
+        self.account(account.clone(), id, name, external_id);
         for also in demo.iter().flat_map(|d| &d.also) {
-            self.account(&format!("{id}-{also}"), &format!("{name} {also}"), also, &common);
+            self.account(account.clone(), &format!("{id}-{also}"), &format!("{name} {also}"), also);
         }
     }
 
-    fn account(&mut self, id: &str, name: &str, external_id: &str, common: &str) {
-        let (name, external_id) = (quoted(name), quoted(external_id));
-        let _ = write!(
-            self.accounts,
-            "  - id: {id}\n    name: {name}\n    external_id: {external_id}\n{common}    \
-             reconnect_url: https://app.example.com/reconnect/{id}\n"
-        );
+    fn account(&mut self, mut account: Value, id: &str, name: &str, external_id: &str) {
+        account["id"] = id.into();
+        account["name"] = name.into();
+        account["external_id"] = external_id.into();
+        account["reconnect_url"] = format!("https://app.example.com/reconnect/{id}").into();
+        add(&mut self.accounts, &account);
     }
 }
 
-/// The settings that all accounts of a case have in common.
-fn common_settings(network: NetworkId, case: &Case, credential: &str, person: &str) -> String {
+/// What all accounts of a case have in common.
+fn account(network: NetworkId, case: &Case, credential: &str, person: &str) -> Value {
     let demo = case.demo.as_ref();
-    let mut out = format!("    network: {network}\n    credential: {credential}\n");
-    if let Some(kind) = &case.context.kind {
-        let _ = writeln!(out, "    kind: {kind}");
-    }
-    if let Some(needs) = &case.context.needs {
-        let _ = writeln!(out, "    needs: {}", list(needs));
-    }
-    if let Some(purpose) = demo.and_then(|d| d.purpose.as_deref()) {
-        let _ = writeln!(out, "    use: {purpose}");
-    }
-    let team = demo.and_then(|d| d.team.as_deref()).unwrap_or("marketing");
     let user = person.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), ".");
-    let _ = writeln!(out, "    labels: {{team: {}}}\n    notify: [{user}@example.com]", quoted(team));
-    out
+    let mut account = json!({
+        "network": network.name(),
+        "credential": credential,
+        "labels": {"team": demo.and_then(|d| d.team.as_deref()).unwrap_or("marketing")},
+        "notify": [format!("{user}@example.com")],
+    });
+    set(&mut account, "kind", case.context.kind.clone());
+    set(&mut account, "needs", case.context.needs.clone());
+    set(&mut account, "use", demo.and_then(|d| d.purpose.clone()));
+    account
 }
 
-/// A text as a double-quoted scalar, which YAML writes as JSON does.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+fn set(entry: &mut Value, key: &str, value: Option<impl Into<Value>>) {
+    if let Some(value) = value {
+        entry[key] = value.into();
+    }
 }
 
-fn list(items: &[String]) -> String {
-    format!("[{}]", items.iter().map(|i| quoted(i)).collect::<Vec<_>>().join(", "))
+/// Adds an entry to a list. JSON is YAML, too.
+fn add(list: &mut String, entry: &Value) {
+    let _ = writeln!(list, "  - {entry}");
 }

@@ -16,7 +16,6 @@ use crate::network::NetworkId;
 
 static FILES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/tests/fixtures");
 
-/// The fixtures of one network.
 #[derive(Debug)]
 pub struct Fixtures {
     pub network: NetworkId,
@@ -53,7 +52,6 @@ pub struct Case {
     pub expect: Expect,
     /// What the whole probe finds, if that differs.
     pub probe: Option<Expect>,
-    /// The account that shows this case in the demo.
     pub demo: Option<DemoAccount>,
 }
 

@@ -45,7 +45,6 @@ pub struct Simulator {
     exchanges: AtomicU64,
 }
 
-/// The token of a case.
 pub fn fixture_token(network: NetworkId, case: &str, id: &str) -> String {
     format!("sim-{network}-{case}.{id}")
 }
@@ -97,7 +96,6 @@ impl Simulator {
         }
     }
 
-    /// The `base_url` of a network.
     pub fn base_url(address: SocketAddr, network: NetworkId) -> String {
         format!("http://{address}/{network}")
     }
@@ -110,7 +108,7 @@ impl Simulator {
         let path = parts.uri.path_and_query().map_or("/", |p| p.as_str());
         let (network, rest) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
         let Some(fixtures) = self.fixtures.iter().find(|f| f.network.name() == network) else {
-            return Ok(plain(StatusCode::NOT_FOUND, "the simulator plays no such network"));
+            return Ok(plain(StatusCode::NOT_FOUND, "the simulator does not know this network"));
         };
         let headers =
             parts.headers.iter().filter_map(|(_, v)| v.to_str().ok()).collect::<Vec<_>>().join("\n");
@@ -120,7 +118,7 @@ impl Simulator {
         let Some((reply, id, token)) =
             self.find(fixtures, parts.method.as_str(), &format!("/{rest}"), &body, &headers)
         else {
-            return Ok(plain(StatusCode::NOT_FOUND, "the simulator knows no such call"));
+            return Ok(plain(StatusCode::NOT_FOUND, "the simulator does not know this call"));
         };
         match reply.fault {
             Some(NetworkFault::Reset) => return Err(Hangup),
@@ -169,7 +167,7 @@ impl Simulator {
         let texts = [query, body, headers, path]
             .map(|text| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned());
         let by_token = texts.iter().find_map(|text| named_case(fixtures, text));
-        // Some calls need no token: then the account's own id tells the case.
+        // Some calls need no token. The id of the account then determines the case.
         let by_id = || {
             fixtures.cases.iter().find_map(|case| {
                 let id = case.context.external_id.as_deref()?;
@@ -274,7 +272,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Ends a connection without an answer.
 #[derive(Debug, thiserror::Error)]
-#[error("hung up, as the fixture wants it")]
+#[error("the connection is closed, as the fixture says")]
 struct Hangup;
 
 enum Body {

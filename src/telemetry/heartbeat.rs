@@ -24,7 +24,6 @@ pub struct Heartbeat {
 }
 
 impl Watchdog {
-    /// Adds a part.
     pub fn part(&mut self, name: &'static str) -> Heartbeat {
         let answered = Arc::default();
         self.parts.push((name, Arc::clone(&answered)));

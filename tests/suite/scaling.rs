@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser as _;
 use serde_json::Value;
-use token_exporter::api::{TargetFilter, Targets};
+use token_exporter::api::{TargetFilter, write_targets};
 use token_exporter::cli::Cli;
 use token_exporter::daemon::{Daemon, DaemonSettings};
 use token_exporter::exposition::CHUNK;
@@ -336,9 +336,8 @@ async fn questions_about_many_logins_travel_together_where_the_network_takes_tha
 
 /// The whole list, as it is streamed.
 fn listed(inventory: &Arc<Inventory>, query: &str) -> (Value, usize) {
-    let mut targets = Targets::new(inventory.clone(), TargetFilter::parse(query).expect("a filter"));
     let (mut text, mut largest) = (Vec::new(), 0);
-    while let Some(chunk) = targets.next_chunk() {
+    for chunk in write_targets(inventory.clone(), TargetFilter::parse(query).expect("a filter")) {
         largest = largest.max(chunk.len());
         text.extend_from_slice(&chunk);
     }
