@@ -3,10 +3,9 @@
 use super::apps::network;
 use super::credentials::FULL;
 use super::field::{Field, Mapping, is_name};
-use super::findings::Findings;
 use super::keys;
 use super::validator::{Origin, SECOND, SourceFile, Validator, YEAR};
-use crate::inventory::{AccountSettings, Full, NewAccount};
+use crate::inventory::{AccountSettings, Full, INFO_LABELS, NewAccount};
 use crate::model::{Capabilities, Capability, Use};
 use crate::network::{NetworkId, Style};
 
@@ -16,42 +15,16 @@ const MAX_LABELS: usize = 32;
 const MAX_LABEL_NAME: usize = 64;
 
 /// Labels that metrics and alerts have already, or that Prometheus and Alertmanager set.
-const RESERVED_LABELS: &[&str] = &[
-    "account",
-    "network",
-    "name",
-    "kind",
-    "use",
-    "external_id",
-    "credential",
-    "app",
-    "connected_by",
-    "notify",
-    "reconnect_url",
-    "reason",
-    "capability",
-    "scope",
-    "clock",
-    "notice",
-    "since",
-    "news",
-    "meaning",
-    "fixed_by",
-    "advice",
-    "cause",
-    "bucket",
-    "severity",
-    "alertname",
-    "alertstate",
-    "job",
-    "instance",
-    "le",
-    "quantile",
+const RESERVED_LABELS: [&[&str]; 4] = [
+    &["account", "network", "reason", "capability", "scope", "clock", "bucket"],
+    &["notice", "since", "news", "meaning", "fixed_by", "advice", "cause", "severity"],
+    &["alertname", "alertstate", "job", "instance", "le", "quantile"],
+    INFO_LABELS,
 ];
 
 impl Validator<'_> {
     pub(super) fn account(&mut self, file: SourceFile<'_>, field: &Field<'_>) {
-        let Some(mapping) = field.mapping(keys::ACCOUNT, self.out) else { return };
+        let Some(mapping) = field.mapping(keys::ACCOUNT) else { return };
         let id = self.id(&mapping, file, Self::defined_account);
         if self.account_with(id, &mapping).is_none()
             && let Some((id, origin)) = id
@@ -66,36 +39,34 @@ impl Validator<'_> {
     }
 
     fn account_with(&mut self, id: Option<(&str, Origin)>, mapping: &Mapping<'_>) -> Option<()> {
-        let name = mapping.given("name").and_then(|f| f.text(self.out));
-        let network = network(mapping, self.out);
+        let name = mapping.given("name").and_then(|f| f.text());
+        let network = network(mapping);
         let credential = self.credential_of(mapping, id, network);
-        let out = &mut *self.out;
-        let kind = network.and_then(|network| kind(mapping, network, out));
-        let external_id = mapping.get("external_id").and_then(|f| f.id(out));
+        let kind = network.and_then(|network| kind(mapping, network));
+        let external_id = mapping.get("external_id").and_then(|f| f.id());
         let style = credential.and_then(|i| self.config.table.credential(i)).map(|c| c.style());
         let needs = match (network, kind, style) {
-            (Some(network), Some(kind), Some(style)) => needs(mapping, network, kind, style, out),
+            (Some(network), Some(kind), Some(style)) => needs(mapping, network, kind, style),
             _ => {
-                mapping.each("needs", out, |item, out| _ = capability(item, out));
+                mapping.each("needs", |item| _ = capability(item));
                 Capabilities::NONE
             }
         };
-        let purpose = mapping.get("use").and_then(|f| purpose(&f, out)).unwrap_or(Use::Owned);
+        let purpose = mapping.get("use").and_then(|f| purpose(&f)).unwrap_or(Use::Owned);
         let own_labels = mapping.get("labels");
-        let own_labels = own_labels.as_ref().and_then(|f| f.open_mapping(out));
-        let labels = own_labels.as_ref().map(|m| labels(m, out)).unwrap_or_default();
-        let mut notify = addresses(mapping, "notify", out);
+        let own_labels = own_labels.as_ref().and_then(|f| f.open_mapping());
+        let labels = own_labels.as_ref().map(|m| labels(m)).unwrap_or_default();
+        let mut notify = addresses(mapping, "notify");
         if notify.is_empty() {
             notify.clone_from(&self.config.global.notify);
         }
         let named = !notify.is_empty();
-        let without = addresses(mapping, "notify_opt_out", out);
+        let without = addresses(mapping, "notify_opt_out");
         notify.retain(|address| !without.iter().any(|o| o.eq_ignore_ascii_case(address)));
-        let reconnect_url = mapping
-            .get("reconnect_url")
-            .filter(|f| f.url(out, "https://app.example.com/reconnect").is_some());
-        let reconnect_url = reconnect_url.as_ref().and_then(|f| f.text(out));
-        let probe_interval = mapping.get("probe_interval").and_then(|f| f.duration(out, SECOND, YEAR));
+        let reconnect_url =
+            mapping.get("reconnect_url").filter(|f| f.url("https://app.example.com/reconnect").is_some());
+        let reconnect_url = reconnect_url.as_ref().and_then(|f| f.text());
+        let probe_interval = mapping.get("probe_interval").and_then(|f| f.duration(SECOND, YEAR));
         let (id, origin) = id?;
         let account = NewAccount {
             id,
@@ -109,39 +80,32 @@ impl Validator<'_> {
             role: AccountSettings { network: network?, kind: kind?, needs, purpose, probe_interval },
         };
         let added = self.config.table.add_account(&account);
-        added.map_err(|Full| mapping.field.problem(self.out, FULL)).ok()?;
+        added.map_err(|Full| mapping.field.problem(FULL)).ok()?;
         self.accounts.push(origin);
         Some(())
     }
 }
 
 /// The kind of an account, by default the network's first.
-fn kind(mapping: &Mapping<'_>, network: NetworkId, out: &mut Findings) -> Option<&'static str> {
+fn kind(mapping: &Mapping<'_>, network: NetworkId) -> Option<&'static str> {
     let kinds = network.description().kinds;
     match mapping.get("kind") {
-        Some(field) => field.word(out, kinds, |text| kinds.iter().copied().find(|kind| *kind == text)),
+        Some(field) => field.word(kinds, |text| kinds.iter().copied().find(|kind| *kind == text)),
         None => Some(kinds.first().copied().unwrap_or("")),
     }
 }
 
-fn capability(field: &Field<'_>, out: &mut Findings) -> Option<Capability> {
+fn capability(field: &Field<'_>) -> Option<Capability> {
     let names: Vec<&str> = Capability::ALL.iter().map(|c| c.label()).collect();
-    field.word(out, &names, Capability::from_label)
+    field.word(&names, Capability::from_label)
 }
 
-pub(super) fn purpose(field: &Field<'_>, out: &mut Findings) -> Option<Use> {
+pub(super) fn purpose(field: &Field<'_>) -> Option<Use> {
     let names: Vec<&str> = Use::ALL.iter().map(|u| u.label()).collect();
-    field.word(out, &names, Use::from_label)
+    field.word(&names, Use::from_label)
 }
 
-/// What an account needs, all of which its network must offer.
-fn needs(
-    mapping: &Mapping<'_>,
-    network: NetworkId,
-    kind: &str,
-    style: Style<'_>,
-    out: &mut Findings,
-) -> Capabilities {
+fn needs(mapping: &Mapping<'_>, network: NetworkId, kind: &str, style: Style<'_>) -> Capabilities {
     // Networks offer nothing for a kind whose API has been shut down. Its accounts are allowed, so that
     // their state can say so.
     let shut_down = !network.network().supports(kind);
@@ -150,21 +114,20 @@ fn needs(
         return Capabilities::DEFAULT.iter().filter(|c| shut_down || offers(*c)).collect();
     }
     let mut needs = Vec::new();
-    mapping.each("needs", out, |item, out| {
-        let Some(capability) = capability(item, out) else { return };
+    mapping.each("needs", |item| {
+        let Some(capability) = capability(item) else { return };
         if shut_down || offers(capability) {
             needs.push(capability);
             return;
         }
         let offered: Vec<&str> = Capability::ALL.iter().filter(|c| offers(**c)).map(|c| c.label()).collect();
         let offered = if offered.is_empty() { "nothing".to_owned() } else { offered.join(", ") };
-        item.problem(out, format!("{network} does not offer {capability} for a {kind}; it offers {offered}"));
+        item.problem(format!("{network} does not offer {capability} for a {kind}; it offers {offered}"));
     });
     needs.into_iter().collect()
 }
 
-/// The labels that an account is given.
-fn labels<'m>(mapping: &'m Mapping<'m>, out: &mut Findings) -> Vec<(&'m str, &'m str)> {
+fn labels<'m>(mapping: &'m Mapping<'m>) -> Vec<(&'m str, &'m str)> {
     let mut labels = Vec::new();
     for (name, value) in mapping.all() {
         if !is_name(name) || name.len() > MAX_LABEL_NAME {
@@ -172,27 +135,26 @@ fn labels<'m>(mapping: &'m Mapping<'m>, out: &mut Findings) -> Vec<(&'m str, &'m
                 "is not the name of a label: letters, digits and _, at most {MAX_LABEL_NAME} of them, no \
                  digit first"
             );
-            value.problem(out, message);
+            value.problem(message);
         } else if name.starts_with("__") {
-            value.problem(out, "names that begin with __ belong to Prometheus");
-        } else if RESERVED_LABELS.contains(&name) {
-            value.problem(out, "this label is taken; choose another name");
-        } else if let Some(text) = value.text(out) {
+            value.problem("names that begin with __ belong to Prometheus");
+        } else if RESERVED_LABELS.iter().any(|labels| labels.contains(&name)) {
+            value.problem("this label is taken; choose another name");
+        } else if let Some(text) = value.text() {
             labels.push((name, text));
         }
     }
     if labels.len() > MAX_LABELS {
-        let message = format!("holds {} labels; at most {MAX_LABELS} are allowed", labels.len());
-        mapping.field.problem(out, message);
+        mapping.field.problem(format!("holds {} labels; at most {MAX_LABELS} are allowed", labels.len()));
     }
     labels
 }
 
 /// Mail addresses in the order of the file, without duplicates.
-pub(super) fn addresses(mapping: &Mapping<'_>, key: &str, out: &mut Findings) -> Vec<String> {
+pub(super) fn addresses(mapping: &Mapping<'_>, key: &str) -> Vec<String> {
     let mut addresses: Vec<String> = Vec::new();
-    mapping.each(key, out, |item, out| {
-        if let Some(address) = item.mail_address(out)
+    mapping.each(key, |item| {
+        if let Some(address) = item.mail_address()
             && !addresses.iter().any(|a| a.eq_ignore_ascii_case(address))
         {
             addresses.push(address.to_owned());

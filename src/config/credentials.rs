@@ -2,7 +2,6 @@
 
 use super::apps::{GENERIC, default_api, network};
 use super::field::{Field, Mapping};
-use super::findings::Findings;
 use super::keys;
 use super::probe_rules::probe_rules;
 use super::quoting::shown;
@@ -17,14 +16,13 @@ pub(super) const FULL: &str = "there is no room for more: the texts of all accou
 
 impl Validator<'_> {
     pub(super) fn named_credential(&mut self, file: SourceFile<'_>, field: &Field<'_>) {
-        let Some(mapping) = field.mapping(keys::CREDENTIAL, self.out) else {
+        let Some(mapping) = field.mapping(keys::CREDENTIAL) else {
             self.complete = false;
             return;
         };
         let id = self.id(&mapping, file, Self::defined_credential);
         self.complete &= id.is_some();
-        let network = network(&mapping, self.out);
-        let credential = self.credential(&mapping, id.map_or("", |(id, _)| id), network);
+        let credential = self.credential(&mapping, id.map_or("", |(id, _)| id), network(&mapping));
         if let Some((id, origin)) = id
             && credential.and_then(|credential| self.add_credential(field, credential, origin)).is_none()
         {
@@ -37,17 +35,12 @@ impl Validator<'_> {
         origin.or_else(|| self.broken_credentials.get(id)).copied()
     }
 
-    fn add_credential(
-        &mut self,
-        field: &Field<'_>,
-        credential: NewCredential<'_>,
-        origin: Origin,
-    ) -> Option<usize> {
-        let added = self.config.table.add_credential(credential);
+    fn add_credential(&mut self, field: &Field<'_>, new: NewCredential<'_>, at: Origin) -> Option<usize> {
+        let added = self.config.table.add_credential(new);
         if added.is_ok() {
-            self.credentials.push(origin);
+            self.credentials.push(at);
         }
-        added.map_err(|Full| field.problem(self.out, FULL)).ok()
+        added.map_err(|Full| field.problem(FULL)).ok()
     }
 
     /// What the keys of [`keys::GRANT`] say.
@@ -57,14 +50,12 @@ impl Validator<'_> {
         id: &'m str,
         network: Option<NetworkId>,
     ) -> Option<NewCredential<'m>> {
-        let token = secret_source(mapping, keys::TOKEN, self.out);
+        let token = secret_source(mapping, keys::TOKEN);
         if !mapping.has_any(keys::TOKEN) {
-            let message = format!("names no token: expected one of {}", keys::TOKEN.join(", "));
-            mapping.field.problem(self.out, message);
+            mapping.field.problem(format!("names no token: expected one of {}", keys::TOKEN.join(", ")));
         }
-        let token_secret = secret_source(mapping, keys::TOKEN_SECRET, self.out);
+        let token_secret = secret_source(mapping, keys::TOKEN_SECRET);
         let app = network.and_then(|network| self.app_of(mapping, network));
-        let out = &mut *self.out;
         let issuer = app.flatten().and_then(|i| self.config.apps.get(i));
         if app.is_some()
             && mapping.has_any(keys::TOKEN_SECRET)
@@ -73,28 +64,28 @@ impl Validator<'_> {
             let which =
                 issuer.map_or("there is none".to_owned(), |app| format!("{} has none", shown(&app.id)));
             let message = format!("OAuth 1.0a (token_secret) needs an app with a client secret; {which}");
-            mapping.field.problem(out, message);
+            mapping.field.problem(message);
         }
-        let connected_by = mapping.get("connected_by").and_then(|f| f.text(out));
-        let expires_at = mapping.get("expires_at").and_then(|f| f.expiry(out));
-        let refresh_expires_at = mapping.get("refresh_expires_at").and_then(|f| f.expiry(out));
-        let auto_refresh = mapping.get("auto_refresh").and_then(|f| f.boolean(out)).unwrap_or(false);
-        let scopes = mapping.get("scopes").map(|f| scopes(&f, out));
+        let connected_by = mapping.get("connected_by").and_then(|f| f.text());
+        let expires_at = mapping.get("expires_at").and_then(|f| f.expiry());
+        let refresh_expires_at = mapping.get("refresh_expires_at").and_then(|f| f.expiry());
+        let auto_refresh = mapping.get("auto_refresh").and_then(|f| f.boolean()).unwrap_or(false);
+        let scopes = mapping.get("scopes").map(|f| scopes(&f));
         let base_url = mapping.get("base_url").and_then(|f| match network {
             Some(n) if n.description().app == AppNeed::Required => {
-                f.reject(out, format!("belongs to the app: {n} credentials have one"))
+                f.reject(format!("belongs to the app: {n} credentials have one"))
             }
-            _ => f.base_url(out),
+            _ => f.base_url(),
         });
-        let probe_rules = probe_rules(mapping, out);
+        let probe_rules = probe_rules(mapping);
         let (network, app) = (network?, app?);
         if network.name() != GENERIC {
             for rule in keys::PROBE_RULES.iter().filter_map(|key| mapping.get(key)) {
-                rule.problem(out, format!("is for {GENERIC} only: the answers of {network} are known"));
+                rule.problem(format!("is for {GENERIC} only: the answers of {network} are known"));
             }
         } else if app.is_none() && !mapping.has_any(&["base_url"]) {
             let message = "has nothing to ask: add base_url, or app with the id of an app that has endpoints";
-            mapping.field.problem(out, message);
+            mapping.field.problem(message);
         }
         let api = issuer.map_or_else(|| default_api(network), |app| app.api);
         let app_id = issuer.map_or_else(String::new, |app| app.id.clone());
@@ -110,7 +101,6 @@ impl Validator<'_> {
         if let Some(field) = mapping.get("app") {
             return self.named_app(&field, network).map(Some);
         }
-        let out = &mut *self.out;
         let apps = self.config.apps.iter().enumerate();
         let serving: Vec<usize> = apps.filter(|(_, a)| a.network == network).map(|(i, _)| i).collect();
         let need = network.description().app;
@@ -125,7 +115,7 @@ impl Validator<'_> {
                 if self.apps.values().all(|app| app.index.is_some()) {
                     let message =
                         format!("no app can serve it: {network} needs one, and apps lists none of {network}");
-                    out.unresolved(mapping.field.finding(message));
+                    self.findings.unresolved(mapping.field.finding(message));
                 }
                 None
             }
@@ -134,19 +124,16 @@ impl Validator<'_> {
                 let ids: Vec<String> =
                     several.iter().take(10).map(|i| shown(&self.config.apps[*i].id)).collect();
                 let (count, ids) = (several.len(), ids.join(", "));
-                let message = format!("app is missing: {network} has {count}; name one of {ids}");
-                mapping.field.reject(out, message)
+                mapping.field.reject(format!("app is missing: {network} has {count}; name one of {ids}"))
             }
         }
     }
 
-    /// The index of the app that a credential names.
     fn named_app(&mut self, field: &Field<'_>, network: NetworkId) -> Option<usize> {
-        let out = &mut *self.out;
-        let id = field.id(out)?;
+        let id = field.id()?;
         let Some(app) = self.apps.get(id) else {
-            let hint = out.hint(id, self.apps.keys().map(String::as_str));
-            out.unresolved(field.finding(format!("{} is not known{hint}", shown(id))));
+            let hint = self.findings.hint(id, self.apps.keys().map(String::as_str));
+            self.findings.unresolved(field.finding(format!("{} is not known{hint}", shown(id))));
             return None;
         };
         let index = app.index?;
@@ -154,7 +141,7 @@ impl Validator<'_> {
         if other != network {
             let id = shown(id);
             let message = format!("{id} is an app of {other}, which cannot serve a credential of {network}");
-            return field.reject(out, message);
+            return field.reject(message);
         }
         self.used_apps[index] = true;
         Some(index)
@@ -169,13 +156,12 @@ impl Validator<'_> {
     ) -> Option<usize> {
         match (mapping.get("credential"), mapping.has_any(keys::TOKEN)) {
             (Some(field), true) => {
-                let message = "a credential and a token of its own exclude each other; leave one of them out";
-                field.reject(self.out, message)
+                field.reject("a credential and a token of its own exclude each other; leave one of them out")
             }
             (Some(field), false) => {
                 for key in keys::GRANT.iter().copied().flatten() {
                     if let Some(stray) = mapping.given(key) {
-                        stray.problem(self.out, "belongs to the credential that the account names");
+                        stray.problem("belongs to the credential that the account names");
                     }
                 }
                 self.shared_credential(&field, network)
@@ -184,21 +170,20 @@ impl Validator<'_> {
             (None, false) => {
                 let message = "names neither a credential nor a token of its own (token_file, token_env, \
                                token_command or token)";
-                mapping.field.reject(self.out, message)
+                mapping.field.reject(message)
             }
         }
     }
 
-    /// The credential that an account names.
     fn shared_credential(&mut self, field: &Field<'_>, network: Option<NetworkId>) -> Option<usize> {
-        let id = field.id(self.out)?;
+        let id = field.id()?;
         let Some(index) = self.config.table.find_credential(id) else {
             if !self.broken_credentials.contains_key(id) {
                 let mut known: Vec<&str> = self.config.table.credentials().map(|c| c.id()).collect();
                 known.extend(self.broken_credentials.keys().map(String::as_str));
                 known.sort_unstable();
-                let hint = self.out.hint(id, known.iter().copied());
-                self.out.unresolved(field.finding(format!("{} is not known{hint}", shown(id))));
+                let hint = self.findings.hint(id, known.iter().copied());
+                self.findings.unresolved(field.finding(format!("{} is not known{hint}", shown(id))));
             }
             return None;
         };
@@ -212,12 +197,11 @@ impl Validator<'_> {
                 "{id} is a credential of {carrier}, which carries accounts of {carrier}{also}, not of \
                  {network}"
             );
-            return field.reject(self.out, message);
+            return field.reject(message);
         }
         Some(index)
     }
 
-    /// The credential of an account that has a token of its own.
     fn own_credential(
         &mut self,
         mapping: &Mapping<'_>,
@@ -232,17 +216,17 @@ impl Validator<'_> {
                 shown(id),
                 self.shown_origin(first)
             );
-            return mapping.get("id")?.reject(self.out, message);
+            return mapping.get("id")?.reject(message);
         }
         self.add_credential(&mapping.field, credential?, origin)
     }
 }
 
 /// Scopes as a list, or as the text that token responses have.
-fn scopes(field: &Field<'_>, out: &mut Findings) -> Vec<String> {
+fn scopes(field: &Field<'_>) -> Vec<String> {
     if !field.is_list() {
-        return field.scalar(out, "a list of scopes").map(split_scopes).unwrap_or_default();
+        return field.scalar("a list of scopes").map(split_scopes).unwrap_or_default();
     }
-    let items: Vec<Field<'_>> = field.items(out).collect();
-    items.iter().filter_map(|item| item.text(out)).map(str::to_owned).collect()
+    let items: Vec<Field<'_>> = field.items().collect();
+    items.iter().filter_map(|item| item.text()).map(str::to_owned).collect()
 }

@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
-use super::findings::{Findings, Position, Problem, WarningKind};
+use super::findings::{Findings, Position, Problem};
 use super::quoting::{shown, shown_key};
 use super::yaml::{Key, Node, Value};
 use crate::model::{Timestamp, format_duration, parse_duration};
 
-/// The path from the document to a value.
 #[derive(Clone, Copy)]
 pub(super) enum KeyPath<'a> {
     Root,
@@ -33,7 +32,6 @@ impl fmt::Display for KeyPath<'_> {
     }
 }
 
-/// A value of a file.
 #[derive(Clone, Copy)]
 pub(super) struct Field<'a> {
     pub(super) file: &'a Path,
@@ -41,9 +39,9 @@ pub(super) struct Field<'a> {
     /// Where the value begins, or its key if the value is empty.
     pub(super) at: Position,
     pub(super) node: &'a Node,
+    pub(super) findings: &'a Findings,
 }
 
-/// A field that is a mapping.
 #[derive(Clone, Copy)]
 pub(super) struct Mapping<'a> {
     pub(super) field: Field<'a>,
@@ -58,8 +56,8 @@ const MAX_TEXT: usize = 1024;
 const MAX_KEYS: usize = 100;
 
 impl<'a> Field<'a> {
-    pub(super) fn root(file: &'a Path, node: &'a Node) -> Self {
-        Self { file, path: KeyPath::Root, at: node.at, node }
+    pub(super) fn root(file: &'a Path, node: &'a Node, findings: &'a Findings) -> Self {
+        Self { file, path: KeyPath::Root, at: node.at, node, findings }
     }
 
     pub(super) fn finding(&self, message: impl Into<String>) -> Problem {
@@ -71,26 +69,26 @@ impl<'a> Field<'a> {
         }
     }
 
-    pub(super) fn problem(&self, out: &mut Findings, message: impl Into<String>) {
-        out.problem(self.finding(message));
+    pub(super) fn problem(&self, message: impl Into<String>) {
+        self.findings.problem(self.finding(message));
     }
 
     /// Reports a problem, because of which there is no value.
-    pub(super) fn reject<T>(&self, out: &mut Findings, message: impl Into<String>) -> Option<T> {
-        self.problem(out, message);
+    pub(super) fn reject<T>(&self, message: impl Into<String>) -> Option<T> {
+        self.problem(message);
         None
     }
 
-    pub(super) fn warning(&self, out: &mut Findings, kind: WarningKind, message: impl Into<String>) {
-        if out.lists_warnings() {
-            out.warning(kind, self.finding(message));
+    pub(super) fn warning(&self, message: impl Into<String>) {
+        if self.findings.lists_warnings() {
+            self.findings.warning(self.finding(message));
         }
     }
 
-    fn wrong_type<T>(&self, out: &mut Findings, expected: &str) -> Option<T> {
+    fn wrong_type<T>(&self, expected: &str) -> Option<T> {
         match self.node.value {
-            Value::Null => self.reject(out, format!("is empty; expected {expected}")),
-            _ => self.reject(out, format!("expected {expected}, found {}", self.node.value.kind())),
+            Value::Null => self.reject(format!("is empty; expected {expected}")),
+            _ => self.reject(format!("expected {expected}, found {}", self.node.value.kind())),
         }
     }
 
@@ -105,16 +103,16 @@ impl<'a> Field<'a> {
     }
 
     /// The mapping, with any keys but no duplicates.
-    pub(super) fn open_mapping(&self, out: &mut Findings) -> Option<Mapping<'a>> {
-        let Some(mapping) = self.as_mapping() else { return self.wrong_type(out, "a mapping") };
+    pub(super) fn open_mapping(&self) -> Option<Mapping<'a>> {
+        let Some(mapping) = self.as_mapping() else { return self.wrong_type("a mapping") };
         let entries = mapping.entries;
         for (i, (key, _)) in entries.iter().enumerate() {
             if let Some((first, _)) = entries[..i].iter().find(|(earlier, _)| earlier.text == key.text) {
                 let message = format!("duplicate key; first at {}:{}", first.at.line, first.at.column);
-                self.key_problem(key, out, message);
+                self.key_problem(key, message);
             }
             if i > MAX_KEYS {
-                return self.reject(out, format!("holds more than {MAX_KEYS} keys"));
+                return self.reject(format!("holds more than {MAX_KEYS} keys"));
             }
         }
         Some(mapping)
@@ -122,58 +120,55 @@ impl<'a> Field<'a> {
 
     /// The mapping, whose keys must be among those of `known`. None if it has a merge key, which
     /// could add any key.
-    pub(super) fn mapping(&self, known: &[&[&str]], out: &mut Findings) -> Option<Mapping<'a>> {
-        let mapping = self.open_mapping(out)?;
+    pub(super) fn mapping(&self, known: &[&[&str]]) -> Option<Mapping<'a>> {
+        let mapping = self.open_mapping()?;
         let mut merged = false;
         for (key, _) in mapping.entries {
             if key.text == "<<" {
                 merged = true;
                 let message = "merge keys are not supported; write the keys out, or give an alias for a \
                                whole value (labels: *team)";
-                self.key_problem(key, out, message);
+                self.key_problem(key, message);
             } else if !known.iter().any(|keys| keys.contains(&key.text.as_str())) {
-                let hint = out.hint(&key.text, known.iter().copied().flatten().copied());
-                self.key_problem(key, out, format!("unknown key{hint}"));
+                let hint = self.findings.hint(&key.text, known.iter().copied().flatten().copied());
+                self.key_problem(key, format!("unknown key{hint}"));
             }
         }
         (!merged).then_some(mapping)
     }
 
-    fn key_problem(&self, key: &Key, out: &mut Findings, message: impl Into<String>) {
+    fn key_problem(&self, key: &Key, message: impl Into<String>) {
         let path = KeyPath::Key(&self.path, &key.text);
-        Field { path, at: key.at, ..*self }.problem(out, message);
+        Field { path, at: key.at, ..*self }.problem(message);
     }
 
-    /// The members of a list.
-    pub(super) fn items(&'a self, out: &mut Findings) -> impl Iterator<Item = Field<'a>> + 'a {
+    pub(super) fn items(&'a self) -> impl Iterator<Item = Field<'a>> + 'a {
         let items = match &self.node.value {
             Value::List(items) => Some(items),
-            _ => self.wrong_type(out, "a list"),
+            _ => self.wrong_type("a list"),
         };
         let nodes = items.into_iter().flatten().enumerate();
         nodes.map(|(i, node)| Field { path: KeyPath::Index(&self.path, i), at: node.at, node, ..*self })
     }
 
-    /// The text of any scalar, as it was written.
-    pub(super) fn scalar(&self, out: &mut Findings, expected: &str) -> Option<&'a str> {
+    pub(super) fn scalar(&self, expected: &str) -> Option<&'a str> {
         match &self.node.value {
             Value::Scalar(text) => Some(text),
-            _ => self.wrong_type(out, expected),
+            _ => self.wrong_type(expected),
         }
     }
 
-    /// A text of one line.
-    pub(super) fn text(&self, out: &mut Findings) -> Option<&'a str> {
-        self.line(out, "a text", MAX_TEXT)
+    pub(super) fn text(&self) -> Option<&'a str> {
+        self.line("a text", MAX_TEXT)
     }
 
     /// The id of an app, credential or account, here or at the network.
-    pub(super) fn id(&self, out: &mut Findings) -> Option<&'a str> {
-        self.line(out, "an id", MAX_ID)
+    pub(super) fn id(&self) -> Option<&'a str> {
+        self.line("an id", MAX_ID)
     }
 
-    fn line(&self, out: &mut Findings, expected: &str, most: usize) -> Option<&'a str> {
-        let text = self.scalar(out, expected)?;
+    fn line(&self, expected: &str, most: usize) -> Option<&'a str> {
+        let text = self.scalar(expected)?;
         // Almost all texts are ASCII, where looking at bytes is enough.
         let plain = text.bytes().all(|b| matches!(b, b' '..=b'~'));
         let wrong = if text.trim().is_empty() {
@@ -187,76 +182,69 @@ impl<'a> Field<'a> {
         } else {
             return Some(text);
         };
-        self.reject(out, wrong)
+        self.reject(wrong)
     }
 
-    /// One of the words `known`.
-    pub(super) fn word<T>(
-        &self,
-        out: &mut Findings,
-        known: &[&str],
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Option<T> {
-        let text = self.scalar(out, "a single word")?;
+    pub(super) fn word<T>(&self, known: &[&str], parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let text = self.scalar("a single word")?;
         parse(text).or_else(|| {
-            let hint = out.hint(text, known.iter().copied());
-            self.reject(out, format!("{} is not known{hint}", shown(text)))
+            let hint = self.findings.hint(text, known.iter().copied());
+            self.reject(format!("{} is not known{hint}", shown(text)))
         })
     }
 
-    pub(super) fn boolean(&self, out: &mut Findings) -> Option<bool> {
-        match self.scalar(out, "true or false")? {
+    pub(super) fn boolean(&self) -> Option<bool> {
+        match self.scalar("true or false")? {
             "true" | "True" | "TRUE" => Some(true),
             "false" | "False" | "FALSE" => Some(false),
-            _ => self.reject(out, "expected true or false"),
+            _ => self.reject("expected true or false"),
         }
     }
 
-    pub(super) fn number(&self, out: &mut Findings, least: usize, most: usize) -> Option<usize> {
-        let text = self.scalar(out, "a number")?;
+    pub(super) fn number(&self, least: usize, most: usize) -> Option<usize> {
+        let text = self.scalar("a number")?;
         let message = || format!("{} is not a whole number from {least} to {most}", shown(text));
         let number = text.parse().ok().filter(|n| (least..=most).contains(n));
-        number.or_else(|| self.reject(out, message()))
+        number.or_else(|| self.reject(message()))
     }
 
-    pub(super) fn duration(&self, out: &mut Findings, least: Duration, most: Duration) -> Option<Duration> {
-        let text = self.scalar(out, "a duration (30s, 5m, 1h, 10d)")?;
+    pub(super) fn duration(&self, least: Duration, most: Duration) -> Option<Duration> {
+        let text = self.scalar("a duration (30s, 5m, 1h, 10d)")?;
         let wrong = match parse_duration(text) {
             None => "is not a duration; expected one like 30s, 5m, 1h30m or 10d".to_owned(),
             Some(d) if d < least => format!("is too short; expected at least {}", format_duration(least)),
             Some(d) if d > most => format!("is too long; expected at most {}", format_duration(most)),
             Some(d) => return Some(d),
         };
-        self.reject(out, format!("{} {wrong}", shown(text)))
+        self.reject(format!("{} {wrong}", shown(text)))
     }
 
-    pub(super) fn instant(&self, out: &mut Findings) -> Option<Timestamp> {
+    pub(super) fn instant(&self) -> Option<Timestamp> {
         /// As seconds, this is in the year 5138.
         const MILLISECONDS_FROM: f64 = 100_000_000_000.0;
-        let text = self.scalar(out, "an instant")?;
+        let text = self.scalar("an instant")?;
         if text.parse::<f64>().is_ok_and(|n| n >= MILLISECONDS_FROM) {
-            let message = format!("{} looks like milliseconds; expected Unix seconds", shown(text));
-            return self.reject(out, message);
+            return self.reject(format!("{} looks like milliseconds; expected Unix seconds", shown(text)));
         }
         Timestamp::parse(text).or_else(|| {
             let wrong = "is not an instant; expected 2027-01-31T00:00:00Z or Unix seconds";
-            self.reject(out, format!("{} {wrong}", shown(text)))
+            self.reject(format!("{} {wrong}", shown(text)))
         })
     }
 
     /// An expiry. One that can only be a mistake is ignored, with a warning.
-    pub(super) fn expiry(&self, out: &mut Findings) -> Option<Timestamp> {
-        let expiry = self.instant(out)?;
+    pub(super) fn expiry(&self) -> Option<Timestamp> {
+        let expiry = self.instant()?;
         if expiry > Timestamp::latest_expiry() {
-            self.warning(out, WarningKind::TooFar, "is more than ten years ahead; it is ignored");
+            self.warning("is more than ten years ahead; it is ignored");
             return None;
         }
         Some(expiry)
     }
 
     /// The URL of an endpoint: encrypted, or on this machine.
-    pub(super) fn endpoint(&self, out: &mut Findings) -> Option<Url> {
-        let url = self.url(out, "https://host")?;
+    pub(super) fn endpoint(&self) -> Option<Url> {
+        let url = self.url("https://host")?;
         let local = match url.host() {
             Some(Host::Ipv4(ip)) => ip.is_loopback(),
             Some(Host::Ipv6(ip)) => ip.is_loopback(),
@@ -266,24 +254,24 @@ impl<'a> Field<'a> {
         if url.scheme() == "http" && !local {
             let message = "is not encrypted: expected https:// (http:// is for this machine only: \
                            127.0.0.1, [::1], localhost)";
-            return self.reject(out, message);
+            return self.reject(message);
         }
         Some(url)
     }
 
     /// A URL that replaces scheme, host and path prefix of a network's endpoints.
-    pub(super) fn base_url(&self, out: &mut Findings) -> Option<Url> {
-        let url = self.endpoint(out)?;
+    pub(super) fn base_url(&self) -> Option<Url> {
+        let url = self.endpoint()?;
         if url.query().is_some() || url.fragment().is_some() {
             let message = "holds a ? or #; expected scheme, host and perhaps the beginning of a path";
-            return self.reject(out, message);
+            return self.reject(message);
         }
         Some(url)
     }
 
     /// A URL. It may hold a password and is never quoted.
-    pub(super) fn url(&self, out: &mut Findings, example: &str) -> Option<Url> {
-        let text = self.text(out)?;
+    pub(super) fn url(&self, example: &str) -> Option<Url> {
+        let text = self.text()?;
         let wrong = match Url::parse(text) {
             Ok(url) if !matches!(url.scheme(), "http" | "https") || url.host().is_none() => {
                 format!("is no web address like {example}")
@@ -295,12 +283,11 @@ impl<'a> Field<'a> {
             Ok(url) => return Some(url),
             Err(_) => format!("is no web address like {example}"),
         };
-        self.reject(out, wrong)
+        self.reject(wrong)
     }
 
-    /// The address of a mailbox.
-    pub(super) fn mail_address(&self, out: &mut Findings) -> Option<&'a str> {
-        let text = self.scalar(out, "a mail address")?;
+    pub(super) fn mail_address(&self) -> Option<&'a str> {
+        let text = self.scalar("a mail address")?;
         let wrong = match text.split_once('@') {
             _ if !text.bytes().all(|b| b.is_ascii_graphic())
                 && text.chars().any(|c| c.is_whitespace() || c.is_control()) =>
@@ -314,7 +301,7 @@ impl<'a> Field<'a> {
             Some((name, host)) if name.is_empty() || host.is_empty() || host.contains('@') => "is incomplete",
             Some(_) => return Some(text),
         };
-        self.reject(out, format!("is not a mail address: it {wrong}"))
+        self.reject(format!("is not a mail address: it {wrong}"))
     }
 }
 
@@ -332,44 +319,35 @@ impl<'a> Mapping<'a> {
 
     fn value(&'a self, key: &'a Key, node: &'a Node) -> Field<'a> {
         let at = if matches!(node.value, Value::Null) { key.at } else { node.at };
-        Field { file: self.field.file, path: KeyPath::Key(&self.field.path, &key.text), at, node }
+        Field { path: KeyPath::Key(&self.field.path, &key.text), at, node, ..self.field }
     }
 
-    /// The value of a key that must be present.
-    pub(super) fn required(&'a self, name: &str, out: &mut Findings) -> Option<Field<'a>> {
+    pub(super) fn required(&'a self, name: &str) -> Option<Field<'a>> {
         let found = self.given(name);
         if found.is_none() {
-            self.field.problem(out, format!("{name} is missing"));
+            self.field.problem(format!("{name} is missing"));
         }
         found
     }
 
-    /// All keys and their values.
     pub(super) fn all(&'a self) -> impl Iterator<Item = (&'a str, Field<'a>)> {
         self.entries.iter().map(|(key, node)| (key.text.as_str(), self.value(key, node)))
     }
 
-    /// Whether any of these keys is present.
     pub(super) fn has_any(&self, names: &[&str]) -> bool {
         self.entries.iter().any(|(key, _)| names.contains(&key.text.as_str()))
     }
 
     /// Calls `take` for each member of a list, if the key is present.
-    pub(super) fn each(
-        &self,
-        name: &str,
-        out: &mut Findings,
-        mut take: impl FnMut(&Field<'_>, &mut Findings),
-    ) {
+    pub(super) fn each(&self, name: &str, mut take: impl FnMut(&Field<'_>)) {
         if let Some(list) = self.get(name) {
-            for item in list.items(out) {
-                take(&item, out);
+            for item in list.items() {
+                take(&item);
             }
         }
     }
 }
 
-/// A path that is relative to the directory of `file`.
 pub(super) fn relative_to(file: &Path, path: &str) -> PathBuf {
     file.parent().map_or_else(|| PathBuf::from(path), |directory| directory.join(path))
 }

@@ -1,6 +1,7 @@
 //! What is found while a configuration is read: problems and warnings, each with its place in a
 //! file.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -20,7 +21,6 @@ pub struct Problem {
     pub at: Option<Position>,
     /// The path inside the document, such as `accounts[3].network`; empty for the document itself.
     pub path: String,
-    /// What was found and what would be right.
     pub message: String,
 }
 
@@ -44,12 +44,10 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All problems of a configuration, displayed one per line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems {
     /// Sorted by file and position.
     pub list: Vec<Problem>,
-    /// The number of problems beyond those in `list`.
     pub more: usize,
 }
 
@@ -66,85 +64,53 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WarningKind {
-    /// An app or credential that nothing refers to.
-    Unused,
-    /// A secret written into the configuration itself.
-    InlineSecret,
-    /// A file with a secret that every user of this machine can read.
-    ReadableByAll,
-    /// The file, environment variable or program of a secret does not exist (yet).
-    SourceMissing,
-    /// A pattern of `account_files` that matches no file.
-    NoFiles,
-    /// A rule of the schedule that is never reached.
-    NeverReached,
-    /// An expiry more than ten years ahead.
-    TooFar,
-    /// A version of an API that the network has ended.
-    VersionEnded,
-    /// A client certificate check that anybody can pass.
-    Forgeable,
-}
-
-/// Something that works but deserves attention.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warning {
-    pub kind: WarningKind,
-    pub problem: Problem,
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.problem.fmt(f)
-    }
-}
-
 /// Maximum number of problems, and of warnings, that are listed.
 const MAX_LISTED: usize = 10_000;
 
-/// Collects problems and warnings.
+/// Where all fields of a configuration report problems and warnings.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    problems: Problems,
+    problems: RefCell<Problems>,
     /// References to something that was not found. They are problems only if every file could be
     /// read: otherwise the target may be in the part that is missing.
-    unresolved: Vec<Problem>,
-    warnings: Vec<Warning>,
+    unresolved: RefCell<Vec<Problem>>,
+    /// What works but deserves attention.
+    warnings: RefCell<Vec<Problem>>,
 }
 
 impl Findings {
-    pub(super) fn problem(&mut self, problem: Problem) {
-        if self.problems.list.len() < MAX_LISTED {
-            self.problems.list.push(problem);
+    pub(super) fn problem(&self, problem: Problem) {
+        let mut problems = self.problems.borrow_mut();
+        if problems.list.len() < MAX_LISTED {
+            problems.list.push(problem);
         } else {
-            self.problems.more += 1;
+            problems.more += 1;
         }
     }
 
-    pub(super) fn unresolved(&mut self, problem: Problem) {
-        if self.unresolved.len() < MAX_LISTED {
-            self.unresolved.push(problem);
+    pub(super) fn unresolved(&self, problem: Problem) {
+        let mut unresolved = self.unresolved.borrow_mut();
+        if unresolved.len() < MAX_LISTED {
+            unresolved.push(problem);
         }
     }
 
-    pub(super) fn warning(&mut self, kind: WarningKind, problem: Problem) {
+    pub(super) fn warning(&self, problem: Problem) {
         if self.lists_warnings() {
-            self.warnings.push(Warning { kind, problem });
+            self.warnings.borrow_mut().push(problem);
         }
     }
 
     /// Whether a further warning would be listed.
     pub(super) fn lists_warnings(&self) -> bool {
-        self.warnings.len() < MAX_LISTED
+        self.warnings.borrow().len() < MAX_LISTED
     }
 
     /// Drops what was found in a file that turned out to be broken.
-    pub(super) fn forget(&mut self, file: &Path) {
-        self.problems.list.retain(|problem| problem.file != file);
-        self.unresolved.retain(|problem| problem.file != file);
-        self.warnings.retain(|warning| warning.problem.file != file);
+    pub(super) fn forget(&self, file: &Path) {
+        self.problems.borrow_mut().list.retain(|problem| problem.file != file);
+        self.unresolved.borrow_mut().retain(|problem| problem.file != file);
+        self.warnings.borrow_mut().retain(|warning| warning.file != file);
     }
 
     /// ` (did you mean "mastodon"?)` for a near miss, else `; known are …` if the list is short.
@@ -155,7 +121,7 @@ impl Findings {
             101..=10_000 => 100,
             _ => 3,
         };
-        if self.problems.list.len() + self.unresolved.len() >= max_hints {
+        if self.problems.borrow().list.len() + self.unresolved.borrow().len() >= max_hints {
             return String::new();
         }
         if let Some(near) = nearest(text, candidates.clone()) {
@@ -170,19 +136,18 @@ impl Findings {
 
     /// The warnings, or the problems if there are any, in the order of `files`. `complete`: every
     /// file could be read, so that unresolved references are problems.
-    pub(super) fn into_result(mut self, files: &[PathBuf], complete: bool) -> Result<Vec<Warning>, Problems> {
+    pub(super) fn into_result(self, files: &[PathBuf], complete: bool) -> Result<Vec<Problem>, Problems> {
         if complete {
-            for problem in std::mem::take(&mut self.unresolved) {
-                self.problem(problem);
-            }
+            self.unresolved.take().into_iter().for_each(|problem| self.problem(problem));
         }
+        let (mut problems, mut warnings) = (self.problems.into_inner(), self.warnings.into_inner());
         let order = |p: &Problem| (files.iter().position(|f| *f == p.file).unwrap_or(usize::MAX), p.at);
-        if self.problems.list.is_empty() {
-            self.warnings.sort_by_cached_key(|w| order(&w.problem));
-            Ok(self.warnings)
+        if problems.list.is_empty() {
+            warnings.sort_by_cached_key(order);
+            Ok(warnings)
         } else {
-            self.problems.list.sort_by_cached_key(order);
-            Err(self.problems)
+            problems.list.sort_by_cached_key(order);
+            Err(problems)
         }
     }
 }

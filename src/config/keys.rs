@@ -27,23 +27,11 @@ const GRANT_END: &[&str] = &["expires_at", "refresh_expires_at", "auto_refresh",
 pub(super) const GRANT: &[&[&str]] = &[GRANT_START, TOKEN, TOKEN_SECRET, GRANT_END, PROBE_RULES];
 pub(super) const CREDENTIAL: &[&[&str]] =
     &[&["id", "network"], GRANT_START, TOKEN, TOKEN_SECRET, GRANT_END, PROBE_RULES];
-const ACCOUNT_ONLY: &[&str] = &[
-    "id",
-    "name",
-    "network",
-    "kind",
-    "external_id",
-    "credential",
-    "needs",
-    "use",
-    "labels",
-    "notify",
-    "notify_opt_out",
-    "reconnect_url",
-    "probe_interval",
-];
+const ACCOUNT_START: &[&str] =
+    &["id", "name", "network", "kind", "external_id", "credential", "needs", "use"];
+const ACCOUNT_END: &[&str] = &["labels", "notify", "notify_opt_out", "reconnect_url", "probe_interval"];
 pub(super) const ACCOUNT: &[&[&str]] =
-    &[ACCOUNT_ONLY, GRANT_START, TOKEN, TOKEN_SECRET, GRANT_END, PROBE_RULES];
+    &[ACCOUNT_START, ACCOUNT_END, GRANT_START, TOKEN, TOKEN_SECRET, GRANT_END, PROBE_RULES];
 
 pub(super) const SCHEDULE_RULE: &[&str] = &["match", "notices"];
 pub(super) const SCHEDULE_MATCH: &[&str] = &["network", "use"];

@@ -12,9 +12,9 @@ use std::sync::mpsc::sync_channel;
 
 use super::Config;
 use super::field::{Field, KeyPath, relative_to, why_unreadable};
-use super::findings::{Findings, Position, Problem, Problems, WarningKind};
+use super::findings::{Findings, Position, Problem, Problems};
 use super::validator::{Document, SourceFile, Validator};
-use super::yaml::{self, Member, Node, ROOT, YamlError};
+use super::yaml::{self, Member, Node, ROOT};
 
 /// The sections that may have a million members.
 const CREDENTIALS: &str = "credentials";
@@ -25,25 +25,25 @@ const ACCOUNTS: &str = "accounts";
 /// # Errors
 /// All problems of all files.
 pub fn load(paths: &[PathBuf]) -> Result<Config, Problems> {
-    let mut out = Findings::default();
+    let findings = Findings::default();
     let mut files: Vec<PathBuf> = Vec::new();
     for path in paths {
         if !files.contains(path) {
             files.push(path.clone());
         }
     }
-    let mut validator = Validator::new(&mut out);
+    let mut validator = Validator::new(&findings);
     let main: Vec<SourceFile<'_>> = files.iter().map(|path| validator.file(path, true)).collect();
     let mut documents = Vec::new();
     for file in main {
         let Some(text) = text_of(file, &mut validator) else { continue };
         match yaml::parse(&text, &[CREDENTIALS, ACCOUNTS], &mut |_| {}) {
-            Ok(root) => documents.push(Document { file, root }),
+            Ok(root) => documents.push(Document { file, root, findings: &findings }),
             Err(e) => validator.broken(file, e.at, e.message),
         }
     }
     validator.main(&documents);
-    let (patterns, found) = account_files(&documents, &files, validator.out);
+    let (patterns, found) = account_files(&documents, &files);
 
     let included: Vec<SourceFile<'_>> = found.iter().map(|path| validator.file(path, false)).collect();
     let mut broken = HashSet::new();
@@ -60,11 +60,11 @@ pub fn load(paths: &[PathBuf]) -> Result<Config, Problems> {
     }
     let (config, complete) = validator.finish();
     files.extend(found);
-    let warnings = out.into_result(&files, complete)?;
+    let warnings = findings.into_result(&files, complete)?;
     Ok(Config { files, patterns, warnings, ..config })
 }
 
-/// Reads one of the long lists of a file. False if the file is broken.
+/// False if the file is broken.
 fn read_list(file: SourceFile<'_>, section: &'static str, validator: &mut Validator<'_>) -> bool {
     let Some(text) = text_of(file, validator) else { return false };
     // Most account files hold accounts only. (Escapes could hide the name of the section.)
@@ -73,15 +73,17 @@ fn read_list(file: SourceFile<'_>, section: &'static str, validator: &mut Valida
     }
     let sections: &[&'static str] =
         if file.main { &[CREDENTIALS, ACCOUNTS] } else { &[CREDENTIALS, ACCOUNTS, ROOT] };
+    let findings = validator.findings;
     let parsed = parse_ahead(&text, sections, |Member { section: name, index, node }| {
         let list = if name == ROOT { KeyPath::Root } else { KeyPath::Key(&KeyPath::Root, name) };
         if name == section || (name == ROOT && section == ACCOUNTS) {
             let path = KeyPath::Index(&list, index);
-            read_member(file, section, &Field { file: file.path, path, at: node.at, node: &node }, validator);
+            let field = Field { path, ..Field::root(file.path, &node, findings) };
+            read_member(file, section, &field, validator);
         }
     });
     let document = match parsed {
-        Ok(root) => Document { file, root },
+        Ok(root) => Document { file, root, findings },
         Err(e) => {
             validator.broken(file, e.at, e.message);
             return false;
@@ -99,7 +101,7 @@ fn read_list(file: SourceFile<'_>, section: &'static str, validator: &mut Valida
         mapping.as_ref().and_then(|m| m.get(section))
     };
     if let Some(list) = list {
-        for item in list.items(validator.out) {
+        for item in list.items() {
             read_member(file, section, &item, validator);
         }
     }
@@ -115,11 +117,7 @@ fn read_member(file: SourceFile<'_>, section: &str, item: &Field<'_>, validator:
 }
 
 /// Parses a document in a thread of its own, which is a few members ahead of `take`.
-fn parse_ahead(
-    text: &str,
-    sections: &[&'static str],
-    mut take: impl FnMut(Member),
-) -> Result<Node, YamlError> {
+fn parse_ahead(text: &str, sections: &[&'static str], mut take: impl FnMut(Member)) -> yaml::Result<Node> {
     /// The number of members that are sent together. Sending each by itself would cost as much as
     /// parsing it.
     const BATCH: usize = 64;
@@ -149,7 +147,6 @@ fn text_of(file: SourceFile<'_>, validator: &mut Validator<'_>) -> Option<String
     read_text(file.path).map_err(|(at, message)| validator.broken(file, at, message)).ok()
 }
 
-/// The text of a file, or why it cannot be read.
 pub(super) fn read_text(path: &Path) -> Result<String, (Option<Position>, String)> {
     let failed = |e: std::io::Error| (None, why_unreadable(&e).to_owned());
     let too_large = || {
@@ -186,18 +183,14 @@ pub fn included(pattern: &str) -> Option<impl Iterator<Item = Result<PathBuf, gl
 
 /// The patterns of `account_files`, and the files that they match: each file once, in the order of
 /// patterns and names.
-fn account_files(
-    documents: &[Document<'_>],
-    main: &[PathBuf],
-    out: &mut Findings,
-) -> (Vec<String>, Vec<PathBuf>) {
+fn account_files(documents: &[Document<'_>], main: &[PathBuf]) -> (Vec<String>, Vec<PathBuf>) {
     let identity = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let mut known: HashSet<PathBuf> = main.iter().map(|path| identity(path)).collect();
     let (mut patterns, mut files) = (Vec::new(), Vec::new());
     for document in documents {
         let Some(mapping) = document.field().as_mapping() else { continue };
-        mapping.each("account_files", out, |item, out| {
-            let Some(text) = item.text(out) else { return };
+        mapping.each("account_files", |item| {
+            let Some(text) = item.text() else { return };
             let pattern = if Path::new(text).is_absolute() {
                 text.to_owned()
             } else {
@@ -207,7 +200,7 @@ fn account_files(
                 Path::new(&directory).join(text).to_string_lossy().into_owned()
             };
             let Some(matches) = included(&pattern) else {
-                item.problem(out, "is not a pattern of file names like accounts.d/*.yml");
+                item.problem("is not a pattern of file names like accounts.d/*.yml");
                 return;
             };
             let mut any = false;
@@ -219,11 +212,13 @@ fn account_files(
                             files.push(path);
                         }
                     }
-                    Err(e) => out.problem(Problem::of_file(e.path(), None, why_unreadable(e.error()))),
+                    Err(e) => {
+                        item.findings.problem(Problem::of_file(e.path(), None, why_unreadable(e.error())))
+                    }
                 }
             }
             if !any {
-                item.warning(out, WarningKind::NoFiles, "matches no file");
+                item.warning("matches no file");
             }
             patterns.push(pattern);
         });

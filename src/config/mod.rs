@@ -27,7 +27,7 @@ mod web;
 mod yaml;
 
 pub use field::why_unreadable;
-pub use findings::{Position, Problem, Problems, Warning, WarningKind};
+pub use findings::{Position, Problem, Problems};
 pub use keys::keys;
 pub use load::{included, load};
 pub use schedule::{Notice, ScheduleRule, default_schedule};
@@ -46,11 +46,9 @@ pub struct Config {
     /// The patterns of `account_files`, for watching: a new file that matches is part of the
     /// configuration.
     pub patterns: Vec<String>,
-    /// What works but deserves attention.
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<Problem>,
 }
 
-/// The section `global`.
 #[derive(Clone, Debug)]
 pub struct Global {
     pub probe_interval: Option<Duration>,

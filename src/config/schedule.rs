@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::accounts::purpose;
 use super::apps::network_name;
 use super::field::{Field, Mapping};
-use super::findings::{Findings, WarningKind};
 use super::keys;
 use super::quoting::shown;
 use super::validator::YEAR;
@@ -17,7 +16,6 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// evaluations of the alerting rules, or while Alertmanager groups mails.
 const MIN_GAP: Duration = Duration::from_secs(10);
 
-/// When notices are sent for the accounts that it matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleRule {
     /// Empty: all networks.
@@ -30,9 +28,7 @@ pub struct ScheduleRule {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// The time before the deadline.
     Before(Duration),
-    /// On the day of the deadline.
     Today,
 }
 
@@ -56,7 +52,6 @@ impl ScheduleRule {
     }
 }
 
-/// The schedule of a configuration without one.
 pub fn default_schedule() -> Vec<ScheduleRule> {
     let before = |days: u32| Notice::Before(DAY * days);
     let monitored = |name: &str, notices: &[Notice]| {
@@ -74,65 +69,54 @@ pub fn default_schedule() -> Vec<ScheduleRule> {
     rules
 }
 
-/// Reads the rules of a schedule.
-pub(super) fn schedule(field: &Field<'_>, out: &mut Findings) -> Vec<ScheduleRule> {
+pub(super) fn schedule(field: &Field<'_>) -> Vec<ScheduleRule> {
     let mut rules: Vec<ScheduleRule> = Vec::new();
-    for item in field.items(out) {
-        let Some(mapping) = item.mapping(&[keys::SCHEDULE_RULE], out) else { continue };
+    for item in field.items() {
+        let Some(mapping) = item.mapping(&[keys::SCHEDULE_RULE]) else { continue };
         if rules.iter().any(|r| r.networks.is_empty() && r.uses.is_empty()) {
-            let message = "is never reached: a rule before it matches everything";
-            item.warning(out, WarningKind::NeverReached, message);
+            item.warning("is never reached: a rule before it matches everything");
         }
         let mut rule = ScheduleRule { networks: Vec::new(), uses: Vec::new(), notices: Vec::new() };
         if let Some(matching) = mapping.get("match")
-            && let Some(matched) = matching.mapping(&[keys::SCHEDULE_MATCH], out)
+            && let Some(matched) = matching.mapping(&[keys::SCHEDULE_MATCH])
         {
-            rule.networks = one_or_more(&matched, "network", out, network_name);
-            rule.uses = one_or_more(&matched, "use", out, purpose);
+            rule.networks = one_or_more(&matched, "network", network_name);
+            rule.uses = one_or_more(&matched, "use", purpose);
         }
-        if let Some(list) = mapping.required("notices", out) {
-            rule.notices = notices(&list, out);
+        if let Some(list) = mapping.required("notices") {
+            rule.notices = notices(&list);
         }
         rules.push(rule);
     }
     if rules.is_empty() && field.is_list() {
-        field.problem(out, "is empty; leave the key out for the default schedule");
+        field.problem("is empty; leave the key out for the default schedule");
     }
     rules
 }
 
-/// The words of a list, or a single word; none if the key is absent.
-fn one_or_more<T>(
-    mapping: &Mapping<'_>,
-    key: &str,
-    out: &mut Findings,
-    parse: impl Fn(&Field<'_>, &mut Findings) -> Option<T>,
-) -> Vec<T> {
+fn one_or_more<T>(mapping: &Mapping<'_>, key: &str, parse: impl Fn(&Field<'_>) -> Option<T>) -> Vec<T> {
     let Some(field) = mapping.get(key) else { return Vec::new() };
     if !field.is_list() {
-        return parse(&field, out).into_iter().collect();
+        return parse(&field).into_iter().collect();
     }
-    let items: Vec<Field<'_>> = field.items(out).collect();
+    let items: Vec<Field<'_>> = field.items().collect();
     if items.is_empty() {
-        field.problem(out, "is empty; leave the key out to match all");
+        field.problem("is empty; leave the key out to match all");
     }
-    items.iter().filter_map(|item| parse(item, out)).collect()
+    items.iter().filter_map(parse).collect()
 }
 
-fn notices(field: &Field<'_>, out: &mut Findings) -> Vec<Notice> {
+fn notices(field: &Field<'_>) -> Vec<Notice> {
     let mut notices: Vec<Notice> = Vec::new();
     let mut empty = true;
-    for item in field.items(out) {
+    for item in field.items() {
         empty = false;
-        let Some(text) = item.scalar(out, "a duration or today") else { continue };
+        let Some(text) = item.scalar("a duration or today") else { continue };
         let before = parse_duration(text).filter(|d| *d >= MIN_GAP && *d <= YEAR);
         let notice = if text == "today" { Some(Notice::Today) } else { before.map(Notice::Before) };
         let Some(notice) = notice else {
             let text = shown(text);
-            item.problem(
-                out,
-                format!("{text} is not a notice; expected a duration from 10s to 1y, or today"),
-            );
+            item.problem(format!("{text} is not a notice; expected a duration from 10s to 1y, or today"));
             continue;
         };
         let wrong = match (notices.last(), notice) {
@@ -149,10 +133,10 @@ fn notices(field: &Field<'_>, out: &mut Findings) -> Vec<Notice> {
                 continue;
             }
         };
-        item.problem(out, wrong);
+        item.problem(wrong);
     }
     if empty && field.is_list() {
-        field.problem(out, "is empty; expected notices like [10d, 1d, today]");
+        field.problem("is empty; expected notices like [10d, 1d, today]");
     }
     notices
 }

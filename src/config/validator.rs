@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::accounts::addresses;
 use super::field::{Field, Mapping};
-use super::findings::{Findings, Position, Problem, WarningKind};
+use super::findings::{Findings, Position, Problem};
 use super::quoting::shown;
 use super::yaml::Node;
 use super::{Config, keys, schedule};
@@ -22,15 +22,15 @@ pub(super) const YEAR: Duration = Duration::from_secs(365 * 86_400);
 pub(super) struct Document<'f> {
     pub(super) file: SourceFile<'f>,
     pub(super) root: Node,
+    pub(super) findings: &'f Findings,
 }
 
 impl Document<'_> {
     pub(super) fn field(&self) -> Field<'_> {
-        Field::root(self.file.path, &self.root)
+        Field::root(self.file.path, &self.root, self.findings)
     }
 }
 
-/// A file of the configuration.
 #[derive(Clone, Copy)]
 pub(super) struct SourceFile<'f> {
     pub(super) path: &'f Path,
@@ -40,7 +40,6 @@ pub(super) struct SourceFile<'f> {
     pub(super) main: bool,
 }
 
-/// Where an id is defined. There is one for each account, so it is small.
 #[derive(Clone, Copy)]
 pub(super) struct Origin {
     file: u32,
@@ -54,11 +53,10 @@ pub(super) struct DefinedApp {
 }
 
 pub(super) struct Validator<'o> {
-    pub(super) out: &'o mut Findings,
+    pub(super) findings: &'o Findings,
     /// False if a file, list or id could not be read: what is not found may be there.
     pub(super) complete: bool,
     pub(super) config: Config,
-    /// The paths of all files, by number.
     paths: Vec<PathBuf>,
     pub(super) apps: BTreeMap<String, DefinedApp>,
     /// Which of `Config::apps` a credential uses.
@@ -72,9 +70,9 @@ pub(super) struct Validator<'o> {
 }
 
 impl<'o> Validator<'o> {
-    pub(super) fn new(out: &'o mut Findings) -> Self {
+    pub(super) fn new(findings: &'o Findings) -> Self {
         Self {
-            out,
+            findings,
             complete: true,
             config: Config { schedule: schedule::default_schedule(), ..Config::default() },
             paths: Vec::new(),
@@ -87,7 +85,6 @@ impl<'o> Validator<'o> {
         }
     }
 
-    /// Registers a file, so that messages can refer to it.
     pub(super) fn file<'f>(&mut self, path: &'f Path, main: bool) -> SourceFile<'f> {
         self.paths.push(path.to_owned());
         SourceFile { path, number: u32::try_from(self.paths.len() - 1).unwrap_or(u32::MAX), main }
@@ -96,17 +93,16 @@ impl<'o> Validator<'o> {
     /// Reports a file that cannot be read as a whole, and nothing else in it.
     pub(super) fn broken(&mut self, file: SourceFile<'_>, at: Option<Position>, message: String) {
         self.complete = false;
-        self.out.forget(file.path);
-        self.out.problem(Problem::of_file(file.path, at, message));
+        self.findings.forget(file.path);
+        self.findings.problem(Problem::of_file(file.path, at, message));
     }
 
-    /// Checks the keys at the top of a document.
     pub(super) fn top(&mut self, document: &Document<'_>) {
         let root = document.field();
         if document.file.main {
-            root.mapping(&[keys::MAIN], self.out);
+            root.mapping(&[keys::MAIN]);
         } else if !root.is_list() {
-            root.mapping(&[keys::ACCOUNT_FILE], self.out);
+            root.mapping(&[keys::ACCOUNT_FILE]);
         }
         let Some(mapping) = root.as_mapping() else { return };
         for section in keys::ACCOUNT_FILE {
@@ -114,7 +110,6 @@ impl<'o> Validator<'o> {
         }
     }
 
-    /// Reads the sections that only main documents have.
     pub(super) fn main(&mut self, documents: &[Document<'_>]) {
         documents.iter().for_each(|document| self.top(document));
         self.single(documents, "global", Self::global);
@@ -122,17 +117,16 @@ impl<'o> Validator<'o> {
             let Some(mapping) = document.field().as_mapping() else { continue };
             if let Some(list) = mapping.get("apps") {
                 self.complete &= list.is_list();
-                for item in list.items(self.out) {
+                for item in list.items() {
                     self.app(document.file, &item);
                 }
             }
         }
         self.single(documents, "schedule", |this, field| {
-            this.config.schedule = schedule::schedule(field, this.out);
+            this.config.schedule = schedule::schedule(field);
         });
     }
 
-    /// Reads a section that may occur in one document only.
     fn single(&mut self, documents: &[Document<'_>], section: &str, read: impl Fn(&mut Self, &Field<'_>)) {
         let mut first = None;
         for document in documents {
@@ -146,33 +140,31 @@ impl<'o> Validator<'o> {
                 Some(origin) => {
                     let message =
                         format!("may be set in one file only; first at {}", self.shown_origin(origin));
-                    found.problem(self.out, message);
+                    found.problem(message);
                 }
             }
         }
     }
 
     fn global(&mut self, field: &Field<'_>) {
-        let out = &mut *self.out;
-        let Some(mapping) = field.mapping(&[keys::GLOBAL], out) else { return };
+        let Some(mapping) = field.mapping(&[keys::GLOBAL]) else { return };
         let global = &mut self.config.global;
-        if let Some(d) = mapping.get("probe_interval").and_then(|f| f.duration(out, SECOND, YEAR)) {
+        if let Some(d) = mapping.get("probe_interval").and_then(|f| f.duration(SECOND, YEAR)) {
             global.probe_interval = Some(d);
         }
         let (least, most) = (Duration::from_millis(100), Duration::from_secs(600));
-        if let Some(d) = mapping.get("probe_timeout").and_then(|f| f.duration(out, least, most)) {
+        if let Some(d) = mapping.get("probe_timeout").and_then(|f| f.duration(least, most)) {
             global.probe_timeout = d;
         }
-        if let Some(n) = mapping.get("probe_concurrency").and_then(|f| f.number(out, 1, 4096)) {
+        if let Some(n) = mapping.get("probe_concurrency").and_then(|f| f.number(1, 4096)) {
             global.probe_concurrency = n;
         }
-        if let Some(b) = mapping.get("allow_private_networks").and_then(|f| f.boolean(out)) {
+        if let Some(b) = mapping.get("allow_private_networks").and_then(|f| f.boolean()) {
             global.allow_private_networks = b;
         }
-        global.notify = addresses(&mapping, "notify", out);
+        global.notify = addresses(&mapping, "notify");
     }
 
-    /// What has been read from all files, and whether they could be read completely.
     pub(super) fn finish(mut self) -> (Config, bool) {
         self.unused();
         (self.config, self.complete)
@@ -191,11 +183,10 @@ impl<'o> Validator<'o> {
         file: SourceFile<'_>,
         defined: impl Fn(&Self, &str) -> Option<Origin>,
     ) -> Option<(&'m str, Origin)> {
-        let field = mapping.required("id", self.out)?;
-        let id = field.id(self.out)?;
+        let field = mapping.required("id")?;
+        let id = field.id()?;
         if let Some(first) = defined(self, id) {
-            let message = format!("{} is already used at {}", shown(id), self.shown_origin(first));
-            return field.reject(self.out, message);
+            return field.reject(format!("{} is already used at {}", shown(id), self.shown_origin(first)));
         }
         Some((id, Origin { file: file.number, at: field.at }))
     }
@@ -213,12 +204,12 @@ impl<'o> Validator<'o> {
         let credentials =
             credentials.map(|((credential, origin), _)| ("credential", credential.id(), *origin, "account"));
         for (what, id, origin, by) in apps.chain(credentials) {
-            let Some(file) = self.paths.get(origin.file as usize).filter(|_| self.out.lists_warnings())
+            let Some(file) = self.paths.get(origin.file as usize).filter(|_| self.findings.lists_warnings())
             else {
                 return;
             };
             let message = format!("the {what} {} is used by no {by}", shown(id));
-            self.out.warning(WarningKind::Unused, Problem::of_file(file, Some(origin.at), message));
+            self.findings.warning(Problem::of_file(file, Some(origin.at), message));
         }
     }
 }

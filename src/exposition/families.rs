@@ -2,7 +2,7 @@
 //! derived from the snapshot.
 
 use super::text::write_integer;
-use crate::inventory::AccountView;
+use crate::inventory::{AccountView, INFO_LABELS};
 use crate::model::{Capability, Expiry, Reason, Timestamp};
 use crate::state::{AccountState, CredentialState, Snapshot};
 
@@ -70,17 +70,7 @@ pub static FAMILIES: &[Family] = &[
     labelled(
         "connection_info",
         "Information from the configuration, to be joined with group_left.",
-        &[
-            "name",
-            "kind",
-            "use",
-            "external_id",
-            "credential",
-            "app",
-            "connected_by",
-            "notify",
-            "reconnect_url",
-        ],
+        INFO_LABELS,
         |out, account| {
             let view = account.view()?;
             let texts = view.escaped()?;

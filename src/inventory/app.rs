@@ -1,14 +1,13 @@
-//! The developer apps through which tokens were issued, as configured.
+//! The developer apps through which tokens were issued, and the sources of secrets, as configured.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use url::Url;
 
-use super::SecretSource;
-use crate::model::Timestamp;
+use crate::model::{Secret, Timestamp};
 use crate::network::{NetworkId, ProbeRules};
 
-/// A developer app.
 #[derive(Clone, Debug)]
 pub struct App {
     pub id: String,
@@ -40,4 +39,15 @@ impl App {
 pub struct RateLimit {
     pub count: u32,
     pub per: Duration,
+}
+
+/// Where a secret comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// A file, read on every probe.
+    File(PathBuf),
+    Env(String),
+    /// A program and its arguments; the secret is what it prints.
+    Command(Vec<String>),
+    Inline(Secret),
 }

@@ -1,12 +1,13 @@
 //! What the configuration fills.
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use url::Url;
 
 use super::rows::{AccountRow, CredentialRow, TokenSource};
 use super::texts::{RowTexts, number};
-use super::{AccountView, CredentialView, Inventory, SecretSource};
+use super::{AccountView, Inventory, SecretSource};
 use crate::model::{Capabilities, Timestamp, Use};
 use crate::network::{NetworkId, ProbeRules, Style};
 
@@ -31,7 +32,6 @@ pub struct NewCredential<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CredentialSettings {
     pub network: NetworkId,
-    /// An index among the apps.
     pub app: Option<usize>,
     /// The id of that app; empty without one.
     pub app_id: String,
@@ -53,17 +53,11 @@ pub struct NewAccount<'a> {
     pub id: &'a str,
     /// The name for people; the id if there is none.
     pub name: Option<&'a str>,
-    /// The network's id of the account.
     pub external_id: Option<&'a str>,
-    /// The index of its credential.
     pub credential: usize,
-    /// Its own labels: names and values.
     pub labels: &'a [(&'a str, &'a str)],
-    /// The recipients of its mails, separated by commas.
     pub notify: &'a str,
-    /// Whether every recipient has opted out.
     pub opted_out: bool,
-    /// Where a person can reconnect it.
     pub reconnect_url: Option<&'a str>,
     pub role: AccountSettings,
 }
@@ -72,7 +66,6 @@ pub struct NewAccount<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AccountSettings {
     pub network: NetworkId,
-    /// Page, profile, organization…
     pub kind: &'static str,
     pub needs: Capabilities,
     pub purpose: Use,
@@ -92,7 +85,8 @@ impl AccountSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// Accounts and credentials while the configuration is read. [`Inventory::new`] ends it.
+/// Accounts and credentials while the configuration is read. They can be read and found as in an
+/// [`Inventory`], which [`Inventory::new`] makes of them.
 #[derive(Clone, Debug, Default)]
 pub struct InventoryBuilder {
     unsorted: Inventory,
@@ -182,34 +176,16 @@ impl InventoryBuilder {
         self.unsorted.accounts = accounts;
     }
 
-    pub fn account(&self, index: usize) -> Option<AccountView<'_>> {
-        self.unsorted.account(index)
-    }
-
-    pub fn accounts(&self) -> impl ExactSizeIterator<Item = AccountView<'_>> {
-        self.unsorted.accounts()
-    }
-
-    pub fn credential(&self, index: usize) -> Option<CredentialView<'_>> {
-        self.unsorted.credential(index)
-    }
-
-    pub fn credentials(&self) -> impl ExactSizeIterator<Item = CredentialView<'_>> {
-        self.unsorted.credentials()
-    }
-
-    /// The index of the account with this id.
-    pub fn find(&self, id: &str) -> Option<usize> {
-        self.unsorted.find(id)
-    }
-
-    /// The index of the credential with this id.
-    pub fn find_credential(&self, id: &str) -> Option<usize> {
-        self.unsorted.find_credential(id)
-    }
-
     pub(super) fn into_unsorted(self) -> Inventory {
         self.unsorted
+    }
+}
+
+impl Deref for InventoryBuilder {
+    type Target = Inventory;
+
+    fn deref(&self) -> &Inventory {
+        &self.unsorted
     }
 }
 

@@ -7,7 +7,6 @@ use std::str::FromStr;
 
 use ring::digest::{SHA256, digest};
 
-/// One of several equal shares, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     ordinal: u32,
@@ -15,7 +14,6 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// The only shard, which holds everything.
     pub const WHOLE: Self = Self { ordinal: 0, total: 1 };
 
     /// None if `ordinal` is not less than `total`.
@@ -23,7 +21,6 @@ impl Shard {
         (ordinal < total).then_some(Self { ordinal, total })
     }
 
-    /// Counted from 0.
     pub fn ordinal(self) -> u32 {
         self.ordinal
     }
@@ -32,7 +29,6 @@ impl Shard {
         self.total
     }
 
-    /// Whether it holds the credential with this id.
     pub fn holds(self, credential: &str) -> bool {
         self.total == 1 || jump_hash(stable_hash(credential), self.total) == self.ordinal
     }

@@ -4,10 +4,11 @@
 //! read as it was configured and as labels want it.
 
 use std::borrow::Cow;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::Full;
-use super::ids::Index;
 
 /// A label value as both exposition formats want it.
 pub fn escape(value: &str) -> Cow<'_, str> {
@@ -22,7 +23,6 @@ pub(super) fn number(count: usize) -> Result<u32, Full> {
     u32::try_from(count).map_err(|_| Full)
 }
 
-/// Texts side by side in an arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Span<const N: usize> {
     start: u32,
@@ -79,11 +79,36 @@ impl<const N: usize> RowTexts<N> {
         self.escaped.get(arena, index)
     }
 
-    /// Copies the texts to another arena.
     pub(super) fn moved(&self, from: &str, to: &mut String) -> Self {
         let plain = self.plain.moved(from, to);
         let same = self.escaped == self.plain;
         Self { plain, escaped: if same { plain } else { self.escaped.moved(from, to) } }
+    }
+}
+
+/// A hash table of numbers. The keys stay where the numbered things are.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Index {
+    state: DefaultHashBuilder,
+    numbers: HashTable<u32>,
+}
+
+impl Index {
+    pub(super) fn find<'a, K>(&self, key: &K, key_of: impl Fn(u32) -> &'a K) -> Option<u32>
+    where
+        K: Hash + Eq + ?Sized + 'a,
+    {
+        self.numbers.find(self.state.hash_one(key), |number| key_of(*number) == key).copied()
+    }
+
+    /// Adds the number of a thing whose key is not in the index yet.
+    pub(super) fn insert<'a, K>(&mut self, number: u32, key_of: impl Fn(u32) -> &'a K)
+    where
+        K: Hash + ?Sized + 'a,
+    {
+        let Self { state, numbers } = self;
+        let hash = |number: &u32| state.hash_one(key_of(*number));
+        numbers.insert_unique(hash(&number), number, hash);
     }
 }
 
@@ -98,12 +123,10 @@ pub(super) struct Words {
 }
 
 impl Words {
-    /// The number of a text.
     pub(super) fn put(&mut self, text: &str) -> Result<u32, Full> {
         self.put_pair(text, &escape(text))
     }
 
-    /// The number of the label `,name="value"`.
     pub(super) fn put_label(&mut self, name: &str, value: &str) -> Result<u32, Full> {
         let plain = format!(",{name}=\"{value}\"");
         match escape(value) {
@@ -128,12 +151,10 @@ impl Words {
         Ok(word)
     }
 
-    /// The text of a number, as configured.
     pub(super) fn plain(&self, word: u32) -> &str {
         slice(&self.arena, bounds(&self.ends, word).0)
     }
 
-    /// The text of a number, escaped for labels.
     pub(super) fn escaped(&self, word: u32) -> &str {
         slice(&self.arena, bounds(&self.ends, word).1)
     }
@@ -172,7 +193,6 @@ impl<T> Default for Distinct<T> {
 }
 
 impl<T: Hash + Eq> Distinct<T> {
-    /// The number of a value.
     pub(super) fn put(&mut self, item: T) -> Result<u32, Full> {
         if let Some(known) = self.index.find(&item, |known| self.get(known)) {
             return Ok(known);
@@ -186,7 +206,6 @@ impl<T: Hash + Eq> Distinct<T> {
 }
 
 impl<T> Distinct<T> {
-    /// The value of a number that [`Distinct::put`] returned.
     pub(super) fn get(&self, number: u32) -> &T {
         &self.items[number as usize]
     }
@@ -199,66 +218,5 @@ impl<T> Distinct<T> {
     pub(super) fn close(&mut self) {
         self.items.shrink_to_fit();
         self.index = Index::default();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ESCAPED: [(&str, &str); 8] = [
-        ("", ""),
-        ("plain", "plain"),
-        ("Größe <b>", "Größe <b>"),
-        ("with \"quotes\"", "with \\\"quotes\\\""),
-        ("back\\slash", "back\\\\slash"),
-        ("\\n is no line break", "\\\\n is no line break"),
-        ("a\nb", "a\\nb"),
-        ("\\\\\"\n", "\\\\\\\\\\\"\\n"),
-    ];
-
-    #[test]
-    fn texts_are_read_as_configured_and_as_labels_want_them() -> Result<(), Full> {
-        let (mut words, mut labels) = (Words::default(), Words::default());
-        for (text, escaped) in ESCAPED {
-            assert_eq!(escape(text), escaped);
-            let mut arena = "before".to_owned();
-            let texts = RowTexts::put(&mut arena, ["first", text, "last"])?;
-            let mut other = "elsewhere".to_owned();
-            let moved = texts.moved(&arena, &mut other);
-            for (texts, arena) in [(texts, &arena), (moved, &other)] {
-                assert_eq!([0, 1, 2].map(|i| texts.plain(arena, i)), ["first", text, "last"]);
-                assert_eq!([0, 1, 2].map(|i| texts.escaped(arena, i)), ["first", escaped, "last"]);
-            }
-            let word = words.put(text)?;
-            let label = labels.put_label("name", text)?;
-            assert_eq!((words.plain(word), words.escaped(word)), (text, escaped));
-            assert_eq!(labels.plain(label), format!(",name=\"{text}\""));
-            assert_eq!(labels.escaped(label), format!(",name=\"{escaped}\""));
-        }
-        // What is the escaped form of one text is another text as well.
-        for (_, escaped) in ESCAPED {
-            let word = words.put(escaped)?;
-            assert_eq!((words.plain(word), words.escaped(word)), (escaped, &*escape(escaped)));
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn repeated_values_are_held_once() {
-        let (mut words, mut things) = (Words::default(), Distinct::default());
-        for round in 0..2 {
-            for i in 0..1000_u32 {
-                let text = format!("word \"{i}\"");
-                assert_eq!(words.put(&text), Ok(i), "in round {round}");
-                assert_eq!(things.put((i, text)), Ok(i));
-            }
-        }
-        words.close();
-        things.close();
-        assert_eq!((words.plain(0), words.plain(999), words.plain(1000)), ("word \"0\"", "word \"999\"", ""));
-        assert_eq!((words.escaped(7), words.escaped(1000)), ("word \\\"7\\\"", ""));
-        assert_eq!(things.get(7), &(7, "word \"7\"".to_owned()));
-        assert_eq!(things.items().len(), 1000);
     }
 }

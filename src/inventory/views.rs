@@ -12,20 +12,22 @@ use super::{Inventory, SecretSource};
 use crate::model::{Capabilities, Timestamp, Use};
 use crate::network::{NetworkId, ProbeRules, Style};
 
-/// One account.
 #[derive(Clone, Copy)]
 pub struct AccountView<'a> {
     pub(super) inventory: &'a Inventory,
     pub(super) row: &'a AccountRow,
 }
 
-/// One credential and the accounts that it gives access to.
 #[derive(Clone, Copy)]
 pub struct CredentialView<'a> {
     pub(super) inventory: &'a Inventory,
     pub(super) row: &'a CredentialRow,
     pub(super) index: usize,
 }
+
+/// The labels of `connection_info` besides the account's own.
+pub const INFO_LABELS: &[&str] =
+    &["name", "kind", "use", "external_id", "credential", "app", "connected_by", "notify", "reconnect_url"];
 
 /// Texts about one account, escaped for labels.
 #[derive(Clone, Copy, Debug)]
@@ -53,12 +55,10 @@ impl<'a> AccountView<'a> {
         self.text(NAME)
     }
 
-    /// The network's id of the account; empty if none is configured.
     pub fn external_id(&self) -> &'a str {
         self.text(EXTERNAL_ID)
     }
 
-    /// Where a person can reconnect it; empty if that is not configured.
     pub fn reconnect_url(&self) -> &'a str {
         self.text(RECONNECT_URL)
     }
@@ -85,7 +85,6 @@ impl<'a> AccountView<'a> {
         inventory.label_sets.get(self.row.labels).iter().map(|label| inventory.labels.escaped(*label))
     }
 
-    /// Its own labels: names and values.
     pub fn labels(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
         let inventory = self.inventory;
         inventory.label_sets.get(self.row.labels).iter().map(|label| inventory.label(*label))
@@ -104,7 +103,6 @@ impl<'a> AccountView<'a> {
         self.settings().network
     }
 
-    /// Page, profile, organization…
     pub fn kind(&self) -> &'static str {
         self.settings().kind
     }
@@ -115,11 +113,6 @@ impl<'a> AccountView<'a> {
 
     pub fn needs(&self) -> Capabilities {
         self.settings().needs
-    }
-
-    /// None: the usual interval.
-    pub fn probe_interval(&self) -> Option<Duration> {
-        self.settings().probe_interval
     }
 
     /// How often it is probed, if this is the usual interval.
@@ -133,12 +126,10 @@ impl<'a> AccountView<'a> {
         if self.opted_out() { "" } else { self.inventory.words.plain(self.row.notify) }
     }
 
-    /// Whether every recipient has opted out.
     pub fn opted_out(&self) -> bool {
         self.inventory.words.plain(self.row.notify) == NOBODY
     }
 
-    /// The scopes that its needs require.
     pub fn required_scopes(&self) -> &'a [&'static str] {
         self.inventory.scopes.get(self.row.role as usize).map_or(&[], Vec::as_slice)
     }
@@ -151,7 +142,6 @@ impl<'a> AccountView<'a> {
         self.inventory.credential(self.credential_index())
     }
 
-    /// Its app's id; empty without an app.
     pub fn app_id(&self) -> &'a str {
         self.credential().map_or("", |credential| credential.app_id())
     }
@@ -160,7 +150,6 @@ impl<'a> AccountView<'a> {
         self.inventory.roles.get(self.row.role).1
     }
 
-    /// What a network needs to know of it.
     pub fn as_asked(&self) -> crate::network::Account<'a> {
         crate::network::Account {
             network: self.network(),
@@ -172,7 +161,6 @@ impl<'a> AccountView<'a> {
 }
 
 impl<'a> CredentialView<'a> {
-    /// The account's id if the account has a token of its own.
     pub fn id(&self) -> &'a str {
         self.row.texts.plain(&self.inventory.texts, ID)
     }
@@ -189,12 +177,10 @@ impl<'a> CredentialView<'a> {
         self.settings().network
     }
 
-    /// An index among [`Inventory::apps`].
     pub fn app(&self) -> Option<usize> {
         self.settings().app
     }
 
-    /// The id of its app; empty without one.
     pub fn app_id(&self) -> &'a str {
         &self.settings().app_id
     }
@@ -203,17 +189,14 @@ impl<'a> CredentialView<'a> {
         Style { api: self.settings().api, oauth1: self.row.token_secret != 0 }
     }
 
-    /// Whether another program refreshes the access token.
     pub fn auto_refresh(&self) -> bool {
         self.settings().auto_refresh
     }
 
-    /// The granted scopes, if the network does not tell.
     pub fn scopes(&self) -> Option<&'a [String]> {
         self.settings().scopes.as_deref()
     }
 
-    /// Replaces scheme, host and path prefix of the network's API; for networks without apps.
     pub fn base_url(&self) -> Option<&'a Url> {
         self.settings().base_url.as_ref()
     }
@@ -223,7 +206,6 @@ impl<'a> CredentialView<'a> {
         Some(&self.settings().probe_rules).filter(|rules| !rules.is_empty())
     }
 
-    /// The person who granted it.
     pub fn connected_by(&self) -> Option<&'a str> {
         Some(self.inventory.words.plain(self.row.connected_by)).filter(|person| !person.is_empty())
     }
@@ -237,22 +219,18 @@ impl<'a> CredentialView<'a> {
         }
     }
 
-    /// The second half of an OAuth 1.0a token.
     pub fn token_secret(&self) -> Option<&'a SecretSource> {
         self.row.token_secret.checked_sub(1).and_then(|index| self.inventory.sources.get(index as usize))
     }
 
-    /// When the access token expires, if the network does not tell.
     pub fn expires_at(&self) -> Option<Timestamp> {
         self.row.expires_at
     }
 
-    /// When the refresh token expires, if the network does not tell.
     pub fn refresh_expires_at(&self) -> Option<Timestamp> {
         self.row.refresh_expires_at
     }
 
-    /// The indexes of its accounts.
     pub fn accounts(&self) -> Range<usize> {
         let Inventory { accounts, credentials, .. } = self.inventory;
         let end = credentials.get(self.index + 1).map_or(accounts.len(), |next| next.first_account as usize);

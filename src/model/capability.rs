@@ -1,7 +1,5 @@
 //! What a product does with an account, and why an account is watched.
 
-use std::fmt;
-
 use super::Reason;
 use super::labels::labels;
 
@@ -15,15 +13,12 @@ pub fn stops(capabilities: &[(Capability, Reason)]) -> Vec<&'static str> {
 }
 
 labels! {
-    /// What a product does with an account.
     Capability {
-        /// Publishing posts.
         Publish = "publish",
         /// Messages and comments.
         Inbox = "inbox",
         /// Statistics.
         Analytics = "analytics",
-        /// Advertising.
         Ads = "ads",
     }
 }
@@ -52,17 +47,14 @@ labels! {
     }
 }
 
-/// A set of capabilities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Capabilities(u8);
 
 impl Capabilities {
-    /// The empty set.
     pub const NONE: Self = Self(0);
     /// What an account needs if nothing is said.
     pub const DEFAULT: Self = Self(1 << Capability::Publish as u8);
 
-    /// Whether it is in the set.
     pub fn contains(self, capability: Capability) -> bool {
         self.0 & (1 << capability as u8) != 0
     }
@@ -72,7 +64,6 @@ impl Capabilities {
         Capability::ALL.iter().copied().filter(move |c| self.contains(*c))
     }
 
-    /// Whether nothing is needed.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }

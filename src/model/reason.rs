@@ -3,21 +3,16 @@
 //! The texts are for a social-media manager, not for an engineer. A network may replace the steps
 //! of a reason by its own (`Description::steps` in the room `network`).
 
-use std::fmt;
+use super::labels::from_label;
 
-/// Who can put it right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FixedBy {
-    /// The person whose login the connection uses.
     Connector,
-    /// Somebody who administers the page, organization or business at the network.
     PageAdmin,
-    /// Whoever runs the product and its developer app.
     Operator,
 }
 
 impl FixedBy {
-    /// As a person would say it.
     pub fn text(self) -> &'static str {
         match self {
             Self::Connector => "the person who connected the account",
@@ -27,14 +22,10 @@ impl FixedBy {
     }
 }
 
-/// Whether connecting the account anew is the cure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reconnecting {
-    /// It is all that is needed.
     Helps,
-    /// It is needed, but only after a step at the network.
     HelpsAfterSteps,
-    /// It changes nothing.
     DoesNotHelp,
 }
 
@@ -49,16 +40,11 @@ impl Reconnecting {
     }
 }
 
-/// What the table says of one reason.
 #[derive(Debug)]
 pub struct ReasonInfo {
-    /// The label value.
     pub label: &'static str,
-    /// One line: what has happened.
     pub meaning: &'static str,
-    /// Who can put it right.
     pub fixed_by: FixedBy,
-    /// Whether connecting the account anew is the cure.
     pub reconnecting: Reconnecting,
     /// Whether only a new token ends this state. The old one is then probed once a day, and its source
     /// is read at the probe interval. Otherwise the same token is probed at the probe interval.
@@ -78,7 +64,6 @@ macro_rules! reasons {
             /// All of them, `ok` first.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// Its line in the table.
             pub fn info(self) -> &'static ReasonInfo {
                 match self { $(Self::$name => {
                     const INFO: ReasonInfo = ReasonInfo { label: $label, $($field: $value),* };
@@ -93,7 +78,6 @@ use FixedBy::{Connector, Operator, PageAdmin};
 use Reconnecting::{DoesNotHelp, Helps, HelpsAfterSteps};
 
 reasons! {
-    /// The connection works.
     Ok = "ok" {
         meaning: "The connection works.",
         fixed_by: Connector, reconnecting: DoesNotHelp, needs_new_token: false,
@@ -104,7 +88,6 @@ reasons! {
              beforehand.",
         ],
     }
-    /// The token's time is over.
     TokenExpired = "token_expired" {
         meaning: "The permission to use the account has run out: networks grant it for a limited time.",
         fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
@@ -114,7 +97,6 @@ reasons! {
              product.",
         ],
     }
-    /// The network no longer accepts the token and does not say why.
     TokenInvalid = "token_invalid" {
         meaning: "The network no longer accepts the login and does not say why.",
         fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
@@ -125,7 +107,6 @@ reasons! {
              network, then connect from scratch.",
         ],
     }
-    /// The person's password was changed or the network ended all sessions.
     PasswordChanged = "password_changed" {
         meaning: "The password of the person who connected was changed, or the network ended the session for \
          security.",
@@ -135,7 +116,6 @@ reasons! {
             "Reconnect the account; everything behind the same login comes back together.",
         ],
     }
-    /// The person removed the app's access.
     AccessRevoked = "access_revoked" {
         meaning: "The access of this product was removed at the network.",
         fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
@@ -145,7 +125,6 @@ reasons! {
             "If it was not, reconnect the account and accept every permission.",
         ],
     }
-    /// The network wants to see the person first.
     SecurityCheckpoint = "security_checkpoint" {
         meaning: "The network holds the login back until the person has completed a security check (after an \
          unfamiliar login or reported content, say).",
@@ -155,14 +134,12 @@ reasons! {
             "Reconnect the account if it does not recover by itself.",
         ],
     }
-    /// The person must set up a second factor.
     TwoFactorRequired = "two_factor_required" {
         meaning: "The page or business demands two-factor authentication and the person who connected has \
          none.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
         steps: &["Switch on two-factor authentication at the network.", "Then reconnect the account."],
     }
-    /// An organization's session rule wants a fresh login.
     ReauthRequired = "reauth_required" {
         meaning: "The rules of the person's organization demand a fresh login.",
         fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
@@ -172,7 +149,6 @@ reasons! {
              control.",
         ],
     }
-    /// The network's data-access period is over though the token lives.
     DataAccessExpired = "data_access_expired" {
         meaning: "The access to data has run out: the person has not confirmed it for 90 days. The login \
          itself lives on.",
@@ -182,7 +158,6 @@ reasons! {
             "Next time, reconnect ahead of the deadline: nothing stops then.",
         ],
     }
-    /// The person's own account is not confirmed.
     AccountUnconfirmed = "account_unconfirmed" {
         meaning: "The account is not confirmed at the network (e-mail, phone or business verification is \
          open).",
@@ -190,14 +165,12 @@ reasons! {
         steps: &["Log in at the network and complete the confirmation.", "Reconnect the account if it does \
          not recover by itself."],
     }
-    /// The account is locked until its owner acts.
     AccountLocked = "account_locked" {
         meaning: "The network has locked the account until its owner unlocks it, or while it reviews it.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
         steps: &["Log in at the network and unlock the account.", "Reconnect the account if it does not \
          recover by itself."],
     }
-    /// The network suspended the account.
     AccountSuspended = "account_suspended" {
         meaning: "The network has suspended the account.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
@@ -206,7 +179,6 @@ reasons! {
             "Reconnect the account afterwards. Do not delete it meanwhile: planned posts would go with it.",
         ],
     }
-    /// The network limits what the account may do.
     AccountRestricted = "account_restricted" {
         meaning: "The network has restricted what the account may do.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
@@ -215,20 +187,17 @@ reasons! {
             "Reconnect the account afterwards if it does not recover by itself.",
         ],
     }
-    /// The account was closed.
     AccountDeactivated = "account_deactivated" {
         meaning: "The account was deactivated or deleted at the network.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
         steps: &["Reactivate the account at the network if it is still wanted.", "Reconnect it, or remove it \
          from this product."],
     }
-    /// The admin of the person's organization forbids it.
     AdminPolicyBlocked = "admin_policy_blocked" {
         meaning: "An administrator of the person's organization does not allow this product.",
         fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false,
         steps: &["Ask the organization's administrator to allow the app.", "Then reconnect the account."],
     }
-    /// The connecting person does not administer the page any more.
     NotAdmin = "not_admin" {
         meaning: "The person who connected is no longer an admin of the page, or lacks the two-factor \
          authentication that it demands.",
@@ -241,7 +210,6 @@ reasons! {
             "Then reconnect the account.",
         ],
     }
-    /// The role at the page is too weak.
     MissingRole = "missing_role" {
         meaning: "The role of the person who connected does not cover what this product does with the \
          account.",
@@ -251,13 +219,11 @@ reasons! {
             "Then refresh the connection; reconnecting before the role is given changes nothing.",
         ],
     }
-    /// The person did not grant, or took back, a permission.
     MissingPermission = "missing_permission" {
         meaning: "A permission that this product needs was not granted, was taken back, or is new.",
         fixed_by: Connector, reconnecting: Helps, needs_new_token: false,
         steps: &["Reconnect the account. Tick every permission and every page."],
     }
-    /// Both of the above.
     MissingRoleAndPermission = "missing_role_and_permission" {
         meaning: "Both the role at the page and a permission for this product are missing.",
         fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false,
@@ -266,7 +232,6 @@ reasons! {
             "Then reconnect the account. Tick every permission and every page.",
         ],
     }
-    /// The page is hidden from the app or its user.
     PageRestricted = "page_restricted" {
         meaning: "The page is unpublished, or restricted by country or age.",
         fixed_by: PageAdmin, reconnecting: DoesNotHelp, needs_new_token: false,
@@ -275,7 +240,6 @@ reasons! {
             "Nothing needs to be reconnected: the connection recovers by itself.",
         ],
     }
-    /// The page is gone.
     PageUnavailable = "page_unavailable" {
         meaning: "The page, channel or location does not exist any more, or cannot be reached through this \
          login.",
@@ -285,7 +249,6 @@ reasons! {
             "Connect the right page, or remove the account from this product.",
         ],
     }
-    /// The network's API does not serve this kind of account.
     UnsupportedAccountType = "unsupported_account_type" {
         meaning: "The network does not open this type of account to products like this one.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
@@ -295,14 +258,12 @@ reasons! {
             "Otherwise remove it from this product.",
         ],
     }
-    /// A token of another kind sits in this place.
     WrongTokenType = "wrong_token_type" {
         meaning: "The stored login is of another kind than this account needs.",
         fixed_by: Operator, reconnecting: HelpsAfterSteps, needs_new_token: true,
         steps: &["Ask the operator of this product to check which token is stored for this account.",
          "Reconnect the account."],
     }
-    /// The token belongs to somebody else.
     WrongAccount = "wrong_account" {
         meaning: "The login works, but belongs to another account than the configured one.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: true,
@@ -312,19 +273,9 @@ reasons! {
 }
 
 impl Reason {
-    /// The label value.
     pub fn label(self) -> &'static str {
         self.info().label
     }
-
-    /// The reason with this label.
-    pub fn from_label(label: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|r| r.label() == label)
-    }
 }
 
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.label())
-    }
-}
+from_label!(Reason);

@@ -27,7 +27,6 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
 /// Everything but the unreserved characters of RFC 3986: for path segments and OAuth 1.0a alike.
 pub const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Percent-encodes a foreign text for use as one path segment or parameter.
 pub fn percent_encode(text: &str) -> String {
     utf8_percent_encode(text, STRICT).to_string()
 }
@@ -37,7 +36,6 @@ pub fn percent_encode(text: &str) -> String {
 pub struct Secret(SecretString);
 
 impl Secret {
-    /// Takes a text into custody.
     pub fn new(text: impl Into<String>) -> Self {
         Self(SecretString::from(text.into()))
     }
@@ -66,7 +64,6 @@ impl Secret {
         key.hash_one(self.reveal())
     }
 
-    /// Percent-encoded for use as a parameter inside another text.
     #[must_use]
     pub fn percent_encoded(&self) -> Self {
         Self::new(percent_encode(self.reveal()))
@@ -126,7 +123,6 @@ impl Secret {
         std::hint::black_box(bcrypt::hash_with_salt(self.reveal(), cost, [0; 16]).is_ok());
     }
 
-    /// The private key that a text in PEM form holds.
     pub fn private_key(&self) -> Option<PrivateKeyDer<'static>> {
         PrivateKeyDer::from_pem_slice(self.reveal().as_bytes()).ok()
     }
@@ -136,7 +132,6 @@ impl Secret {
         CertificateDer::pem_slice_iter(self.reveal().as_bytes()).collect::<Result<_, _>>().ok()
     }
 
-    /// Whether there is no text at all.
     pub fn is_empty(&self) -> bool {
         self.reveal().is_empty()
     }

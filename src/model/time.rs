@@ -16,10 +16,8 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(NonZeroU32);
 
 impl Timestamp {
-    /// The system's clock.
     pub fn now() -> Self {
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |d| d.as_secs());
-        Self(clamp(seconds))
+        Self(clamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |d| d.as_secs())))
     }
 
     /// The latest plausible expiry of a token, in ten years. A later one is a mistake, in milliseconds for
@@ -43,24 +41,20 @@ impl Timestamp {
         }
     }
 
-    /// Unix seconds.
     pub fn unix(self) -> i64 {
         i64::from(self.0.get())
     }
 
-    /// This instant moved by a number of seconds, kept within the range.
     #[must_use]
     pub fn plus(self, seconds: i64) -> Self {
         let moved = self.unix().saturating_add(seconds).max(1);
         Self(clamp(moved.unsigned_abs()))
     }
 
-    /// Seconds from `earlier` to `self`, negative if it lies before.
     pub fn since(self, earlier: Self) -> i64 {
         self.unix() - earlier.unix()
     }
 
-    /// As a date and time of UTC.
     pub fn utc(self) -> DateTime<Utc> {
         DateTime::from_timestamp(self.unix(), 0).unwrap_or(DateTime::UNIX_EPOCH)
     }
@@ -90,12 +84,10 @@ pub enum Expiry {
     Unknown,
     /// It was said to have no end.
     Never,
-    /// It ends at this instant.
     At(Timestamp),
 }
 
 impl Expiry {
-    /// The instant, if there is one.
     pub fn at(self) -> Option<Timestamp> {
         match self {
             Self::At(instant) => Some(instant),

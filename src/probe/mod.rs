@@ -30,7 +30,6 @@ const HALF_PAIR_GRACE: i64 = 600;
 pub struct Earlier {
     /// Of the tokens of the last conclusive probe, unless it was made by an earlier process.
     pub token: Option<TokenHash>,
-    /// When the last probe ended.
     pub probed: Option<Timestamp>,
     /// When the credential last worked; none if it does not work now.
     pub worked: Option<Timestamp>,
@@ -43,11 +42,9 @@ pub struct Earlier {
 pub struct Prober {
     client: Client,
     inventory: Arc<Inventory>,
-    /// One for each app.
     limiters: Arc<[Option<Limiter>]>,
 }
 
-/// A credential while it is probed.
 struct Running<'a> {
     credential: usize,
     watched: CredentialView<'a>,
@@ -59,7 +56,6 @@ struct Running<'a> {
     accounts: Vec<Account<'a>>,
     seen: Vec<Seen>,
     limits: Vec<RateLimitStatus>,
-    /// Number of calls so far.
     calls: usize,
     done: bool,
 }
@@ -82,7 +78,6 @@ impl Prober {
         &self.inventory
     }
 
-    /// The limiter of an app with a rate limit.
     pub fn limiter(&self, app: Option<usize>) -> Option<&Limiter> {
         app.and_then(|app| self.limiters.get(app)).and_then(Option::as_ref)
     }
@@ -171,7 +166,6 @@ impl Prober {
         }))
     }
 
-    /// Sends rounds of calls until the network needs no more of them.
     async fn ask(&self, context: Context<'_>, running: &mut [Running<'_>], clock: &mut ClockCheck) {
         let network = context.network;
         for _ in 0..ROUNDS {
@@ -214,7 +208,6 @@ impl Prober {
         }
     }
 
-    /// Sends calls, in batches if the network takes them. Returns an answer for each call.
     async fn send(
         &self,
         context: Context<'_>,
@@ -261,7 +254,6 @@ impl Prober {
         answers
     }
 
-    /// The app of a credential, with its secret read.
     async fn app(&self, credential: CredentialView<'_>) -> Result<ResolvedApp, Cause> {
         let Some(app) = self.inventory.app(credential) else {
             let api_version = credential.network().description().api_version.unwrap_or_default().to_owned();
@@ -350,7 +342,6 @@ impl Earlier {
     }
 }
 
-/// Compares the local clock with the dates of a probe's answers.
 #[derive(Clone, Copy, Debug, Default)]
 struct ClockCheck {
     agrees: bool,

@@ -41,8 +41,7 @@ pub fn delay_after(
 /// From when on a token that was probed at `last` is probed again where only a new one helps: it is read
 /// once an interval, and the read that is nearest to the end of the day counts.
 pub(super) fn old_token_due(last: Timestamp, interval: Duration) -> Timestamp {
-    let half = i64::try_from(interval.as_secs() / 2).unwrap_or(i64::MAX);
-    last.plus((OLD_TOKEN_INTERVAL - half).max(0))
+    last.plus((OLD_TOKEN_INTERVAL - i64::try_from(interval.as_secs() / 2).unwrap_or(i64::MAX)).max(0))
 }
 
 /// Each credential has a fixed offset within the interval, so that probes are spread over it.

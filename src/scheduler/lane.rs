@@ -1,9 +1,8 @@
-//! Where credentials that are due wait for their probes.
+//! The place of each credential in the schedule, and where those that are due wait for their probes.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::slot::{Slot, SlotState};
 use crate::probe::Prober;
 
 /// How long a due credential waits so that others can share its batch.
@@ -15,15 +14,45 @@ pub(super) struct Lane {
     pub(super) app: Option<usize>,
     /// Credentials that are due. Entries of credentials that are not ready are obsolete.
     pub(super) ready: VecDeque<usize>,
-    /// Number of running probes.
     pub(super) running: usize,
     pub(super) paused: Option<Instant>,
     /// Whether the app has been paused, or its last probe has met a rate limit: one probe at a time.
     pub(super) limited: bool,
-    /// Maximum number of credentials in one probe.
     batch_size: usize,
     /// Until when the first credential waits for others to fill the batch.
     pub(super) gather: Option<Instant>,
+}
+
+/// The place of one credential in the schedule, in 16 bytes: there may be a million.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    /// Index of the lane in which it waits when it is due.
+    pub(super) lane: u32,
+    pub(super) state: SlotState,
+    /// Whether a probe of it is running. It may become ready again meanwhile.
+    pub(super) probing: bool,
+    /// Whether it must be probed alone, because a probe of several credentials has panicked.
+    pub(super) alone: bool,
+    /// Whether to ask the network even if the token has not changed.
+    pub(super) requested: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SlotState {
+    Idle,
+    /// In the timetable, at this tick.
+    Planned(u32),
+    Ready,
+}
+
+impl Slot {
+    pub(super) fn new(lane: u32) -> Self {
+        Self { lane, state: SlotState::Idle, probing: false, alone: false, requested: false }
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.state == SlotState::Ready
+    }
 }
 
 /// A slot for each credential of the prober's inventory, and their lanes.

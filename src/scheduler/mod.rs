@@ -11,7 +11,6 @@ mod delay;
 mod lane;
 mod plan;
 mod probe_everything;
-mod slot;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -24,8 +23,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{Id, JoinSet};
 
-use self::lane::Lane;
-use self::slot::Slot;
+use self::lane::{Lane, Slot};
 use self::timetable::Timetable;
 use crate::inventory::CredentialView;
 use crate::model::{Cause, Timestamp};
@@ -47,14 +45,16 @@ const WITNESSES: usize = 4;
 pub enum ProbeRequest {
     /// A client waits for a result that is newer than the last probe it has seen. The reply is the
     /// version of the first snapshot that holds the result.
-    NewerThan { seen: Option<Timestamp>, credential: usize, reply: oneshot::Sender<u64> },
-    /// The token's source has changed.
+    NewerThan {
+        seen: Option<Timestamp>,
+        credential: usize,
+        reply: oneshot::Sender<u64>,
+    },
     SourceChanged(usize),
 }
 
 #[derive(Clone, Copy, Debug)]
 pub struct SchedulerSettings {
-    /// Maximum number of probes that run at the same time.
     pub concurrency: usize,
     /// Whether credentials are probed only on request. Failed probes and refusals to confirm are
     /// followed up nevertheless.
@@ -74,17 +74,14 @@ struct RunningProbe {
     credentials: Vec<usize>,
 }
 
-/// Probes the credentials of an inventory until it is stopped.
 pub struct Scheduler {
     prober: Arc<Prober>,
     store: Arc<Store>,
     metrics: Metrics,
     settings: SchedulerSettings,
-    /// One for each credential.
     slots: Vec<Slot>,
     timetable: Timetable,
     lanes: Vec<Lane>,
-    /// Index of the lane whose turn it is.
     next_lane: usize,
     /// Clients that wait for the next outcome of a credential.
     waiters: HashMap<usize, Vec<oneshot::Sender<u64>>>,
@@ -135,7 +132,9 @@ impl Scheduler {
         loop {
             let now = Instant::now();
             while let Some(credential) = self.timetable.pop(&mut self.slots, now) {
-                self.enqueue(credential);
+                if let Some((slot, lane)) = self.slot_and_lane(credential) {
+                    lane.push(slot, credential);
+                }
             }
             self.start_probes();
             let wake = self.next_wake();
@@ -169,12 +168,6 @@ impl Scheduler {
         Some((slot, lane))
     }
 
-    fn enqueue(&mut self, credential: usize) {
-        if let Some((slot, lane)) = self.slot_and_lane(credential) {
-            lane.push(slot, credential);
-        }
-    }
-
     fn enqueue_first(&mut self, credential: usize) {
         if let Some((slot, lane)) = self.slot_and_lane(credential) {
             lane.push_first(slot, credential);
@@ -203,7 +196,6 @@ impl Scheduler {
         self.enqueue_first(credential);
     }
 
-    /// Starts as many probes as concurrency, pauses and rate limits allow.
     fn start_probes(&mut self) {
         let now = Instant::now();
         let count = self.lanes.len();
@@ -303,7 +295,6 @@ impl Scheduler {
         lanes.chain(self.timetable.next()).fold(now + Duration::from_secs(60), Instant::min)
     }
 
-    /// Hands outcomes to the store, replies to those who wait for them, and plans what follows.
     fn apply(&mut self, outcomes: Vec<(usize, Outcome)>, took: Duration) {
         let inventory = self.prober.inventory().clone();
         for (credential, outcome) in outcomes {

@@ -4,7 +4,6 @@ use super::delay::{delay_after, old_token_due};
 use crate::model::Timestamp;
 use crate::state::{NextProbe, Snapshot};
 
-/// What is planned for a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// When it is probed unless a request or a new token comes before. Not before now.
@@ -19,23 +18,20 @@ pub struct Plan {
 impl Plan {
     /// Why the next probe is made then, as in the API.
     pub fn label(self) -> &'static str {
-        match self.why {
-            _ if self.paused => "pause",
-            NextProbe::Regular => "interval",
-            NextProbe::Failed(_) => "retry",
-            NextProbe::Confirm => "confirmation",
-            NextProbe::NewToken => "old_token",
-        }
+        self.reason().0
     }
 
-    /// The same in words.
     pub fn text(self) -> &'static str {
+        self.reason().1
+    }
+
+    fn reason(self) -> (&'static str, &'static str) {
         match self.why {
-            _ if self.paused => "the network has asked for a pause",
-            NextProbe::Regular => "one probe interval after another",
-            NextProbe::Failed(_) => "the last probe was inconclusive",
-            NextProbe::Confirm => "a second probe must confirm the refusal",
-            NextProbe::NewToken => "only a new token helps; the old one is probed once a day",
+            _ if self.paused => ("pause", "the network has asked for a pause"),
+            NextProbe::Regular => ("interval", "one probe interval after another"),
+            NextProbe::Failed(_) => ("retry", "the last probe was inconclusive"),
+            NextProbe::Confirm => ("confirmation", "a second probe must confirm the refusal"),
+            NextProbe::NewToken => ("old_token", "only a new token helps; the old one is probed once a day"),
         }
     }
 }

@@ -16,11 +16,9 @@ use crate::source;
 use crate::state::Outcome;
 use crate::transport::Client;
 
-/// The outcomes of one probe of every credential.
 #[derive(Debug)]
 pub struct ProbeResults {
     pub inventory: Arc<Inventory>,
-    /// When the last probe ended.
     pub at: Timestamp,
     /// One for each credential; none if its probe panicked.
     outcomes: Vec<Option<Outcome>>,
@@ -45,7 +43,6 @@ pub async fn probe_everything(config: Config) -> anyhow::Result<ProbeResults> {
 }
 
 impl ProbeResults {
-    /// The outcomes with the indexes of their credentials.
     pub fn outcomes(&self) -> impl Iterator<Item = (usize, &Outcome)> {
         self.outcomes
             .iter()
@@ -75,7 +72,6 @@ impl ProbeResults {
     }
 }
 
-/// Probes each credential, with a maximum number of probes at the same time and a progress bar.
 async fn probe_all(prober: &Prober, concurrency: usize) -> Vec<(usize, Outcome)> {
     let inventory = prober.inventory();
     let bar = progress(inventory.credentials().len());
@@ -116,7 +112,6 @@ async fn probe_all(prober: &Prober, concurrency: usize) -> Vec<(usize, Outcome)>
     outcomes
 }
 
-/// A progress bar, which indicatif draws on terminals only.
 fn progress(credentials: usize) -> ProgressBar {
     let bar = ProgressBar::new(u64::try_from(credentials).unwrap_or(0));
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} logins probed, {rate}/s, {eta} left");

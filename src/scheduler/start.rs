@@ -12,7 +12,6 @@ use crate::state::{LONGEST_APP_PAUSE, NextProbe};
 const CATCH_UP_PER_SECOND: f64 = 20.0;
 
 impl Scheduler {
-    /// Plans every credential by what the store knows about it.
     pub(super) fn plan_all(&mut self) {
         let inventory = self.prober.inventory().clone();
         let snapshot = self.store.snapshot();

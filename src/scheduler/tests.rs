@@ -1,3 +1,4 @@
+use super::lane::SlotState;
 use super::*;
 use crate::config;
 
@@ -59,6 +60,9 @@ async fn a_panic_costs_one_probe_and_is_counted() -> anyhow::Result<()> {
         snapshot.accounts.get(2).map(|a| (a.verdict, a.trouble)),
         Some((None, Some(Cause::UnexpectedAnswer)))
     );
-    assert!(panics(&scheduler) >= 2.0 && scheduler.slots[2].is_planned(), "it is tried again later");
+    assert!(
+        panics(&scheduler) >= 2.0 && matches!(scheduler.slots[2].state, SlotState::Planned(_)),
+        "it is tried again later"
+    );
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-use super::slot::{Slot, SlotState};
+use super::lane::{Slot, SlotState};
 
 /// Length of a tick: four bytes of sixteenths of a second last eight years.
 const TICK: Duration = Duration::from_micros(62_500);
@@ -12,7 +12,6 @@ const TICK: Duration = Duration::from_micros(62_500);
 /// Orders the credentials that are planned by the time of their next probe.
 #[derive(Debug)]
 pub(super) struct Timetable {
-    /// Time of tick 0.
     begin: Instant,
     /// Ticks and credentials, the earliest first. An entry is obsolete unless the credential's slot is
     /// planned for the same tick.
@@ -71,7 +70,7 @@ mod tests {
         assert_eq!(timetable.pop(&mut slots, at(1001)), None, "a tick later is soon enough");
         assert_eq!(timetable.pop(&mut slots, at(1063)), Some(0));
         slots[2].state = SlotState::Idle;
-        assert_eq!(slots.map(|slot| slot.is_planned()), [false, true, false]);
+        assert_eq!(slots.map(|slot| matches!(slot.state, SlotState::Planned(_))), [false, true, false]);
         assert_eq!(timetable.pop(&mut slots, at(2999)), None);
         assert_eq!(timetable.pop(&mut slots, at(3000)), Some(1));
         assert_eq!(timetable.pop(&mut slots, at(9000)), None);

@@ -19,7 +19,7 @@ use secrecy::zeroize::Zeroizing;
 use super::passwords::{PasswordQueue, Users};
 use super::rate_limit::TokenBucket;
 use super::tls;
-use crate::config::{ClientAuth, Problem, Problems, Warning, WebFile, read_web_file};
+use crate::config::{ClientAuth, Problem, Problems, WebFile, read_web_file};
 
 /// Minimum time between two checks for changes, as many requests must not keep the disk busy.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ pub(super) struct AccessRules {
 #[derive(Default)]
 pub struct AccessControl {
     file: Option<PathBuf>,
-    warnings: Vec<Warning>,
+    warnings: Vec<Problem>,
     state: Mutex<State>,
     passwords: PasswordQueue,
 }
@@ -86,7 +86,7 @@ impl AccessControl {
     }
 
     /// The warnings of the configuration as it was read first.
-    pub fn warnings(&self) -> &[Warning] {
+    pub fn warnings(&self) -> &[Problem] {
         &self.warnings
     }
 
@@ -207,7 +207,7 @@ impl AccessRules {
 
 struct Loaded {
     rules: Result<AccessRules, Problems>,
-    warnings: Vec<Warning>,
+    warnings: Vec<Problem>,
     /// The file, and those that it names. The fingerprints are taken before the files are read, so
     /// that the next check notices what has changed meanwhile.
     files: Vec<(PathBuf, Fingerprint)>,

@@ -23,12 +23,10 @@ use crate::inventory::{CredentialView, SecretSource};
 use crate::model::{Expiry, Secret, Timestamp};
 use crate::network::{Clocks, Tokens, parse};
 
-/// Maximum size of what a source holds.
 const MAX_BYTES: usize = 64 * 1024;
 
 const COMMAND_TIME: Duration = Duration::from_secs(10);
 
-/// Why a secret could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     #[error("the file does not exist")]
@@ -69,7 +67,6 @@ pub struct Fingerprint {
     inode: u64,
 }
 
-/// What the sources of a credential hold.
 #[derive(Clone, Debug)]
 pub struct TokenSet {
     pub tokens: Tokens,
@@ -139,7 +136,6 @@ impl SecretSource {
         }
     }
 
-    /// None if the source is not a file, or the file does not exist.
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         let Self::File(path) = self else { return None };
         Fingerprint::of(path)
@@ -386,43 +382,4 @@ impl Drop for Wiped {
 
 fn first<'v>(object: &'v Map<String, Value>, names: &[&str]) -> Option<&'v Value> {
     names.iter().find_map(|name| object.get(*name)).filter(|v| !v.is_null())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_command_that_hangs_is_stopped() {
-        let words = ["sleep".to_owned(), "60".to_owned()];
-        assert_eq!(run(&words, Duration::from_millis(50)).await, Err(Unreadable::TooSlow));
-    }
-
-    async fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
-        loop {
-            if let Some(answer) = ask() {
-                return answer;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn children_of_a_command_end_with_it() {
-        let Ok(note) = tempfile::NamedTempFile::new() else { return };
-        let script = format!("sleep 600 & echo $! >{}; wait", note.path().display());
-        let words = ["sh".to_owned(), "-c".to_owned(), script];
-        let started =
-            until(|| std::fs::read_to_string(note.path()).ok()?.strip_suffix('\n').map(str::to_owned));
-        let child = tokio::select! {
-            _ = run(&words, Duration::from_secs(600)) => String::new(),
-            child = started => child,
-        };
-        assert!(!child.is_empty(), "the command ended early");
-        // It may have ended as a zombie.
-        let dead = |stat: String| stat.rsplit(") ").next().is_some_and(|state| state.starts_with('Z'));
-        until(|| std::fs::read_to_string(format!("/proc/{child}/stat")).map_or(true, dead).then_some(()))
-            .await;
-    }
 }

@@ -15,7 +15,6 @@ pub struct AppFaultWindow {
     /// Number of this window, so that the entries of earlier windows need not be cleared.
     #[serde(rename = "window")]
     number: u32,
-    /// Credentials probed in this window.
     probed: u32,
     #[serde(rename = "turned")]
     refused: u32,
@@ -77,7 +76,6 @@ impl AppFaultWindow {
         opens
     }
 
-    /// Whether the app is to blame for ambiguous refusals.
     pub fn app_to_blame(&self) -> bool {
         self.opened.is_some() && self.refused >= 3 && self.refused > self.probed / 2
     }
@@ -94,7 +92,6 @@ pub struct AppHealth {
 impl AppHealth {
     const LAST: u8 = 10;
 
-    /// Records whether a probe failed because of the app.
     pub fn record(&mut self, fault: bool) {
         self.faults = ((self.faults << 1) | u16::from(fault)) & ((1 << Self::LAST) - 1);
         self.noted = (self.noted + 1).min(Self::LAST);

@@ -18,7 +18,6 @@ pub const CONFIRM_WITHIN: i64 = 60;
 pub struct AccountState {
     /// [`Reason::Ok`] or the reason of the failure; none before the first conclusive probe.
     pub verdict: Option<Reason>,
-    /// When the verdict changed last.
     pub since: Option<Timestamp>,
     /// An ambiguous refusal that is not confirmed yet, and when it was first seen.
     pub pending: Option<(Reason, Timestamp)>,

@@ -127,7 +127,6 @@ pub fn restore(folder: &Path, store: &Store) -> u64 {
     newest
 }
 
-/// Renames a file to a name that is not in use.
 fn set_aside(path: &Path, error: &anyhow::Error) {
     let stamp = Timestamp::now().unix();
     let aside = (0..)
@@ -143,7 +142,6 @@ fn set_aside(path: &Path, error: &anyhow::Error) {
     }
 }
 
-/// The journals in a folder with their generations, in ascending order.
 fn journals(folder: &Path) -> Vec<(u64, PathBuf)> {
     let generation = |path: &Path| {
         let name = path.file_name()?.to_str()?;
@@ -213,7 +211,7 @@ fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>, number: usize) -> an
     Ok((!line.is_empty()).then(|| line.last() == Some(&b'\n')))
 }
 
-/// Reads a complete base and returns its generation; 0 if there is no base.
+/// Returns the generation of a complete base; 0 if there is no base.
 fn read_base(path: &Path, restored: &mut Restored<'_>) -> anyhow::Result<u64> {
     let file = match File::open(path) {
         Ok(file) => file,

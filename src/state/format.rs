@@ -18,26 +18,29 @@ use crate::network::Clocks;
 /// Version of the format that this program writes, and the newest that it reads.
 const VERSION: u32 = 1;
 
-/// One line of a file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Line<'a> {
     /// The first line.
-    Head { version: u32, generation: u64, written: Timestamp },
-    #[serde(borrow)]
+    Head {
+        version: u32,
+        generation: u64,
+        written: Timestamp,
+    },
     App(AppLine<'a>),
     /// A credential with its accounts: in one line, so that a login is restored as a whole or not
     /// at all.
-    #[serde(borrow)]
     Credential(CredentialLine<'a>),
     /// The last line of a base: number of lines between the head and this one, and the checksum of
     /// everything before it.
-    End { lines: u64, crc32: u32 },
+    End {
+        lines: u64,
+        crc32: u32,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct AppLine<'a> {
-    #[serde(borrow)]
     pub(super) id: Cow<'a, str>,
     health: AppHealth,
     #[serde(rename = "suspicion")]
@@ -53,7 +56,6 @@ pub(super) struct AppLine<'a> {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct CredentialLine<'a> {
-    #[serde(borrow)]
     pub(super) id: Cow<'a, str>,
     /// In Unix seconds, like the next two; 0 if there is no end, none if the end is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,13 +76,11 @@ pub(super) struct CredentialLine<'a> {
     paused: Option<Timestamp>,
     #[serde(default, rename = "part", skip_serializing_if = "is_default")]
     window_entry: WindowEntry,
-    #[serde(borrow)]
     pub(super) accounts: Vec<AccountLine<'a>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct AccountLine<'a> {
-    #[serde(borrow)]
     pub(super) id: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<Cow<'a, str>>,
@@ -109,7 +109,6 @@ impl<'a> Line<'a> {
         Self::Head { version: VERSION, generation, written: Timestamp::now() }
     }
 
-    /// The line of an app; none if there is no such app.
     pub(super) fn app(snapshot: &'a Snapshot, index: usize) -> Option<Self> {
         let app = snapshot.inventory.apps().get(index)?;
         let AppState { health, fault_window, known_problem, paused, limited, .. } =
@@ -124,7 +123,6 @@ impl<'a> Line<'a> {
         }))
     }
 
-    /// The line of a credential; none if there is no such credential.
     pub(super) fn credential(snapshot: &'a Snapshot, index: usize) -> Option<Self> {
         let watched = snapshot.inventory.credential(index)?;
         let state = snapshot.credentials.get(index)?;

@@ -4,16 +4,13 @@ use crate::model::{AppProblem, Cause, Timestamp};
 use crate::network::{Clocks, Finding, RateLimitStatus, Verdict};
 use crate::source::TokenHash;
 
-/// The outcome of one probe of a credential.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// When the probe ended.
     pub at: Timestamp,
     /// One for each account of the credential, in the order of the inventory.
     pub findings: Vec<Finding>,
     /// None if the token could not be read.
     pub clocks: Option<Clocks>,
-    /// What the headers of the answers said about rate limits.
     pub limits: Vec<RateLimitStatus>,
     /// Whether the network has answered under a later API version than the app's, which has ended then.
     pub version_ended: bool,
@@ -61,7 +58,6 @@ impl Outcome {
     }
 }
 
-/// Why a credential is probed next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextProbe {
     /// The probe interval has passed.
@@ -75,7 +71,6 @@ pub enum NextProbe {
     NewToken,
 }
 
-/// What follows from an outcome after it was applied to the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Applied {
     pub next: NextProbe,

@@ -9,7 +9,6 @@ pub const LONGEST_PAUSE: i64 = 86_400;
 /// Longest pause of an app, in seconds. After it one probe shows whether the limit still holds.
 pub const LONGEST_APP_PAUSE: i64 = 3600;
 
-/// How much of one rate limit is used.
 #[derive(Clone, Copy, Debug)]
 pub struct RateLimitUsage {
     /// Name that the network gives the limit.

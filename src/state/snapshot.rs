@@ -11,7 +11,6 @@ use crate::model::{AppProblem, Expiry, Timestamp};
 use crate::network::Clocks;
 use crate::source::TokenHash;
 
-/// What is known about one credential.
 #[derive(Clone, Debug, Default)]
 pub struct CredentialState {
     pub clocks: Clocks,
@@ -22,19 +21,16 @@ pub struct CredentialState {
     pub deaths: u8,
     /// Of the tokens of the last conclusive probe. Not stored.
     pub token: Option<TokenHash>,
-    /// Until when the network wants no more probes of it.
     pub paused: Option<Timestamp>,
     pub window_entry: WindowEntry,
 }
 
-/// What is known about one app.
 #[derive(Clone, Debug, Default)]
 pub struct AppState {
     pub health: AppHealth,
     pub fault_window: AppFaultWindow,
     /// What the network said last is wrong with it, if it said what; none once the app works again.
     pub known_problem: Option<AppProblem>,
-    /// Until when the network wants no more probes of its credentials.
     pub paused: Option<Timestamp>,
     /// Whether the last probe has met a rate limit. Its credentials are then probed one at a time.
     pub limited: bool,
@@ -50,7 +46,6 @@ impl AppState {
         self.health.healthy().map(|healthy| healthy && !self.fault_window.app_to_blame())
     }
 
-    /// What is wrong with the app while it does not work.
     pub fn problem(&self) -> Option<AppProblem> {
         (self.healthy() == Some(false)).then(|| self.known_problem.unwrap_or(AppProblem::Unknown))
     }
@@ -72,7 +67,6 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Why a credential is probed next; none for one that was never probed.
     pub fn next_probe(&self, credential: usize) -> Option<NextProbe> {
         let state = self.credentials.get(credential).filter(|state| state.last_probe.is_some())?;
         let mut accounts = self.inventory.credential(credential)?.accounts();
@@ -92,7 +86,6 @@ impl Snapshot {
         working.filter_map(|a| a.last_conclusive).max()
     }
 
-    /// The deadline of an account's connection.
     pub fn deadline(&self, account: usize) -> Expiry {
         let view = self.inventory.account(account);
         let credential = view.and_then(|view| view.credential());
@@ -101,15 +94,12 @@ impl Snapshot {
     }
 }
 
-/// A snapshot, and what in it has changed since the changes were taken last.
 #[derive(Debug, Default)]
 pub struct Changes {
     pub snapshot: Snapshot,
     /// Indexes of credentials that have changed, or one of their accounts has.
     pub credentials: BTreeSet<usize>,
-    /// Indexes of apps that have changed.
     pub apps: BTreeSet<usize>,
-    /// Whether the inventory was replaced.
     pub inventory: bool,
 }
 

@@ -31,17 +31,14 @@ impl Store {
         self.lock().snapshot.clone()
     }
 
-    /// Sets whether credentials are probed on request only.
     pub fn set_on_demand(&self, on_demand: bool) {
         self.lock().snapshot.on_demand = on_demand;
     }
 
-    /// Waits until there are changes that were not taken yet.
     pub async fn changed(&self) {
         self.changed.notified().await;
     }
 
-    /// What has changed since the last call.
     pub fn take_changes(&self) -> Changes {
         let mut current = self.lock();
         let snapshot = current.snapshot.clone();
@@ -97,7 +94,6 @@ impl Store {
         changed
     }
 
-    /// Replaces all states. Each list has the indexes of the inventory.
     pub fn restore(
         &self,
         accounts: Vec<AccountState>,
@@ -130,8 +126,7 @@ impl Store {
             let interval = i64::try_from(watched.interval().as_secs()).unwrap_or(i64::MAX);
             let before = watched.accounts().filter_map(|account| accounts.get(account));
             let had_problem = before.filter_map(|a| a.trouble).any(|cause| cause.app_problem().is_some());
-            let evidence = evidence(watched.accounts(), accounts, outcome);
-            app.record(state, evidence, had_problem, outcome, interval)
+            app.record(state, evidence(watched.accounts(), accounts, outcome), had_problem, outcome, interval)
         });
         let app_to_blame = app.as_deref().is_some_and(|app| app.fault_window.app_to_blame());
 

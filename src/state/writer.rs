@@ -38,7 +38,6 @@ const SMALL_JOURNAL: u64 = 1 << 20;
 /// File in the storage folder that is locked by the process using the folder.
 const LOCK: &str = "lock";
 
-/// Writes the changes of a store to disk and shows them.
 #[derive(Debug)]
 pub struct StateWriter {
     store: Arc<Store>,
@@ -57,7 +56,6 @@ impl StateWriter {
         Ok((Self { store, shown, storage }, View::new(view)))
     }
 
-    /// Restores the store from disk, and shows the result.
     pub fn restore(&mut self) {
         if let Some(storage) = &mut self.storage {
             storage.generation = files::restore(&storage.folder, &self.store) + 1;
@@ -97,7 +95,6 @@ impl StateWriter {
     }
 }
 
-/// The storage folder and what is going on in it.
 #[derive(Debug)]
 struct Storage {
     folder: PathBuf,
@@ -123,12 +120,10 @@ struct Storage {
     failing: bool,
 }
 
-/// A sync of the journal or the writing of a base.
 #[derive(Debug)]
 struct BackgroundJob {
     since: Instant,
     is_sync: bool,
-    /// Returns the size of the base.
     handle: JoinHandle<anyhow::Result<u64>>,
 }
 
@@ -157,7 +152,6 @@ impl Storage {
         Ok(storage)
     }
 
-    /// Appends changes to the journal.
     async fn write(&mut self, changes: &Changes) {
         let start = Instant::now();
         if changes.inventory {
@@ -201,7 +195,6 @@ impl Storage {
         self.failed(error, took);
     }
 
-    /// Starts writing a base if one is due.
     async fn rewrite(&mut self, snapshot: &Snapshot) {
         let start = Instant::now();
         if self.background.is_some() || self.rewrite_at.is_none_or(|at| at > start) {
@@ -233,7 +226,6 @@ impl Storage {
         Ok(())
     }
 
-    /// Handles the result of background work, and starts what is due.
     async fn tick(&mut self, store: &Store) {
         let now = Instant::now();
         if let Some(job) = &self.background {
@@ -263,7 +255,6 @@ impl Storage {
         }
     }
 
-    /// Waits for the background job and handles its result.
     async fn finish_background(&mut self) {
         let Some(BackgroundJob { since, is_sync, handle }) = self.background.take() else { return };
         match handle.await.context("a fault in this program").flatten() {
@@ -320,7 +311,6 @@ impl Storage {
         }
     }
 
-    /// Syncs what was written, within the time limit.
     async fn end(mut self) {
         // What is not finished by then is done again after the next start.
         let _ = tokio::time::timeout(WRITE_LIMIT, self.finish_background()).await;
@@ -333,7 +323,6 @@ impl Storage {
     }
 }
 
-/// Another process uses the folder.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "another token_exporter keeps its state in {0}: give each process a --storage.path of its own, or none"

@@ -146,7 +146,6 @@ impl Client {
     }
 }
 
-/// Whether the host of a URL is this machine.
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",

@@ -13,7 +13,6 @@ use url::{Host, Url};
 #[derive(Clone, Copy, Debug)]
 pub struct PublicOnly;
 
-/// A host with no public address.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} is no public address (global.allow_private_networks permits it)")]
 pub struct Refused(String);

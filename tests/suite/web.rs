@@ -578,9 +578,8 @@ fn what_the_format_allows_is_accepted() {
 fn secrets_that_lie_open_are_warned_of() {
     use std::os::unix::fs::PermissionsExt as _;
     let pki = Pki::new();
-    let warnings = |web: &str| -> Vec<String> {
-        pki.access(web).warnings().iter().map(|w| w.problem.message.clone()).collect()
-    };
+    let warnings =
+        |web: &str| -> Vec<String> { pki.access(web).warnings().iter().map(|w| w.message.clone()).collect() };
     let mode = |mode: u32| {
         std::fs::set_permissions(pki.path("server.key"), std::fs::Permissions::from_mode(mode)).expect("set")
     };
