@@ -59,16 +59,16 @@ impl Method {
     }
 }
 
-/// How a call proves who asks.
+/// How a call is authenticated.
 #[derive(Clone, Debug)]
 pub enum Auth {
-    /// Not at all, or through its parameters.
+    /// Not at all, or by its parameters.
     None,
     /// `Authorization: Bearer …` (RFC 6750).
     Bearer(Secret),
     /// `Authorization: Basic …` with client id and secret (RFC 6749, section 2.3.1).
     Basic(String, Secret),
-    /// A header of the network's own.
+    /// The network's own header.
     Header(&'static str, Secret),
     /// `Authorization: OAuth …`, signed with HMAC-SHA1 (RFC 5849). The client adds time and nonce.
     OAuth1(Box<OAuth1Keys>),
@@ -83,14 +83,13 @@ pub struct OAuth1Keys {
     pub token_secret: Secret,
 }
 
-/// What a call carries.
 #[derive(Clone, Debug, Default)]
 pub enum Body {
     #[default]
     Empty,
     /// `application/x-www-form-urlencoded`.
     Form(Vec<(&'static str, Param)>),
-    /// A flat JSON object of texts.
+    /// A flat JSON object with texts.
     Json(Vec<(&'static str, Param)>),
 }
 
@@ -114,7 +113,6 @@ impl PartialEq for CallInfo {
 }
 
 impl CallInfo {
-    /// The path part of [`CallInfo::url`].
     pub fn path(&self) -> &'static str {
         self.split().1
     }
@@ -165,7 +163,7 @@ pub struct Call {
     pub about: Option<usize>,
     /// Scheme and host; a configured `base_url` takes their place.
     pub host: Cow<'static, str>,
-    /// Path with its leading slash, already percent-encoded where it holds foreign text.
+    /// With its leading slash, and percent-encoded.
     pub path: String,
     pub query: Vec<(&'static str, Param)>,
     pub headers: Vec<(&'static str, String)>,
@@ -241,20 +239,20 @@ impl Call {
     }
 }
 
-/// What came back, parsed as far as it goes.
+/// What came back, parsed as far as possible.
 #[derive(Clone, Default)]
 pub struct Answer {
-    /// The HTTP status; none where a payload was handed in without one.
+    /// None if an answer was handed in without one.
     pub status: Option<u16>,
     pub headers: HeaderMap,
-    /// The body as JSON; [`Value::Null`] if it is none.
+    /// [`Value::Null`] if the body is not JSON.
     pub json: Value,
-    /// The body as text, if it is not JSON.
+    /// The body if it is not JSON.
     pub text: String,
 }
 
 impl Answer {
-    /// From a received body. A byte-order mark and blanks around JSON are forgiven.
+    /// From a received body. JSON can begin with a byte-order mark and blanks.
     pub fn new(status: Option<u16>, headers: HeaderMap, body: &[u8]) -> Self {
         let bytes = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         match serde_json::from_slice(bytes) {
@@ -269,7 +267,7 @@ impl Answer {
         self.status == Some(status)
     }
 
-    /// Whether the status is a success, or not known.
+    /// Whether the status is a success or not known.
     pub fn maybe_success(&self) -> bool {
         self.status.is_none_or(|s| (200..300).contains(&s))
     }
@@ -279,7 +277,7 @@ impl Answer {
     }
 }
 
-/// Bodies can hold tokens (`/me/accounts` at Facebook does): shape only.
+/// Bodies can contain tokens, as that of `/me/accounts` at Facebook.
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Answer").field("status", &self.status).finish_non_exhaustive()

@@ -1,8 +1,8 @@
-//! Networks as pure code: a network asks the next question or reads an answer.
+//! Networks as pure code: which calls a probe makes, and what the answers mean.
 //!
-//! It opens no connection, reads no clock and knows no metric. A network is one file here, one
-//! folder under `tests/fixtures`, and one line in the list below. Its main part is
-//! [`Network::read`]: the same code reads the answers of a probe and those given to `classify`.
+//! Must not open connections, read clocks or know metrics. A network is one file here, one folder
+//! under `tests/fixtures`, and one line in the list below. Its main part is [`Network::read`], which
+//! reads the answers of a probe and those that are given to `classify`.
 
 use std::fmt;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub use reading::{
 
 use crate::model::{Capabilities, Capability, Cause, Reason, Secret, Timestamp};
 
-/// Declares the networks: each has a module of its own, or is in the module of a family.
+/// Declares the networks. Each has its own module, or is in the module of a family.
 macro_rules! networks {
     ($($(mod $module:ident)? $(in $family:ident)?: $network:ident,)*) => {
         $($(mod $module;)?)*
@@ -54,7 +54,7 @@ networks! {
 pub trait Network: Sync {
     fn description(&self) -> &'static Description;
 
-    /// What a capability needs; none where the network does not offer it.
+    /// What a capability needs; none if the network does not offer it.
     fn rights(&self, style: Style<'_>, kind: &str, capability: Capability) -> Option<&'static Rights>;
 
     /// The next calls, given what the answers so far said; none ends the probe.
@@ -95,7 +95,7 @@ pub trait Network: Sync {
     }
 }
 
-/// What is fixed about a network.
+/// What is known about a network.
 #[derive(Debug)]
 pub struct Description {
     /// In configuration and labels.
@@ -108,7 +108,7 @@ pub struct Description {
     pub app: AppNeed,
     /// Kinds of accounts; the first is the default.
     pub kinds: &'static [&'static str],
-    /// Networks whose accounts can hang on a credential of this one.
+    /// Networks whose accounts can use a credential of this one.
     pub carries: &'static [&'static str],
     /// The default version of its API.
     pub api_version: Option<&'static str>,
@@ -118,8 +118,7 @@ pub struct Description {
     pub calls: &'static [&'static CallInfo],
     /// How its tokens begin, and their minimum length. Such a text is never printed.
     pub token_prefixes: &'static [(&'static str, usize)],
-    /// What to do about a reason, where that differs from the general steps; empty where it does
-    /// not.
+    /// What to do about a reason; empty if the general steps apply.
     pub steps: fn(Reason) -> &'static [&'static str],
     pub notes: Notes,
 }
@@ -129,22 +128,21 @@ pub struct Description {
 pub struct Notes {
     /// How long logins live, and where a probe learns of their end.
     pub lifetimes: &'static [&'static str],
-    /// What its answers tell apart.
+    /// What its answers distinguish.
     pub tells: &'static [&'static str],
-    /// What no read-only probe can see or tell apart there.
+    /// What no read-only probe can see or distinguish.
     pub cannot_tell: &'static [&'static str],
     /// How often to probe, and why.
     pub interval: &'static str,
 }
 
-/// Whether a credential of a network needs a developer app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppNeed {
-    /// It cannot be probed without.
+    /// A credential cannot be probed without one.
     Required,
-    /// It can be probed without, less well.
+    /// A probe without one tells less.
     Optional,
-    /// There is no such thing.
+    /// The network has no apps.
     None,
 }
 
@@ -153,7 +151,7 @@ pub enum AppNeed {
 pub struct Rights {
     /// One scope of each group; a group's first name stands for it in metrics.
     pub scopes: &'static [&'static [&'static str]],
-    /// Any of these roles; empty where roles do not matter.
+    /// Any of these roles; empty if roles do not matter.
     pub roles: &'static [&'static str],
 }
 
@@ -166,7 +164,7 @@ impl Rights {
 /// What the scopes and calls of a grant depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Style<'a> {
-    /// The API, where a network has several; empty otherwise.
+    /// Empty if the network has only one.
     pub api: &'a str,
     /// OAuth 1.0a instead of 2.0.
     pub oauth1: bool,
@@ -185,7 +183,7 @@ pub struct Guess {
 pub struct ResolvedApp {
     pub client_id: String,
     pub client_secret: Option<Secret>,
-    /// The version of the API; the network's default is filled in.
+    /// The network's default if none is configured.
     pub api_version: String,
     /// Endpoints of a generic provider, by the name of their setting.
     pub endpoints: Vec<(&'static str, String)>,
@@ -208,7 +206,7 @@ pub struct Tokens {
 /// One account of a grant, as a network sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Account<'a> {
-    /// Not always that of the grant: a Facebook login carries Instagram accounts, too.
+    /// Not always that of the grant: Instagram accounts can use a Facebook login.
     pub network: NetworkId,
     pub kind: &'a str,
     /// The network's id of it.
@@ -216,7 +214,7 @@ pub struct Account<'a> {
     pub needs: Capabilities,
 }
 
-/// One person's grant and the accounts that hang on it: what a probe is about.
+/// One person's grant and its accounts: what a probe is about.
 #[derive(Clone, Copy, Debug)]
 pub struct Grant<'a> {
     pub style: Style<'a>,
@@ -225,13 +223,12 @@ pub struct Grant<'a> {
     pub accounts: &'a [Account<'a>],
 }
 
-/// How a network takes several questions in one call.
 #[derive(Debug)]
 pub struct Batch {
     /// Maximum number of calls in one batch.
     pub max: usize,
     pub pack: fn(&ResolvedApp, &[&Call]) -> Call,
-    /// As many answers as calls, none for one that was cut off. None if it is not a batch's answer.
+    /// An answer for each call, none for one that was cut off; none at all if it is not a batch's.
     pub unpack: fn(&Answer, usize) -> Option<Vec<Option<Answer>>>,
 }
 
@@ -284,8 +281,8 @@ impl fmt::Debug for NetworkId {
 const OWN_ACCOUNT: &[&str] = &["me", "usersme", "verifycredentials"];
 
 impl Description {
-    /// Whether a text looks like a version of this API: as the default one does but for its digits.
-    /// Six digits are a year and a month.
+    /// Whether a text looks like a version of this API: like the default one, with other digits. Six
+    /// digits are a year and a month.
     pub fn is_version(&self, text: &str) -> bool {
         let form = |text: &str| {
             let mut form = text.replace(|c: char| c.is_ascii_digit(), "0");
@@ -308,8 +305,7 @@ impl Description {
         Timestamp::parse(&format!("{day}T00:00:00Z"))
     }
 
-    /// The call that a name, a path or a whole request line means; none for one that a probe never
-    /// makes.
+    /// The call with this name, path or request line; none if a probe never makes it.
     pub fn call(&self, text: &str) -> Option<&'static CallInfo> {
         let text = text.trim();
         let target = text.split_once(' ').map_or(text, |(_, rest)| rest.trim());
@@ -328,8 +324,8 @@ impl Description {
             rest.find('/').map_or("/", |slash| &rest[slash..])
         });
         let path = path.split(['?', '#']).next().unwrap_or(path);
-        // Without its version: "me/accounts" and "me_accounts" for "/{version}/me/accounts". That
-        // comes first, as "me" is no version.
+        // "me/accounts" and "me_accounts" mean "/{version}/me/accounts". That comes first, as "me" is
+        // no version.
         let wanted = folded(path.trim_end_matches(".json"));
         let by_its_end = calls().find(|c| {
             let known = c.path().trim_end_matches(".json");
@@ -369,7 +365,6 @@ pub fn advice(reason: Reason, network: NetworkId) -> &'static [&'static str] {
 }
 
 impl Grant<'_> {
-    /// The account that a question is about.
     pub fn account(&self, question: Question) -> Option<&Account<'_>> {
         question.about.and_then(|i| self.accounts.get(i))
     }

@@ -1,5 +1,4 @@
-//! What one answer says: a [`Reading`], made by a network from one answer, free of clocks and
-//! metrics.
+//! A [`Reading`] is what a network makes of one answer. It knows no clock.
 
 use crate::model::{AppProblem, Capability, Cause, Expiry, Reason, Secret, Timestamp};
 
@@ -12,37 +11,36 @@ pub enum Reach {
     Account,
 }
 
-/// How plainly the network spoke.
+/// How certain a refusal is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Certainty {
-    /// It named the cause: counts at once.
+    /// The network named the cause: it counts at once.
     Plain,
-    /// It could be something passing: counts when a second probe says the same.
+    /// It can be temporary: it counts when a second probe says the same.
     Ambiguous,
 }
 
-/// A network's recognised no.
+/// A refusal that the network's code recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The reason, or none where the answer is the same for an expired and for a revoked token:
-    /// then the known expiry decides.
+    /// None if the answer is the same for expired and revoked tokens. The known expiry then decides.
     pub reason: Option<Reason>,
     pub certainty: Certainty,
     pub reach: Reach,
 }
 
 impl Refusal {
-    /// A plainly stated reason that concerns the whole login.
+    /// A named reason that concerns the whole login.
     pub const fn plain(reason: Reason) -> Self {
         Self { reason: Some(reason), certainty: Certainty::Plain, reach: Reach::Grant }
     }
 
-    /// A reason that may be passing: it wants a second probe.
+    /// A reason that can be temporary, so that a second probe must confirm it.
     pub const fn ambiguous(reason: Reason) -> Self {
         Self { certainty: Certainty::Ambiguous, ..Self::plain(reason) }
     }
 
-    /// The token is refused, expired or revoked; the answer does not tell which.
+    /// The token has expired or was revoked; the answer does not tell which.
     pub const fn expired_or_revoked() -> Self {
         Self { reason: None, certainty: Certainty::Ambiguous, reach: Reach::Grant }
     }
@@ -57,13 +55,10 @@ impl Refusal {
 /// What an answer says about the token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Says {
-    /// Nothing that bears on validity (an empty list, say). Never enough to call a connection
-    /// valid.
+    /// Nothing about validity, such as an empty list. Never enough to call a connection valid.
     #[default]
     Nothing,
-    /// The network accepted the token.
     Accepted,
-    /// The network refused.
     Refused(Refusal),
     /// The network answered, but not about the token.
     Undetermined(Cause),
@@ -88,7 +83,7 @@ impl Says {
     }
 }
 
-/// Granted scopes, some perhaps for certain accounts only.
+/// Granted scopes, of which some may hold for certain accounts only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scopes {
     pub granted: Vec<String>,
@@ -113,9 +108,9 @@ impl Scopes {
 /// What an answer says about one account.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// The person's roles or tasks at the account; none: not told. Empty: told, and there are none.
+    /// The person's roles or tasks at the account; none if the answer does not tell them.
     pub roles: Option<Vec<String>>,
-    /// A token of the account's own, for further calls.
+    /// The account's own token, for further calls.
     pub token: Option<Secret>,
     /// A further id by which the account can be asked about.
     pub parent: Option<String>,
@@ -123,13 +118,12 @@ pub struct Facts {
     pub refused: Option<Refusal>,
 }
 
-/// What an answer says about an account that it names itself, in a list for example.
+/// What an answer says about an account that it names, for example in a list.
 #[derive(Clone, Debug)]
 pub struct Listed {
-    /// The network's id of the account.
     pub external_id: String,
     pub facts: Facts,
-    /// Other parts of the list can add to it: not yet a fact about the account.
+    /// Whether other parts of the list can add to it, so that it is not yet a fact.
     pub partial: bool,
 }
 
@@ -208,8 +202,8 @@ impl Reading {
         Self::says(Says::app_problem(problem))
     }
 
-    /// What is left of it under this status: a limit and a fault at the network say nothing about
-    /// an account, whatever stands in the answer.
+    /// What remains of it under this status: with a limit or a fault of the network, an answer says
+    /// nothing about an account.
     #[must_use]
     pub fn under(self, status: Option<u16>) -> Self {
         let cause = match status {
@@ -236,7 +230,7 @@ impl Reading {
     }
 }
 
-/// When a rate limit lets calls through again.
+/// When a rate limit ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reset {
     At(Timestamp),
@@ -257,7 +251,7 @@ pub struct RateLimitStatus {
     /// The network's own name of it.
     pub bucket: &'static str,
     pub budget: Budget,
-    /// The share that is used, 0 to 1 and above.
+    /// The share that is used; above 1 if the limit is exceeded.
     pub used: Option<f64>,
     pub reset: Option<Reset>,
 }
