@@ -17,6 +17,7 @@ struct Demo {
     info: BTreeMap<String, BTreeMap<String, String>>,
     verdicts: BTreeMap<String, String>,
     degraded: BTreeSet<String>,
+    probed: BTreeSet<String>,
     judged: BTreeSet<String>,
     deadlines: BTreeMap<String, f64>,
 }
@@ -37,11 +38,11 @@ impl Demo {
         let account = |labels: &BTreeMap<String, String>| labels["account"].clone();
         let info =
             series("connection_info{job=\"one\"}").await.into_iter().map(|(l, _)| (account(&l), l)).collect();
-        let judged = series("connection_last_conclusive_probe_timestamp_seconds{job=\"one\"}")
-            .await
-            .iter()
-            .map(|(l, _)| account(l))
-            .collect();
+        let accounts_in = async |query: &str| -> BTreeSet<String> {
+            series(query).await.iter().map(|(l, _)| account(l)).collect()
+        };
+        let probed = accounts_in("connection_probe_success{job=\"one\"}").await;
+        let judged = accounts_in("connection_last_conclusive_probe_timestamp_seconds{job=\"one\"}").await;
         let deadlines = series("token_expiry_timestamp_seconds{job=\"one\"}")
             .await
             .iter()
@@ -53,7 +54,7 @@ impl Demo {
             .map(|(l, _)| account(l))
             .filter(|a| verdicts.get(a).is_some_and(|r| r == "ok"))
             .collect();
-        Self { info, verdicts, degraded, judged, deadlines }
+        Self { info, verdicts, degraded, probed, judged, deadlines }
     }
 
     /// The accounts that this value of a variable selects.
@@ -159,7 +160,8 @@ fn assert_connections(demo: &Demo, chosen: &BTreeSet<&str>, answers: &Answers, n
     let known = of(&|a| verdict(a).is_some());
     let broken = of(&|a| verdict(a).is_some_and(|r| r != "ok"));
     let working = of(&|a| verdict(a) == Some("ok"));
-    let unverified = of(&|a| !demo.judged.contains(a));
+    let unverified = of(&|a| demo.probed.contains(a) && !demo.judged.contains(a));
+    let waiting = of(&|a| !demo.probed.contains(a));
     let left = |a: &str| demo.deadlines.get(a).map(|at| at - now);
     let due = of(&|a| verdict(a) == Some("ok") && left(a).is_some_and(|s| s < 864_000.0));
     let soon = of(&|a| verdict(a) == Some("ok") && left(a).is_some_and(|s| s <= 5_184_000.0));
@@ -174,6 +176,7 @@ fn assert_connections(demo: &Demo, chosen: &BTreeSet<&str>, answers: &Answers, n
     assert_eq!(number(answers, "Disconnected"), expected(broken.len()), "{what}");
     assert_eq!(number(answers, "Connected"), expected(working.len()), "{what}");
     assert_eq!(number(answers, "Unverified"), Some(unverified.len()), "{what}");
+    assert_eq!(number(answers, "Not probed yet"), Some(waiting.len()), "{what}");
     assert_eq!(number(answers, "Degraded").unwrap_or(0), degraded.len(), "{what}");
     assert_eq!(number(answers, "Due within 10 days").unwrap_or(0), due.len(), "{what}");
     for (title, set) in [
@@ -203,7 +206,7 @@ fn assert_connections(demo: &Demo, chosen: &BTreeSet<&str>, answers: &Answers, n
     let total = |title: &str| -> usize {
         rows(answers, title).iter().filter_map(|r| r["value"][1].as_str()?.parse::<usize>().ok()).sum()
     };
-    assert_eq!(total("Deadlines by day"), soon.len(), "{what}");
+    assert_eq!(total("Deadlines by days left"), soon.len(), "{what}");
     assert_eq!(total("Disconnected by network and reason"), broken.len(), "{what}");
     assert_eq!(total("Accounts by network"), chosen.len(), "{what}");
 }
@@ -330,6 +333,24 @@ fn assert_drawn_connections(demo: &Demo, drawn: &BTreeMap<String, Value>) {
         let href = column(table, "Account", "href")[row].as_str().unwrap_or_default();
         assert_eq!(href.replace("%20", " "), life);
     }
+    // One bar for each span, also where nothing is due, and the same in every time zone.
+    let bars = &drawn["Deadlines by days left"];
+    assert_eq!(
+        column(bars, "due", "text"),
+        ["< 1 day", "1–5 days", "5–10 days", "10–30 days", "30–60 days"].map(Value::from)
+    );
+    let due: Vec<usize> = column(bars, "Connections", "text")
+        .iter()
+        .map(|n| n.as_str().and_then(|n| n.parse().ok()).expect("a whole number"))
+        .collect();
+    let left = |days: &Value| days.as_str().and_then(|d| d.parse::<f64>().ok()).expect("days");
+    let days: Vec<f64> = column(&drawn["Deadlines"], "Days left", "text").iter().map(left).collect();
+    let spans = [(f64::MIN, 1.0), (1.0, 5.0), (5.0, 10.0), (10.0, 30.0), (30.0, 60.1)];
+    for ((from, to), due) in spans.into_iter().zip(due) {
+        // The list shows tenths of a day, so a deadline near a limit may be on either side.
+        let within = |slack: f64| days.iter().filter(|d| **d >= from - slack && **d < to + slack).count();
+        assert!((within(-0.1)..=within(0.1)).contains(&due), "{due} between {from} and {to} days: {days:?}");
+    }
     // Red, orange, yellow and green at 1, 5 and 10 days: the demo has deadlines of each kind.
     let deadlines = &drawn["Deadlines"];
     let mut colors: BTreeMap<&str, &str> = BTreeMap::new();
@@ -346,6 +367,34 @@ fn assert_drawn_connections(demo: &Demo, drawn: &BTreeMap<String, Value>) {
     }
     assert_eq!(colors.len(), 4, "{colors:?}");
     assert_eq!(colors.values().collect::<BTreeSet<_>>().len(), 4, "{colors:?}");
+}
+
+/// A disconnected account has to be reconnected now, whatever its deadlines say.
+fn assert_lost(
+    account: &str,
+    dashboard: &Value,
+    answers: &Answers,
+    drawing: bool,
+    all: &BTreeMap<String, String>,
+) {
+    assert_eq!(number(answers, "Reconnect by"), Some(0), "{account}");
+    assert_eq!(number(answers, "Days left"), Some(0), "{account}");
+    let (of_days, of_ends) = (&answers["Expiry times"][0].1, &answers["Expiry times"][1].1);
+    assert!(list(of_days, "/result").is_empty(), "{account}: {of_days}");
+    assert!(!of_ends.to_string().contains("\"deadline\""), "{account}: {of_ends}");
+    let mut variables = all.clone();
+    variables.insert("account".to_owned(), account.to_owned());
+    for version in ["oldest", "newest"].into_iter().filter(|_| drawing) {
+        let drawn = draw(version, dashboard, answers, &variables);
+        let cell = |title: &str, name: &str, what: &str| column(&drawn[title], name, what)[0].clone();
+        assert_eq!(cell("Reconnect by", "deadline", "text"), "now", "{account}");
+        assert_eq!(cell("Days left", "days left", "text"), "none", "{account}");
+        let red = cell("Connection", "connection", "color");
+        assert_eq!(cell("Reconnect by", "deadline", "color"), red, "{account}");
+        assert_eq!(cell("Days left", "days left", "color"), red, "{account}");
+        let columns = list(&drawn["Expiry times"], "/0/fields").iter().map(|f| text(f, "name"));
+        assert!(columns.eq(["Clock", "Ends"]), "{account}: {}", drawn["Expiry times"]);
+    }
 }
 
 /// Runs queries for many choices at the same time.
@@ -445,14 +494,18 @@ async fn every_query_says_what_the_demo_is_for_every_value_of_every_variable() {
             .or_default()
             .insert(text(&series["metric"], "__name__").to_owned());
     }
+    let lost: BTreeSet<&String> = demo.verdicts.iter().filter(|(_, r)| *r != "ok").map(|(a, _)| a).collect();
     let mut shown = BTreeSet::new();
     for (account, answers) in ask_each(&asked, &dashboard, choices.collect()).await {
         for (title, answer) in &answers {
             for (target, data) in answer {
                 let (metrics, _) = named(text(target, "expr"));
                 let empty = list(data, "/result").is_empty();
+                let left_of_a_lost_one = lost.contains(&account)
+                    && ["Days left over time", "Expiry times"].contains(&title.as_str());
                 assert!(
                     !empty
+                        || left_of_a_lost_one
                         || !metrics.is_subset(&there[&account])
                         || ["Recoveries", "Renewals"].contains(&title.as_str()),
                     "{account}: {title}"
@@ -461,6 +514,10 @@ async fn every_query_says_what_the_demo_is_for_every_value_of_every_variable() {
                     shown.insert(title.clone());
                 }
             }
+        }
+        if lost.contains(&account) {
+            let drawing = demo.deadlines.contains_key(&account) && shown.insert("a lost one".to_owned());
+            assert_lost(&account, &dashboard, &answers, drawing, &all);
         }
         let code = demo
             .verdicts
@@ -491,6 +548,7 @@ async fn every_query_says_what_the_demo_is_for_every_value_of_every_variable() {
             }
         }
     }
+    assert!(shown.contains("a lost one"), "the demo has a disconnected account with a deadline");
     assert!(shown.contains("drawn"), "the demo has a degraded account with a deadline and scopes");
     for panel in panels(&dashboard) {
         assert!(shown.contains(text(panel, "title")), "{}: empty for every account", text(panel, "title"));

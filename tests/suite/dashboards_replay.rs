@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use token_exporter::model::Reason;
 
-use crate::dashboards::{everything, expr, grafana_variables, list, load, text};
+use crate::dashboards::{everything, expr, grafana_variables, list, load, panels, text};
 
 /// Labels and value of each sample.
 type Samples<'a> = &'a [(&'a str, f64)];
@@ -123,4 +123,95 @@ fn two_reasons_at_once_after_a_restart_of_prometheus_are_one_verdict() {
     );
 }
 
-// The demo and a real Prometheus, with every query.
+/// Thirteen hours after the first scrape, at 46,800 s: accounts in each state, with deadlines at the
+/// limits of each span.
+#[test]
+fn waiting_unverified_lost_and_due_accounts_are_told_apart() {
+    let (connections, account) = (load("connections"), load("account"));
+    let days = |days: f64| 46_800.0 + 86_400.0 * days;
+    let verified = Some(46_000.0);
+    // Name, verdict, whether the last probe was conclusive, the time of the last one that was, deadline.
+    let accounts = [
+        ("waiting", None, None, None, Some(days(20.0))),
+        ("never", None, Some(0), None, Some(days(20.0))),
+        ("stale", Some("ok"), Some(0), Some(60.0), Some(days(-0.1))),
+        ("lost", Some("not_admin"), Some(1), verified, Some(days(55.0))),
+        ("free", Some("ok"), Some(1), verified, None),
+        ("soon", Some("ok"), Some(1), verified, Some(days(0.5))),
+        ("week", Some("ok"), Some(1), verified, Some(days(5.0))),
+        ("ten", Some("ok"), Some(1), verified, Some(days(10.0))),
+        ("sixty", Some("ok"), Some(1), verified, Some(days(60.0))),
+        ("later", Some("ok"), Some(1), verified, Some(days(61.0))),
+    ];
+    let mut series = Vec::new();
+    for (name, verdict, success, conclusive, deadline) in accounts {
+        let mut add = |metric: &str, more: &str, value: Option<f64>| {
+            let labels = format!("account=\"{name}\",network=\"x\"{more}");
+            series.extend(value.map(|v| (format!("{metric}{{{labels}}}"), format!("{v}x790"))));
+        };
+        add("connection_info", ",name=\"N\"", Some(1.0));
+        let reason = format!(",reason=\"{}\"", verdict.unwrap_or_default());
+        add("connection_valid", &reason, verdict.map(|v| f64::from(u8::from(v == "ok"))));
+        add("connection_probe_success", "", success.map(f64::from));
+        add("connection_last_conclusive_probe_timestamp_seconds", "", conclusive);
+        add("token_expiry_timestamp_seconds", "", deadline);
+        add("token_clock_expiry_timestamp_seconds", ",clock=\"access\"", deadline);
+    }
+    let series: Vec<(&str, &str)> = series.iter().map(|(s, v)| (s.as_str(), v.as_str())).collect();
+    let of = |title: &str, nth: usize, id: &str| {
+        let panel = panels(&account).find(|p| text(p, "title") == title).expect("a panel");
+        let query = text(&panel["targets"][nth], "expr");
+        grafana_variables(query, &BTreeMap::from([("account".to_owned(), id.to_owned())]))
+    };
+    let queries = [
+        of("Reconnect by", 0, "lost"),
+        of("Days left", 0, "lost"),
+        of("Days left over time", 0, "lost"),
+        of("Days left over time", 1, "lost"),
+        of("Expiry times", 0, "lost"),
+        of("Expiry times", 1, "lost"),
+        of("Reconnect by", 0, "ten"),
+        of("Days left", 0, "ten"),
+        of("Expiry times", 0, "ten"),
+        of("Days left", 0, "waiting"),
+        of("Days left", 0, "free"),
+    ];
+    let answers: [Samples; 11] = [
+        &[("{}", 0.0)],
+        &[("{}", 0.0)],
+        &[],
+        &[],
+        &[],
+        &[("{clock=\"access\"}", 1000.0 * (46_800.0 + 86_400.0 * 55.0))],
+        &[("{}", 1000.0 * (46_800.0 + 86_400.0 * 10.0))],
+        &[("{}", 10.0)],
+        &[("{clock=\"deadline\"}", 10.0), ("{clock=\"access\"}", 10.0)],
+        &[("{}", 20.0)],
+        &[],
+    ];
+    let mut expected: Vec<(&str, &str, Samples)> = vec![
+        ("13h", expr(&connections, "Not probed yet"), &[("{}", 1.0)]),
+        ("13h", expr(&connections, "Unverified"), &[("{}", 2.0)]),
+        (
+            "13h",
+            expr(&connections, "Unverified connections"),
+            &[
+                ("{account=\"never\",name=\"N\",network=\"x\"}", 0.0),
+                ("{account=\"stale\",name=\"N\",network=\"x\"}", 60_000.0),
+            ],
+        ),
+        (
+            "13h",
+            expr(&connections, "Deadlines by days left"),
+            &[
+                ("{due=\"00\"}", 2.0),
+                ("{due=\"01\"}", 0.0),
+                ("{due=\"05\"}", 1.0),
+                ("{due=\"10\"}", 1.0),
+                ("{due=\"30\"}", 1.0),
+            ],
+        ),
+    ];
+    expected.extend(queries.iter().zip(answers).map(|(query, samples)| ("13h", query.as_str(), samples)));
+    play(&series, &expected);
+}

@@ -19,6 +19,7 @@ mod conformance;
 mod daemon;
 mod dashboards;
 mod dashboards_live;
+mod dashboards_panels;
 mod dashboards_replay;
 mod delays;
 mod deploy;
