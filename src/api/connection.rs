@@ -1,37 +1,24 @@
 //! One account with all that is known of it.
 
 use crate::inventory::{AccountView, CredentialView};
-use crate::model::{AppProblem, Capability, Cause, Expiry, Reason, Timestamp};
+use crate::model::{AppProblem, Capability, Cause, Expiry, Reason, Timestamp, labels};
 use crate::state::{AccountState, AppState, CredentialState, Snapshot};
 
-/// The state of a connection. The order is that of urgency.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum ConnectionState {
-    Disconnected,
-    /// It works, but has lost a capability that it needs.
-    Degraded,
-    /// No probe was conclusive yet, or not for a long time.
-    Unverified,
-    Connected,
-    Waiting,
+labels! {
+    /// The state of a connection. The order is that of urgency.
+    ConnectionState {
+        Disconnected = "disconnected",
+        /// It works, but has lost a capability that it needs.
+        Degraded = "degraded",
+        /// No probe was conclusive yet, or not for a long time.
+        Unverified = "unverified",
+        Connected = "connected",
+        /// It has not been probed yet.
+        Waiting = "waiting",
+    }
 }
 
 impl ConnectionState {
-    pub const ALL: [Self; 5] =
-        [Self::Disconnected, Self::Degraded, Self::Unverified, Self::Connected, Self::Waiting];
-
-    /// In metrics, the API and URLs.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Disconnected => "disconnected",
-            Self::Degraded => "degraded",
-            Self::Unverified => "unverified",
-            Self::Connected => "connected",
-            Self::Waiting => "waiting",
-        }
-    }
-
     /// On the status page.
     pub fn title(self) -> &'static str {
         match self {

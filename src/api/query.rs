@@ -126,8 +126,8 @@ impl Query {
                 add(&mut self.reasons, Reason::from_label(value), broken().map(|r| r.info().label))?;
             }
             "state" => {
-                let state = ConnectionState::ALL.into_iter().find(|s| s.label() == value);
-                add(&mut self.states, state, ConnectionState::ALL.into_iter().map(ConnectionState::label))?;
+                let all = ConnectionState::ALL.iter().map(|s| s.label());
+                add(&mut self.states, ConnectionState::from_label(value), all)?;
             }
             "use" => add(&mut self.uses, Use::from_label(value), Use::ALL.iter().map(|u| u.label()))?,
             "expires_within" => {

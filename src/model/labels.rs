@@ -32,7 +32,7 @@ macro_rules! labels {
             }
         }
 
-        $crate::model::labels::from_label!($type);
+        $crate::model::from_label!($type);
     };
 }
 
@@ -49,4 +49,4 @@ macro_rules! described {
     };
 }
 
-pub(super) use {described, from_label, labels};
+pub(crate) use {described, from_label, labels};

@@ -11,6 +11,7 @@ mod time;
 
 pub use capability::{Capabilities, Capability, Use, stops};
 pub use cause::{AppProblem, Cause};
+pub(crate) use labels::{from_label, labels};
 pub use reason::{FixedBy, Reason, ReasonInfo, Reconnecting};
 pub use secret::{STRICT, Secret, percent_encode};
 pub use time::{Expiry, Timestamp, format_duration, parse_duration, parse_offset};

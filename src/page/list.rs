@@ -118,7 +118,7 @@ fn tiles(listing: &Listing, query: &Query) -> Markup {
         nav aria-label="Connections by state" {
             ul.tiles {
                 (tile("All", "all", overview.accounts, Query::default()))
-                @for state in ConnectionState::ALL {
+                @for state in ConnectionState::ALL.iter().copied() {
                     @let count = overview.states[state as usize];
                     @if count > 0 || always.contains(&state) {
                         (tile(state.title(), state.label(), count, in_state(state)))
@@ -148,7 +148,7 @@ fn filters(listing: &Listing, query: &Query) -> Markup {
         .reasons()
         .chain(query.reasons.iter().copied().filter(|r| !listing.reasons().any(|l| l == *r)));
     let reasons = reasons.map(|r| (r.info().label.to_owned(), words(r.info().label)));
-    let states = ConnectionState::ALL.into_iter().map(|s| (s.label().to_owned(), s.title().to_owned()));
+    let states = ConnectionState::ALL.iter().map(|s| (s.label().to_owned(), s.title().to_owned()));
     let uses = Use::ALL.iter().map(|u| (u.label().to_owned(), words(u.label())));
     let mut within: Vec<Duration> = EXPIRES_WITHIN.into_iter().map(days).collect();
     within.extend(query.expires_within.filter(|d| !within.contains(d)));

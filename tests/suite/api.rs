@@ -83,10 +83,7 @@ fn the_description_holds_the_same_lists() {
     };
     let labels = |labels: Vec<&str>| labels.into_iter().map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(listed("Network"), labels(NetworkId::all().map(NetworkId::name).collect()));
-    assert_eq!(
-        listed("State"),
-        labels(ConnectionState::ALL.into_iter().map(ConnectionState::label).collect())
-    );
+    assert_eq!(listed("State"), labels(ConnectionState::ALL.iter().map(|s| s.label()).collect()));
     assert_eq!(listed("Use"), labels(Use::ALL.iter().map(|u| u.label()).collect()));
     assert_eq!(listed("Cause"), labels(Cause::ALL.iter().map(|c| c.label()).collect()));
     assert_eq!(listed("AppProblem"), labels(AppProblem::ALL.iter().map(|p| p.label()).collect()));
@@ -102,7 +99,7 @@ fn the_description_holds_the_same_lists() {
     let expected: Vec<&str> = PARAMETERS.into_iter().chain(["labels"]).collect();
     assert_eq!(names, expected);
     let page = include_str!("../../docs/api.md");
-    for name in PARAMETERS.into_iter().chain(ConnectionState::ALL.into_iter().map(ConnectionState::label)) {
+    for name in PARAMETERS.into_iter().chain(ConnectionState::ALL.iter().map(|s| s.label())) {
         assert!(page.contains(&format!("`{name}`")), "docs/api.md tells of {name}");
     }
     let block = page.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");

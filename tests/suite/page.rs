@@ -267,7 +267,7 @@ async fn a_filter_agrees_with_what_is_shown_of_each() {
         let query = Query::parse(query, listing.label_names()).expect("a query");
         listing.page(&query).total
     };
-    for state in ConnectionState::ALL {
+    for state in ConnectionState::ALL.iter().copied() {
         let by_hand =
             (0..9).filter(|i| listing.connection(*i).is_some_and(|c| c.state(listing.at) == state)).count();
         assert_eq!(
