@@ -43,16 +43,9 @@ static STATUS: CallInfo = CallInfo {
 
 static DESCRIPTION: Description = Description {
     name: "bluesky",
-    aliases: &[],
     title: "Bluesky",
-    apis: &[],
     app: AppNeed::None,
-    kinds: &["profile"],
-    carries: &[],
-    api_version: None,
-    version_ends: &[],
     calls: &[&SESSION, &STATUS],
-    token_prefixes: &[],
     steps,
     notes: super::Notes {
         lifetimes: &[
@@ -78,6 +71,7 @@ static DESCRIPTION: Description = Description {
                    \"Rate Limits\"). The access token is read again for every probe, so its source must be \
                    kept up to date.",
     },
+    ..Description::DEFAULT
 };
 
 fn steps(reason: Reason) -> &'static [&'static str] {

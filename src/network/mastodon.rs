@@ -20,8 +20,8 @@
 //! `config/locales/doorkeeper.en.yml`, `config/initializers/rack_attack.rb`.
 
 use super::{
-    Answer, AppNeed, Budget, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus,
-    Reading, Refusal, Rights, Says, Seen, Style, parse, standard,
+    Answer, Budget, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus, Reading,
+    Refusal, Rights, Says, Seen, Style, parse, standard,
 };
 use crate::model::{Capability, Cause, Reason};
 
@@ -46,16 +46,8 @@ static APP: CallInfo = CallInfo {
 
 static DESCRIPTION: Description = Description {
     name: "mastodon",
-    aliases: &[],
     title: "Mastodon",
-    apis: &[],
-    app: AppNeed::Optional,
-    kinds: &["profile"],
-    carries: &[],
-    api_version: None,
-    version_ends: &[],
     calls: &[&ACCOUNT, &APP],
-    token_prefixes: &[],
     steps,
     notes: super::Notes {
         lifetimes: &["No end: access lasts until it is removed."],
@@ -78,6 +70,7 @@ static DESCRIPTION: Description = Description {
         interval: "1h. The limit of 300 requests per token and 5 minutes is far away (docs.joinmastodon.org, \
                    \"Rate limits\").",
     },
+    ..Description::DEFAULT
 };
 
 fn steps(reason: Reason) -> &'static [&'static str] {

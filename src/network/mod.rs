@@ -123,6 +123,25 @@ pub struct Description {
     pub notes: Notes,
 }
 
+impl Description {
+    /// What holds for a network that says nothing else of itself.
+    pub const DEFAULT: Description = Description {
+        name: "",
+        aliases: &[],
+        title: "",
+        apis: &[],
+        app: AppNeed::Optional,
+        kinds: &["profile"],
+        carries: &[],
+        api_version: None,
+        version_ends: &[],
+        calls: &[],
+        token_prefixes: &[],
+        steps: |_| &[],
+        notes: Notes { lifetimes: &[], tells: &[], cannot_tell: &[], interval: "" },
+    };
+}
+
 /// Sentences about a network for the documentation, with their source where it matters.
 #[derive(Debug)]
 pub struct Notes {

@@ -14,8 +14,8 @@
 use serde_json::Value;
 
 use super::{
-    Account, Answer, AppNeed, Budget, Call, CallInfo, Description, Facts, Grant, Listed, Method, Network,
-    Question, RateLimitStatus, Reading, Refusal, Reset, Rights, Says, Seen, Style, parse, standard,
+    Account, Answer, Budget, Call, CallInfo, Description, Facts, Grant, Listed, Method, Network, Question,
+    RateLimitStatus, Reading, Refusal, Reset, Rights, Says, Seen, Style, parse, standard,
 };
 use crate::model::{AppProblem, Capability, Cause, Reason};
 
@@ -47,14 +47,7 @@ static AD_ACCOUNTS: CallInfo = CallInfo {
 
 static DESCRIPTION: Description = Description {
     name: "pinterest",
-    aliases: &[],
     title: "Pinterest",
-    apis: &[],
-    app: AppNeed::Optional,
-    kinds: &["profile"],
-    carries: &[],
-    api_version: None,
-    version_ends: &[],
     calls: &[&USER, &BOARDS, &AD_ACCOUNTS],
     token_prefixes: &[("pina_", 8)],
     steps,
@@ -78,6 +71,7 @@ static DESCRIPTION: Description = Description {
         interval: "1h. An app with trial access has 1,000 requests a day, enough for forty accounts every \
                    hour; use 6h for more. Approved apps have 100 a second and user.",
     },
+    ..Description::DEFAULT
 };
 
 fn steps(reason: Reason) -> &'static [&'static str] {

@@ -14,9 +14,8 @@
 use serde_json::Value;
 
 use super::{
-    Answer, AppNeed, Auth, Body, Budget, Call, CallInfo, Description, Facts, Grant, Guess, Listed, Method,
-    Network, Question, RateLimitStatus, Reading, Refusal, Reset, Rights, Says, Scopes, Seen, Style, parse,
-    standard,
+    Answer, Auth, Body, Budget, Call, CallInfo, Description, Facts, Grant, Guess, Listed, Method, Network,
+    Question, RateLimitStatus, Reading, Refusal, Reset, Rights, Says, Scopes, Seen, Style, parse, standard,
 };
 use crate::model::{AppProblem, Capability, Cause, Reason};
 
@@ -51,14 +50,8 @@ static BUSINESS_GET: CallInfo = CallInfo {
 
 static DESCRIPTION: Description = Description {
     name: "tiktok",
-    aliases: &[],
     title: "TikTok",
     apis: &[LOGIN_KIT, BUSINESS],
-    app: AppNeed::Optional,
-    kinds: &["profile"],
-    carries: &[],
-    api_version: None,
-    version_ends: &[],
     calls: &[&USER_INFO, &TOKEN_INFO, &BUSINESS_GET],
     token_prefixes: &[("act.", 12), ("rft.", 12)],
     steps,
@@ -93,6 +86,7 @@ static DESCRIPTION: Description = Description {
                    far away; the access token is read anew for every probe, so its source must be kept \
                    fresh.",
     },
+    ..Description::DEFAULT
 };
 
 fn steps(reason: Reason) -> &'static [&'static str] {

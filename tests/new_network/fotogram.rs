@@ -21,14 +21,8 @@ static ME: CallInfo = CallInfo {
 
 static DESCRIPTION: Description = Description {
     name: "fotogram",
-    aliases: &[],
     title: "Fotogram",
-    apis: &[],
     app: AppNeed::None,
-    kinds: &["profile"],
-    carries: &[],
-    api_version: None,
-    version_ends: &[],
     calls: &[&ME],
     token_prefixes: &[("foto_", 8)],
     steps: |reason| match reason {
@@ -41,6 +35,7 @@ static DESCRIPTION: Description = Description {
         cannot_tell: &["Limits on posting: told to those who post only."],
         interval: "1h.",
     },
+    ..Description::DEFAULT
 };
 
 static PUBLISH: Rights = Rights::scopes(&[&["photos.write"]]);

@@ -18,8 +18,8 @@ use super::errors::{self, Fault};
 use super::scopes;
 use crate::model::{Capability, Reason};
 use crate::network::{
-    Answer, AppNeed, Call, CallInfo, Certainty, Description, Grant, Method, Network, Question,
-    RateLimitStatus, Reading, Refusal, Rights, Says, Scopes, Seen, Style, google, parse,
+    Answer, Call, CallInfo, Certainty, Description, Grant, Method, Network, Question, RateLimitStatus,
+    Reading, Refusal, Rights, Says, Scopes, Seen, Style, google, parse,
 };
 
 pub(in crate::network) struct GoogleBusiness;
@@ -50,14 +50,8 @@ static ACCOUNTS: CallInfo = CallInfo {
 
 static DESCRIPTION: Description = Description {
     name: "google_business",
-    aliases: &[],
     title: "Google Business Profile",
-    apis: &[],
-    app: AppNeed::Optional,
     kinds: &["location"],
-    carries: &[],
-    api_version: None,
-    version_ends: &[],
     calls: &[&google::TOKENINFO, &LOCATION, &VOICE, &ACCOUNTS],
     token_prefixes: google::TOKEN_PREFIXES,
     steps,
@@ -79,6 +73,7 @@ static DESCRIPTION: Description = Description {
         interval: "1h. Each API serves 300 questions a minute and project (Business Profile APIs, \
                    \"Limits\"); a probe asks two of them once for each location.",
     },
+    ..Description::DEFAULT
 };
 
 fn steps(reason: Reason) -> &'static [&'static str] {

@@ -15,8 +15,8 @@ use super::errors::{self, Fault};
 use super::scopes;
 use crate::model::{Capability, Reason};
 use crate::network::{
-    Answer, AppNeed, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus, Reading,
-    Refusal, Rights, Says, Seen, Style, google, parse, standard,
+    Answer, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus, Reading, Refusal,
+    Rights, Says, Seen, Style, google, parse, standard,
 };
 
 pub(in crate::network) struct YouTube;
@@ -31,14 +31,8 @@ static CHANNELS: CallInfo = CallInfo {
 
 static DESCRIPTION: Description = Description {
     name: "youtube",
-    aliases: &[],
     title: "YouTube",
-    apis: &[],
-    app: AppNeed::Optional,
     kinds: &["channel"],
-    carries: &[],
-    api_version: None,
-    version_ends: &[],
     calls: &[&google::TOKENINFO, &CHANNELS],
     token_prefixes: google::TOKEN_PREFIXES,
     steps,
@@ -71,6 +65,7 @@ static DESCRIPTION: Description = Description {
                    calculator\"): a hundred channels hourly take a quarter of it, so use 6h for more than \
                    that.",
     },
+    ..Description::DEFAULT
 };
 
 fn steps(reason: Reason) -> &'static [&'static str] {

@@ -89,12 +89,9 @@ static VERSION_ENDS: &[(&str, &str)] = &[
 
 static DESCRIPTION: Description = Description {
     name: "linkedin",
-    aliases: &[],
     title: "LinkedIn",
-    apis: &[],
     app: AppNeed::Required,
     kinds: &["organization", "profile"],
-    carries: &[],
     // The latest that LinkedIn is known to list (n8n-io/n8n pull request 39065).
     api_version: Some("202609"),
     version_ends: VERSION_ENDS,
@@ -129,6 +126,7 @@ static DESCRIPTION: Description = Description {
                    some as small as 100 calls, and end at midnight UTC (Microsoft Learn, \"API Rate \
                    Limiting\").",
     },
+    ..Description::DEFAULT
 };
 
 fn steps(reason: Reason) -> &'static [&'static str] {

@@ -153,9 +153,7 @@ pub(super) static ACCOUNT: CallInfo = CallInfo {
 
 static DESCRIPTION: Description = Description {
     name: "facebook",
-    aliases: &[],
     title: "Facebook",
-    apis: &[],
     app: AppNeed::Required,
     kinds: &["page", "group", "profile"],
     carries: &["facebook", "instagram"],
@@ -195,6 +193,7 @@ static DESCRIPTION: Description = Description {
                    too (Meta, \"Rate Limits\"); batches save connections, not budget. With thousands of \
                    logins on one app, 6h or a `rate_limit` is better.",
     },
+    ..Description::DEFAULT
 };
 
 fn steps(reason: Reason) -> &'static [&'static str] {

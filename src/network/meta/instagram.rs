@@ -13,8 +13,8 @@
 use super::facebook;
 use crate::model::{Capability, Reason};
 use crate::network::{
-    Answer, AppNeed, Batch, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus,
-    Reading, Rights, Seen, Style, meta,
+    Answer, Batch, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus, Reading,
+    Rights, Seen, Style, meta,
 };
 
 /// Instagram's own login.
@@ -103,10 +103,8 @@ pub(super) static ME: CallInfo = CallInfo {
 
 static DESCRIPTION: Description = Description {
     name: "instagram",
-    aliases: &[],
     title: "Instagram",
     apis: &["facebook_login", OWN],
-    app: AppNeed::Optional,
     kinds: &["profile", "business", "creator"],
     carries: &["instagram"],
     api_version: Some(meta::VERSION),
@@ -141,6 +139,7 @@ static DESCRIPTION: Description = Description {
                    Limits\"); through Facebook's login the first questions count against the app's hourly \
                    budget.",
     },
+    ..Description::DEFAULT
 };
 
 fn steps(reason: Reason) -> &'static [&'static str] {

@@ -10,8 +10,8 @@
 
 use crate::model::{Capability, Reason};
 use crate::network::{
-    Answer, AppNeed, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus, Reading,
-    Rights, Says, Seen, Style, meta,
+    Answer, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus, Reading, Rights,
+    Says, Seen, Style, meta,
 };
 
 pub(in crate::network) struct Threads;
@@ -79,14 +79,9 @@ pub(super) static DEBUG_TOKEN: CallInfo = CallInfo {
 
 static DESCRIPTION: Description = Description {
     name: "threads",
-    aliases: &[],
     title: "Threads",
-    apis: &[],
-    app: AppNeed::Optional,
-    kinds: &["profile"],
     carries: &["threads"],
     api_version: Some("v1.0"),
-    version_ends: &[],
     calls: &[&ME, &DEBUG_TOKEN],
     token_prefixes: &[("THAA", 8), ("THQ", 8)],
     steps,
@@ -110,6 +105,7 @@ static DESCRIPTION: Description = Description {
         interval: "1h. The budget is per profile and day and grows with its reach, with a floor (Meta, \
                    \"Rate Limits\").",
     },
+    ..Description::DEFAULT
 };
 
 fn steps(reason: Reason) -> &'static [&'static str] {

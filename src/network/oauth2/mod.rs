@@ -29,8 +29,8 @@ use success::{accepted, described};
 
 use crate::model::{AppProblem, Capability, Expiry, Secret};
 use crate::network::{
-    Answer, AppNeed, Auth, Body, Budget, Call, CallInfo, Description, Grant, Method, Network, Param,
-    Question, RateLimitStatus, Reading, Refusal, Rights, Says, Seen, Style, parse, standard,
+    Answer, Auth, Body, Budget, Call, CallInfo, Description, Grant, Method, Network, Param, Question,
+    RateLimitStatus, Reading, Refusal, Rights, Says, Seen, Style, parse, standard,
 };
 
 pub(super) struct OAuth2;
@@ -90,17 +90,8 @@ static METADATA: CallInfo = CallInfo {
 
 static DESCRIPTION: Description = Description {
     name: "oauth2",
-    aliases: &[],
     title: "OAuth 2.0",
-    apis: &[],
-    app: AppNeed::Optional,
-    kinds: &["profile"],
-    carries: &[],
-    api_version: None,
-    version_ends: &[],
     calls: &[&INTROSPECTION, &REFRESH, &USERINFO, &PROBE, &OPENID, &METADATA],
-    token_prefixes: &[],
-    steps: |_| &[],
     notes: crate::network::Notes {
         lifetimes: &[
             "Whatever the provider sets. Introspection tells the end of the access token, and that of \
@@ -127,6 +118,7 @@ static DESCRIPTION: Description = Description {
         interval: "1h. Know your provider's limits: Discord, for one, shuts out addresses that collect \
                    10,000 refusals in 10 minutes.",
     },
+    ..Description::DEFAULT
 };
 
 /// What scopes and roles allow at an unknown provider is unknown: every token has every capability.

@@ -25,9 +25,9 @@ use problem::{Problem, TITLES, WORDINGS, is_problem, problems};
 
 use crate::model::{AppProblem, Capability, Cause, Expiry, Reason};
 use crate::network::{
-    Account, Answer, AppNeed, Auth, Budget, Call, CallInfo, Certainty, Description, Grant, Guess, Method,
-    Network, OAuth1Keys, Question, RateLimitStatus, Reading, Refusal, Rights, Says, Scopes, Seen, Style,
-    parse, standard,
+    Account, Answer, Auth, Budget, Call, CallInfo, Certainty, Description, Grant, Guess, Method, Network,
+    OAuth1Keys, Question, RateLimitStatus, Reading, Refusal, Rights, Says, Scopes, Seen, Style, parse,
+    standard,
 };
 
 pub(super) struct X;
@@ -53,12 +53,6 @@ static DESCRIPTION: Description = Description {
     name: "x",
     aliases: &["twitter"],
     title: "X",
-    apis: &[],
-    app: AppNeed::Optional,
-    kinds: &["profile"],
-    carries: &[],
-    api_version: None,
-    version_ends: &[],
     calls: &[&ME, &TIE_BREAKER],
     token_prefixes: &[("AAAA", 16)],
     steps,
@@ -90,6 +84,7 @@ static DESCRIPTION: Description = Description {
                    loss earlier; the limit of 75 calls per 15 minutes and user is far away. With `1d`, the \
                    cost is the same; beyond a day, it falls.",
     },
+    ..Description::DEFAULT
 };
 
 fn steps(reason: Reason) -> &'static [&'static str] {
