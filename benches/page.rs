@@ -77,7 +77,7 @@ fn time(mut run: impl FnMut()) -> Duration {
 fn main() {
     let few = Listing::new(snapshot(1_000), Timestamp::now());
     let many = Listing::new(snapshot(100_000), Timestamp::now());
-    let site = Site { telemetry_path: "/metrics" };
+    let site = Site { telemetry_path: "/metrics", reload_failure: None };
     println!("| page of 100 | 1,000 accounts | 100,000 accounts | ratio |");
     println!("| --- | --- | --- | --- |");
     let row = |name: &str, cost: &dyn Fn(&Listing) -> Duration| {

@@ -1,7 +1,7 @@
 //! One account with all that is known of it.
 
 use crate::inventory::{AccountView, CredentialView};
-use crate::model::{AppProblem, Capability, Cause, Expiry, Reason, Timestamp, labels};
+use crate::model::{AppProblem, Capability, Cause, Expiry, Reason, Reconnecting, Timestamp, labels};
 use crate::state::{AccountState, AppState, CredentialState, Snapshot};
 
 labels! {
@@ -61,11 +61,15 @@ impl<'a> Connection<'a> {
         match self.account_state.verdict {
             None if self.account_state.conclusive().is_none() => ConnectionState::Waiting,
             None => ConnectionState::Unverified,
-            Some(reason) if reason != Reason::Ok => ConnectionState::Disconnected,
+            Some(_) if self.is_disconnected() => ConnectionState::Disconnected,
             Some(_) if self.is_stale(now) => ConnectionState::Unverified,
             Some(_) if self.lost_capabilities().next().is_some() => ConnectionState::Degraded,
             Some(_) => ConnectionState::Connected,
         }
+    }
+
+    pub fn is_disconnected(&self) -> bool {
+        self.account_state.verdict.is_some_and(|reason| reason != Reason::Ok)
     }
 
     fn is_stale(&self, now: Timestamp) -> bool {
@@ -96,7 +100,7 @@ impl<'a> Connection<'a> {
     /// The needed capabilities that do not work now.
     pub fn stops(&self) -> impl Iterator<Item = Capability> + use<'a> {
         let known = self.account_state;
-        let all = known.verdict.is_some_and(|reason| reason != Reason::Ok);
+        let all = self.is_disconnected();
         self.account.needs().iter().filter(move |c| match known.capabilities[*c as usize] {
             Some(reason) => reason != Reason::Ok,
             None => all,
@@ -116,6 +120,25 @@ impl<'a> Connection<'a> {
 
     pub fn deadline(&self) -> Expiry {
         self.credential_state.clocks.deadline(self.credential.auto_refresh())
+    }
+
+    /// The deadline for people: none if the connection is lost already.
+    pub fn deadline_ahead(&self) -> Option<Expiry> {
+        (!self.is_disconnected()).then(|| self.deadline())
+    }
+
+    /// Whether reconnecting helps now: against the reasons, or ahead of a deadline if there are none.
+    pub fn reconnecting(&self) -> Reconnecting {
+        let app_is_refused = matches!(self.cause(), Some(Cause::AppMisconfigured(_)));
+        if app_is_refused || self.account_state.verdict.is_none() {
+            return Reconnecting::DoesNotHelp;
+        }
+        let each = || self.reasons().map(|reason| reason.info().reconnecting);
+        if each().next().is_none() {
+            return Reconnecting::Helps;
+        }
+        let helping = each().filter(|reconnecting| *reconnecting != Reconnecting::DoesNotHelp);
+        helping.max().unwrap_or(Reconnecting::DoesNotHelp)
     }
 
     /// Where it can be reconnected, if that is an HTTP or HTTPS URL.

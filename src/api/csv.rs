@@ -4,10 +4,13 @@
 use bytes::Bytes;
 
 use super::{Connection, Matches};
-use crate::model::Timestamp;
+use crate::model::{Expiry, Timestamp, escape_bidi};
 
 /// Approximate size of a chunk, in bytes.
 const CHUNK: usize = 64 << 10;
+
+/// The beginnings of formulas. Spreadsheets of some languages also read the full-width signs.
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\r', '\n'];
 
 type Field = fn(&mut Lines, &Connection<'_>, Timestamp);
 
@@ -23,7 +26,7 @@ static COLUMNS: &[(&str, Field)] = &[
     ("fixed_by", |out, c, _| out.text(c.reasons().next().map_or("", |r| r.info().fixed_by.text()))),
     ("since", |out, c, _| out.instant(c.account_state.since)),
     ("stops", |out, c, _| out.list(c.stops().map(|s| s.label()))),
-    ("deadline", |out, c, _| out.instant(c.deadline().at())),
+    ("deadline", |out, c, _| out.instant(c.deadline_ahead().and_then(Expiry::at))),
     ("connected_by", |out, c, _| out.text(c.credential.connected_by().unwrap_or(""))),
     ("reconnect_url", |out, c, _| out.text(c.reconnect_url().unwrap_or_default())),
     ("credential", |out, c, _| out.text(c.credential.id())),
@@ -68,9 +71,10 @@ struct Lines(String);
 
 impl Lines {
     fn text(&mut self, text: &str) {
+        let text = escape_bidi(text);
         self.0.push('"');
         // Spreadsheets take a value that begins like this for a formula, unless an apostrophe precedes it.
-        if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+        if text.starts_with(FORMULA) {
             self.0.push('\'');
         }
         for (i, part) in text.split('"').enumerate() {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::icalendar::{Calendar, Event, uid};
 use super::{Connection, Matches};
-use crate::model::Timestamp;
+use crate::model::{Expiry, Timestamp};
 
 /// Approximate size of a chunk, in bytes.
 const CHUNK: usize = 64 << 10;
@@ -50,7 +50,9 @@ const MAX_LISTED: usize = 50;
 
 fn add_event(calendar: &mut Calendar, connections: &[Connection<'_>], now: Timestamp) {
     let Some((first, others)) = connections.split_first() else { return };
-    let Some(deadline) = first.deadline().at() else { return };
+    // It is the same for all accounts of a login, but lost ones have none.
+    let ahead = connections.iter().find_map(Connection::deadline_ahead);
+    let Some(deadline) = ahead.and_then(Expiry::at) else { return };
     let credential = first.credential;
     let mut summary = format!("Reconnect {}", first.account.name());
     if !others.is_empty() {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use ring::digest::{SHA256, digest};
 
-use crate::model::Timestamp;
+use crate::model::{Timestamp, escape_bidi};
 
 #[derive(Debug)]
 pub(super) struct Calendar {
@@ -105,7 +105,7 @@ fn instant(at: Timestamp) -> String {
 /// A text value (RFC 5545, section 3.3.11).
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in escape_bidi(text).chars() {
         match c {
             '\\' | ';' | ',' => out.extend(['\\', c]),
             '\n' => out.push_str("\\n"),

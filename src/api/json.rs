@@ -1,4 +1,5 @@
-//! Connections as JSON: the body of `/api/v1/connections`. Unknown values are absent, never null.
+//! Connections as JSON: the bodies of `/api/v1/connections` and of one account below it. Unknown
+//! values are absent, never null.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +10,7 @@ use super::{Connection, ConnectionState, Listing, ListingPage, Query, QueryProbl
 use crate::model::{Cause, Expiry, Timestamp};
 use crate::network::advice;
 use crate::scheduler::{Plan, planned};
+use crate::state::Snapshot;
 
 /// An object that leaves out what is absent.
 struct Object<M>(M);
@@ -57,15 +59,16 @@ struct OverviewJson {
 
 struct ConnectionJson<'a> {
     connection: Connection<'a>,
-    listing: &'a Listing,
+    snapshot: &'a Snapshot,
+    at: Timestamp,
 }
 
 impl Serialize for ConnectionJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { connection, listing } = self;
+        let Self { connection, snapshot, at } = self;
         let Connection { account, account_state, credential, credential_state, .. } = connection;
         let clocks = &credential_state.clocks;
-        let plan = planned(&listing.snapshot, account.credential_index(), listing.at);
+        let plan = planned(snapshot, account.credential_index(), *at);
         let mut out = Object(serializer.serialize_map(None)?);
         out.put("account", account.id())?;
         out.put("name", account.name())?;
@@ -79,7 +82,7 @@ impl Serialize for ConnectionJson<'_> {
         out.put("labels", account.labels().collect::<BTreeMap<_, _>>())?;
         out.put("notify", connection.notify().collect::<Vec<_>>())?;
         out.some("reconnect_url", connection.reconnect_url())?;
-        out.put("state", connection.state(listing.at).label())?;
+        out.put("state", connection.state(*at).label())?;
         out.some("reason", account_state.verdict.map(|r| r.info().label))?;
         out.some("since", account_state.since.map(Instant))?;
         out.some("unconfirmed_reason", account_state.pending.map(|(r, _)| r.info().label))?;
@@ -143,6 +146,7 @@ pub fn connections_json(listing: &Listing, query: &Query, page: &ListingPage) ->
     let overview = &listing.overview;
     let address = |number: usize| format!("?{}", query.address(number));
     let has_next = page.before + page.accounts.len() < page.total && !page.accounts.is_empty();
+    let (snapshot, at) = (&listing.snapshot, listing.at);
     let connections = page.accounts.iter().filter_map(|account| listing.connection(*account));
     let body = Body {
         overview: OverviewJson {
@@ -157,9 +161,18 @@ pub fn connections_json(listing: &Listing, query: &Query, page: &ListingPage) ->
         per_page: query.per_page,
         previous: (query.page > 1).then(|| address(query.page - 1)),
         next: has_next.then(|| address(query.page + 1)),
-        connections: connections.map(|connection| ConnectionJson { connection, listing }).collect(),
+        connections: connections.map(|connection| ConnectionJson { connection, snapshot, at }).collect(),
     };
     serde_json::to_string(&body)
+}
+
+/// One connection. `None` if there is no account with this id.
+///
+/// # Errors
+/// None in practice: every value has a JSON form.
+pub fn connection_json(snapshot: &Snapshot, id: &str, at: Timestamp) -> Option<serde_json::Result<String>> {
+    let connection = Connection::at(snapshot, snapshot.inventory.find(id)?)?;
+    Some(serde_json::to_string(&ConnectionJson { connection, snapshot, at }))
 }
 
 /// Problems of a request as `application/problem+json` (RFC 9457).

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::query::Query;
 use super::{Connection, ConnectionState};
 use crate::inventory::Inventory;
-use crate::model::{Reason, Timestamp, Use};
+use crate::model::{Expiry, Reason, Timestamp, Use};
 use crate::network::NetworkId;
 use crate::state::Snapshot;
 
@@ -218,7 +218,7 @@ fn tag((index, connection): (usize, Connection<'_>), at: Timestamp) -> Tag {
         account: u32::try_from(index).unwrap_or(u32::MAX),
         label_set: u32::try_from(account.label_set()).unwrap_or(u32::MAX),
         reasons: connection.reasons().fold(0, |bits, r| bits | 1 << r as u32),
-        deadline: connection.deadline().at().filter(|_| state != ConnectionState::Disconnected),
+        deadline: connection.deadline_ahead().and_then(Expiry::at),
         network: account.network(),
         state,
         purpose: account.purpose(),

@@ -22,7 +22,7 @@ pub use cache::ListingCache;
 pub use connection::{Connection, ConnectionState};
 pub use csv::write_csv;
 pub use deadline_calendar::write_calendar;
-pub use json::{connections_json, problems_json};
+pub use json::{connection_json, connections_json, problems_json};
 pub use listing::{Listing, ListingPage, Matches, Overview};
 pub use mail_plan::{
     ExpiryStatus, Mail, MailAccount, MailPlan, Period, SkippedAccounts, expiry_statuses, plan_mails,

@@ -11,6 +11,8 @@ use super::run::DaemonSettings;
 use super::watch::{ConfigWatch, TokenWatch};
 use crate::config;
 use crate::inventory::Inventory;
+use crate::model::Timestamp;
+use crate::page::ReloadFailure;
 use crate::probe::Prober;
 use crate::scheduler::{ProbeRequest, Scheduler, SchedulerSettings};
 use crate::server::{ReloadRequest, ServerContext};
@@ -112,6 +114,8 @@ impl Reloader {
             }
         };
         self.metrics.reloaded(result.is_ok());
+        let failure = result.clone().err().map(|problems| ReloadFailure { at: Timestamp::now(), problems });
+        self.context.set_reload_failure(failure);
         telemetry::ready(&match &result {
             Ok(()) => self.status(),
             Err(_) => format!("{}; a newer configuration cannot be read", self.status()),

@@ -49,6 +49,20 @@ impl Cause {
         }
     }
 
+    /// Whether the operator of this program has to act. Otherwise it is the network, or the way to it.
+    pub fn is_for_operator(self) -> bool {
+        match self {
+            Self::AppMisconfigured(_) | Self::CredentialUnreadable | Self::ClockSkew => true,
+            Self::RateLimited
+            | Self::Timeout
+            | Self::Connect
+            | Self::Dns
+            | Self::Tls
+            | Self::ServerError
+            | Self::UnexpectedAnswer => false,
+        }
+    }
+
     fn describe(self) -> (&'static str, &'static str) {
         match self {
             Self::RateLimited => (

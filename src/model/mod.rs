@@ -7,6 +7,7 @@ mod cause;
 mod labels;
 mod reason;
 mod secret;
+mod text;
 mod time;
 
 pub use capability::{Capabilities, Capability, Use, stops};
@@ -14,4 +15,5 @@ pub use cause::{AppProblem, Cause};
 pub(crate) use labels::{from_label, labels};
 pub use reason::{FixedBy, Reason, ReasonInfo, Reconnecting};
 pub use secret::{STRICT, Secret, percent_encode};
+pub use text::escape_bidi;
 pub use time::{Expiry, Timestamp, format_duration, parse_duration, parse_offset};

@@ -22,7 +22,8 @@ impl FixedBy {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// In the order of how much is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reconnecting {
     Helps,
     HelpsAfterSteps,

@@ -4,14 +4,11 @@ use maud::{Markup, html};
 
 use super::list::uncertainty;
 use super::words::{and, counted, distance, instant, words};
-use super::{Site, account_address, badge, frame, kind, reconnect};
+use super::{MAX_OTHERS, Site, account_address, badge, frame, kind, reconnect};
 use crate::api::{Connection, ConnectionState, Listing};
-use crate::model::{Capability, Expiry, FixedBy, Reason, Reconnecting, Timestamp, format_duration};
+use crate::model::{Capability, Cause, Expiry, FixedBy, Reason, Timestamp, format_duration};
 use crate::network::advice;
 use crate::scheduler::planned;
-
-/// Maximum number of other accounts of the same login that are listed.
-const MAX_OTHERS: usize = 50;
 
 pub fn account(site: &Site<'_>, listing: &Listing, index: usize, now: Timestamp) -> Option<String> {
     let connection = listing.connection(index)?;
@@ -21,7 +18,7 @@ pub fn account(site: &Site<'_>, listing: &Listing, index: usize, now: Timestamp)
         p.up { a href="./" { "All connections" } }
         h1 { (account.name()) }
         p { (badge(state)) " " span.quiet { (kind(&connection)) } }
-        div.now { (status(&connection, now)) (steps(&connection)) }
+        div.now { (status(&connection, now)) (steps(listing, &connection, now)) }
         div.facts {
             (capabilities(&connection))
             (deadlines(&connection, now))
@@ -71,17 +68,22 @@ fn status(connection: &Connection<'_>, now: Timestamp) -> Markup {
     }
 }
 
-fn steps(connection: &Connection<'_>) -> Markup {
+fn steps(listing: &Listing, connection: &Connection<'_>, now: Timestamp) -> Markup {
     let mut reasons = reasons(connection);
-    if reasons.is_empty() && connection.account_state.verdict == Some(Reason::Ok) {
+    let app_is_refused = connection.cause().and_then(Cause::app_problem).is_some();
+    if reasons.is_empty() && !app_is_refused && connection.account_state.verdict == Some(Reason::Ok) {
         reasons.push(Reason::Ok);
     }
     let network = connection.account.network();
-    let reconnecting_helps = reasons.iter().all(|r| r.info().reconnecting != Reconnecting::DoesNotHelp);
     html! {
         section #do aria-labelledby="do-title" {
             h2 #do-title { "What to do" }
-            @if reasons.is_empty() { p { "Nothing yet. Wait for a conclusive probe." } }
+            @if app_is_refused {
+                p {
+                    strong { "Do not reconnect now." } " The network refuses the app itself: reconnecting "
+                    "does not help until the operator of this product has repaired it."
+                }
+            } @else if reasons.is_empty() { p { "Nothing yet. Wait for a conclusive probe." } }
             @for reason in &reasons {
                 @let info = reason.info();
                 @if reasons.len() > 1 { h3 { (words(info.label)) } }
@@ -95,7 +97,7 @@ fn steps(connection: &Connection<'_>) -> Markup {
                 }
                 ol { @for step in advice(*reason, network) { li { (step) } } }
             }
-            (reconnect(connection, reconnecting_helps))
+            (reconnect(listing, std::slice::from_ref(connection), now))
         }
     }
 }
@@ -181,15 +183,18 @@ fn deadlines(connection: &Connection<'_>, now: Timestamp) -> Markup {
     html! {
         section aria-labelledby="deadlines" {
             h2 #deadlines { "Deadlines" }
+            @if connection.is_disconnected() { p { "None: this connection is lost already." } }
             dl {
-                dt { "A person must reconnect by" } dd { (shown(connection.deadline())) }
-                dt { "Access ends" }
-                dd {
-                    (shown(clocks.access))
-                    @if connection.credential.auto_refresh() { ", renewed automatically" }
+                @if let Some(deadline) = connection.deadline_ahead() {
+                    dt { "A person must reconnect by" } dd { (shown(deadline)) }
+                    dt { "Access ends" }
+                    dd {
+                        (shown(clocks.access))
+                        @if connection.credential.auto_refresh() { ", renewed automatically" }
+                    }
+                    dt { "Renewal ends" } dd { (shown(clocks.refresh)) }
+                    dt { "Access to data ends" } dd { (shown(clocks.data_access)) }
                 }
-                dt { "Renewal ends" } dd { (shown(clocks.refresh)) }
-                dt { "Access to data ends" } dd { (shown(clocks.data_access)) }
                 dt { "Token issued" } dd { (shown(clocks.issued.map_or(Expiry::Unknown, Expiry::At))) }
             }
         }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 
-use super::words::{DAY, and, counted, date, distance, instant, number, words};
+use super::words::{DAY, and, counted, date, distance, instant, number, time, words};
 use super::{Site, account_address, badge, frame, kind, reconnect};
 use crate::api::{Connection, ConnectionState, Listing, ListingPage, PARAMETERS, Query};
-use crate::model::{Expiry, Reconnecting, Timestamp, Use, format_duration};
+use crate::model::{Expiry, Timestamp, Use, format_duration};
 
 /// Maximum number of refused apps that are named.
 const MAX_APPS: usize = 10;
@@ -23,7 +23,7 @@ pub fn list(site: &Site<'_>, listing: &Listing, query: &Query, page: &ListingPag
         @if let Some(last) = overview.last_probe {
             p.quiet {
                 "Last probe " (distance(now, last)) ". "
-                "State of " (listing.at.utc().format("%-d %b %Y, %H:%M:%S")) "."
+                "State of " (time(listing.at, "%-d %b %Y, %H:%M:%S")) "."
             }
         }
         (refused_apps(listing))
@@ -287,12 +287,15 @@ fn table(listing: &Listing, page: &ListingPage, now: Timestamp) -> Markup {
                 }
             }
             @for group in groups {
+                @let cells = login_cells(listing, group, now);
                 tbody role="rowgroup" {
                     @if let [first, ..] = group && first.credential.accounts().len() > 1 {
-                        (login(first, group, now))
-                        @for connection in group { (row(connection, true, now)) }
+                        @let common = common_explanation(first, group, now);
+                        (login(first, group.len(), &cells, common.as_ref()))
+                        @let cells = html! { td.same role="cell" colspan="3" {} };
+                        @for connection in group { (row(connection, common.is_none(), &cells, now)) }
                     } @else {
-                        @for connection in group { (row(connection, false, now)) }
+                        @for connection in group { (row(connection, true, &cells, now)) }
                     }
                 }
             }
@@ -300,34 +303,41 @@ fn table(listing: &Listing, page: &ListingPage, now: Timestamp) -> Markup {
     }
 }
 
-fn login(first: &Connection<'_>, shown: &[Connection<'_>], now: Timestamp) -> Markup {
+fn login(first: &Connection<'_>, shown: usize, cells: &Markup, explanation: Option<&Markup>) -> Markup {
     let all = first.credential.accounts().len();
-    let reconnected = shown.iter().find(|c| c.reconnect_url().is_some()).unwrap_or(first);
     html! {
         tr.login role="row" {
             th scope="rowgroup" role="rowheader" colspan="2" {
                 "Login " span.id { (first.credential.id()) } " "
                 span.quiet {
                     (counted(all, "account")) " reconnect together"
-                    @if shown.len() < all { ", " (shown.len()) " of them shown here" }
+                    @if shown < all { ", " (shown) " of them shown here" }
                 }
+                @if let Some(explanation) = explanation { (explanation) }
             }
-            (login_cells(first, reconnected, now))
+            (cells)
         }
     }
 }
 
 /// The cells that are the same for all accounts of a login.
-fn login_cells(connection: &Connection<'_>, reconnected: &Connection<'_>, now: Timestamp) -> Markup {
-    let person = connection.credential.connected_by().unwrap_or("unknown");
+fn login_cells(listing: &Listing, shown: &[Connection<'_>], now: Timestamp) -> Markup {
+    let person = shown.first().and_then(|first| first.credential.connected_by()).unwrap_or("unknown");
     html! {
-        td role="cell" data-title="Deadline" { (deadline(connection, now)) }
+        @match shown.iter().find_map(Connection::deadline_ahead) {
+            Some(expiry) => td role="cell" data-title="Deadline" { (deadline(expiry, now)) },
+            None => td.same role="cell" {},
+        }
         td role="cell" data-title="Connected by" { (person) }
-        td role="cell" data-title="Action" { (action(reconnected, now)) }
+        td role="cell" data-title="Action" { (reconnect(listing, shown, now)) }
     }
 }
 
-fn row(connection: &Connection<'_>, in_group: bool, now: Timestamp) -> Markup {
+/// A row; `cells` follow those of the name and the state. An explanation that all accounts of a login share
+/// stands above them.
+fn row(connection: &Connection<'_>, explained: bool, cells: &Markup, now: Timestamp) -> Markup {
+    let in_group = connection.credential.accounts().len() > 1;
+    let stops: Vec<&str> = connection.stops().map(|c| c.stops()).collect();
     html! {
         tr role="row" class=[in_group.then_some("of-login")] {
             th scope="row" role="rowheader" {
@@ -336,42 +346,40 @@ fn row(connection: &Connection<'_>, in_group: bool, now: Timestamp) -> Markup {
             }
             td role="cell" data-title="State" {
                 (badge(connection.state(now)))
-                (explanation(connection, now))
+                @if explained { (explanation(connection, connection, &stops, now)) }
+                @else if !stops.is_empty() { p.quiet { "Not working: " (and(&stops)) "." } }
             }
-            @if in_group {
-                td.same role="cell" colspan="3" {}
-            } @else {
-                (login_cells(connection, connection, now))
-            }
+            (cells)
         }
     }
 }
 
-/// The link to reconnect, unless reconnecting does not help. It stands out if reconnecting is all that
-/// should be done now.
-fn action(connection: &Connection<'_>, now: Timestamp) -> Markup {
-    match connection.reasons().next().map(|reason| reason.info().reconnecting) {
-        Some(Reconnecting::DoesNotHelp) => html! {},
-        Some(reconnecting) => reconnect(connection, reconnecting == Reconnecting::Helps),
-        None => reconnect(connection, connection.deadline().at().is_some_and(|t| t.since(now) < 10 * DAY)),
-    }
+/// The explanation that all shown accounts of a login have in common, if they do.
+fn common_explanation(first: &Connection<'_>, shown: &[Connection<'_>], now: Timestamp) -> Option<Markup> {
+    let mut each = shown.iter().map(|connection| explanation(connection, first, &[], now));
+    let common = each.next()?;
+    (shown.len() > 1 && each.all(|other| other.0 == common.0)).then_some(common)
 }
 
-/// The reasons of a state, and what does not work.
-fn explanation(connection: &Connection<'_>, now: Timestamp) -> Markup {
+/// The reasons of a state, and what does not work. The page of `linked` says what to do.
+fn explanation(
+    connection: &Connection<'_>,
+    linked: &Connection<'_>,
+    stops: &[&str],
+    now: Timestamp,
+) -> Markup {
     let mut reasons: Vec<_> = connection.reasons().collect();
     reasons.dedup();
-    let stops: Vec<&str> = connection.stops().map(|c| c.stops()).collect();
     html! {
         @for reason in &reasons {
             p { strong { (words(reason.info().label)) } ". " (reason.info().meaning) }
         }
         @if !reasons.is_empty() {
             p.quiet {
-                @if !stops.is_empty() { "Not working: " (and(&stops)) ". " }
+                @if !stops.is_empty() { "Not working: " (and(stops)) ". " }
                 @if let Some(since) = connection.account_state.since { "Since " (instant(now, since)) ". " }
-                a.go href={ (account_address(connection)) "#do" } {
-                    "What to do" span.unseen { " about " (connection.account.name()) }
+                a.go href={ (account_address(linked)) "#do" } {
+                    "What to do" span.unseen { " about " (linked.account.name()) }
                 }
             }
         }
@@ -410,8 +418,8 @@ pub(super) fn uncertainty(connection: &Connection<'_>, now: Timestamp) -> Markup
 }
 
 /// The deadline as a date and a distance, or the word for its absence.
-fn deadline(connection: &Connection<'_>, now: Timestamp) -> Markup {
-    match connection.deadline() {
+fn deadline(expiry: Expiry, now: Timestamp) -> Markup {
+    match expiry {
         Expiry::At(at) => {
             let class = match at.since(now).div_euclid(DAY) {
                 ..1 => "within-1d",

@@ -1,8 +1,8 @@
 //! The status page as HTML, made from a listing and the time. Every value is escaped.
 //!
-//! There are no scripts and no external resources, only one stylesheet and one icon. All addresses
-//! are relative, so that they work behind any prefix and proxy. All pages are therefore on the first
-//! level below the prefix. Knows no HTTP.
+//! There are no external resources, only one stylesheet, one icon and one script, and the pages work
+//! without the script. All addresses are relative, so that they work behind any prefix and proxy. All
+//! pages are therefore on the first level below the prefix. Knows no HTTP.
 
 mod account;
 mod list;
@@ -13,20 +13,37 @@ pub use list::list;
 
 use maud::{DOCTYPE, Markup, html};
 
-use crate::api::{Connection, ConnectionState, QueryProblem};
+use crate::api::{Connection, ConnectionState, Listing, QueryProblem};
+use crate::model::{Cause, Expiry, Reconnecting, Timestamp, escape_bidi};
+use words::{DAY, number, time};
 
 pub const STYLE: &str = include_str!("style.css");
+pub const SCRIPT: &str = include_str!("page.js");
 pub const ICON: &str = include_str!("icon.svg");
 
-/// The settings of the server that pages link to.
+/// Maximum number of problems of a configuration that are listed.
+const MAX_PROBLEMS: usize = 20;
+/// Maximum number of other accounts of a login that are read.
+const MAX_OTHERS: usize = 50;
+
+/// What all pages show of the server.
 #[derive(Clone, Copy, Debug)]
 pub struct Site<'a> {
     /// The path of the metrics below the prefix.
     pub telemetry_path: &'a str,
+    /// Why the last reload of the configuration failed, if it did.
+    pub reload_failure: Option<&'a ReloadFailure>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ReloadFailure {
+    pub at: Timestamp,
+    /// One on each line, with its place and without secrets.
+    pub problems: String,
 }
 
 fn frame(site: &Site<'_>, title: &str, main: &Markup) -> String {
-    html! {
+    let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
@@ -35,6 +52,7 @@ fn frame(site: &Site<'_>, title: &str, main: &Markup) -> String {
                 meta name="color-scheme" content="light dark";
                 title { (title) " – token_exporter" }
                 link rel="stylesheet" href={ "style.css?" (env!("CARGO_PKG_VERSION")) };
+                script src={ "page.js?" (env!("CARGO_PKG_VERSION")) } defer {}
                 link rel="icon" type="image/svg+xml" href="icon.svg";
             }
             body {
@@ -46,18 +64,51 @@ fn frame(site: &Site<'_>, title: &str, main: &Markup) -> String {
                         a href="api/v1/connections" { "JSON" }
                         a href=(site.telemetry_path.trim_start_matches('/')) { "Metrics" }
                     }
+                    p.notice #stale role="status" {}
                 }
-                main #main tabindex="-1" { (main) }
+                main #main tabindex="-1" {
+                    @if let Some(failure) = site.reload_failure { (reload_failure(failure)) }
+                    (main)
+                }
                 footer {
                     p {
                         "token_exporter " (env!("CARGO_PKG_VERSION")) ". It only reads and never changes "
-                        "anything at a network. Times are in UTC."
+                        "anything at a network. " span #zone { "Times are in UTC." }
                     }
                 }
             }
         }
+    };
+    escape_texts(&page.into_string())
+}
+
+/// Escapes bidirectional control characters in the texts of a page. Attributes keep them, as values of
+/// forms and addresses. Only tags have `<` and `>`: maud escapes all others.
+fn escape_texts(page: &str) -> String {
+    let mut out = String::with_capacity(page.len());
+    for part in page.split_inclusive('>') {
+        let (text, tag) = part.split_at(part.find('<').unwrap_or(part.len()));
+        out.push_str(&escape_bidi(text));
+        out.push_str(tag);
     }
-    .into_string()
+    out
+}
+
+fn reload_failure(failure: &ReloadFailure) -> Markup {
+    let problems = failure.problems.lines();
+    let more = problems.clone().count().saturating_sub(MAX_PROBLEMS);
+    html! {
+        section.notice aria-label="Configuration" {
+            p {
+                strong { "The configuration could not be reloaded" } " ("
+                (time(failure.at, "%-d %b %Y, %H:%M:%S")) "). The last valid one stays in force."
+            }
+            ul.problems { @for problem in problems.take(MAX_PROBLEMS) { li { (problem) } } }
+            @if more > 0 {
+                p { (number(more)) " more: " code { "serve --config.check" } " shows them all." }
+            }
+        }
+    }
 }
 
 /// The answer to a request with problems.
@@ -123,13 +174,34 @@ fn account_address(connection: &Connection<'_>) -> String {
     format!("account?{id}")
 }
 
-/// The link to reconnect, if there is one. An urgent one stands out.
-fn reconnect(connection: &Connection<'_>, urgent: bool) -> Markup {
+/// The link to reconnect a login, some of whose accounts are shown; none where that does not help.
+fn reconnect(listing: &Listing, shown: &[Connection<'_>], now: Timestamp) -> Markup {
+    let Some(first) = shown.first() else { return html! {} };
+    let accounts = || first.credential.accounts();
+    let others = accounts().take(MAX_OTHERS).filter_map(|i| listing.connection(i));
+    let url = shown.iter().copied().chain(others).find_map(|c| c.reconnect_url());
+    let urgent = shown.iter().filter_map(|c| urgent(c, now)).max();
     html! {
-        @if let Some(url) = connection.reconnect_url() {
+        @if let (Some(url), Some(urgent)) = (url, urgent) {
             a.button.urgent[urgent] href=(url) rel="external noopener noreferrer" {
-                "Reconnect" span.unseen { " " (connection.account.name()) }
+                "Reconnect"
+                span.unseen {
+                    @if accounts().len() > 1 { " the login " (first.credential.id()) }
+                    @else { " " (first.account.name()) }
+                }
             }
         }
+    }
+}
+
+/// Whether reconnecting is all that should be done now; none if it does not help.
+fn urgent(connection: &Connection<'_>, now: Timestamp) -> Option<bool> {
+    let deadline = connection.deadline_ahead().and_then(Expiry::at);
+    match connection.reconnecting() {
+        Reconnecting::DoesNotHelp => None,
+        Reconnecting::HelpsAfterSteps => Some(false),
+        Reconnecting::Helps if connection.reasons().next().is_some() => Some(true),
+        Reconnecting::Helps if deadline.is_some_and(|at| at.since(now) < 10 * DAY) => Some(true),
+        Reconnecting::Helps => (!connection.cause().is_some_and(Cause::is_for_operator)).then_some(false),
     }
 }

@@ -25,8 +25,13 @@ pub(super) fn distance(now: Timestamp, at: Timestamp) -> String {
 /// A date, with the time of day if it is near.
 pub(super) fn date(now: Timestamp, at: Timestamp) -> Markup {
     let near = at.since(now).abs() < 2 * DAY;
-    let shown = at.utc().format(if near { "%-d %b %Y, %H:%M" } else { "%-d %b %Y" });
-    html! { time datetime=(at) { (shown) } }
+    time(at, if near { "%-d %b %Y, %H:%M" } else { "%-d %b %Y" })
+}
+
+/// A time in UTC. The script of the page rewrites it with the same precision in the reader's zone.
+pub(super) fn time(at: Timestamp, format: &str) -> Markup {
+    let full = at.utc().format("%-d %b %Y, %H:%M UTC");
+    html! { time datetime=(at) title=(full) { (at.utc().format(format)) } }
 }
 
 pub(super) fn instant(now: Timestamp, at: Timestamp) -> Markup {

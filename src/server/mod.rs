@@ -29,6 +29,7 @@ pub use listener::{Endpoint, serve};
 pub use reload::ReloadRequest;
 
 use crate::api::ListingCache;
+use crate::page::ReloadFailure;
 use crate::scheduler::ProbeRequest;
 use crate::state::View;
 use crate::telemetry::Metrics;
@@ -54,6 +55,7 @@ pub struct ServerContext {
     /// Where requested probes go, when a scheduler runs.
     probes: Mutex<Option<mpsc::Sender<ProbeRequest>>>,
     reloads: mpsc::Sender<ReloadRequest>,
+    reload_failure: Mutex<Option<Arc<ReloadFailure>>>,
     scrapes: Arc<Semaphore>,
     /// Connections of all listeners but that of health.
     connections: OnceLock<Arc<Semaphore>>,
@@ -84,6 +86,7 @@ impl ServerContext {
             settings,
             probes: Mutex::new(None),
             reloads,
+            reload_failure: Mutex::default(),
             scrapes: Arc::new(Semaphore::new(scrapes)),
             connections: OnceLock::new(),
             rendering: Semaphore::new(pages::MAX_RENDERING),
@@ -94,6 +97,15 @@ impl ServerContext {
 
     pub fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Relaxed);
+    }
+
+    /// Of the last reload; none if it was successful.
+    pub fn set_reload_failure(&self, failure: Option<ReloadFailure>) {
+        *self.reload_failure.lock().unwrap_or_else(PoisonError::into_inner) = failure.map(Arc::new);
+    }
+
+    fn reload_failure(&self) -> Option<Arc<ReloadFailure>> {
+        self.reload_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn set_probes(&self, probes: mpsc::Sender<ProbeRequest>) {

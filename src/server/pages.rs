@@ -13,10 +13,13 @@ use super::ServerContext;
 use super::body::{Body, stream};
 use super::negotiation;
 use super::response::{html, set, stopping, text, with_type};
-use crate::api::{Listing, Query, QueryProblem, connections_json, problems_json, write_calendar, write_csv};
+use crate::api::{
+    Listing, Query, QueryProblem, connection_json, connections_json, problems_json, write_calendar, write_csv,
+};
 use crate::model::Timestamp;
 use crate::page::{self, Site};
 
+const PROBLEM: &str = "application/problem+json";
 /// Maximum number of pages rendered at the same time; further requests wait.
 pub(super) const MAX_RENDERING: usize = 4;
 /// Maximum number of downloads at the same time. Each keeps a snapshot in memory for as long as its
@@ -59,8 +62,10 @@ pub(super) async fn render(
     };
     let query = request.uri().query().unwrap_or("").to_owned();
     let telemetry_path = context.settings.telemetry_path.clone();
+    let failure = context.reload_failure();
     let rendered = tokio::task::spawn_blocking(move || {
-        private(page(&Site { telemetry_path: &telemetry_path }, &listing, &query))
+        let site = Site { telemetry_path: &telemetry_path, reload_failure: failure.as_deref() };
+        private(page(&site, &listing, &query))
     });
     rendered
         .await
@@ -100,12 +105,42 @@ pub(super) fn account(site: &Site<'_>, listing: &Listing, query: &str) -> Respon
 pub(super) fn api(_: &Site<'_>, listing: &Listing, query: &str) -> Response<Body> {
     let query = match Query::parse(query, listing.label_names()) {
         Ok(query) => query,
-        Err(problems) => {
-            let body = problems_json(400, "The query is not understood", &problems);
-            return with_type(StatusCode::BAD_REQUEST, "application/problem+json", body);
-        }
+        Err(problems) => return bad_query(&problems),
     };
-    let Ok(body) = connections_json(listing, &query, &listing.page(&query)) else {
+    json(connections_json(listing, &query, &listing.page(&query)))
+}
+
+/// One connection, by the last segment of the path.
+pub(super) fn connection(context: &ServerContext, request: &Request<Incoming>, id: &str) -> Response<Body> {
+    let query = url::form_urlencoded::parse(request.uri().query().unwrap_or("").as_bytes());
+    let problems: Vec<_> = query
+        .map(|(name, value)| QueryProblem {
+            parameter: name.into_owned(),
+            found: value.into_owned(),
+            expected: "no parameters".to_owned(),
+        })
+        .collect();
+    if !problems.is_empty() {
+        return bad_query(&problems);
+    }
+    let id = percent_encoding::percent_decode_str(id).decode_utf8_lossy();
+    private(match connection_json(&context.store.snapshot(), &id, Timestamp::now()) {
+        Some(body) => json(body),
+        None => {
+            let body = problems_json(404, "No account with this ID is configured here", &[]);
+            with_type(StatusCode::NOT_FOUND, PROBLEM, body)
+        }
+    })
+}
+
+fn bad_query(problems: &[QueryProblem]) -> Response<Body> {
+    let body = problems_json(400, "The query is not understood", problems);
+    with_type(StatusCode::BAD_REQUEST, PROBLEM, body)
+}
+
+/// A JSON body with its tag.
+fn json(body: serde_json::Result<String>) -> Response<Body> {
+    let Ok(body) = body else {
         return text(StatusCode::INTERNAL_SERVER_ERROR, "The answer could not be written.\n");
     };
     // Tags are compared within one run of the program only: any hash of the body will do.
@@ -140,7 +175,9 @@ pub(super) async fn download(
     let query = match Query::parse(request.uri().query().unwrap_or(""), listing.label_names()) {
         Ok(query) => query,
         Err(problems) => {
-            let site = Site { telemetry_path: &context.settings.telemetry_path };
+            let failure = context.reload_failure();
+            let telemetry_path = &context.settings.telemetry_path;
+            let site = Site { telemetry_path, reload_failure: failure.as_deref() };
             return private(html(StatusCode::BAD_REQUEST, page::bad_request(&site, &problems)));
         }
     };

@@ -19,10 +19,10 @@ use super::reload::reload;
 use super::response::{not_allowed, not_found, set, text};
 use super::{Endpoint, ServerContext};
 use crate::exposition::Extent;
-use crate::page::{ICON, STYLE};
+use crate::page::{ICON, SCRIPT, STYLE};
 
 /// The paths below the route prefix that answer GET and HEAD, besides that of the metrics.
-const PATHS: [&str; 12] = [
+const PATHS: [&str; 13] = [
     "/-/healthy",
     "/-/ready",
     "/probe",
@@ -34,6 +34,7 @@ const PATHS: [&str; 12] = [
     "/connections.csv",
     "/connections.ics",
     "/style.css",
+    "/page.js",
     "/icon.svg",
 ];
 
@@ -57,8 +58,8 @@ pub(super) async fn handle(
     set(
         &mut response,
         CONTENT_SECURITY_POLICY,
-        "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'; \
-         form-action 'self'",
+        "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; connect-src 'self'; \
+         frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     );
     response.headers_mut().extend(rules.headers.clone());
     if request.method() == Method::HEAD {
@@ -93,10 +94,11 @@ async fn route(context: &ServerContext, endpoint: Endpoint, request: &Request<In
     if endpoint == Endpoint::Health && !matches!(path, "/-/healthy" | "/-/ready") {
         return not_found();
     }
+    let account = path.strip_prefix("/api/v1/connections/");
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     match path {
         "/-/reload" => reload(context, request.method()).await,
-        path if path != settings.telemetry_path && !PATHS.contains(&path) => not_found(),
+        path if path != settings.telemetry_path && !PATHS.contains(&path) && account.is_none() => not_found(),
         _ if !reads => not_allowed("GET, HEAD"),
         "/-/healthy" => text(StatusCode::OK, "token_exporter is healthy.\n"),
         "/-/ready" if context.ready.load(Ordering::Relaxed) => {
@@ -115,7 +117,11 @@ async fn route(context: &ServerContext, endpoint: Endpoint, request: &Request<In
         "/connections.csv" => pages::download(context, request, Download::Csv).await,
         "/connections.ics" => pages::download(context, request, Download::Calendar).await,
         "/style.css" => pages::asset("text/css; charset=utf-8", STYLE),
+        "/page.js" => pages::asset("text/javascript; charset=utf-8", SCRIPT),
         "/icon.svg" => pages::asset("image/svg+xml", ICON),
-        _ => pages::render(context, request, pages::list).await,
+        _ => match account {
+            Some(id) => pages::not_modified(pages::connection(context, request, id), request.headers()),
+            None => pages::render(context, request, pages::list).await,
+        },
     }
 }

@@ -30,6 +30,7 @@ const go = async (page, site, path) => {
   return page.goto(site + path);
 };
 const names = (page) => page.locator('tbody a.name').allInnerTexts();
+const times = (page) => page.locator('time').evaluateAll((all) => all.map(({ dateTime, title, textContent }) => ({ at: dateTime, title, text: textContent })));
 const count = async (page) => Number((await page.locator('#found').innerText()).match(/([\d,]+) connection/)[1].replace(',', ''));
 
 try {
@@ -78,7 +79,93 @@ try {
   assert.equal(await count(page), all);
   const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'CSV', exact: true }).click()]);
   assert.equal(download.suggestedFilename(), 'connections.csv');
+  // Without scripts, times are in UTC.
+  assert.match(await page.locator('footer').innerText(), /Times are in UTC\./);
+  const utc = await times(page);
+  assert.ok(utc.length > 20);
+  for (const { title, text } of utc) assert.equal(title.split(',')[0], text.split(',')[0]);
   assert.deepEqual(page.said, []);
+  await page.context().close();
+
+  // With scripts, times are in the reader's zone.
+  const timeZone = 'America/Los_Angeles';
+  page = await open({ ...sheets[0], timezoneId: timeZone });
+  await page.clock.install();
+  await go(page, demo, '/?expires_within=60d&per_page=25');
+  assert.match(await page.locator('footer').innerText(), /time zone \(America\/Los_Angeles\)/);
+  const local = await times(page);
+  assert.ok(local.length > 20);
+  const precisions = new Set();
+  for (const { at, title, text } of local) {
+    const written = (zone, precision) => {
+      const clock = precision > 0 && { hour: '2-digit', minute: '2-digit', ...(precision > 1 && { second: '2-digit' }) };
+      return new Date(at).toLocaleString('en-GB', { timeZone: zone, day: 'numeric', month: 'short', year: 'numeric', ...clock });
+    };
+    const precision = text.split(':').length - 1;
+    precisions.add(precision);
+    assert.equal(text, written(timeZone, precision));
+    assert.equal(title, `${written('UTC', 1).replace('Sept', 'Sep')} UTC`);
+  }
+  assert.deepEqual([...precisions].sort(), [0, 1, 2]);
+
+  // The page refreshes itself, and leaves alone what somebody is doing.
+  const mark = () => page.evaluate(() => { document.querySelector('h1').dataset.old = 'yes'; });
+  const minute = () => page.clock.runFor(61_000);
+  const refreshed = () => page.locator('h1[data-old]').waitFor({ state: 'detached' });
+  const requests = [];
+  page.on('request', (request) => requests.push(request.url()));
+  const kept = async (why) => {
+    requests.length = 0;
+    await mark();
+    await minute();
+    await minute();
+    assert.deepEqual(requests, [], why);
+    assert.equal(await page.locator('h1[data-old]').count(), 1, why);
+  };
+  await mark();
+  await minute();
+  await refreshed();
+  assert.deepEqual(new Set(requests), new Set([`${demo}/?expires_within=60d&per_page=25`]), 'one address, this page');
+  assert.equal((await times(page))[0].text.split(':').length, 3, 'refreshed times are local, too');
+  await page.locator('#q').fill('half a wo');
+  await kept('somebody types');
+  await page.locator('select').first().focus();
+  await kept('somebody chooses');
+  await page.locator('summary').click();
+  const nearby = page.locator('a.name').nth(1);
+  const address = await nearby.getAttribute('href');
+  await nearby.focus();
+  await mark();
+  await minute();
+  await refreshed();
+  assert.equal(await page.locator('#q').inputValue(), 'half a wo');
+  assert.equal(await page.locator('details[open]').count(), 0, 'what was closed stays closed');
+  assert.equal(await page.evaluate(() => document.activeElement.getAttribute('href')), address, 'the focus stays');
+  await page.evaluate(() => getSelection().selectAllChildren(document.querySelector('h1')));
+  await kept('somebody copies');
+  await page.evaluate(() => getSelection().removeAllRanges());
+  const hide = (hidden) => page.evaluate((value) => {
+    Object.defineProperty(document, 'hidden', { value, configurable: true });
+    document.dispatchEvent(new Event('visibilitychange'));
+  }, hidden);
+  await hide(true);
+  await kept('nobody looks');
+  await hide(false);
+  await refreshed();
+  assert.deepEqual(page.said, []);
+  // A page that cannot be refreshed says so.
+  const stale = page.locator('#stale');
+  assert.equal(await stale.isVisible(), false);
+  for (const trouble of [(route) => route.abort(), (route) => route.fulfill({ status: 503, contentType: 'text/plain', body: 'shutting down' })]) {
+    await page.route('**/*', trouble);
+    await minute();
+    await stale.waitFor({ state: 'visible' });
+    assert.match(await stale.innerText(), /could not be refreshed\. It shows the state of \d\d:\d\d\.$/);
+    assert.ok((await names(page)).length > 0, 'what is known stays');
+    await page.unroute('**/*');
+    await minute();
+    await stale.waitFor({ state: 'hidden' });
+  }
   await page.context().close();
 
   // With the keyboard: skip to the content, search, open the first account, come back.
@@ -131,7 +218,10 @@ try {
   await page.locator('a.name').click();
   assert.equal(await page.locator('h1').innerText(), '<b>Bold</b> <script>document.title=1</script>');
   assert.ok((await page.locator('body').innerText()).includes('"><img src=x onerror=alert(1)>'));
-  assert.equal(await page.locator('h1 b, script, main img').count(), 0);
+  assert.ok((await page.locator('body').innerText()).includes('\\u{202e}bew'), 'nothing is written backwards');
+  assert.ok((await page.locator('.notice').last().innerText()).includes('config.yaml:20:7: accounts[20]: <b>not</b> an account'));
+  assert.match(await page.locator('.notice').last().innerText(), /9 more: /);
+  assert.equal(await page.locator('h1 b, main script, main img, .notice b').count(), 0);
   assert.deepEqual(page.said, []);
   await page.context().close();
 

@@ -16,7 +16,7 @@ use crate::prometheus::{eventually, get, http_client, start_demo};
 const DESCRIPTION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.yaml");
 
 /// Validates the description against OpenAPI's schema, and answers against the description.
-fn validate(answers: &[(&str, &str)]) {
+pub(crate) fn validate(answers: &[(&str, &str)]) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut arguments = vec![DESCRIPTION.to_owned()];
     for (number, (schema, answer)) in answers.iter().enumerate() {

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use token_exporter::model::Reason;
+use token_exporter::model::{Reason, Timestamp};
 use token_exporter::network::{Certainty, Verdict};
+use token_exporter::page::ReloadFailure;
 
 use crate::page::{DAY, Site};
 use crate::prometheus::{eventually, get, start_demo};
@@ -37,12 +38,16 @@ async fn a_browser_finds_everything_and_axe_finds_nothing() {
     let empty = Site::start("accounts: []", "").await;
     let yaml = "accounts:\n  - {id: '\"><img src=x onerror=alert(1)>', name: '<b>Bold</b> \
                 <script>document.title=1</script>', network: mastodon, token: sim-1, labels: {team: \
-                '<i>web</i>'}}\n";
+                '<i>web</i> \u{202e}bew'}}\n";
     let nasty = Site::start(yaml, "").await;
     nasty.found(
         "\"><img src=x onerror=alert(1)>",
         Verdict::Invalid(Reason::AccessRevoked, Certainty::Plain),
         Some(DAY),
     );
+    let problems = (1..30).map(|i| format!("config.yaml:{i}:7: accounts[{i}]: <b>not</b> an account\n"));
+    nasty
+        .context
+        .set_reload_failure(Some(ReloadFailure { at: Timestamp::now(), problems: problems.collect() }));
     look("page.mjs", vec![demo, empty.base.clone(), nasty.base.clone()]).await;
 }

@@ -345,6 +345,36 @@ async fn reloads_keep_what_stays_and_drop_what_goes() {
     daemon.end().await;
 }
 
+/// The page says when and why, with places and without secrets, until a reload succeeds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_reload_shows_on_the_page() {
+    let daemon = Running::start(|base| x_logins(base, 1, "1h", "")).await;
+    let page = async |path: &str| {
+        let answer = http_client().get(format!("http://{}{path}", daemon.address)).send().await.ok()?;
+        answer.text().await.ok()
+    };
+    let failed = "The configuration could not be reloaded";
+    assert!(!page("/").await.expect("a page").contains(failed));
+    let broken = "global: {probe_interval: sim-secret}\naccounts:\n  - {id: x-0, network: mastadon, token: \
+                  {sim-secret: 1}, client_secret: sim-secret}\n";
+    daemon.write(broken);
+    for path in ["/", "/account?id=x-0", "/account?id=new", "/?x=1"] {
+        let shown = eventually(path, SOON, async || page(path).await.filter(|page| page.contains(failed)));
+        let shown = crate::page::words(&shown.await);
+        assert!(shown.contains("The last valid one stays in force."), "{shown}");
+        assert!(shown.contains("config.yaml:3:") && shown.contains("mastadon"), "{shown}");
+        assert!(!shown.contains("sim-secret"), "{shown}");
+    }
+    daemon.write(&format!("accounts: [{}]\n", "{id: 1}, ".repeat(50)));
+    eventually("only the first problems", SOON, async || {
+        page("/").await.filter(|page| page.contains(" more: ") && page.matches("<li>").count() < 40)
+    })
+    .await;
+    daemon.write(&x_logins("BASE", 1, "1h", ""));
+    eventually("a good reload", SOON, async || page("/").await.filter(|page| !page.contains(failed))).await;
+    daemon.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_forgets_nothing_and_asks_nothing_again() {
     let daemon = Running::start(|base| x_logins(base, 3, "1h", "")).await;

@@ -42,6 +42,7 @@ mod networks;
 mod new_network;
 mod oauth2;
 mod page;
+mod page_offers;
 mod page_words;
 mod parsing;
 mod probing;

@@ -9,7 +9,7 @@ use token_exporter::state::{Outcome, Store};
 use crate::exposition::inventory;
 use crate::page::{DAY, words};
 
-const SITE: Site<'_> = Site { telemetry_path: "/metrics" };
+const SITE: Site<'_> = Site { telemetry_path: "/metrics", reload_failure: None };
 
 /// The listing of one account with these needs, after a probe.
 fn listing(needs: &str, verdict: Verdict, deadline: Timestamp) -> Listing {
