@@ -10,5 +10,5 @@ mod schedule;
 mod template;
 
 pub use alertmanager::{MailSettings, alertmanager};
-pub use rules::{Options, longest_gap, rules};
+pub use rules::{Options, RUNBOOKS, longest_gap, rules};
 pub use schedule::{DAY, EXPIRED, Window, windows};

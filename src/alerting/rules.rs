@@ -22,15 +22,20 @@ pub struct Options {
     pub utc_offset: i64,
     /// The URL of the runbooks' folder, with its last slash.
     pub runbooks: String,
+    /// The URL of the Grafana that has the dashboards; alerts have no link to one without it.
+    pub grafana: Option<String>,
     /// The longest time between two probes of a connection in normal operation.
     pub longest_gap: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { utc_offset: 0, runbooks: "docs/runbooks/".to_owned(), longest_gap: LONGEST_BACKOFF }
+        Self { utc_offset: 0, runbooks: RUNBOOKS.to_owned(), grafana: None, longest_gap: LONGEST_BACKOFF }
     }
 }
+
+/// The project's own runbooks.
+pub const RUNBOOKS: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/runbooks/");
 
 /// The longest time between two probes of an invalid token, unless its probe interval is longer.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(DAY);
@@ -77,6 +82,8 @@ pub fn rules(schedule: &[ScheduleRule], options: &Options) -> String {
             ("ALL_CAPABILITIES", &all_capabilities()),
             ("CAPABILITY", &escaped(&by_value("capability", capabilities))),
             ("APP_PROBLEM", &escaped(&by_value("problem", problems))),
+            ("ACCOUNT_DASHBOARD", &dashboard(options, ACCOUNT_DASHBOARD)),
+            ("EXPORTER_DASHBOARD", &dashboard(options, "token-exporter-exporter")),
             ("VERSION_ENDS_SOON", &VERSION_ENDS_SOON.to_string()),
             ("VERSION_ENDS_NOW", &VERSION_ENDS_NOW.to_string()),
             ("RUNBOOKS", &escaped(&options.runbooks)),
@@ -87,6 +94,19 @@ pub fn rules(schedule: &[ScheduleRule], options: &Options) -> String {
 /// A text as the content of a YAML string with double quotes.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+/// The dashboard of the account of an alert.
+const ACCOUNT_DASHBOARD: &str = "token-exporter-account?var-account={{ $labels.account | urlquery }}";
+
+/// An annotation with the URL of a dashboard, if Grafana's is known.
+fn dashboard(options: &Options, path: &str) -> String {
+    let url = |grafana: &String| format!("{}/d/{path}", grafana.trim_end_matches('/'));
+    options
+        .grafana
+        .as_ref()
+        .map(url)
+        .map_or_else(String::new, |url| format!("dashboard_url: \"{}\"", escaped(&url)))
 }
 
 /// [`EXPIRED`] as a regular expression.
@@ -100,8 +120,9 @@ fn lost_capabilities() -> String {
         .iter()
         .map(|capability| {
             format!(
-                "connection:info * on (account, network) group_left (capability, reason) group by (account, \
-                 network, capability, reason) (connection:capability_lost{{capability=\"{}\"}})",
+                "last_over_time(connection:info[500ms])\n* on (account, network) group_left (capability, \
+                 reason)\ngroup by (account, network, capability, reason) (\n  \
+                 last_over_time(connection:capability_lost{{capability=\"{}\"}}[500ms])\n)",
                 capability.label()
             )
         })
@@ -201,6 +222,7 @@ fn expiring(windows: &[(Window, Accounts)], options: &Options) -> String {
                 ("NEEDED_CAPABILITIES", &escaped(&needed_capabilities())),
                 ("ALL_CAPABILITIES", &all_capabilities()),
                 ("RUNBOOKS", &escaped(&options.runbooks)),
+                ("ACCOUNT_DASHBOARD", &dashboard(options, ACCOUNT_DASHBOARD)),
             ],
         ))
     });
@@ -281,8 +303,8 @@ fn selector(accounts: &Accounts) -> String {
                 matchers.push(format!("use=~\"{}\"", uses.join("|")));
             }
             match matchers.as_slice() {
-                [] => "connection:info".to_owned(),
-                matchers => format!("connection:info{{{}}}", matchers.join(",")),
+                [] => "last_over_time(connection:info[500ms])".to_owned(),
+                matchers => format!("last_over_time(connection:info{{{}}}[500ms])", matchers.join(",")),
             }
         })
         .collect();

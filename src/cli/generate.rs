@@ -35,8 +35,11 @@ pub(super) struct Rules {
     #[arg(allow_hyphen_values = true)]
     utc_offset: FixedOffset,
     /// URL to which the file name of a runbook is appended
-    #[arg(long, value_name = "URL", default_value = "docs/runbooks/")]
-    runbook_url: String,
+    #[arg(long, value_name = "URL", default_value = alerting::RUNBOOKS)]
+    runbook_url: url::Url,
+    /// URL of the Grafana that has the dashboards, to which alerts then link
+    #[arg(long, value_name = "URL")]
+    grafana_url: Option<url::Url>,
 }
 
 #[derive(Debug, Args)]
@@ -62,7 +65,8 @@ impl Generate {
                 let defaults = alerting::Options::default();
                 let options = alerting::Options {
                     utc_offset: i64::from(rules.utc_offset.local_minus_utc()),
-                    runbooks: rules.runbook_url,
+                    runbooks: rules.runbook_url.into(),
+                    grafana: rules.grafana_url.map(String::from),
                     longest_gap: config.as_ref().map_or(defaults.longest_gap, alerting::longest_gap),
                 };
                 alerting::rules(&config.map_or_else(default_schedule, |config| config.schedule), &options)

@@ -177,6 +177,19 @@ pub static FAMILIES: &[Family] = &[
     one("connection_probe_success", "Whether the last probe was conclusive.", |account| {
         account.state()?.conclusive().map(i64::from)
     }),
+    labelled(
+        "connection_undetermined",
+        "A metric with the constant value 1 for each connection whose last probe could not tell, labelled by \
+         cause.",
+        &["cause"],
+        |out, account| {
+            let cause = account.state()?.trouble?;
+            out.begin(account);
+            out.label(",cause=\"", cause.label());
+            out.end(1);
+            Some(())
+        },
+    ),
     one("connection_last_probe_timestamp_seconds", "Time of the last probe.", |account| {
         Some(account.credential_state()?.last_probe?.unix())
     }),

@@ -126,6 +126,7 @@ impl Metrics {
     pub fn announce(&self, network: NetworkId) {
         self.probes.with_label_values(&[network.name()]);
         self.duration.with_label_values(&[network.name()]);
+        self.panics.with_label_values(&[network.name()]);
         for cause in Cause::ALL {
             self.failures.with_label_values(&[network.name(), cause.label()]);
         }

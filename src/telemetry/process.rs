@@ -5,13 +5,13 @@ use std::fs;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{IntCounter, IntGauge};
+use prometheus::{Counter, IntGauge};
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, getrlimit};
 
 #[derive(Debug)]
 pub(super) struct Process {
-    cpu: IntCounter,
+    cpu: Counter,
     open_fds: IntGauge,
     max_fds: IntGauge,
     virtual_memory: IntGauge,
@@ -23,7 +23,7 @@ pub(super) struct Process {
 impl Process {
     pub(super) fn new() -> prometheus::Result<Self> {
         let process = Self {
-            cpu: IntCounter::new(
+            cpu: Counter::new(
                 "process_cpu_seconds_total",
                 "Total user and system CPU time spent in seconds.",
             )?,
@@ -67,9 +67,8 @@ impl Process {
             self.max_fds.set(signed(limit));
         }
         let Some(stat) = Stat::read() else { return };
-        let seconds = u64::try_from(stat.cpu / ticks()).unwrap_or(0);
         // Two scrapes may get here at the same time.
-        self.cpu.inc_by(seconds.saturating_sub(self.cpu.get()));
+        self.cpu.inc_by((stat.cpu as f64 / ticks() as f64 - self.cpu.get()).max(0.0));
         self.virtual_memory.set(stat.virtual_memory);
         self.resident_memory.set(stat.resident_pages * signed(page_size()));
         self.threads.set(stat.threads);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use token_exporter::daemon::{Daemon, DaemonSettings};
 use token_exporter::inventory::Shard;
+use token_exporter::model::Cause;
 use token_exporter::network::NetworkId;
 use token_exporter::server::{self, Endpoint};
 use token_exporter::simulator::{DEMO_ID, Simulator, fixture_token};
@@ -288,10 +289,27 @@ async fn a_changed_token_file_is_probed_at_once() {
     std::fs::remove_file(&secret).expect("removed");
     let probed = get(&format!("http://{}/probe?account=acme", daemon.address)).await.expect("an answer");
     assert!(probed.contains("connection_probe_success{account=\"acme\",network=\"x\"} 0"), "{probed}");
+    let cause = "connection_undetermined{account=\"acme\",network=\"x\",cause=\"credential_unreadable\"} 1";
+    assert!(probed.contains(cause), "{probed}");
     assert!(
         probed.contains("connection_valid{account=\"acme\",network=\"x\",reason=\"ok\"} 1"),
         "an unreadable token is no refusal"
     );
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_counter_exists_from_the_start() {
+    let daemon = Running::start(|base| x_logins(base, 1, "1h", "")).await;
+    let zero = "token_exporter_probe_panics_total{network=\"x\"} 0\n";
+    let text = daemon.until("the scheduler runs", |text| text.contains(zero)).await;
+    for counter in text.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.strip_suffix(" counter")) {
+        assert!(text.lines().any(|l| l.starts_with(counter)), "{counter} has no series");
+    }
+    for cause in Cause::ALL {
+        let label = format!("cause=\"{cause}\"");
+        assert_eq!(count(&text, "token_exporter_probe_failures_total", &label, "0"), 1, "{cause}");
+    }
     daemon.end().await;
 }
 

@@ -153,6 +153,7 @@ fn waiting_unverified_lost_and_due_accounts_are_told_apart() {
         let reason = format!(",reason=\"{}\"", verdict.unwrap_or_default());
         add("connection_valid", &reason, verdict.map(|v| f64::from(u8::from(v == "ok"))));
         add("connection_probe_success", "", success.map(f64::from));
+        add("connection_undetermined", ",cause=\"dns\"", (name == "stale").then_some(1.0));
         add("connection_last_conclusive_probe_timestamp_seconds", "", conclusive);
         add("token_expiry_timestamp_seconds", "", deadline);
         add("token_clock_expiry_timestamp_seconds", ",clock=\"access\"", deadline);
@@ -197,7 +198,7 @@ fn waiting_unverified_lost_and_due_accounts_are_told_apart() {
             expr(&connections, "Unverified connections"),
             &[
                 ("{account=\"never\",name=\"N\",network=\"x\"}", 0.0),
-                ("{account=\"stale\",name=\"N\",network=\"x\"}", 60_000.0),
+                ("{account=\"stale\",cause=\"dns\",name=\"N\",network=\"x\"}", 60_000.0),
             ],
         ),
         (

@@ -8,15 +8,16 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::alerts::root;
-use crate::mailing::{LONG, Program, free_address, newer, ready};
+use crate::chain::{LONG, Program, free_address, newer, ready};
 use crate::prometheus::{eventually, get};
 
 /// The alerts about connections: name, account, and further labels as the rules give them.
-const CONNECTIONS: [(&str, &str, &[&str]); 6] = [
+const CONNECTIONS: [(&str, &str, &[&str]); 7] = [
     ("ConnectionUnverified", "page", &["network=facebook", "app=acme"]),
     ("ConnectionUnverified", "profile", &["network=instagram", "app=acme"]),
     ("ConnectionUnverified", "page-of-another-app", &["network=facebook", "app=other"]),
     ("ConnectionUnverified", "account-without-app", &["network=mastodon"]),
+    ("ConnectionUnverified", "unread", &["network=facebook", "app=acme", "cause=credential_unreadable"]),
     ("ConnectionLost", "lost-page", &["network=facebook", "app=acme", "since=noon"]),
     ("ConnectionExpiring", "ending-page", &["network=facebook", "app=acme", "notice=10d"]),
 ];

@@ -1,167 +1,17 @@
-//! The whole chain with the real programs: simulated networks, exporter, Prometheus, Alertmanager,
-//! and a mail server that stores its mails. Each program is killed and restarted once. Days are
-//! seconds here; everything else is as shipped.
+//! Each event is one mail, although exporter, Prometheus and Alertmanager are killed.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::Value;
 use token_exporter::model::Timestamp;
 use token_exporter::network::NetworkId;
 use token_exporter::simulator::fixture_token;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
 
+use crate::chain::{Chain, LONG, Mail, free_address, newer};
 use crate::probing::simulator;
-use crate::prometheus::{Process, eventually, get};
-
-/// A generous limit for busy machines.
-pub(crate) const LONG: Duration = Duration::from_secs(90);
-
-/// A received mail: time, recipients and text.
-#[derive(Clone, Debug)]
-struct Received {
-    at: Timestamp,
-    to: Vec<String>,
-    raw: String,
-}
-
-/// A parsed mail.
-#[derive(Clone, Debug)]
-struct Mail {
-    at: Timestamp,
-    /// The recipients in the SMTP envelope.
-    to: String,
-    subject: String,
-    text: String,
-    html: String,
-}
-
-type Mails = Arc<Mutex<Vec<Received>>>;
-
-/// Receives the mails of one connection. It implements only the part of SMTP that Alertmanager
-/// uses.
-async fn serve_mail(stream: TcpStream, mails: Mails) -> std::io::Result<()> {
-    let (read, mut write) = stream.into_split();
-    let mut lines = BufReader::new(read).lines();
-    let mut to = Vec::new();
-    write.write_all(b"220 sink\r\n").await?;
-    while let Some(line) = lines.next_line().await? {
-        if let Some(address) = line.strip_prefix("RCPT TO:<") {
-            to.push(address.split('>').next().unwrap_or_default().to_owned());
-        }
-        if line == "DATA" {
-            write.write_all(b"354 go on\r\n").await?;
-            let mut raw = String::new();
-            while let Some(line) = lines.next_line().await?.filter(|l| l != ".") {
-                raw.push_str(line.strip_prefix('.').unwrap_or(&line));
-                raw.push_str("\r\n");
-            }
-            mails.lock().expect("mails").push(Received {
-                at: Timestamp::now(),
-                to: std::mem::take(&mut to),
-                raw,
-            });
-        }
-        let answer: &[u8] = if line == "QUIT" { b"221 bye\r\n" } else { b"250 ok\r\n" };
-        write.write_all(answer).await?;
-    }
-    Ok(())
-}
-
-/// Starts a mail server on loopback. Returns its address and its mails.
-async fn mail_server() -> (String, Mails) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
-    let address = listener.local_addr().expect("an address").to_string();
-    let mails = Mails::default();
-    let kept = mails.clone();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(serve_mail(stream, kept.clone()));
-        }
-    });
-    (address, mails)
-}
-
-/// Parses mails with Python's mail parser.
-fn read(mails: &[Received]) -> Vec<Mail> {
-    const READER: &str = "import sys, json, email, email.policy\nfor raw in json.load(sys.stdin):\n\x20   m \
-                          = email.message_from_bytes(raw.encode(), policy=email.policy.default)\n\x20   \
-                          assert not m.defects, m.defects\n\x20   parts = {k: m.get_body((k,)) for k in \
-                          ('plain', 'html')}\n\x20   kinds = sorted(p.get_content_type() for p in \
-                          m.walk())\n\x20   assert kinds == ['multipart/alternative', 'text/html', \
-                          'text/plain'], kinds\n\x20   print(json.dumps([m['subject'], m['to'], \
-                          parts['plain'].get_content(), parts['html'].get_content()]))\n";
-    let mut python = Command::new("python3")
-        .args(["-c", READER])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("python3 (tests/run installs it)");
-    let raw: Vec<&str> = mails.iter().map(|m| m.raw.as_str()).collect();
-    python
-        .stdin
-        .take()
-        .expect("its input")
-        .write_all(Value::from(raw).to_string().as_bytes())
-        .expect("written");
-    let output = python.wait_with_output().expect("its output");
-    assert!(output.status.success(), "a mail cannot be read");
-    let lines = String::from_utf8(output.stdout).expect("text");
-    let read = mails.iter().zip(lines.lines()).map(|(received, line)| {
-        let [subject, to, text, html]: [String; 4] = serde_json::from_str(line).expect("four texts");
-        assert_eq!(to.replace(' ', ""), received.to.join(","), "the head names who got it");
-        Mail { at: received.at, to: received.to.join(","), subject, text: text.replace("\r\n", "\n"), html }
-    });
-    let read: Vec<Mail> = read.collect();
-    assert_eq!(read.len(), mails.len());
-    read
-}
-
-/// A program that can be killed and restarted.
-pub(crate) struct Program {
-    path: PathBuf,
-    arguments: Vec<String>,
-    running: Option<Process>,
-}
-
-impl Program {
-    pub(crate) fn start(path: PathBuf, arguments: Vec<String>) -> Self {
-        let mut program = Self { path, arguments, running: None };
-        program.restart();
-        program
-    }
-
-    /// Kills it if it runs, and starts it.
-    fn restart(&mut self) {
-        drop(self.running.take());
-        let child = Command::new(&self.path)
-            .args(&self.arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        self.running = Some(Process(child.unwrap_or_else(|e| panic!("{}: {e}", self.path.display()))));
-    }
-}
-
-/// A free address, for programs that do not report their port or must come back to the same one.
-pub(crate) fn free_address() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").to_string()
-}
-
-fn generate(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_token_exporter"))
-        .arg("generate")
-        .args(arguments)
-        .output()
-        .expect("the program");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("text")
-}
+use crate::prometheus::{eventually, get};
 
 /// A name that would break any output without escaping.
 const ODD: &str = "<b>\"Ünïcode\" & Söhne</b>";
@@ -272,167 +122,72 @@ impl Places {
         yaml
     }
 }
-
-/// The number of alerts with these labels in Alertmanager.
-async fn alerts(address: &str, labels: &[(&str, &str)]) -> Option<usize> {
-    let text = get(&format!("http://{address}/api/v2/alerts?active=true")).await?;
-    let alerts: Vec<Value> = serde_json::from_str(&text).ok()?;
-    Some(alerts.iter().filter(|a| labels.iter().all(|(name, value)| a["labels"][*name] == **value)).count())
-}
-
-pub(crate) async fn ready(address: &str) {
-    let url = format!("http://{address}/-/ready");
-    eventually(&url, LONG, async || get(&url).await.filter(|t| t.contains("OK") || t.contains("Ready")))
-        .await;
-}
-
 /// Runs the chain with the Prometheus and Alertmanager in a folder, or with the installed ones.
 async fn chain(programs: Option<&Path>) {
-    let program = |name: &str| programs.map_or_else(|| PathBuf::from(name), |folder| folder.join(name));
     let (networks, address) = simulator().await;
-    let (smarthost, mails) = mail_server().await;
-    let kept = tempfile::tempdir().expect("a folder");
-    let folder = kept.path();
+    let folder = tempfile::tempdir().expect("a folder");
     // Enough for all programs to start before the first notice.
-    let places =
-        Places { networks: address, folder: folder.to_owned(), deadline: Timestamp::now().plus(105) };
-    let path = |name: &str| folder.join(name).display().to_string();
-    places.write_token("2000005", places.deadline);
-    std::fs::write(path("config.yaml"), places.config()).expect("written");
-    std::fs::write(path("rules.yml"), generate(&["rules", "--config.file", &path("config.yaml")]))
-        .expect("written");
-    let templates =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts/templates/*.tmpl").display().to_string();
-    let alertmanager =
-        ["alertmanager", "--smtp-smarthost", &smarthost, "--config.file", &path("config.yaml")];
-    let alertmanager = generate(&alertmanager).replace("templates/*.tmpl", &templates);
-    std::fs::write(path("alertmanager.yml"), alertmanager).expect("written");
-    let [on_exporter, on_prometheus, on_alertmanager] = [free_address(), free_address(), free_address()];
-    let prometheus = format!(
-        "global: {{scrape_interval: 1s}}\nrule_files: [rules.yml]\nalerting: {{alertmanagers: \
-         [{{static_configs: [{{targets: [\"{on_alertmanager}\"]}}]}}]}}\nscrape_configs: [{{job_name: \
-         token_exporter, static_configs: [{{targets: [\"{on_exporter}\"]}}]}}]\n"
-    );
-    std::fs::write(path("prometheus.yml"), prometheus).expect("written");
+    let deadline = Timestamp::now().plus(105);
+    let places = Places { networks: address, folder: folder.path().to_owned(), deadline };
+    places.write_token("2000005", deadline);
+    let mut chain = Chain::start(programs, folder, networks, &places.config()).await;
+    let networks = Arc::clone(&chain.networks);
 
-    let arguments = |list: &[(&str, &str)]| {
-        list.iter().map(|(flag, value)| format!("--{flag}={value}")).collect::<Vec<_>>()
-    };
-    let mut exporter = Program::start(
-        PathBuf::from(env!("CARGO_BIN_EXE_token_exporter")),
-        arguments(&[
-            ("config.file", &path("config.yaml")),
-            ("config.auto-reload-interval", "1s"),
-            ("storage.path", &path("state")),
-            ("web.listen-address", &on_exporter),
-        ]),
-    );
-    let mut prometheus = Program::start(
-        program("prometheus"),
-        arguments(&[
-            ("config.file", &path("prometheus.yml")),
-            ("storage.tsdb.path", &path("series")),
-            ("web.listen-address", &on_prometheus),
-            ("rules.alert.resend-delay", "5s"),
-        ]),
-    );
-    let mut alertmanager = Program::start(
-        program("prometheus-alertmanager"),
-        arguments(&[
-            ("config.file", &path("alertmanager.yml")),
-            ("storage.path", &path("sent")),
-            ("data.maintenance-interval", "1s"),
-            ("web.listen-address", &on_alertmanager),
-            ("cluster.listen-address", ""),
-        ]),
-    );
-    ready(&on_prometheus).await;
-    ready(&on_alertmanager).await;
-
-    let metrics = async || get(&format!("http://{on_exporter}/metrics")).await;
-    let shows = async |what: &str, count: usize, starts: &str, ends: &str| {
-        let found = async || {
-            let text = metrics().await?;
-            (text.lines().filter(|l| l.starts_with(starts) && l.ends_with(ends)).count() == count)
-                .then_some(())
-        };
-        eventually(what, LONG, found).await;
-    };
-    let arrived = |to: &str| mails.lock().expect("mails").iter().filter(|m| m.to.join(",") == to).count();
-    let mailed = async |to: &str, count: usize| {
-        eventually(to, LONG, async || (arrived(to) >= count).then_some(())).await
-    };
-
-    shows("all that can work works", PAGES + 2 + 7, "connection_valid{", "reason=\"ok\"} 1").await;
-    let known = format!("http://{on_prometheus}/api/v1/query?query=count(connection:valid)");
-    eventually("Prometheus knows them", LONG, async || {
-        get(&known).await.filter(|t| t.contains(&format!("\"{}\"", PAGES + 9)))
-    })
-    .await;
+    chain.shows("all that can work works", PAGES + 2 + 7, "connection_valid{", "reason=\"ok\"} 1").await;
+    chain.knows(PAGES + 9).await;
 
     // The credential with 40 pages is revoked: one mail to each list of recipients.
     let asked = || networks.requests().get("debug_token").copied().unwrap_or_default();
     let before = asked();
     networks.play("1000001", Some("password-changed"));
-    shows("the loss", PAGES + 2, "connection_valid{", "reason=\"password_changed\"} 0").await;
+    chain.shows("the loss", PAGES + 2, "connection_valid{", "reason=\"password_changed\"} 0").await;
     assert!(asked() - before <= 2, "within two probe rounds, not {}", asked() - before);
     // A network fails for the rest of the run.
     networks.play("2000006", Some("server-error"));
     // A refusal that the second probe does not confirm.
     networks.play("3000001", Some("bare-unauthorized-end-unknown"));
-    shows("a doubt", 1, "connection_probe_success{account=\"flapping\"", " 0").await;
+    chain.shows("a doubt", 1, "connection_probe_success{account=\"flapping\"", " 0").await;
     networks.play("3000001", None);
-    mailed("jane@example.com,joe@example.com", 1).await;
-    mailed("ann@example.com", 1).await;
+    chain.mailed("jane@example.com,joe@example.com", 1).await;
+    chain.mailed("ann@example.com", 1).await;
 
     // Each program is killed while notices are active. Sent notifications are on Alertmanager's
     // disk by then.
-    mailed("rita@example.com", 2).await;
-    exporter.restart();
+    chain.mailed("rita@example.com", 2).await;
+    chain.exporter.restart();
     places.write_token("2000005", places.deadline.plus(30 * 86_400));
-    shows("the exporter is back", PAGES + 2, "connection_valid{", "reason=\"password_changed\"} 0").await;
-    mailed("sue@example.com", 4).await;
-    mailed("operator@localhost", 2).await;
-    let sent = SystemTime::now();
-    let log = folder.join("sent/nflog");
-    let noted = async || std::fs::metadata(&log).and_then(|m| m.modified()).ok().filter(|at| *at > sent);
-    eventually("Alertmanager notes what it has sent", LONG, noted).await;
-    alertmanager.restart();
-    prometheus.restart();
-    ready(&on_alertmanager).await;
-    ready(&on_prometheus).await;
-    eventually("alerts are told again", LONG, async || {
-        alerts(&on_alertmanager, &[("alertname", "ConnectionLost")]).await.filter(|n| *n == PAGES + 2)
-    })
-    .await;
-    mailed("sue@example.com", 6).await;
-    mailed("operator@localhost", 3).await;
+    chain
+        .shows("the exporter is back", PAGES + 2, "connection_valid{", "reason=\"password_changed\"} 0")
+        .await;
+    chain.mailed("sue@example.com", 4).await;
+    chain.mailed("operator@localhost", 2).await;
+    chain.noted().await;
+    chain.alertmanager.restart();
+    chain.prometheus.restart();
+    chain.ready().await;
+    chain.alerting(&[("alertname", "ConnectionLost")], PAGES + 2).await;
+    chain.mailed("sue@example.com", 6).await;
+    chain.mailed("operator@localhost", 3).await;
 
     // Recovery: the alert resolves without a mail.
     networks.play("1000001", None);
-    let probe = format!("http://{on_exporter}/probe?account=page-0");
+    let probe = format!("http://{}/probe?account=page-0", chain.on_exporter);
     eventually("a probe", LONG, async || get(&probe).await).await;
     let lost = [("alertname", "ConnectionLost"), ("credential", "jane")];
     let back = [("alertname", "ConnectionReconnected"), ("credential", "jane")];
-    eventually("the alert ends", LONG, async || alerts(&on_alertmanager, &lost).await.filter(|n| *n == 0))
-        .await;
-    eventually("recovery is told", LONG, async || {
-        alerts(&on_alertmanager, &back).await.filter(|n| *n == PAGES + 2)
-    })
-    .await;
+    chain.alerting(&lost, 0).await;
+    chain.alerting(&back, PAGES + 2).await;
 
     // After a notice, the deadline causes a page but no further mail.
     let passed = async || (Timestamp::now() > places.deadline).then_some(());
     eventually("the deadline", LONG, passed).await;
     networks.play("2000001", Some("token-expired"));
-    shows("the end", 1, "connection_valid{account=\"soon\"", "reason=\"token_expired\"} 0").await;
+    chain.shows("the end", 1, "connection_valid{account=\"soon\"", "reason=\"token_expired\"} 0").await;
     let page = [("alertname", "ConnectionInvalid"), ("credential", "soon")];
-    eventually("a page", LONG, async || alerts(&on_alertmanager, &page).await.filter(|n| *n == 1)).await;
+    chain.alerting(&page, 1).await;
     // No further mail comes, for the duration of a notice and its group interval.
     tokio::time::sleep(Duration::from_secs(45)).await;
-    drop((exporter, prometheus, alertmanager));
-
-    let mails = read(&mails.lock().expect("mails"));
+    let mails = chain.end();
     if let Some(folder) = std::env::var_os("KEEP_MAILS") {
         for (i, mail) in mails.iter().enumerate() {
             std::fs::write(Path::new(&folder).join(format!("{i}.html")), &mail.html).expect("written");
@@ -445,7 +200,6 @@ async fn chain(programs: Option<&Path>) {
     }
     check(&mails, &places);
 }
-
 /// Checks that exactly the promised mails were sent, with the required content.
 fn check(mails: &[Mail], places: &Places) {
     let mut count: BTreeMap<(&str, &str), usize> = BTreeMap::new();
@@ -547,19 +301,102 @@ fn check(mails: &[Mail], places: &Places) {
     }
 }
 
+/// Lets a login be lost, another end at its deadline and a third recover while Prometheus is down, and
+/// again while Alertmanager is.
+async fn outages(programs: Option<&Path>) {
+    let (networks, address) = simulator().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = Timestamp::now().plus(120);
+    let places = Places { networks: address, folder: folder.path().to_owned(), deadline: first };
+    let deadlines = [first, first.plus(60)];
+    let mut yaml =
+        "global: {probe_interval: 2s, probe_timeout: 5s}\nschedule: [{notices: [60s, 30s, today]}]\n\
+                    credentials:\n"
+            .to_owned();
+    let id = |kind: usize, outage: usize| format!("{}", 2_000_001 + 10 * outage + kind);
+    let mut accounts = String::new();
+    for (outage, deadline) in deadlines.iter().enumerate() {
+        for (kind, name) in ["lost", "ends", "back"].iter().enumerate() {
+            let ends = if kind == 1 { format!(", expires_at: \"{deadline}\"") } else { String::new() };
+            let notify = format!(", notify: [{name}-{outage}@example.com]");
+            let (login, account) =
+                places.mastodon(&format!("{name}-{outage}"), &id(kind, outage), &ends, &notify);
+            yaml += &login;
+            accounts += &account;
+        }
+    }
+    let mut chain = Chain::start(programs, folder, networks, &format!("{yaml}accounts:\n{accounts}")).await;
+    chain.shows("all work", 6, "connection_valid{", "reason=\"ok\"} 1").await;
+    chain.knows(6).await;
+    for outage in 0..2 {
+        chain.networks.play(&id(2, outage), Some("account-suspended"));
+        chain.mailed(&format!("back-{outage}@example.com"), 1).await;
+    }
+    for (outage, deadline) in deadlines.iter().enumerate() {
+        chain.mailed(&format!("ends-{outage}@example.com"), 3).await;
+        chain.noted().await;
+        [&mut chain.prometheus, &mut chain.alertmanager][outage].stop();
+        chain.networks.play(&id(0, outage), Some("account-suspended"));
+        chain.networks.play(&id(2, outage), None);
+        eventually("the deadline", LONG, async || (Timestamp::now() > *deadline).then_some(())).await;
+        chain.networks.play(&id(1, outage), Some("token-expired"));
+        for (name, end) in [
+            ("lost", "reason=\"account_suspended\"} 0"),
+            ("ends", "reason=\"token_expired\"} 0"),
+            ("back", "reason=\"ok\"} 1"),
+        ] {
+            chain.shows(name, 1, &format!("connection_valid{{account=\"{name}-{outage}\""), end).await;
+        }
+        [&mut chain.prometheus, &mut chain.alertmanager][outage].restart();
+        chain.ready().await;
+        // In less than the five minutes for which Prometheus still shows the former verdicts.
+        chain.mailed(&format!("lost-{outage}@example.com"), 1).await;
+        let [lost, ends, back] = ["lost", "ends", "back"].map(|name| format!("{name}-{outage}"));
+        chain.alerting(&[("alertname", "ConnectionInvalid"), ("account", &lost)], 1).await;
+        chain.alerting(&[("alertname", "ConnectionInvalid"), ("account", &ends)], 1).await;
+        chain.alerting(&[("alertname", "ConnectionLost"), ("account", &ends)], 0).await;
+        chain.alerting(&[("alertname", "ConnectionReconnected"), ("account", &back)], 1).await;
+        chain.alerting(&[("alertname", "ConnectionLost"), ("account", &back)], 0).await;
+        chain.alerting(&[("alertname", "ConnectionDegraded")], 0).await;
+    }
+    // No further mail comes, for some evaluations and their group wait.
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let mut count: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for mail in chain.end() {
+        let subject = mail.subject.split(" – ").next().unwrap_or_default().to_owned();
+        *count.entry((mail.to, subject)).or_default() += 1;
+    }
+    let mut expected = BTreeMap::new();
+    for (outage, deadline) in deadlines.iter().enumerate() {
+        let date = deadline.utc().format("%A %-d %B %Y, %H:%M UTC");
+        for (name, what, times) in [
+            ("lost", "disconnected: account suspended".to_owned(), 1),
+            ("back", "disconnected: account suspended".to_owned(), 1),
+            ("ends", format!("reconnect by {date}"), 2),
+            ("ends", format!("reconnect today, {date}"), 1),
+        ] {
+            let separator = if name == "ends" { ":" } else { "" };
+            let subject = format!("The {name}-{outage} account (Mastodon){separator} {what}");
+            expected.insert((format!("{name}-{outage}@example.com"), subject), times);
+        }
+    }
+    assert_eq!(count, expected);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_event_is_one_mail_although_everything_is_killed_once() {
     chain(None).await;
 }
 
-/// The directory of newer programs; `tests/run` unpacks them, or says that they are skipped.
-pub(crate) fn newer() -> Option<PathBuf> {
-    std::env::var_os("NEWER_PROMETHEUS").filter(|folder| !folder.is_empty()).map(PathBuf::from)
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_while_prometheus_or_alertmanager_is_down_is_mailed_once() {
+    outages(None).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn newer_programs_send_the_same_mails() {
     if let Some(folder) = newer() {
         chain(Some(&folder)).await;
+        outages(Some(&folder)).await;
     }
 }
