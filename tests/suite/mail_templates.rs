@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
+use token_exporter::model::escape_bidi;
 use token_exporter::network::NetworkId;
 
 use crate::alerts::root;
@@ -103,6 +104,36 @@ fn a_mail_about_one_login_tells_reasons_apart() {
     let one = data("ConnectionLost", &alerts[..1]);
     assert_eq!(render("subject", &one), "P1 (Facebook) disconnected: missing role");
     assert!(render("text", &one).contains("Not working: ads\n"));
+}
+
+#[test]
+fn characters_that_reorder_text_are_written_out() {
+    let bidi =
+        "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+    let (raw, escaped) = (format!("Acme{bidi}gro"), escape_bidi(&format!("Acme{bidi}gro")).into_owned());
+    let alert = |name: &str, person: &str| {
+        (
+            json!({
+                "alertname": "ConnectionLost", "network": "facebook", "kind": "page", "reason": "not_admin",
+                "connected_by": person, "severity": "warning",
+            }),
+            json!({
+                "name": name, "summary": raw, "description": format!("{raw} is lost."),
+                "advice": format!("By {raw}:\n1. Ask {raw}."),
+            }),
+        )
+    };
+    let alerts = [alert(&raw, &raw), alert("Other", &raw), alert("", "Jane")];
+    for alerts in [&alerts[..1], &alerts[..2], &alerts] {
+        let data = data("ConnectionLost", alerts);
+        for template in ["subject", "text", "html"] {
+            let mail = render(template, &data);
+            assert!(!mail.contains(|c| bidi.contains(c)), "{template}: {mail}");
+            assert!(mail.contains(&escaped) || (template == "subject" && alerts.len() > 1), "{mail}");
+        }
+    }
+    let unknown = data("ConnectionUnverified", &alerts[..1]);
+    assert_eq!(render("subject", &unknown), escaped, "the summary");
 }
 
 #[test]
