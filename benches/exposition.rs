@@ -62,6 +62,7 @@ fn probed(accounts: usize) -> Arc<Store> {
                 limits: Vec::new(),
                 version_ended: false,
                 token: None,
+                observations: Vec::new(),
             },
         );
     }

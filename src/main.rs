@@ -5,13 +5,16 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use token_exporter::cli::{Cli, FAILED};
+use token_exporter::telemetry::flush_log;
 
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    Cli::parse().run().unwrap_or_else(|error| {
+    let result = Cli::parse().run();
+    flush_log();
+    result.unwrap_or_else(|error| {
         eprintln!("token_exporter: {error:#}");
         ExitCode::from(FAILED)
     })

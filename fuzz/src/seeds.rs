@@ -285,6 +285,7 @@ fn states() -> Vec<Vec<u8>> {
                 limits: vec![],
                 version_ended: false,
                 token: None,
+                observations: Vec::new(),
             },
         ),
         (
@@ -296,6 +297,7 @@ fn states() -> Vec<Vec<u8>> {
                 limits: vec![],
                 version_ended: false,
                 token: None,
+                observations: Vec::new(),
             },
         ),
         (1, Outcome::undetermined(Cause::Timeout, 1, now().plus(2))),

@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use comfy_table::{ContentArrangement, Table, presets};
-
 use super::icalendar::{self, Calendar, Event};
 use super::mail_plan::{Mail, MailPlan, SkippedAccounts};
+use super::{columns, paragraph};
 use crate::model::Timestamp;
 
 /// Shown instead of recipients for accounts that have none.
@@ -19,32 +18,26 @@ impl MailPlan {
         serde_json::to_string_pretty(self)
     }
 
-    /// As a table, with a summary below it. `width` is in columns.
-    pub fn table(&self, width: u16) -> String {
+    /// As a table with a line for each mail, and a summary below it. `width` is in columns.
+    pub fn table(&self, width: usize) -> String {
         let zone = match self.utc_offset.local_minus_utc() {
             0 => "UTC".to_owned(),
             _ => self.utc_offset.to_string(),
         };
-        let mut table = Table::new();
-        table
-            .load_style(presets::UTF8_HORIZONTAL_ONLY)
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_width(width);
-        let (when, deadline) = (format!("WHEN ({zone})"), format!("DEADLINE ({zone})"));
-        table.set_header([&when, "NOTICE", "TO", "ACCOUNTS", "LOGIN", &deadline]);
-        for mail in &self.mails {
-            let when = if mail.now { "now".to_owned() } else { self.local(mail.at) };
-            let accounts: Vec<&str> = mail.accounts.iter().map(|a| a.account.as_str()).collect();
-            table.add_row([
-                &when,
-                &mail.notice,
-                &mail.recipients_or_fallback("\n"),
-                &accounts.join("\n"),
-                &mail.credential,
-                &self.local(mail.deadline),
-            ]);
-        }
-        format!("{table}\n{}\n", self.summary())
+        let head = [&format!("WHEN ({zone})"), "NOTICE", "ACCOUNTS", "LOGIN", "TO", "DEADLINE"];
+        let mut rows = vec![head.map(str::to_owned)];
+        rows.extend(self.mails.iter().map(|mail| {
+            [
+                if mail.now { "now".to_owned() } else { self.local(mail.at) },
+                mail.notice.clone(),
+                mail.names(),
+                mail.credential.clone(),
+                mail.recipients_or_fallback(", "),
+                self.local(mail.deadline),
+            ]
+        }));
+        let table = columns(&rows, [16, 6, 11, 11, 11, 16], width);
+        self.summary().lines().fold(table, |text, line| text + &paragraph("", "", line, width))
     }
 
     /// The number of mails, and of accounts without any.
@@ -122,12 +115,16 @@ impl Mail {
         if self.recipients.is_empty() { NO_RECIPIENTS.to_owned() } else { self.recipients.join(separator) }
     }
 
-    fn summary(&self) -> String {
-        let what = match self.accounts.as_slice() {
+    fn names(&self) -> String {
+        match self.accounts.as_slice() {
             [one] => one.name.clone(),
             [first, others @ ..] => format!("{} and {} more", first.name, others.len()),
             [] => self.credential.clone(),
-        };
+        }
+    }
+
+    fn summary(&self) -> String {
+        let what = self.names();
         if self.notice == "today" {
             format!("{what}: expires today")
         } else {

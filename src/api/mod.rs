@@ -7,6 +7,7 @@
 //! and no HTML.
 
 mod cache;
+mod columns;
 mod connection;
 mod csv;
 mod deadline_calendar;
@@ -19,6 +20,7 @@ mod query;
 mod targets;
 
 pub use cache::ListingCache;
+pub use columns::{columns, paragraph};
 pub use connection::{Connection, ConnectionState};
 pub use csv::write_csv;
 pub use deadline_calendar::write_calendar;

@@ -1,15 +1,17 @@
 //! `check`: probes each account once and lists the worst first. The exit code tells scripts.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use comfy_table::{ContentArrangement, Table, presets};
 use serde::{Serialize, Serializer};
 
+use super::classification::steps;
 use super::options::{ConfigOptions, LogOptions};
-use super::{Classification, block_on, describe, print, table_width};
+use super::{Classification, block_on, describe, print, table_width, until_stopped};
+use crate::api::{columns, paragraph};
 use crate::config::Config;
 use crate::inventory::AccountView;
 use crate::model::{Reason, Timestamp, format_duration, stops};
@@ -18,8 +20,11 @@ use crate::scheduler::probe_everything;
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// Accounts to probe; all if none is named
+    /// Ids or names of the accounts to probe; all if none is given
     accounts: Vec<String>,
+    /// Print all steps and the network's answer, as for accounts that are named
+    #[arg(long)]
+    verbose: bool,
     #[command(flatten)]
     config: ConfigOptions,
     /// How to print the result
@@ -40,9 +45,10 @@ enum Output {
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         self.log.start();
-        let checked = block_on(check(self.config.load()?, &self.accounts))?;
+        let checked = block_on(until_stopped(check(self.config.load()?, &self.accounts)))?;
         print(&match self.output {
             Output::Json => format!("{}\n", serde_json::to_string_pretty(&checked.accounts)?),
+            Output::Table if self.verbose || !self.accounts.is_empty() => checked.details(table_width()),
             Output::Table => checked.table(table_width()),
         })?;
         Ok(checked.exit_code())
@@ -70,6 +76,11 @@ struct CheckedAccount {
     stops: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
     deadline: Option<Timestamp>,
+    /// What the network answered, or why it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<String>,
+    #[serde(skip)]
+    steps: Vec<&'static str>,
     #[serde(skip)]
     rank: (u8, Reverse<usize>, i64),
 }
@@ -80,19 +91,21 @@ fn as_text<S: Serializer>(deadline: &Option<Timestamp>, serializer: S) -> Result
 
 async fn check(mut config: Config, named: &[String]) -> anyhow::Result<Checked> {
     if !named.is_empty() {
+        let known: HashSet<&str> = config.table.accounts().flat_map(|a| [a.id(), a.name()]).collect();
         let unknown: Vec<&str> =
-            named.iter().filter(|id| config.table.find(id).is_none()).map(String::as_str).collect();
+            named.iter().filter(|name| !known.contains(name.as_str())).map(String::as_str).collect();
         anyhow::ensure!(unknown.is_empty(), "no such account in the configuration: {}", unknown.join(", "));
-        config.table.retain(|account| named.iter().any(|id| id == account.id()));
+        config.table.retain(|account| named.iter().any(|n| n == account.id() || n == account.name()));
     }
     let probed = probe_everything(config).await?;
     let mut accounts = Vec::with_capacity(probed.inventory.len());
     for (index, outcome) in probed.outcomes() {
         let Some(credential) = probed.inventory.credential(index) else { continue };
         let deadline = outcome.clocks.unwrap_or_default().deadline(credential.auto_refresh()).at();
-        for (account, finding) in credential.accounts().zip(&outcome.findings) {
-            let account = probed.inventory.account(account);
-            accounts.extend(account.map(|account| CheckedAccount::new(account, finding, deadline)));
+        for (position, (account, finding)) in credential.accounts().zip(&outcome.findings).enumerate() {
+            let Some(account) = probed.inventory.account(account) else { continue };
+            let answer = outcome.explanation(position).and_then(|seen| seen.in_words());
+            accounts.push(CheckedAccount { answer, ..CheckedAccount::new(account, finding, deadline) });
         }
     }
     accounts.sort_by(|a, b| a.rank.cmp(&b.rank).then_with(|| a.account.cmp(&b.account)));
@@ -116,6 +129,8 @@ impl CheckedAccount {
             unconfirmed: matches!(finding.verdict, Verdict::Invalid(_, Certainty::Ambiguous)),
             stops: stops(&finding.capabilities),
             deadline,
+            answer: None,
+            steps: steps(finding, account.network()),
             rank: (severity, Reverse(lost), deadline.map_or(i64::MAX, Timestamp::unix)),
         }
     }
@@ -131,7 +146,7 @@ impl CheckedAccount {
         if self.is_degraded() {
             let lost = self.classified.capabilities.iter().filter(|(_, reason)| *reason != "ok");
             let lost = lost.map(|(name, reason)| format!("{name}: {}", reason.as_str().unwrap_or("")));
-            return ("degraded", lost.collect::<Vec<_>>().join("\n"));
+            return ("degraded", lost.collect::<Vec<_>>().join(", "));
         }
         let mut reason = self.classified.reason.or(self.classified.cause).unwrap_or("").to_owned();
         if let Some(problem) = self.classified.app_problem {
@@ -139,9 +154,6 @@ impl CheckedAccount {
         }
         if self.unconfirmed {
             reason += " (not confirmed yet)";
-        }
-        if !self.stops.is_empty() {
-            reason = format!("{reason}\nnot working: {}", self.stops.join(", "));
         }
         (self.classified.verdict, reason)
     }
@@ -161,40 +173,62 @@ impl Checked {
         })
     }
 
-    fn table(&self, width: u16) -> String {
-        let mut table = Table::new();
-        table
-            .load_style(presets::UTF8_HORIZONTAL_ONLY)
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_width(width);
-        table.set_header(["ACCOUNT", "NETWORK", "STATE", "REASON", "DEADLINE", "WHAT TO DO"]);
-        for account in &self.accounts {
+    /// A line for each account.
+    fn table(&self, width: usize) -> String {
+        let head = ["NAME", "NETWORK", "STATE", "REASON", "DEADLINE", "FIRST STEP"];
+        let mut rows = vec![head.map(str::to_owned)];
+        rows.extend(self.accounts.iter().map(|account| {
             let (state, reason) = account.state();
-            let deadline = account.deadline.map_or_else(String::new, |deadline| self.in_words(deadline));
-            table.add_row([
-                &account.account,
-                account.network,
-                state,
-                &reason,
-                &deadline,
-                &account.classified.advice,
-            ]);
-        }
-        format!(
-            "{table}\n{} valid, {} invalid, {} undetermined\n",
-            self.count("valid"),
-            self.count("invalid"),
-            self.count("undetermined")
-        )
+            [
+                account.name.clone(),
+                account.network.to_owned(),
+                state.to_owned(),
+                reason,
+                account.deadline.map_or_else(String::new, |deadline| self.distance(deadline)),
+                account.steps.first().copied().unwrap_or_default().to_owned(),
+            ]
+        }));
+        columns(&rows, [12, 8, 12, 15, 8, 12], width) + &self.summary()
     }
 
-    fn in_words(&self, deadline: Timestamp) -> String {
+    /// All that is known of each account.
+    fn details(&self, width: usize) -> String {
+        let mut text = String::new();
+        let mut add =
+            |first: &str, indent: &str, words: &str| text += &paragraph(first, indent, words, width);
+        for account in &self.accounts {
+            let (state, reason) = account.state();
+            let CheckedAccount { account: id, network, name, .. } = account;
+            add("", "  ", &format!("{name} ({network}, {id}): {state}, {reason}"));
+            if !account.stops.is_empty() {
+                add("  ", "    ", &format!("not working: {}", account.stops.join(", ")));
+            }
+            if let Some(deadline) = account.deadline {
+                let date = deadline.utc().format("%Y-%m-%d");
+                add("  ", "    ", &format!("deadline: {date} ({})", self.distance(deadline)));
+            }
+            if let Some(answer) = &account.answer {
+                add("  ", "    ", answer);
+            }
+            for (step, number) in account.steps.iter().zip(1..) {
+                add("  ", "     ", &format!("{number}. {step}"));
+            }
+            add("", "", "");
+        }
+        text + &self.summary()
+    }
+
+    fn summary(&self) -> String {
+        let [valid, invalid, undetermined] = ["valid", "invalid", "undetermined"].map(|v| self.count(v));
+        format!("{valid} valid, {invalid} invalid, {undetermined} undetermined\n")
+    }
+
+    /// How far away a deadline is.
+    fn distance(&self, deadline: Timestamp) -> String {
         let left = deadline.since(self.at);
         let seconds = left.unsigned_abs();
-        // Whole days, or whole minutes below two days.
-        let rounded = if seconds >= 2 * 86_400 { seconds / 86_400 * 86_400 } else { seconds / 60 * 60 };
-        let rounded = format_duration(Duration::from_secs(rounded));
-        let date = deadline.utc().format("%Y-%m-%d");
-        if left >= 0 { format!("{date} (in {rounded})") } else { format!("{date} ({rounded} ago)") }
+        let unit = [86_400, 3600, 60].into_iter().find(|unit| seconds >= 2 * unit).unwrap_or(1);
+        let rounded = format_duration(Duration::from_secs(seconds / unit * unit));
+        if left >= 0 { format!("in {rounded}") } else { format!("{rounded} ago") }
     }
 }

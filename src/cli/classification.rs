@@ -168,31 +168,31 @@ fn needs(context: &PayloadContext) -> Result<Capabilities, BadPayload> {
 
 /// A finding in the words of the output.
 pub fn describe(finding: &Finding, network: NetworkId) -> Classification {
-    let (verdict, reason, cause, advice_text) = match finding.verdict {
-        Verdict::Valid => ("valid", Some("ok"), None, degraded(finding, network)),
-        Verdict::Invalid(reason, _) => {
-            ("invalid", Some(reason.label()), None, advice(reason, network).join(" "))
-        }
-        Verdict::Undetermined(cause) => {
-            ("undetermined", None, Some(cause.label()), cause.meaning().to_owned())
-        }
+    let (verdict, reason, cause) = match finding.verdict {
+        Verdict::Valid => ("valid", Some("ok"), None),
+        Verdict::Invalid(reason, _) => ("invalid", Some(reason.label()), None),
+        Verdict::Undetermined(cause) => ("undetermined", None, Some(cause.label())),
     };
+    let advice = steps(finding, network).join(" ");
     let app_problem = match finding.verdict {
         Verdict::Undetermined(cause) => cause.app_problem().map(AppProblem::label),
         _ => None,
     };
     let capabilities =
         finding.capabilities.iter().map(|(c, r)| (c.label().to_owned(), Value::from(r.label()))).collect();
-    Classification { verdict, reason, cause, app_problem, capabilities, advice: advice_text }
+    Classification { verdict, reason, cause, app_problem, capabilities, advice }
 }
 
-/// Advice about the capabilities that a valid connection lacks.
-fn degraded(finding: &Finding, network: NetworkId) -> String {
-    let mut reasons: Vec<_> =
-        finding.capabilities.iter().map(|(_, r)| *r).filter(|r| *r != Reason::Ok).collect();
+/// What to do about a finding, in order. For a valid connection: about the capabilities that it lacks.
+pub(super) fn steps(finding: &Finding, network: NetworkId) -> Vec<&'static str> {
+    let mut reasons: Vec<Reason> = match finding.verdict {
+        Verdict::Undetermined(cause) => return vec![cause.meaning()],
+        Verdict::Invalid(reason, _) => vec![reason],
+        Verdict::Valid => finding.capabilities.iter().map(|(_, r)| *r).filter(|r| *r != Reason::Ok).collect(),
+    };
     reasons.sort_unstable();
     reasons.dedup();
-    reasons.into_iter().flat_map(|r| advice(r, network)).copied().collect::<Vec<_>>().join(" ")
+    reasons.into_iter().flat_map(|r| advice(r, network)).copied().collect()
 }
 
 fn expiry(field: &'static str, value: &Value) -> Result<Expiry, BadPayload> {

@@ -1,7 +1,10 @@
 //! `demo`: runs the exporter against the simulator, both in this process.
 
+use std::fs::File;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -46,21 +49,25 @@ impl Demo {
         let networks = listener.local_addr().context("cannot get the simulator's address")?;
         let fixtures = simulator::load_fixtures()?;
         let now = Timestamp::now();
-        let yaml = match self.accounts {
-            None => simulator::demo_config(&fixtures, networks, now, "15s"),
-            Some(count) => simulator::generated_config(
-                &fixtures,
-                networks,
-                now,
-                "5m",
-                usize::try_from(count).unwrap_or(usize::MAX),
-            ),
+        let mut files = Vec::new();
+        let mut add = |yaml: &str| -> std::io::Result<()> {
+            // A file without a name: however the demo ends, nothing is left of it.
+            let mut file = tempfile::tempfile()?;
+            file.write_all(yaml.as_bytes())?;
+            files.push(file);
+            Ok(())
         };
-        // The configuration is loaded from a file, like any other.
-        let mut file = tempfile::Builder::new().prefix("token_exporter-demo-").suffix(".yaml").tempfile()?;
-        file.write_all(yaml.as_bytes())?;
+        let written = match self.accounts.map(usize::try_from) {
+            None => add(&simulator::demo_config(&fixtures, networks, now, "15s")),
+            Some(count) => {
+                let count = count.unwrap_or(usize::MAX);
+                simulator::generated_config(&fixtures, networks, now, "5m", count, add)
+            }
+        };
+        written.context("cannot write the configuration to a temporary file")?;
+        let path = |file: &File| PathBuf::from(format!("/dev/fd/{}", file.as_raw_fd()));
         let settings = DaemonSettings {
-            config_files: vec![file.path().to_owned()],
+            config_files: files.iter().map(path).collect(),
             watch: None,
             storage: None,
             shard: Shard::WHOLE,

@@ -1,12 +1,13 @@
 //! `generate`: prints Prometheus rules or an Alertmanager configuration.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use chrono::FixedOffset;
 use clap::{Args, Subcommand};
 
-use super::options::{load, utc_offset};
+use super::options::{CONFIG_FILE, load, utc_offset};
 use super::print;
 use crate::alerting;
 use crate::config::{Config, default_schedule};
@@ -21,7 +22,8 @@ pub(super) enum Generate {
 
 #[derive(Debug, Args)]
 struct ScheduleFiles {
-    /// Configuration file; may be given several times; the default schedule if none is given
+    /// Configuration file; may be given several times. If none is given: config.yaml if there is one,
+    /// or else the default schedule
     #[arg(long = "config.file", value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -92,6 +94,14 @@ impl Generate {
 
 impl ScheduleFiles {
     fn load(&self) -> anyhow::Result<Option<Config>> {
-        if self.files.is_empty() { Ok(None) } else { load(&self.files).map(Some) }
+        let usual = Path::new(CONFIG_FILE);
+        if !self.files.is_empty() {
+            load(&self.files).map(Some)
+        } else if usual.try_exists().with_context(|| format!("cannot look for {CONFIG_FILE}"))? {
+            load(&[usual.to_owned()]).map(Some)
+        } else {
+            eprintln!("there is no {CONFIG_FILE} here: this is for the default schedule");
+            Ok(None)
+        }
     }
 }

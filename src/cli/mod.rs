@@ -20,6 +20,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use rustix::process::Signal;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::daemon::signals;
 
 pub use classification::{BadPayload, Classification, Payload, PayloadContext, classify, describe};
 
@@ -87,10 +91,22 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// The width of tables in columns.
-fn table_width() -> u16 {
-    let terminal = std::io::stdout().is_terminal().then(|| console::Term::stdout().size().1);
-    terminal.unwrap_or(160)
+/// The width of tables in columns: the terminal's, or else what COLUMNS says, or 80.
+fn table_width() -> usize {
+    let terminal = std::io::stdout().is_terminal().then(|| console::Term::stdout().size().1.into());
+    let variable = || std::env::var("COLUMNS").ok()?.parse().ok();
+    terminal.or_else(variable).unwrap_or(80)
+}
+
+/// Runs a command that ends by itself. If a signal ends it before, what it has started is ended, too.
+async fn until_stopped<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let (mut stop, mut hangup) = signals().context("cannot watch signals")?;
+    tokio::select! {
+        result = work => return result,
+        _ = stop.changed() => {}
+        _ = hangup.recv() => {}
+    }
+    anyhow::bail!("stopped by a signal")
 }
 
 /// Runs to the end. Tasks that still hang then, on a disk that does not answer for example, do not
@@ -100,7 +116,11 @@ fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(work);
+    let result = runtime.block_on(async {
+        // With a handler, a write beyond a limit on file sizes fails like one to a full disk.
+        let _handler = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()));
+        work.await
+    });
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }

@@ -11,10 +11,13 @@ use crate::config::{self, Config};
 use crate::model::parse_offset;
 use crate::telemetry::start_logging;
 
+/// Where the configuration is if no option names it.
+pub(super) const CONFIG_FILE: &str = "config.yaml";
+
 #[derive(Debug, Args)]
 pub struct ConfigOptions {
     /// Configuration file; may be given several times
-    #[arg(long = "config.file", value_name = "FILE", default_value = "config.yaml")]
+    #[arg(long = "config.file", value_name = "FILE", default_value = CONFIG_FILE)]
     pub files: Vec<PathBuf>,
 }
 
@@ -34,6 +37,10 @@ pub(super) struct LogOptions {
     #[arg(long = "log.level", value_name = "LEVEL", default_value = "info")]
     #[arg(value_parser = PossibleValuesParser::new(LEVELS).try_map(|level| level.parse::<Level>()))]
     level: Level,
+    /// Severity at which each probe and its calls are logged
+    #[arg(long = "log.prober", value_name = "LEVEL", default_value = "debug")]
+    #[arg(value_parser = PossibleValuesParser::new(LEVELS).try_map(|level| level.parse::<Level>()))]
+    prober: Level,
     /// Format of log messages
     #[arg(long = "log.format", value_name = "FORMAT", default_value = "logfmt")]
     format: LogFormat,
@@ -51,7 +58,7 @@ enum LogFormat {
 
 impl LogOptions {
     pub(super) fn start(&self) {
-        start_logging(self.level, self.format == LogFormat::Json);
+        start_logging(self.level, self.prober, self.format == LogFormat::Json);
     }
 }
 

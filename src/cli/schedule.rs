@@ -6,7 +6,7 @@ use chrono::FixedOffset;
 use clap::{Args, ValueEnum};
 
 use super::options::{ConfigOptions, LogOptions, utc_offset};
-use super::{block_on, print, table_width};
+use super::{block_on, print, table_width, until_stopped};
 use crate::api::{Period, expiry_statuses, plan_mails};
 use crate::scheduler::probe_everything;
 
@@ -44,12 +44,12 @@ impl Schedule {
         self.log.start();
         let mut config = self.config.load()?;
         let rules = std::mem::take(&mut config.schedule);
-        let plan = block_on(async {
+        let plan = block_on(until_stopped(async {
             let probed = probe_everything(config).await?;
             let statuses = expiry_statuses(&probed).await;
             let period = Period { now: probed.at, days: self.days, offset: self.utc_offset };
             anyhow::Ok(plan_mails(&rules, &probed.inventory, &statuses, &period))
-        })?;
+        }))?;
         print(&match self.output {
             Output::Json => format!("{}\n", plan.json()?),
             Output::Table => plan.table(table_width()),

@@ -30,6 +30,7 @@ pub use field::why_unreadable;
 pub use findings::{Position, Problem, Problems};
 pub use keys::keys;
 pub use load::{included, load};
+pub use quoting::looks_secret;
 pub use schedule::{Notice, ScheduleRule, default_schedule};
 pub use web::{ClientAuth, Pem, Placed, Tls, TlsVersion, WebFile, WebRateLimit, read_web_file, web_keys};
 

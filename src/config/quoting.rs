@@ -30,7 +30,7 @@ pub(super) fn shown_key(key: &str) -> &str {
 const TOKEN_PREFIXES: &[(&str, usize)] = &[("eyJ", 8), ("xox", 8), ("sim-", 5)];
 
 /// Whether a text, or a part of it, looks like a token or another secret. Errs on the side of yes.
-pub(super) fn looks_secret(text: &str) -> bool {
+pub fn looks_secret(text: &str) -> bool {
     let part_of_token = |c: char| {
         c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '+' | '=' | '~' | '%' | '|')
     };

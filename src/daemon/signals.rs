@@ -3,6 +3,8 @@
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use crate::telemetry::flush_log;
+
 /// Turns SIGTERM and SIGINT into a change of `stop`, and SIGHUP into requests to reload. A second
 /// signal to stop ends the process at once.
 ///
@@ -26,6 +28,7 @@ pub fn signals() -> std::io::Result<(watch::Receiver<bool>, mpsc::Receiver<()>)>
                 }
             }
             if stop.send_replace(true) {
+                flush_log();
                 std::process::exit(130);
             }
         }

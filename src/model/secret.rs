@@ -31,6 +31,9 @@ pub fn percent_encode(text: &str) -> String {
     utf8_percent_encode(text, STRICT).to_string()
 }
 
+/// What is shown instead of a secret.
+pub const REDACTED: &str = "[REDACTED]";
+
 /// A text that is never logged, shown or stored.
 #[derive(Clone)]
 pub struct Secret(SecretString);
@@ -132,6 +135,16 @@ impl Secret {
         CertificateDer::pem_slice_iter(self.reveal().as_bytes()).collect::<Result<_, _>>().ok()
     }
 
+    /// A text with this secret replaced, also where it stands percent-encoded.
+    pub fn removed_from(&self, text: &str) -> String {
+        /// Shorter secrets may be words of the text.
+        const SHORTEST: usize = 4;
+        if self.reveal().len() < SHORTEST {
+            return text.to_owned();
+        }
+        text.replace(self.reveal(), REDACTED).replace(&percent_encode(self.reveal()), REDACTED)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.reveal().is_empty()
     }
@@ -149,6 +162,6 @@ impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[REDACTED]")
+        f.write_str(REDACTED)
     }
 }

@@ -5,6 +5,8 @@
 //!
 //! Must not know the schedule, the stored state or metrics.
 
+mod observe;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,9 +18,12 @@ use crate::network::{
     self, Account, Answer, Budget, Call, Clocks, Grant, Known, Network, Question, RateLimitStatus, Reading,
     Reset, ResolvedApp, Says, Seen, Style, Tokens, conclude, parse, read_answer,
 };
-use crate::source::{self, TokenHash, TokenSet};
-use crate::state::Outcome;
-use crate::transport::{Client, Limiter};
+use crate::source::{self, TokenHash, TokenSet, Unreadable};
+use crate::state::{Observation, Outcome};
+use crate::transport::{Client, Failure, Limiter};
+
+use self::observe::observe;
+pub use self::observe::quote;
 
 /// Maximum number of rounds of calls in one probe.
 const ROUNDS: usize = 64;
@@ -56,6 +61,7 @@ struct Running<'a> {
     accounts: Vec<Account<'a>>,
     seen: Vec<Seen>,
     limits: Vec<RateLimitStatus>,
+    observations: Vec<Observation>,
     calls: usize,
     done: bool,
 }
@@ -107,14 +113,16 @@ impl Prober {
                 app = Some(self.app(watched).await);
             }
             let started = match app {
-                Some(Err(cause)) => Err(cause),
+                Some(Err(ref failure)) => Err(failure.clone()),
                 _ => self.start(credential, watched, earlier).await,
             };
             match started {
                 Ok(started) => running.extend(started),
-                Err(cause) => {
+                Err(Failure { cause, error }) => {
                     let accounts = watched.accounts().len();
-                    outcomes.push((credential, Outcome::undetermined(cause, accounts, Timestamp::now())));
+                    let mut outcome = Outcome::undetermined(cause, accounts, Timestamp::now());
+                    outcome.observations.push(Observation::without_call(cause, error));
+                    outcomes.push((credential, outcome));
                 }
             }
         }
@@ -134,10 +142,11 @@ impl Prober {
         credential: usize,
         watched: CredentialView<'a>,
         earlier: Earlier,
-    ) -> Result<Option<Running<'a>>, Cause> {
+    ) -> Result<Option<Running<'a>>, Failure> {
         let set = source::read_tokens(watched).await.map_err(|error| {
-            tracing::warn!(credential = watched.id(), %error, "token cannot be read");
-            Cause::CredentialUnreadable
+            let secret = watched.token_secret().map(|secret| format!(" or {}", secret.place()));
+            let place = watched.token().place() + &secret.unwrap_or_default();
+            unreadable("the token", &place, error)
         })?;
         let token = TokenHash::of(&set.tokens);
         if earlier.only_if_changed && !earlier.changed(&set, token).contains(&true) {
@@ -161,6 +170,7 @@ impl Prober {
             accounts: accounts.map(|a| a.as_asked()).collect(),
             seen: Vec::new(),
             limits: Vec::new(),
+            observations: Vec::new(),
             calls: 0,
             done: false,
         }))
@@ -185,23 +195,26 @@ impl Prober {
             let answers = self.send(context, running, &asked, clock).await;
             for ((index, call), answer) in asked.into_iter().zip(answers) {
                 let Some(r) = running.get_mut(index) else { continue };
-                let reading = match answer {
+                let reading = match &answer {
                     Ok(answer) => {
-                        clock.compare(&answer);
-                        r.limits.extend(network.limits(&answer));
+                        clock.compare(answer);
+                        r.limits.extend(network.limits(answer));
                         let reading =
-                            read_answer(network, &context.grant(r), &r.seen, call.question(), &answer);
+                            read_answer(network, &context.grant(r), &r.seen, call.question(), answer);
                         if reading.says == Says::Undetermined(Cause::RateLimited) {
-                            r.limits.extend(retry_after(&answer, Budget::Grant));
+                            r.limits.extend(retry_after(answer, Budget::Grant));
                         }
                         reading
                     }
-                    Err(cause) => {
+                    Err(failure) => {
                         // Further calls of this probe would fail, too.
                         r.done = true;
-                        Reading::undetermined(cause)
+                        Reading::undetermined(failure.cause)
                     }
                 };
+                let base_url = self.base_url(r.watched);
+                let observation = observe(&call, base_url, &context.grant(r), reading.says, &answer);
+                r.observations.push(observation);
                 r.done |= reading.says == Says::Undetermined(Cause::RateLimited);
                 r.seen.push(Seen { question: call.question(), reading });
             }
@@ -214,7 +227,7 @@ impl Prober {
         running: &mut [Running<'_>],
         asked: &[(usize, Call)],
         clock: &mut ClockCheck,
-    ) -> Vec<Result<Answer, Cause>> {
+    ) -> Vec<Result<Answer, Failure>> {
         let mut answers = Vec::with_capacity(asked.len());
         let batch = context.network.batch(context.style).filter(|_| asked.len() > 1);
         for chunk in asked.chunks(batch.map_or(1, |b| b.max)) {
@@ -230,13 +243,14 @@ impl Prober {
                 continue;
             };
             let calls: Vec<&Call> = chunk.iter().map(|(_, call)| call).collect();
-            let cause = match self.client.send(&(batch.pack)(context.app, &calls), base_url).await {
-                Err(cause) => cause,
+            let failure = match self.client.send(&(batch.pack)(context.app, &calls), base_url).await {
+                Err(failure) => failure,
                 Ok(answer) => {
                     clock.compare(&answer);
                     r.limits.extend(context.network.limits(&answer));
                     if let Some(items) = (batch.unpack)(&answer, chunk.len()) {
-                        answers.extend(items.into_iter().map(|item| item.ok_or(Cause::Timeout)));
+                        let cut_off = || Failure::new(Cause::Timeout, "the network has cut off the batch");
+                        answers.extend(items.into_iter().map(|item| item.ok_or_else(cut_off)));
                         continue;
                     }
                     let grant = context.grant(r);
@@ -246,15 +260,16 @@ impl Prober {
                         // The app has sent the batch.
                         r.limits.extend(retry_after(&answer, Budget::App));
                     }
-                    cause
+                    let status = answer.status.unwrap_or_default();
+                    Failure::new(cause, format!("HTTP {status}: {}", quote(&answer, &context.grant(r))))
                 }
             };
-            answers.extend(chunk.iter().map(|_| Err(cause)));
+            answers.extend(chunk.iter().map(|_| Err(failure.clone())));
         }
         answers
     }
 
-    async fn app(&self, credential: CredentialView<'_>) -> Result<ResolvedApp, Cause> {
+    async fn app(&self, credential: CredentialView<'_>) -> Result<ResolvedApp, Failure> {
         let Some(app) = self.inventory.app(credential) else {
             let api_version = credential.network().description().api_version.unwrap_or_default().to_owned();
             let probe_rules = credential.probe_rules().cloned().unwrap_or_default();
@@ -266,8 +281,7 @@ impl Prober {
                 Ok((secret, _)) => Some(secret),
                 Err(error) => {
                     // The network has refused nothing: this machine has not got the secret.
-                    tracing::warn!(app = app.id, %error, "client secret cannot be read");
-                    return Err(Cause::CredentialUnreadable);
+                    return Err(unreadable("the app's secret", &source.place(), error));
                 }
             },
         };
@@ -303,7 +317,17 @@ impl<'a> Context<'a> {
         let interval = i64::try_from(running.watched.interval().as_secs()).unwrap_or(i64::MAX);
         let grace = lifetime.max(interval);
         let known = Known { now, clocks: running.clocks, auto_refresh, grace, excuse };
+        let mut observations = running.observations.clone();
+        observations.extend(excuse.map(|cause| {
+            let error = if half_replaced.is_some() {
+                "one half of the token pair is new, the other is not".to_owned()
+            } else {
+                format!("this machine's clock differs by {} s", clock.difference)
+            };
+            Observation::without_call(cause, error)
+        }));
         Outcome {
+            observations,
             at: now,
             findings: conclude(&self.grant(running), &running.seen, &known),
             clocks: Some(clocks),
@@ -346,6 +370,8 @@ impl Earlier {
 struct ClockCheck {
     agrees: bool,
     differs: bool,
+    /// In seconds, by the last answer that tells.
+    difference: i64,
 }
 
 impl ClockCheck {
@@ -355,7 +381,8 @@ impl ClockCheck {
         let Some(Reset::At(date)) = answer.header("date").and_then(parse::reset) else { return };
         // A cache keeps the date of the original answer and says how old it is.
         let age = answer.header("age").and_then(|age| age.trim().parse::<u32>().ok()).unwrap_or(0);
-        let off = date.plus(age.into()).since(Timestamp::now()).abs() >= TOLERANCE;
+        self.difference = date.plus(age.into()).since(Timestamp::now()).abs();
+        let off = self.difference >= TOLERANCE;
         self.differs |= off;
         self.agrees |= !off;
     }
@@ -363,6 +390,10 @@ impl ClockCheck {
     fn is_wrong(self) -> bool {
         self.differs && !self.agrees
     }
+}
+
+fn unreadable(what: &str, place: &str, error: Unreadable) -> Failure {
+    Failure::new(Cause::CredentialUnreadable, format!("{what} cannot be read from {place}: {error}"))
 }
 
 /// The rate limit that `Retry-After` states, for any network.

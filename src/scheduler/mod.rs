@@ -11,6 +11,7 @@ mod delay;
 mod lane;
 mod plan;
 mod probe_everything;
+mod probe_log;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -24,13 +25,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{Id, JoinSet};
 
 use self::lane::{Lane, Slot};
+use self::probe_log::ProbeLog;
 use self::timetable::Timetable;
 use crate::inventory::CredentialView;
+use crate::log_at;
 use crate::model::{Cause, Timestamp};
 use crate::network::Clocks;
 use crate::probe::{Earlier, Prober};
 use crate::state::{LONGEST_PAUSE, NextProbe, Outcome, Store};
-use crate::telemetry::{Heartbeat, Metrics};
+use crate::telemetry::{Heartbeat, Metrics, prober_level};
 
 pub use self::delay::delay_after;
 use self::delay::old_token_due;
@@ -88,6 +91,7 @@ pub struct Scheduler {
     /// Return the outcomes of a probe by credential, and how long it took.
     tasks: JoinSet<(Vec<(usize, Outcome)>, Duration)>,
     running: HashMap<Id, RunningProbe>,
+    log: ProbeLog,
 }
 
 impl Scheduler {
@@ -113,6 +117,7 @@ impl Scheduler {
             waiters: HashMap::new(),
             tasks: JoinSet::new(),
             running: HashMap::new(),
+            log: ProbeLog::new(),
         };
         scheduler.plan_all();
         for &credential in changed {
@@ -137,6 +142,7 @@ impl Scheduler {
                 }
             }
             self.start_probes();
+            self.log.count_at(now);
             let wake = self.next_wake();
             tokio::select! {
                 _ = stop.changed() => break,
@@ -160,6 +166,7 @@ impl Scheduler {
             }
         }
         self.tasks.shutdown().await;
+        self.log.count();
     }
 
     fn slot_and_lane(&mut self, credential: usize) -> Option<(&mut Slot, &mut Lane)> {
@@ -301,13 +308,16 @@ impl Scheduler {
             let Some(watched) = inventory.credential(credential) else { continue };
             let Some(applied) = self.store.apply(credential, &outcome) else { continue };
             self.metrics.probed(watched.network(), took.as_secs_f64(), applied.cause);
-            tracing::debug!(
+            log_at!(
+                prober_level(),
                 credential = watched.id(),
                 network = watched.network().name(),
                 cause = applied.cause.map(Cause::label),
                 next = ?applied.next,
+                seconds = took.as_secs_f64(),
                 "probed"
             );
+            self.log.probed(&inventory, watched, &outcome, &applied);
             for waiter in self.waiters.remove(&credential).into_iter().flatten() {
                 // Fails if the client is gone.
                 let _ = waiter.send(applied.version);

@@ -33,20 +33,31 @@ pub fn demo_config(
     yaml.finish(probe_interval)
 }
 
-/// A configuration with `count` generated accounts, each with a credential of its own.
+/// Accounts in one file of a generated configuration: files have a maximum size.
+pub const ACCOUNTS_PER_FILE: usize = 10_000;
+
+/// Writes the files of a configuration with `count` generated accounts, each with a credential of its
+/// own.
+///
+/// # Errors
+/// When a file cannot be written.
 pub fn generated_config(
     fixtures: &[Fixtures],
     address: SocketAddr,
     now: Timestamp,
     probe_interval: &str,
     count: usize,
-) -> String {
+    mut write: impl FnMut(&str) -> std::io::Result<()>,
+) -> std::io::Result<()> {
     let cases: Vec<(&Fixtures, &Case)> = demo_cases(fixtures)
         .filter(|(_, case)| case.demo.as_ref().is_some_and(|demo| demo.also.is_empty()))
         .collect();
     let healthy: Vec<(&Fixtures, &Case)> = cases.iter().copied().filter(|(_, c)| c.name == "valid").collect();
     let mut yaml = Yaml::new(address, now);
     for number in 0..count {
+        if number > 0 && number % ACCOUNTS_PER_FILE == 0 {
+            write(&yaml.take_lists())?;
+        }
         // Nineteen of twenty are healthy.
         let from = if number % 20 == 0 { &cases } else { &healthy };
         if let Some((fixtures, case)) = from.get(number / 20 % from.len().max(1)).or(from.first()) {
@@ -54,7 +65,7 @@ pub fn generated_config(
             yaml.case(fixtures, case, &format!("account-{number}"), &external_id);
         }
     }
-    yaml.finish(probe_interval)
+    write(&yaml.finish(probe_interval))
 }
 
 /// A configuration with one case only, for tests.
@@ -80,12 +91,17 @@ impl Yaml {
         Self { address, now, app_ids: Vec::new(), apps, credentials, accounts }
     }
 
-    fn finish(self, probe_interval: &str) -> String {
-        let Self { apps, credentials, accounts, .. } = self;
-        let apps = if apps.is_empty() { apps } else { format!("apps:\n{apps}") };
+    /// The credentials and accounts so far, as a file of their own.
+    fn take_lists(&mut self) -> String {
+        let [credentials, accounts] = [&mut self.credentials, &mut self.accounts].map(std::mem::take);
+        format!("credentials:\n{credentials}accounts:\n{accounts}")
+    }
+
+    fn finish(mut self, probe_interval: &str) -> String {
+        let lists = self.take_lists();
+        let apps = if self.apps.is_empty() { self.apps } else { format!("apps:\n{}", self.apps) };
         format!(
-            "global:\n  probe_interval: {probe_interval}\n  notify: [social-ops@example.com]\n\
-             {apps}credentials:\n{credentials}accounts:\n{accounts}"
+            "global:\n  probe_interval: {probe_interval}\n  notify: [social-ops@example.com]\n{apps}{lists}"
         )
     }
 

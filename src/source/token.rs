@@ -136,6 +136,16 @@ impl SecretSource {
         }
     }
 
+    /// Where the secret comes from, for messages.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Inline(_) => "the configuration".to_owned(),
+            Self::File(path) => path.display().to_string(),
+            Self::Env(name) => format!("the variable {name}"),
+            Self::Command(words) => format!("the command {}", words.first().map_or("", String::as_str)),
+        }
+    }
+
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         let Self::File(path) = self else { return None };
         Fingerprint::of(path)
@@ -218,8 +228,8 @@ fn text(mut bytes: Zeroizing<Vec<u8>>) -> Result<Zeroizing<String>, Unreadable> 
     })
 }
 
-/// The output of a command, which gets only `PATH` and `HOME` of the environment. The command and its
-/// children are killed if it exceeds a limit, or if this future is dropped.
+/// The output of a command, which gets only `PATH` and `HOME` of the environment. Its children are
+/// killed when it ends; they and the command, if it exceeds a limit or this future is dropped.
 async fn run(words: &[String], limit: Duration) -> Result<Zeroizing<String>, Unreadable> {
     let (program, arguments) =
         words.split_first().ok_or(Unreadable::NotStarted(std::io::ErrorKind::NotFound))?;
@@ -233,13 +243,18 @@ async fn run(words: &[String], limit: Duration) -> Result<Zeroizing<String>, Unr
         }
     }
     let mut child = command.spawn().map_err(|e| Unreadable::NotStarted(e.kind()))?;
-    let mut group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
+    let group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
     let output = child.stdout.take().ok_or(Unreadable::Empty)?;
+    let failed = |e: std::io::Error| Unreadable::Io(e.kind());
+    let read = async { bounded(output).await.map_err(failed)? };
+    let wait = async {
+        let status = child.wait().await.map_err(failed)?;
+        // Its children could hold the output open.
+        drop(group);
+        Ok(status)
+    };
     let work = async {
-        let bytes = bounded(output).await.map_err(|e| Unreadable::Io(e.kind()))??;
-        let status = child.wait().await.map_err(|e| Unreadable::Io(e.kind()))?;
-        // The command has ended: background processes that it has started may go on.
-        group.0 = None;
+        let (bytes, status) = tokio::try_join!(read, wait)?;
         if status.success() {
             text(bytes)
         } else {
@@ -249,7 +264,7 @@ async fn run(words: &[String], limit: Duration) -> Result<Zeroizing<String>, Unr
     tokio::time::timeout(limit, work).await.unwrap_or(Err(Unreadable::TooSlow))
 }
 
-/// A process group that is killed when this is dropped.
+/// The process group of a command. What is left of it is killed when this is dropped.
 struct Group(Option<Pid>);
 
 impl Drop for Group {

@@ -19,7 +19,7 @@ pub use column::Column;
 pub use confirmation::{AccountState, CONFIRM_AFTER, CONFIRM_WITHIN, apply_finding};
 pub use files::{begin_journal, restore, write_base};
 pub use format::journal_lines;
-pub use outcome::{Applied, NextProbe, Outcome};
+pub use outcome::{Applied, Change, NextProbe, Observation, Outcome};
 pub use rate_limits::{LONGEST_APP_PAUSE, LONGEST_PAUSE, RateLimitUsage};
 pub use snapshot::{AppState, Changes, CredentialState, Snapshot, View};
 pub use store::Store;

@@ -1,7 +1,8 @@
 //! The outcome of a probe, and what follows from it.
 
+use super::AccountState;
 use crate::model::{AppProblem, Cause, Timestamp};
-use crate::network::{Clocks, Finding, RateLimitStatus, Verdict};
+use crate::network::{Clocks, Finding, RateLimitStatus, Says, Verdict};
 use crate::source::TokenHash;
 
 #[derive(Clone, Debug)]
@@ -16,6 +17,40 @@ pub struct Outcome {
     pub version_ended: bool,
     /// Of the tokens that were probed; none if they could not be read.
     pub token: Option<TokenHash>,
+    /// What the calls of the probe came to, in their order.
+    pub observations: Vec<Observation>,
+}
+
+/// What one call of a probe came to, for logs.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    /// Position among the credential's accounts; none if the call was about the whole credential.
+    pub about: Option<usize>,
+    pub says: Says,
+    /// None if no call was made.
+    pub host: Option<String>,
+    /// None if there was no answer.
+    pub status: Option<u16>,
+    /// The error, or the answer without its secrets. Empty for an answer that accepts the token.
+    pub text: String,
+}
+
+impl Observation {
+    /// A probe that went wrong before it made a call, or for another cause than a call.
+    pub fn without_call(cause: Cause, text: String) -> Self {
+        Self { about: None, says: Says::Undetermined(cause), host: None, status: None, text }
+    }
+
+    /// For people; none if there is nothing to say.
+    pub fn in_words(&self) -> Option<String> {
+        let Self { host, status, text, .. } = self;
+        match (host.as_deref(), status) {
+            _ if text.is_empty() => None,
+            (Some(host), Some(status)) => Some(format!("{host} answered {status}: {text}")),
+            (Some(host), None) => Some(format!("{host}: {text}")),
+            (None, _) => Some(text.clone()),
+        }
+    }
 }
 
 impl Outcome {
@@ -30,7 +65,21 @@ impl Outcome {
             limits: Vec::new(),
             version_ended: false,
             token: None,
+            observations: Vec::new(),
         }
+    }
+
+    /// What explains the finding for an account: the first call that led to it, or else the last one.
+    pub fn explanation(&self, position: usize) -> Option<&Observation> {
+        let verdict = self.findings.get(position)?.verdict;
+        let about = |o: &&Observation| o.about.is_none_or(|about| about == position);
+        let explains = |o: &&Observation| match (verdict, o.says) {
+            (Verdict::Invalid(..), Says::Refused(_)) => true,
+            (Verdict::Undetermined(cause), Says::Undetermined(said)) => cause == said,
+            _ => false,
+        };
+        let observations = || self.observations.iter().filter(about);
+        observations().find(explains).or_else(|| observations().next_back())
     }
 
     /// The first cause for which the probe was not conclusive.
@@ -71,7 +120,7 @@ pub enum NextProbe {
     NewToken,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
     pub next: NextProbe,
     /// Whether a valid credential was refused, so that others of the app should be probed, too.
@@ -87,4 +136,14 @@ pub struct Applied {
     pub limited: bool,
     /// Version of the first snapshot that holds the outcome.
     pub version: u64,
+    /// The accounts whose verdict, capabilities or pending refusal has changed.
+    pub changes: Vec<Change>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Position among the credential's accounts.
+    pub position: usize,
+    pub before: AccountState,
+    pub after: AccountState,
 }

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::rate_limits::{self, RateLimitUsage};
 use super::{
-    AccountState, AppState, Applied, Changes, Column, CredentialState, Evidence, NextProbe, Outcome,
+    AccountState, AppState, Applied, Change, Changes, Column, CredentialState, Evidence, NextProbe, Outcome,
     Snapshot, apply_finding,
 };
 use crate::inventory::{AccountView, App, CredentialView, Inventory};
@@ -132,14 +132,20 @@ impl Store {
 
         let mut pending = false;
         let mut cause = None;
+        let mut changes = Vec::new();
         let mut dead = !watched.accounts().is_empty();
-        for (index, finding) in watched.accounts().zip(&outcome.findings) {
+        for (position, (index, finding)) in watched.accounts().zip(&outcome.findings).enumerate() {
             let Some(account) = accounts.get_mut(index) else { continue };
+            let before = account.clone();
             apply_finding(account, finding, outcome.at, app_to_blame);
             cause = cause.or(account.trouble);
             pending |= account.pending.is_some();
             dead &= account.conclusive() == Some(true)
                 && account.verdict.is_some_and(|r| r.info().needs_new_token);
+            let shown = |state: &AccountState| (state.verdict, state.pending, state.capabilities);
+            if shown(&before) != shown(account) {
+                changes.push(Change { position, before, after: account.clone() });
+            }
         }
         state.record(outcome, cause, dead);
         if cause.is_none() && !pending {
@@ -160,6 +166,7 @@ impl Store {
             app_paused,
             limited: app.is_some_and(|app| app.limited),
             version: *version,
+            changes,
         })
     }
 

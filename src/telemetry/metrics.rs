@@ -8,6 +8,7 @@ use prometheus::{
     register_int_gauge_with_registry,
 };
 
+use super::log_queue::dropped_lines;
 use crate::inventory::Shard;
 use crate::model::{Cause, Timestamp};
 use crate::network::NetworkId;
@@ -20,6 +21,7 @@ pub struct Metrics {
     duration: HistogramVec,
     panics: IntCounterVec,
     state_failures: IntCounter,
+    dropped_lines: IntCounter,
     reload_successful: IntGauge,
     reload_success: Gauge,
     shard: IntGauge,
@@ -67,6 +69,11 @@ impl Metrics {
             state_failures: register_int_counter_with_registry!(
                 "token_exporter_state_write_failures_total",
                 "Failed writes of the state to --storage.path.",
+                registry
+            )?,
+            dropped_lines: register_int_counter_with_registry!(
+                "token_exporter_log_lines_dropped_total",
+                "Log lines that could not be written, because the log's reader or disk did not take them.",
                 registry
             )?,
             reload_successful: register_int_gauge_with_registry!(
@@ -133,6 +140,8 @@ impl Metrics {
     }
 
     pub fn gather(&self) -> Vec<prometheus::proto::MetricFamily> {
+        // Two scrapes may get here at the same time.
+        self.dropped_lines.inc_by(dropped_lines().saturating_sub(self.dropped_lines.get()));
         self.registry.gather()
     }
 }

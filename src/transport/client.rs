@@ -11,11 +11,28 @@ use url::Url;
 
 use super::guard::{self, PublicOnly};
 use super::oauth1;
+use crate::log_at;
 use crate::model::{Cause, Secret, Timestamp};
 use crate::network::{Answer, Auth, Body, Call, Method, Param};
+use crate::telemetry::prober_level;
 
 /// Maximum size of a body after decompression. Lists of pages stay well below a megabyte.
 pub const MAX_BODY_BYTES: usize = 8 << 20;
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct Failure {
+    pub cause: Cause,
+    /// In the words of the operating system or of TLS. Without the URL, whose query carries tokens.
+    pub error: String,
+}
+
+impl Failure {
+    pub fn new(cause: Cause, error: impl Into<String>) -> Self {
+        Self { cause, error: error.into() }
+    }
+}
 
 /// Sends calls. Cheap to clone; clones share connections.
 #[derive(Clone, Debug)]
@@ -62,33 +79,36 @@ impl Client {
     ///
     /// # Errors
     /// If there is no answer.
-    pub async fn send(&self, call: &Call, base_url: Option<&Url>) -> Result<Answer, Cause> {
+    pub async fn send(&self, call: &Call, base_url: Option<&Url>) -> Result<Answer, Failure> {
         let result = async { self.exchange(self.request(call, base_url)?).await }.await;
+        let (name, level) = (call.info.name, prober_level());
         match &result {
-            Ok(answer) => tracing::trace!(call = call.info.name, status = answer.status, "answered"),
-            Err(cause) => tracing::debug!(call = call.info.name, %cause, "no answer"),
+            Ok(answer) => log_at!(level, call = name, status = answer.status, "answered"),
+            Err(Failure { cause, error }) => log_at!(level, call = name, %cause, error, "no answer"),
         }
         result
     }
 
-    async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Answer, Cause> {
-        let mut response = request.send().await.map_err(|e| cause(&e))?;
+    async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Answer, Failure> {
+        let mut response = request.send().await.map_err(|e| failure(&e))?;
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|e| cause(&e))? {
+        while let Some(chunk) = response.chunk().await.map_err(|e| failure(&e))? {
             if body.len() + chunk.len() > MAX_BODY_BYTES {
-                return Err(Cause::UnexpectedAnswer);
+                let error = format!("HTTP {status} with a body of more than {} MiB", MAX_BODY_BYTES >> 20);
+                return Err(Failure::new(Cause::UnexpectedAnswer, error));
             }
             body.extend_from_slice(&chunk);
         }
         Ok(Answer::new(Some(status), headers, &body))
     }
 
-    fn request(&self, call: &Call, base_url: Option<&Url>) -> Result<reqwest::RequestBuilder, Cause> {
+    fn request(&self, call: &Call, base_url: Option<&Url>) -> Result<reqwest::RequestBuilder, Failure> {
         let base = base_url.map_or(call.host.as_ref(), Url::as_str).trim_end_matches('/');
         let address = format!("{base}{}", call.path);
-        let mut url = Url::parse(&address).map_err(|_| Cause::UnexpectedAnswer)?;
+        let mut url =
+            Url::parse(&address).map_err(|e| Failure::new(Cause::UnexpectedAnswer, e.to_string()))?;
         let query: Vec<(String, String)> =
             call.query.iter().map(|(n, v)| ((*n).to_owned(), text(v).to_owned())).collect();
         if !query.is_empty() {
@@ -107,12 +127,10 @@ impl Client {
                 if !self.allow_private_networks
                     && let Err(error) = guard::check(&url)
                 {
-                    tracing::warn!(%error, "call not made");
-                    return Err(Cause::Connect);
+                    return Err(Failure::new(Cause::Connect, error.to_string()));
                 }
                 if url.scheme() != "https" {
-                    tracing::warn!(host = url.host_str(), "call not made: only https leaves this machine");
-                    return Err(Cause::Connect);
+                    return Err(Failure::new(Cause::Connect, "only https leaves this machine"));
                 }
                 &self.foreign
             }
@@ -163,8 +181,9 @@ fn text(param: &Param) -> &str {
 }
 
 /// A header value that HTTP libraries do not log. An error if no header can hold the secret.
-fn sensitive(secret: &Secret) -> Result<HeaderValue, Cause> {
-    let mut value = HeaderValue::from_str(secret.reveal()).map_err(|_| Cause::CredentialUnreadable)?;
+fn sensitive(secret: &Secret) -> Result<HeaderValue, Failure> {
+    let unreadable = |_| Failure::new(Cause::CredentialUnreadable, "the token fits into no header");
+    let mut value = HeaderValue::from_str(secret.reveal()).map_err(unreadable)?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -175,11 +194,9 @@ fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
     error.is::<rustls::Error>() || within().is_some_and(|inner| is_tls(inner))
 }
 
-/// The cause of an error. The error itself is dropped, as it shows the URL with its query.
-fn cause(error: &reqwest::Error) -> Cause {
-    if error.is_timeout() {
-        return Cause::Timeout;
-    }
+/// The cause of an error, and the error at its root: the others only say that a request failed, and
+/// the first one shows the URL with its query.
+fn failure(error: &reqwest::Error) -> Failure {
     let mut chain: Vec<&(dyn std::error::Error + 'static)> = Vec::new();
     let mut next = error.source();
     while let Some(inner) = next {
@@ -187,18 +204,21 @@ fn cause(error: &reqwest::Error) -> Cause {
         next = inner.source();
     }
     let sources = || chain.iter().copied();
-    if let Some(refused) = sources().find_map(|inner| inner.downcast_ref::<guard::Refused>()) {
-        tracing::warn!(error = %refused, "call not made");
-        return Cause::Connect;
-    }
-    if sources().any(is_tls) {
-        return Cause::Tls;
-    }
+    let cause = if error.is_timeout() {
+        Cause::Timeout
+    } else if sources().any(|inner| inner.is::<guard::Refused>()) {
+        Cause::Connect
+    } else if sources().any(is_tls) {
+        Cause::Tls
     // The error types of the connector are private: its message tells a failed lookup.
-    if sources().any(|inner| inner.to_string().contains("dns error")) {
-        return Cause::Dns;
-    }
-    if error.is_decode() || error.is_body() { Cause::UnexpectedAnswer } else { Cause::Connect }
+    } else if sources().any(|inner| inner.to_string().contains("dns error")) {
+        Cause::Dns
+    } else if error.is_decode() || error.is_body() {
+        Cause::UnexpectedAnswer
+    } else {
+        Cause::Connect
+    };
+    Failure::new(cause, chain.last().map_or_else(String::new, ToString::to_string))
 }
 
 #[cfg(test)]
@@ -222,7 +242,8 @@ mod tests {
             let Ok(client) = reqwest::Client::builder().no_proxy().dns_resolver(NoSuchName).build() else {
                 return;
             };
-            assert_eq!(client.get(url).send().await.map_err(|e| cause(&e)).err(), Some(expected), "{url}");
+            let cause = client.get(url).send().await.map_err(|e| failure(&e).cause).err();
+            assert_eq!(cause, Some(expected), "{url}");
         }
     }
 }

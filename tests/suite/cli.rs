@@ -1,6 +1,6 @@
 //! The command line: exit codes, output streams, and errors about bad input.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -188,27 +188,30 @@ async fn check_takes_a_thousand_accounts_the_worst_first() {
         .into_iter()
         .filter(|f| ["facebook", "x"].contains(&f.network.name()))
         .collect();
-    let file = write(
-        folder.path(),
-        "config.yaml",
-        &simulator::generated_config(&fixtures, address, Timestamp::now(), "1h", 1000),
-    );
+    let file = folder.path().join("config.yaml").display().to_string();
+    simulator::generated_config(&fixtures, address, Timestamp::now(), "1h", 1000, |yaml| {
+        std::fs::write(&file, yaml)
+    })
+    .expect("written");
     let piped = file.clone();
     let output =
         tokio::task::spawn_blocking(move || run(&["check", "--config.file", &piped], "")).await.expect("run");
     let table = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stderr.is_empty(), "nothing but the table on a pipe: {}", text(&output.stderr));
-    let states: Vec<usize> = table
-        .lines()
-        .filter(|l| l.contains(" account-"))
-        .filter_map(|l| {
-            ["invalid", "undetermined", "degraded", "valid"]
-                .iter()
-                .position(|s| l.split_whitespace().nth(2) == Some(s))
-        })
+    let lines: Vec<Vec<char>> = table.lines().map(|line| line.chars().collect()).collect();
+    assert_eq!(lines.len(), 1002, "a line for each account, the head and the summary: {table}");
+    assert!(lines.iter().all(|line| line.len() <= 80), "{table}");
+    let head = table.lines().next().expect("a head");
+    let names = ["NAME", "NETWORK", "STATE", "REASON", "DEADLINE", "FIRST STEP"];
+    let places = names.map(|name| head.find(name).unwrap_or_else(|| panic!("no {name}: {head}")));
+    assert!(places.is_sorted(), "{head}");
+    let state = |line: &Vec<char>| line[places[2]..places[3]].iter().collect::<String>().trim().to_owned();
+    let order = ["invalid", "undetermined", "degraded", "valid"];
+    let states: Vec<usize> = lines[1..1001]
+        .iter()
+        .map(|line| order.iter().position(|name| *name == state(line)).expect("a state"))
         .collect();
-    assert_eq!(states.len(), 1000, "{table}");
     assert!(states.is_sorted(), "the worst first");
     assert!(
         table
@@ -217,6 +220,14 @@ async fn check_takes_a_thousand_accounts_the_worst_first() {
             .last()
             .is_some_and(|l| l.contains(" valid, ") && l.contains(" undetermined"))
     );
+
+    let wide = file.clone();
+    let output = tokio::task::spawn_blocking(move || {
+        program(&["check", "--config.file", &wide]).env("COLUMNS", "1000").output().expect("the program")
+    });
+    let table = text(&output.await.expect("run").stdout);
+    assert!(!table.contains('…'), "wide enough to cut nothing");
+    assert!(table.lines().any(|line| line.contains(" invalid ") && line.ends_with('.')), "{table}");
 
     // On a terminal there is a progress bar; `script` provides a terminal.
     let command = format!("{} check --config.file {file}", env!("CARGO_BIN_EXE_token_exporter"));
@@ -227,6 +238,62 @@ async fn check_takes_a_thousand_accounts_the_worst_first() {
     .expect("run");
     let seen = text(&output.expect("script, from Debian's bsdutils").stdout);
     assert!(seen.contains("/1000 logins probed"), "{}", &seen[..seen.len().min(500)]);
+}
+
+/// A name and an id are both accepted.
+#[tokio::test(flavor = "multi_thread")]
+async fn check_prints_every_step_for_accounts_that_are_named() {
+    let (_simulator, address) = simulator().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let fixtures = load_fixtures().expect("fixtures");
+    let yaml = simulator::demo_config(&fixtures, address, Timestamp::now(), "1h");
+    let file = write(folder.path(), "config.yaml", &yaml);
+    let facebook = fixtures.iter().find(|f| f.network.name() == "facebook").expect("Facebook");
+    let case = facebook.cases.iter().find(|c| c.name == "password-changed").expect("a case");
+    let name = case.demo.as_ref().expect("in the demo").name.clone();
+    let check = async |arguments: &[&str]| {
+        let arguments: Vec<String> =
+            ["check", "--config.file", &file].iter().chain(arguments).map(|a| (*a).to_owned()).collect();
+        let output = tokio::task::spawn_blocking(move || {
+            run(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), "")
+        });
+        text(&output.await.expect("run").stdout)
+    };
+    let by_id = check(&["facebook-password-changed"]).await;
+    let is_step = |line: &&str| line.trim_start().chars().nth(1) == Some('.');
+    let steps: Vec<&str> = by_id.lines().filter(is_step).collect();
+    assert!(steps.len() > 1, "{by_id}");
+    assert!(by_id.contains(": invalid, password_changed\n"), "{by_id}");
+    assert!(by_id.contains(" answered 200:") && !by_id.contains("sim-"), "{by_id}");
+    assert!(by_id.lines().all(|line| line.chars().count() <= 80), "{by_id}");
+    assert!(check(&[&name]).await.contains(by_id.lines().next().expect("a line")), "{name}");
+    let all = check(&["--verbose"]).await;
+    assert!(all.matches("\n\n").count() > 30 && all.contains(steps[0]), "{all}");
+}
+
+#[test]
+fn generate_finds_the_configuration_as_serve_does() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let generate = |kind: &str, file: Option<&str>| {
+        let mut command = program(&["generate", kind]);
+        command.args(file.iter().flat_map(|file| ["--config.file", file])).current_dir(folder.path());
+        let output = command.output().expect("the program");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        (text(&output.stdout), text(&output.stderr))
+    };
+    for kind in ["rules", "alertmanager"] {
+        let _ = std::fs::remove_file(folder.path().join("config.yaml"));
+        let (usual, note) = generate(kind, None);
+        assert!(note.contains("there is no config.yaml here"), "{note}");
+        write(
+            folder.path(),
+            "config.yaml",
+            "global: {notify: [ops@example.com]}\nschedule: [{notices: [3d]}]\n",
+        );
+        let found = generate(kind, None);
+        assert_eq!(found, generate(kind, Some("config.yaml")));
+        assert!(found.1.is_empty() && found.0 != usual, "{}", found.1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -269,6 +336,7 @@ async fn schedule_tells_the_mails_to_come() {
         table.contains(" today ") && table.ends_with("\n4 mails within 60 days, about 1 account\n"),
         "{table}"
     );
+    assert!(table.lines().count() == 6 && table.lines().all(|l| l.chars().count() <= 80), "{table}");
     let calendar = schedule(&file, "ics").await;
     assert!(
         calendar.starts_with("BEGIN:VCALENDAR\r\n") && calendar.matches("BEGIN:VEVENT\r\n").count() == 4,
@@ -359,4 +427,42 @@ fn classify_reads_one_answer_or_many() {
         text(&output.stdout).lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
     assert!(lines[0]["error"].is_string() && lines[1]["verdict"] == "undetermined", "{lines:?}");
     assert!(!text(&output.stderr).contains("sim-token"));
+}
+
+/// Not even a kill leaves a file of the demo behind.
+#[test]
+fn the_demo_leaves_no_files_behind() {
+    for signal in ["KILL", "INT"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut demo = program(&["demo", "--accounts", "3", "--web.listen-address", "127.0.0.1:0"])
+            .env("TMPDIR", folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the demo");
+        let mut lines = BufReader::new(demo.stdout.take().expect("its output")).lines();
+        assert!(lines.next().is_some_and(|line| line.is_ok_and(|line| line.contains("http://127.0.0.1:"))));
+        let kill = format!("kill -{signal} {}", demo.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell").success());
+        demo.wait().expect("its end");
+        let left: Vec<_> = std::fs::read_dir(folder.path()).expect("a folder").collect();
+        assert!(left.is_empty(), "{signal}: {left:?}");
+    }
+}
+
+#[test]
+fn the_demo_has_room_for_a_million_accounts() {
+    let address = "127.0.0.1:1".parse().expect("an address");
+    let (count, mut sizes) = (simulator::ACCOUNTS_PER_FILE + 1, Vec::new());
+    let fixtures = load_fixtures().expect("fixtures");
+    let folder = tempfile::tempdir().expect("a folder");
+    simulator::generated_config(&fixtures, address, Timestamp::now(), "5m", count, |yaml| {
+        sizes.push(yaml.len());
+        std::fs::write(folder.path().join(format!("{}.yaml", sizes.len())), yaml)
+    })
+    .expect("written");
+    assert!(sizes.len() == 2 && sizes[0] < 50 << 20, "a file may have 64 MiB: {sizes:?}");
+    let files = [1, 2].map(|number| folder.path().join(format!("{number}.yaml")));
+    let config = token_exporter::config::load(&files).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(config.table.accounts().len(), count);
 }

@@ -130,6 +130,7 @@ fn a_day_without_networks_changes_nothing_and_ends_gently() -> anyhow::Result<()
                 limits: vec![],
                 version_ended: false,
                 token: None,
+                observations: Vec::new(),
             }
         } else {
             Outcome::undetermined(Cause::Timeout, 1, at(second))

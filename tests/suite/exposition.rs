@@ -71,6 +71,7 @@ fn snapshot() -> Snapshot {
             }],
             version_ended: false,
             token: None,
+            observations: Vec::new(),
         },
     );
     applied(
@@ -82,6 +83,7 @@ fn snapshot() -> Snapshot {
             limits: vec![],
             version_ended: false,
             token: None,
+            observations: Vec::new(),
         },
     );
     let out_of_credit = Cause::AppMisconfigured(AppProblem::OutOfCredit);
@@ -102,6 +104,7 @@ fn snapshot() -> Snapshot {
             limits: vec![],
             version_ended: false,
             token: None,
+            observations: Vec::new(),
         },
     );
     store.snapshot()
@@ -233,6 +236,7 @@ fn a_scrape_sees_one_moment() {
         limits: vec![],
         version_ended: false,
         token: None,
+        observations: Vec::new(),
     };
     store.apply(0, &outcome(Verdict::Valid)).expect("applied");
     let metrics = Metrics::new().expect("metrics");

@@ -34,6 +34,7 @@ mod inhibition;
 mod inventory;
 mod kills;
 mod kubernetes;
+mod logs;
 mod mail_templates;
 mod mailing;
 mod meta;

@@ -98,6 +98,7 @@ impl Site {
             limits: Vec::new(),
             version_ended: false,
             token: None,
+            observations: Vec::new(),
         };
         self.store.apply(index, &outcome).expect("applied");
         self.shown.send_replace(self.store.snapshot());

@@ -163,6 +163,7 @@ async fn a_login_is_explained_and_reconnected_once() {
         limits: Vec::new(),
         version_ended: false,
         token: None,
+        observations: Vec::new(),
     };
     site.store.apply(index, &outcome).expect("applied");
     let page = list(&site, "");

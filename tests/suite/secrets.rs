@@ -137,7 +137,8 @@ async fn send_to(base_url: &str) -> Result<token_exporter::network::Answer, Caus
     let call = Call::new(userinfo.expect("a call"), &[]).bearer(&Secret::new("sim-token"));
     // Private networks are allowed here: what is refused now is always refused.
     let client = Client::new(std::time::Duration::from_secs(60), true).expect("a client");
-    client.send(&call, Some(&base_url.parse().expect("a URL"))).await
+    let base_url = base_url.parse().expect("a URL");
+    client.send(&call, Some(&base_url)).await.map_err(|failure| failure.cause)
 }
 
 #[tokio::test]

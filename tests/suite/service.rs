@@ -41,7 +41,7 @@ async fn systemd_hears_of_every_step() {
             command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "8000000").arg("--web.enable-lifecycle");
         });
         manager.waits_for(&exporter, &["READY=1", "STATUS=watching 2 accounts of 2 credentials"]);
-        let address = exporter.listens().expect("it is ready");
+        let address = exporter.wait_for("it listens", || exporter.listens());
         assert!(request(&address, "GET", "/-/ready").is_some_and(|a| a.starts_with("HTTP/1.0 200")));
         manager.waits_for(&exporter, &["WATCHDOG=1"]);
 
@@ -78,12 +78,7 @@ async fn a_full_disk_is_survived_and_caught_up_with() {
     let (_simulator, networks) = simulator().await;
     tokio::task::spawn_blocking(move || {
         let mut world = World::new(networks, 1, 4, 0);
-        // If the signal is ignored, a file that is too large is an ordinary error.
-        let exporter = Exporter::start_through(
-            &["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"],
-            world.folder.path(),
-            |_| {},
-        );
+        let exporter = Exporter::start(world.folder.path(), |_| {});
         exporter.wait_for("all are known", || {
             exporter.ask("/metrics").filter(|scrape| world.check_scrape(scrape) == 4)
         });

@@ -61,6 +61,7 @@ fn store() -> Store {
                 limits: vec![],
                 version_ended: false,
                 token: None,
+                observations: Vec::new(),
             },
         )
         .expect("applied");
@@ -75,6 +76,7 @@ fn store() -> Store {
                 limits: vec![],
                 version_ended: false,
                 token: None,
+                observations: Vec::new(),
             },
         )
         .expect("applied");

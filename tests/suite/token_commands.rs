@@ -1,5 +1,6 @@
 //! Programs that print a token.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use token_exporter::inventory::SecretSource;
@@ -22,19 +23,62 @@ async fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Waits until a process has ended. It may then be a zombie.
+async fn ends(process: &str) {
+    let dead = |stat: String| stat.rsplit(") ").next().is_some_and(|state| state.starts_with('Z'));
+    until(|| std::fs::read_to_string(format!("/proc/{process}/stat")).map_or(true, dead).then_some(())).await;
+}
+
+/// The process id that a script has written to a file.
+async fn noted(note: &Path) -> String {
+    until(|| std::fs::read_to_string(note).ok()?.strip_suffix('\n').map(str::to_owned)).await
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn children_of_a_command_end_with_it() {
     let note = tempfile::NamedTempFile::new().expect("a file");
     let script = format!("sleep 600 & echo $! >{}; wait", note.path().display());
     let command = SecretSource::Command(vec!["sh".to_owned(), "-c".to_owned(), script]);
-    let started = until(|| std::fs::read_to_string(note.path()).ok()?.strip_suffix('\n').map(str::to_owned));
     let child = tokio::select! {
         _ = command.read() => String::new(),
-        child = started => child,
+        child = noted(note.path()) => child,
     };
     assert!(!child.is_empty(), "the command ended early");
-    // It may have ended as a zombie.
-    let dead = |stat: String| stat.rsplit(") ").next().is_some_and(|state| state.starts_with('Z'));
-    until(|| std::fs::read_to_string(format!("/proc/{child}/stat")).map_or(true, dead).then_some(())).await;
+    ends(&child).await;
+}
+
+/// A child that holds the output open neither delays the token nor outlives the command.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_command_that_leaves_children_behind_gives_its_token() {
+    let note = tempfile::NamedTempFile::new().expect("a file");
+    let script = format!("sleep 600 & echo $! >{}; echo sim-token", note.path().display());
+    let command = SecretSource::Command(vec!["sh".to_owned(), "-c".to_owned(), script]);
+    let token = command.read().await.map(|(secret, _)| secret.reveal().to_owned());
+    assert_eq!(token, Ok("sim-token".to_owned()));
+    ends(&noted(note.path()).await).await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_check_that_is_interrupted_ends_its_commands() {
+    for signal in ["INT", "TERM", "HUP"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (note, config) = (folder.path().join("note"), folder.path().join("config.yaml"));
+        let script = format!("sleep 600 & echo $! >{}; wait", note.display());
+        let account = format!("{{id: a, network: mastodon, token_command: [sh, -c, {script:?}]}}");
+        std::fs::write(&config, format!("accounts: [{account}]\n")).expect("written");
+        let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_token_exporter"))
+            .args(["check", "--config.file"])
+            .arg(&config)
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("the program");
+        let child = noted(&note).await;
+        let kill = format!("kill -{signal} {}", check.id());
+        assert!(std::process::Command::new("sh").args(["-c", &kill]).status().expect("a shell").success());
+        ends(&child).await;
+        assert_eq!(check.wait().expect("its end").code(), Some(2), "{signal}");
+    }
 }
