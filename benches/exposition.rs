@@ -210,6 +210,7 @@ fn servers(
         let settings = WebSettings {
             telemetry_path: "/metrics".to_owned(),
             route_prefix: String::new(),
+            external_url: None,
             enable_lifecycle: false,
             max_requests: 64,
         };

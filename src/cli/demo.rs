@@ -74,6 +74,7 @@ impl Demo {
             on_demand: false,
             // It would warn about tokens in the configuration; these are made up.
             show_warnings: false,
+            without_process_metrics: self.web.disable_exporter_metrics,
             web: self.web.settings(),
         };
         let access = self.web.access()?;

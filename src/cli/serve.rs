@@ -81,6 +81,7 @@ impl Serve {
             let access = self.web.access()?;
             let settings = DaemonSettings {
                 web: self.web.settings(),
+                without_process_metrics: self.web.disable_exporter_metrics,
                 config_files: self.config.files,
                 watch: self.auto_reload.then_some(self.auto_reload_interval),
                 storage: self.storage_path.0,

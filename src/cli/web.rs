@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
+use listenfd::ListenFd;
 use tokio::net::TcpListener;
 
 use crate::server::{AccessControl, Endpoint, WebSettings};
@@ -22,6 +23,9 @@ pub struct WebOptions {
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics")]
     #[arg(value_parser = telemetry_path)]
     pub(super) telemetry_path: String,
+    /// Use systemd socket activation listeners instead of port listeners (Linux only)
+    #[arg(long = "web.systemd-socket")]
+    systemd_socket: bool,
     /// URL under which the exporter is reached from outside; its path is the default route prefix
     #[arg(long = "web.external-url", value_name = "URL")]
     external_url: Option<url::Url>,
@@ -34,6 +38,9 @@ pub struct WebOptions {
     /// Maximum number of scrapes at the same time; 0 for no limit
     #[arg(long = "web.max-requests", value_name = "N", default_value_t = 40)]
     max_requests: usize,
+    /// Exclude metrics about the process itself (process_*)
+    #[arg(long = "web.disable-exporter-metrics")]
+    pub(super) disable_exporter_metrics: bool,
 }
 
 impl WebOptions {
@@ -49,6 +56,7 @@ impl WebOptions {
         WebSettings {
             telemetry_path: self.telemetry_path.clone(),
             route_prefix: self.prefix(),
+            external_url: self.external_url.clone(),
             enable_lifecycle: self.enable_lifecycle,
             max_requests: self.max_requests,
         }
@@ -67,16 +75,35 @@ impl WebOptions {
     /// Binds all addresses, with a warning for each that is open to other machines.
     pub(super) async fn bind(&self, access: &AccessControl) -> anyhow::Result<Vec<(TcpListener, Endpoint)>> {
         let mut listeners = Vec::new();
-        for address in &self.listen_address {
-            let listener = bind(address, "--web.listen-address").await?;
+        if self.systemd_socket {
+            listeners = inherited()?;
+        } else {
+            for address in &self.listen_address {
+                listeners.push(bind(address, "--web.listen-address").await?);
+            }
+        }
+        for listener in &listeners {
             let bound = listener.local_addr().context("cannot get the address of the listener")?;
             if let Some(risk) = access.risk(bound.ip()) {
                 tracing::warn!(address = %bound, "{risk}");
             }
-            listeners.push((listener, Endpoint::Main));
         }
-        Ok(listeners)
+        Ok(listeners.into_iter().map(|listener| (listener, Endpoint::Main)).collect())
     }
+}
+
+/// The sockets that systemd has passed to this process.
+fn inherited() -> anyhow::Result<Vec<TcpListener>> {
+    let mut passed = ListenFd::from_env();
+    anyhow::ensure!(passed.len() > 0, "--web.systemd-socket: systemd has passed no socket (LISTEN_FDS)");
+    let sockets = (0..passed.len()).filter_map(|index| passed.take_tcp_listener(index).transpose());
+    let listeners = sockets.map(|socket| {
+        let socket = socket?;
+        socket.set_nonblocking(true)?;
+        tracing::info!(address = %socket.local_addr()?, "listening");
+        TcpListener::from_std(socket)
+    });
+    listeners.collect::<std::io::Result<_>>().context("--web.systemd-socket")
 }
 
 /// Binds an address; `:10219` means port 10219 on all interfaces.

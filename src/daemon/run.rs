@@ -34,6 +34,8 @@ pub struct DaemonSettings {
     /// Whether to log the warnings of the configuration.
     pub show_warnings: bool,
     pub web: server::WebSettings,
+    /// Whether to leave out the metrics about the process.
+    pub without_process_metrics: bool,
 }
 
 /// A daemon that has read its configuration and does not run yet.
@@ -53,6 +55,9 @@ impl Daemon {
         let mut files = ConfigWatch::new(&settings.config_files);
         let setup = load(&settings, &mut files).map_err(anyhow::Error::msg)?;
         let metrics = Metrics::new()?;
+        if settings.without_process_metrics {
+            metrics.exclude_process()?;
+        }
         metrics.sharded(settings.shard);
         metrics.reloaded(true);
         let store = Arc::new(Store::default());

@@ -193,8 +193,11 @@ impl Scheduler {
                     return;
                 }
                 let Some(slot) = self.slots.get(credential) else { return };
-                self.waiters.entry(credential).or_default().push(reply);
-                if slot.probing {
+                let waiters = self.waiters.entry(credential).or_default();
+                waiters.retain(|waiter| !waiter.is_closed());
+                waiters.push(reply);
+                // A probe that is running or was requested serves this client too.
+                if slot.probing || slot.requested && slot.is_ready() {
                     return;
                 }
                 credential

@@ -66,3 +66,21 @@ async fn a_panic_costs_one_probe_and_is_counted() -> anyhow::Result<()> {
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn requests_that_were_given_up_take_no_memory() -> anyhow::Result<()> {
+    let mut scheduler = scheduler()?;
+    let request = || {
+        let (reply, result) = oneshot::channel();
+        (ProbeRequest::NewerThan { seen: None, credential: 0, reply }, result)
+    };
+    let (first, _waits) = request();
+    scheduler.accept(first);
+    for _ in 0..1000 {
+        scheduler.accept(request().0);
+    }
+    let waiters = scheduler.waiters.get(&0).map_or(0, Vec::len);
+    let ready: usize = scheduler.lanes.iter().map(|lane| lane.ready.len()).sum();
+    assert!((1..=2).contains(&waiters) && ready <= 3, "{waiters} waiters, {ready} places in a lane");
+    Ok(())
+}

@@ -1,9 +1,10 @@
 //! Bodies of responses: ready, or written while they are sent.
 
-use std::convert::Infallible;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -11,29 +12,36 @@ use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, VARY};
 use http::{HeaderMap, Response, StatusCode};
 use http_body::{Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::connection::RunningRequest;
 use super::negotiation::accepts_gzip;
 use super::response::{set, with_type};
+use super::slots::Slot;
 
 /// Number of parts that are written before other tasks may run: about a millisecond of work.
 const PARTS_PER_TURN: u32 = 32;
+/// Time between two parts up to which a client is not to blame: other tasks may have run meanwhile.
+const SCHEDULING: Duration = Duration::from_millis(100);
 
 pub(super) struct Body {
     full: Option<Bytes>,
-    stream: Option<Stream>,
+    stream: Option<Arc<Slot>>,
     /// The request runs until its body is written.
     _request: Option<RunningRequest>,
 }
 
-struct Stream {
-    parts: Box<dyn Iterator<Item = Bytes> + Send>,
+/// An answer that is written while it is sent. Without parts before and after that.
+#[derive(Default)]
+pub(super) struct Stream {
+    parts: Option<Box<dyn Iterator<Item = Bytes> + Send>>,
     gzip: Option<GzEncoder<Vec<u8>>>,
     /// Parts written since other tasks could run.
     written: u32,
-    /// Limits the number of streams at the same time.
-    _permit: OwnedSemaphorePermit,
+    /// When a part was given away, while the client has not taken all of it.
+    given: Option<Instant>,
+    /// How long parts had to wait for the client.
+    waited: Duration,
+    cut: bool,
 }
 
 /// A response that is written while it is sent, compressed if the client accepts that.
@@ -42,7 +50,7 @@ pub(super) fn stream(
     media: &'static str,
     vary: &'static str,
     parts: impl Iterator<Item = Bytes> + Send + 'static,
-    permit: OwnedSemaphorePermit,
+    slot: Arc<Slot>,
 ) -> Response<Body> {
     let gzip = accepts_gzip(headers);
     let mut response = with_type(StatusCode::OK, media, "");
@@ -50,12 +58,11 @@ pub(super) fn stream(
     if gzip {
         set(&mut response, CONTENT_ENCODING, "gzip");
     }
-    response.body_mut().stream = Some(Stream {
-        parts: Box::new(parts),
-        gzip: gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast())),
-        written: 0,
-        _permit: permit,
+    slot.with_stream(|stream| {
+        stream.parts = Some(Box::new(parts));
+        stream.gzip = gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast()));
     });
+    response.body_mut().stream = Some(slot);
     response
 }
 
@@ -83,10 +90,36 @@ impl Stream {
         yields
     }
 
+    /// How long its client has kept it waiting in all.
+    pub(super) fn waited(&self) -> Duration {
+        let current = self.given.map(|at| at.elapsed()).filter(|time| *time > SCHEDULING);
+        self.waited + current.unwrap_or_default()
+    }
+
+    /// Ends it early, with an error for the client.
+    pub(super) fn cut(&mut self) {
+        *self = Self { cut: true, ..Self::default() };
+    }
+
+    fn poll(&mut self, task: &Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if self.cut {
+            return Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())));
+        }
+        self.waited = self.waited();
+        self.given = None;
+        if self.yields() {
+            task.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let next = self.next();
+        self.given = next.is_some().then(Instant::now);
+        Poll::Ready(next.map(Ok))
+    }
+
     /// The next bytes to send; none at the end.
     fn next(&mut self) -> Option<Bytes> {
         loop {
-            let part = self.parts.next();
+            let part = self.parts.as_mut()?.next();
             self.written += 1;
             let Some(encoder) = &mut self.gzip else { return part };
             let Some(part) = part else {
@@ -104,21 +137,21 @@ impl Stream {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         task: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.stream.as_mut().is_some_and(Stream::yields) {
-            task.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let next = self.full.take().or_else(|| self.stream.as_mut().and_then(Stream::next));
-        if next.is_none() {
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let next = match (self.full.take(), &self.stream) {
+            (Some(bytes), _) => Some(Ok(bytes)),
+            (None, Some(slot)) => ready!(slot.with_stream(|stream| stream.poll(task))),
+            (None, None) => None,
+        };
+        if !matches!(next, Some(Ok(_))) {
             self.stream = None;
         }
-        Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
+        Poll::Ready(next.map(|bytes| bytes.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -29,7 +29,10 @@ use super::body::Body;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Maximum number of connections of one listener; further ones wait to be accepted.
+    /// Maximum number of connections of one client address. Beyond this and the next two, the connection
+    /// that has waited for its client longest is closed.
+    pub of_peer: usize,
+    /// Maximum number of connections of one listener.
     pub of_listener: usize,
     /// Maximum number of connections of all listeners together, without the one for health, which
     /// must answer when the others are full.
@@ -43,6 +46,9 @@ pub struct Limits {
     pub idle: Duration,
     /// Time within which the client must read some of what is sent.
     pub stall: Duration,
+    /// Time that an answer has waited for its client in all, from which on it is cut where the maximum
+    /// number of such answers is reached.
+    pub slow: Duration,
     /// Time from a request to the end of its answer. No Prometheus waits longer, as a series that is
     /// scraped less than every few minutes is stale between scrapes.
     pub answer: Duration,
@@ -51,12 +57,14 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            of_peer: 256,
             of_listener: 512,
             total: 1024,
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
             idle: Duration::from_secs(180),
             stall: Duration::from_secs(30),
+            slow: Duration::from_secs(1),
             answer: Duration::from_secs(120),
         }
     }
@@ -78,13 +86,14 @@ pub(super) async fn serve<F>(
     tls: Option<Arc<ServerConfig>>,
     limits: &Limits,
     mut stop: watch::Receiver<bool>,
+    activity: Arc<Activity>,
     answer: impl Fn(Request<Incoming>) -> F,
 ) where
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     // It fails only for a connection that is gone.
     let _ = stream.set_nodelay(true);
-    let Some(config) = tls else { return serve_http(stream, false, limits, stop, answer).await };
+    let Some(config) = tls else { return serve_http(stream, false, limits, stop, activity, answer).await };
     let result = tokio::select! {
         _ = stop.changed() => return,
         result = tokio::time::timeout(limits.handshake, handshake(stream, config)) => result,
@@ -92,7 +101,7 @@ pub(super) async fn serve<F>(
     match result {
         Ok(Ok(Some(stream))) => {
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            serve_http(stream, is_http2, limits, stop, answer).await
+            serve_http(stream, is_http2, limits, stop, activity, answer).await
         }
         Ok(Ok(None)) => tracing::debug!("a client sent HTTP where TLS is spoken"),
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
@@ -126,11 +135,12 @@ async fn serve_http<F>(
     is_http2: bool,
     limits: &Limits,
     stop: watch::Receiver<bool>,
+    activity: Arc<Activity>,
     answer: impl Fn(Request<Incoming>) -> F,
 ) where
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let activity = Activity::new();
+    activity.begin();
     // In HTTP/2, bytes between requests do not begin a request: they may be pings, for example.
     let noted = (!is_http2).then(|| activity.clone());
     let io = TokioIo::new(TimedStream { io, activity: noted, stall: limits.stall, timer: None });
@@ -180,11 +190,10 @@ async fn drive<C: GracefulConnection>(
 }
 
 /// What a connection is doing: answering requests, or waiting for one.
-struct Activity(Mutex<ActivityState>);
+pub(super) struct Activity(Mutex<ActivityState>);
 
 struct ActivityState {
-    /// When each running request began.
-    running: HashMap<u64, Instant>,
+    running: HashMap<u64, Running>,
     begun: u64,
     /// When the last request ended, or the connection began.
     idle_since: Instant,
@@ -192,8 +201,14 @@ struct ActivityState {
     head_since: Option<Instant>,
 }
 
+struct Running {
+    since: Instant,
+    /// When its answer was ready to be read.
+    answered: Option<Instant>,
+}
+
 impl Activity {
-    fn new() -> Arc<Self> {
+    pub(super) fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::new(ActivityState {
             running: HashMap::new(),
             begun: 0,
@@ -215,10 +230,27 @@ impl Activity {
         state.head_since = None;
         state.begun += 1;
         let number = state.begun;
-        state.running.insert(number, Instant::now());
+        state.running.insert(number, Running { since: Instant::now(), answered: None });
         drop(state);
         let request = RunningRequest { activity: self, number };
-        async move { Ok(answer.await.map(|body| body.of(request))) }
+        async move {
+            let answer = answer.await;
+            request.answered();
+            Ok(answer.map(|body| body.of(request)))
+        }
+    }
+
+    /// Notes that the TLS handshake has ended, if there was one.
+    fn begin(&self) {
+        self.lock().idle_since = Instant::now();
+    }
+
+    /// Since when it has been waiting for its client: for a request, or to read answers. None while a
+    /// request is being worked on.
+    pub(super) fn waits_since(&self) -> Option<Instant> {
+        let state = self.lock();
+        let answered = state.running.values().map(|request| request.answered).min();
+        answered.unwrap_or(Some(state.idle_since))
     }
 
     fn bytes_read(&self) {
@@ -235,8 +267,8 @@ impl Activity {
     /// When the connection has exceeded a limit.
     fn deadline(&self, limits: &Limits) -> Instant {
         let state = self.lock();
-        match (state.running.values().min(), state.head_since) {
-            (Some(oldest), _) => *oldest + limits.answer,
+        match (state.running.values().map(|request| request.since).min(), state.head_since) {
+            (Some(oldest), _) => oldest + limits.answer,
             (None, Some(since)) => since + limits.head,
             (None, None) if state.begun == 0 => state.idle_since + limits.head,
             (None, None) => state.idle_since + limits.idle,
@@ -248,6 +280,14 @@ impl Activity {
 pub(super) struct RunningRequest {
     activity: Arc<Activity>,
     number: u64,
+}
+
+impl RunningRequest {
+    fn answered(&self) {
+        if let Some(running) = self.activity.lock().running.get_mut(&self.number) {
+            running.answered = Some(Instant::now());
+        }
+    }
 }
 
 impl Drop for RunningRequest {

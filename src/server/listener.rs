@@ -1,13 +1,15 @@
-//! Accepts connections, up to a maximum number.
+//! Accepts connections.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{ServerContext, connection, routes};
+use super::admission::client_network;
+use super::connection::{self, Activity};
+use super::{ServerContext, routes};
 use crate::telemetry::Heartbeat;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,25 +28,19 @@ pub async fn serve(
     grace: Duration,
     mut heartbeat: Heartbeat,
 ) {
-    let of_listener = Arc::new(Semaphore::new(context.limits.of_listener));
-    let total = match endpoint {
-        Endpoint::Main => {
-            context.connections.get_or_init(|| Arc::new(Semaphore::new(context.limits.total))).clone()
-        }
-        Endpoint::Health => of_listener.clone(),
+    let open = match endpoint {
+        Endpoint::Main => context.connections.clone(),
+        Endpoint::Health => Arc::default(),
     };
+    let address = listener.local_addr().ok();
     let mut connections = JoinSet::new();
     loop {
         // Frees the results of connections that have ended.
         while connections.try_join_next().is_some() {}
-        let accept = async {
-            let permits = (of_listener.clone().acquire_owned().await, total.clone().acquire_owned().await);
-            (listener.accept().await, permits)
-        };
-        let (accepted, permits) = tokio::select! {
+        let accepted = tokio::select! {
             _ = stop.changed() => break,
             () = heartbeat.answer() => continue,
-            accepted = accept => accepted,
+            accepted = listener.accept() => accepted,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -56,19 +52,24 @@ pub async fn serve(
             }
         };
         let (context, stop) = (context.clone(), stop.clone());
-        connections.spawn(async move {
-            let _permits = permits;
-            let tls = match endpoint {
-                Endpoint::Main => context.access.rules().await.tls.clone(),
-                Endpoint::Health => None,
-            };
-            let limits = context.limits;
-            let answer = move |request| {
-                let context = context.clone();
-                async move { routes::handle(&context, endpoint, peer.ip(), request).await }
-            };
-            connection::serve(stream, tls, &limits, stop, answer).await;
-        });
+        let (limits, peer, activity) = (context.limits, client_network(peer.ip()), Activity::new());
+        let start = |entry, activity| {
+            connections.spawn(async move {
+                let _entry = entry;
+                let tls = match endpoint {
+                    Endpoint::Main => context.access.rules().await.tls.clone(),
+                    Endpoint::Health => None,
+                };
+                let answer = move |request| {
+                    let context = context.clone();
+                    async move { routes::handle(&context, endpoint, peer, request).await }
+                };
+                connection::serve(stream, tls, &limits, stop, activity, answer).await;
+            })
+        };
+        if !open.admit(&limits, address, peer, activity.clone(), |entry| start(entry, activity)) {
+            tracing::debug!(%peer, "a connection was closed, as too many requests are being worked on");
+        }
     }
     drop(listener);
     let ended = async { while connections.join_next().await.is_some() {} };

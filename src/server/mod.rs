@@ -4,11 +4,13 @@
 //! snapshot was found out, nor how pages and metrics are written.
 
 mod access;
+mod admission;
 mod body;
 mod connection;
 mod listener;
 mod metrics;
 mod negotiation;
+mod origin;
 mod pages;
 mod passwords;
 mod probe;
@@ -16,18 +18,22 @@ mod rate_limit;
 mod reload;
 mod response;
 mod routes;
+mod slots;
 mod tls;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, mpsc};
+use url::Url;
 
 pub use access::AccessControl;
 pub use connection::Limits;
 pub use listener::{Endpoint, serve};
 pub use reload::ReloadRequest;
 
+use self::admission::Connections;
+use self::slots::Slots;
 use crate::api::ListingCache;
 use crate::page::ReloadFailure;
 use crate::scheduler::ProbeRequest;
@@ -39,6 +45,8 @@ pub struct WebSettings {
     pub telemetry_path: String,
     /// Prefix of all paths: empty, or with a leading slash and no trailing one.
     pub route_prefix: String,
+    /// URL under which browsers reach the exporter, if it is known.
+    pub external_url: Option<Url>,
     /// Whether `/-/reload` is enabled.
     pub enable_lifecycle: bool,
     /// Maximum number of scrapes at the same time, beyond which they are refused; 0 for no limit.
@@ -56,12 +64,14 @@ pub struct ServerContext {
     probes: Mutex<Option<mpsc::Sender<ProbeRequest>>>,
     reloads: mpsc::Sender<ReloadRequest>,
     reload_failure: Mutex<Option<Arc<ReloadFailure>>>,
-    scrapes: Arc<Semaphore>,
     /// Connections of all listeners but that of health.
-    connections: OnceLock<Arc<Semaphore>>,
+    connections: Arc<Connections>,
+    scrapes: Slots,
+    waiting_for_probes: Slots,
     listings: Arc<ListingCache>,
+    pages: Slots,
     rendering: Semaphore,
-    downloads: Arc<Semaphore>,
+    downloads: Slots,
     ready: AtomicBool,
 }
 
@@ -73,24 +83,22 @@ impl ServerContext {
         settings: WebSettings,
         reloads: mpsc::Sender<ReloadRequest>,
     ) -> Self {
-        let scrapes = match settings.max_requests {
-            0 => Semaphore::MAX_PERMITS,
-            maximum => maximum,
-        };
         Self {
             listings: ListingCache::new(store.clone()),
             store,
             metrics,
             access: Arc::default(),
             limits: Limits::default(),
+            connections: Arc::default(),
+            scrapes: Slots::new(settings.max_requests),
             settings,
             probes: Mutex::new(None),
             reloads,
             reload_failure: Mutex::default(),
-            scrapes: Arc::new(Semaphore::new(scrapes)),
-            connections: OnceLock::new(),
+            waiting_for_probes: Slots::new(probe::MAX_WAITING),
+            pages: Slots::new(pages::MAX_WAITING),
             rendering: Semaphore::new(pages::MAX_RENDERING),
-            downloads: Arc::new(Semaphore::new(pages::MAX_DOWNLOADS)),
+            downloads: Slots::new(pages::MAX_DOWNLOADS),
             ready: AtomicBool::new(false),
         }
     }

@@ -1,18 +1,17 @@
 //! For people and programs: the status page, an account's page, downloads and the JSON API.
 
 use std::hash::{DefaultHasher, Hasher as _};
+use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::header::{
-    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER,
-};
+use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::ServerContext;
 use super::body::{Body, stream};
 use super::negotiation;
-use super::response::{html, set, stopping, text, with_type};
+use super::response::{html, set, stopping, text, too_many, with_type};
 use crate::api::{
     Listing, Query, QueryProblem, connection_json, connections_json, problems_json, write_calendar, write_csv,
 };
@@ -22,6 +21,8 @@ use crate::page::{self, Site};
 const PROBLEM: &str = "application/problem+json";
 /// Maximum number of pages rendered at the same time; further requests wait.
 pub(super) const MAX_RENDERING: usize = 4;
+/// Maximum number of requests for pages that are rendered or wait for that.
+pub(super) const MAX_WAITING: usize = 64;
 /// Maximum number of downloads at the same time. Each keeps a snapshot in memory for as long as its
 /// client takes to read it.
 pub(super) const MAX_DOWNLOADS: usize = 4;
@@ -32,12 +33,11 @@ pub(super) enum Download {
     Calendar,
 }
 
-/// Adds the slash to the route prefix, as links on pages are relative. So is this one: a proxy may
-/// have changed the prefix.
-pub(super) fn redirect(prefix: &str) -> Response<Body> {
-    let last = prefix.rsplit('/').next().unwrap_or("");
-    let mut response = text(StatusCode::PERMANENT_REDIRECT, "");
-    if let Ok(location) = HeaderValue::from_str(&format!("{last}/")) {
+/// Redirects to a path, which is relative as links on pages are: a proxy may have changed the route
+/// prefix.
+pub(super) fn redirect(status: StatusCode, path: &str) -> Response<Body> {
+    let mut response = text(status, "");
+    if let Ok(location) = HeaderValue::from_str(&format!("{path}/")) {
         response.headers_mut().insert(LOCATION, location);
     }
     response
@@ -53,9 +53,13 @@ pub(super) fn asset(media: &'static str, content: &'static str) -> Response<Body
 /// a while, and must not delay probes and scrapes.
 pub(super) async fn render(
     context: &ServerContext,
+    peer: IpAddr,
     request: &Request<Incoming>,
     page: fn(&Site<'_>, &Listing, &str) -> Response<Body>,
 ) -> Response<Body> {
+    let Some(_slot) = context.pages.take(peer) else {
+        return too_many("Too many pages at once, try again later.\n");
+    };
     let (Some(listing), Ok(_permit)) = (context.listings.listing().await, context.rendering.acquire().await)
     else {
         return stopping();
@@ -168,9 +172,13 @@ pub(super) fn not_modified(mut response: Response<Body>, request: &HeaderMap) ->
 
 pub(super) async fn download(
     context: &ServerContext,
+    peer: IpAddr,
     request: &Request<Incoming>,
     download: Download,
 ) -> Response<Body> {
+    let Some(slot) = context.downloads.take_from_slow(peer, context.limits.slow) else {
+        return too_many("Too many downloads at once, try again later.\n");
+    };
     let Some(listing) = context.listings.listing().await else { return stopping() };
     let query = match Query::parse(request.uri().query().unwrap_or(""), listing.label_names()) {
         Ok(query) => query,
@@ -180,12 +188,6 @@ pub(super) async fn download(
             let site = Site { telemetry_path, reload_failure: failure.as_deref() };
             return private(html(StatusCode::BAD_REQUEST, page::bad_request(&site, &problems)));
         }
-    };
-    let Ok(permit) = context.downloads.clone().try_acquire_owned() else {
-        let mut response =
-            text(StatusCode::SERVICE_UNAVAILABLE, "Too many downloads at once, try again later.\n");
-        set(&mut response, RETRY_AFTER, "10");
-        return response;
     };
     let matches = listing.matches(&query);
     let (media, disposition, parts): (_, _, Box<dyn Iterator<Item = Bytes> + Send>) = match download {
@@ -200,7 +202,7 @@ pub(super) async fn download(
             Box::new(write_calendar(matches)),
         ),
     };
-    let mut response = private(stream(request.headers(), media, "accept-encoding", parts, permit));
+    let mut response = private(stream(request.headers(), media, "accept-encoding", parts, slot));
     set(&mut response, CONTENT_DISPOSITION, disposition);
     response
 }

@@ -18,10 +18,13 @@ use secrecy::zeroize::Zeroizing;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::access::AccessDenied;
+use super::slots::{Slot, Slots};
 use crate::model::Secret;
 
 /// How long a request waits for its check: as long as scrapes commonly do.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum number of passwords that wait to be checked.
+const MAX_WAITING: usize = 64;
 
 pub(super) struct Users {
     hashes: HashMap<String, Secret>,
@@ -36,40 +39,35 @@ pub(super) struct Users {
 pub(super) struct PasswordQueue {
     all: Arc<Semaphore>,
     addresses: Mutex<HashMap<IpAddr, Weak<Semaphore>>>,
+    waiting: Slots,
 }
 
 impl Default for PasswordQueue {
     fn default() -> Self {
-        Self { all: Arc::new(Semaphore::new(1)), addresses: Mutex::default() }
+        let all = Arc::new(Semaphore::new(1));
+        Self { all, addresses: Mutex::default(), waiting: Slots::new(MAX_WAITING) }
     }
 }
 
 impl PasswordQueue {
     /// Waits until a password may be checked, which lasts until the permits are dropped.
-    async fn wait(&self, peer: IpAddr) -> Option<[OwnedSemaphorePermit; 2]> {
+    async fn wait(&self, peer: IpAddr) -> Option<([OwnedSemaphorePermit; 2], Arc<Slot>)> {
+        let slot = self.waiting.take(peer)?;
         let of_address = self.of_address(peer).acquire_owned().await.ok()?;
         let of_all = self.all.clone().acquire_owned().await.ok()?;
-        Some([of_address, of_all])
+        Some(([of_address, of_all], slot))
     }
 
     fn of_address(&self, peer: IpAddr) -> Arc<Semaphore> {
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         // Keeps no more than there are connections.
         addresses.retain(|_, semaphore| semaphore.strong_count() > 0);
-        let known = addresses.entry(client_network(peer)).or_default();
+        let known = addresses.entry(peer).or_default();
         known.upgrade().unwrap_or_else(|| {
             let new = Arc::new(Semaphore::new(1));
             *known = Arc::downgrade(&new);
             new
         })
-    }
-}
-
-/// The addresses that one client commonly has: with IPv6, a network of 2^64.
-fn client_network(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) >> 64 << 64).into()),
-        ip @ IpAddr::V4(_) => ip,
     }
 }
 

@@ -1,5 +1,6 @@
 //! `/probe`: probes one account now and answers with its metrics.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -9,15 +10,23 @@ use tokio::sync::oneshot;
 use super::ServerContext;
 use super::body::Body;
 use super::metrics::metrics;
-use super::response::{not_found, text};
+use super::response::{not_found, text, too_many};
 use crate::exposition::Extent;
 use crate::model::{Timestamp, parse_duration};
 use crate::scheduler::ProbeRequest;
 
 /// Time limit for a probe, unless Prometheus names a shorter one.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Age up to which the last result is the answer, whatever the client asks for.
+const MIN_AGE: Duration = Duration::from_secs(10);
+/// Maximum number of requests that wait for probes.
+pub(super) const MAX_WAITING: usize = 256;
 
-pub(super) async fn probe(context: &ServerContext, request: &Request<Incoming>) -> Response<Body> {
+pub(super) async fn probe(
+    context: &ServerContext,
+    peer: IpAddr,
+    request: &Request<Incoming>,
+) -> Response<Body> {
     let (id, max_age) = match parameters(request.uri().query().unwrap_or("")) {
         Ok(parameters) => parameters,
         Err(problem) => return text(StatusCode::BAD_REQUEST, problem),
@@ -29,10 +38,14 @@ pub(super) async fn probe(context: &ServerContext, request: &Request<Incoming>) 
     };
     let last = snapshot.credentials.get(credential).and_then(|c| c.last_probe);
     let age = last.and_then(|last| u64::try_from(Timestamp::now().since(last)).ok());
-    if max_age.zip(age).is_some_and(|(max, age)| Duration::from_secs(age) <= max) {
-        return metrics(context, request.headers(), Extent::Account(index));
+    if age.map(Duration::from_secs).is_some_and(|age| age < MIN_AGE || max_age.is_some_and(|max| age <= max))
+    {
+        return metrics(context, peer, request.headers(), Extent::Account(index));
     }
     drop(snapshot);
+    let Some(_slot) = context.waiting_for_probes.take(peer) else {
+        return too_many("Too many requests wait for probes, try again later.\n");
+    };
     let (reply, probed) = oneshot::channel();
     let sent = match context.probes() {
         Some(probes) => probes.send(ProbeRequest::NewerThan { seen: last, credential, reply }).await.is_ok(),
@@ -48,7 +61,7 @@ pub(super) async fn probe(context: &ServerContext, request: &Request<Incoming>) 
     }
     // A reload during the probe may have moved or removed the account.
     match context.store.snapshot().inventory.find(&id) {
-        Some(index) => metrics(context, request.headers(), Extent::Account(index)),
+        Some(index) => metrics(context, peer, request.headers(), Extent::Account(index)),
         None => no_such_account(),
     }
 }

@@ -1,11 +1,12 @@
 //! `/-/reload`: reads the configuration again.
 
 use http::{Method, Response, StatusCode};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
 use super::ServerContext;
 use super::body::Body;
-use super::response::{not_allowed, stopping, text};
+use super::response::{not_allowed, stopping, text, too_many};
 
 /// A request for a reload: where its result goes.
 pub type ReloadRequest = oneshot::Sender<Result<(), String>>;
@@ -18,9 +19,11 @@ pub(super) async fn reload(context: &ServerContext, method: &Method) -> Response
         return text(StatusCode::FORBIDDEN, "Lifecycle API is not enabled.\n");
     }
     let (reply, result) = oneshot::channel();
-    let sent = context.reloads.send(reply).await.is_ok();
+    if let Err(TrySendError::Full(_)) = context.reloads.try_send(reply) {
+        return too_many("Too many reloads at once, try again later.\n");
+    }
     match result.await {
-        Ok(Ok(())) if sent => text(StatusCode::OK, ""),
+        Ok(Ok(())) => text(StatusCode::OK, ""),
         Ok(Err(problems)) => {
             text(StatusCode::INTERNAL_SERVER_ERROR, format!("failed to reload config:\n{problems}\n"))
         }

@@ -1,7 +1,7 @@
 //! Small responses.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderName};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::body::Body;
@@ -32,6 +32,13 @@ pub(super) fn not_found() -> Response<Body> {
 pub(super) fn not_allowed(allowed: &'static str) -> Response<Body> {
     let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed.\n");
     set(&mut response, ALLOW, allowed);
+    response
+}
+
+/// For a limit that is reached.
+pub(super) fn too_many(message: &'static str) -> Response<Body> {
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, message);
+    set(&mut response, RETRY_AFTER, "10");
     response
 }
 

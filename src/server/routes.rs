@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::header::{
-    CONTENT_SECURITY_POLICY, REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    CONNECTION, CONTENT_SECURITY_POLICY, REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
 };
-use http::{Method, Request, Response, StatusCode};
+use http::uri::Authority;
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
 use super::access::{AccessDenied, AccessRules};
 use super::body::Body;
 use super::metrics::{metrics, targets};
+use super::origin::{is_foreign, named_host};
 use super::pages::{self, Download};
 use super::probe::probe;
 use super::reload::reload;
@@ -49,9 +52,12 @@ pub(super) async fn handle(
         Endpoint::Main => context.access.rules().await,
         Endpoint::Health => Arc::new(AccessRules::default()),
     };
-    let mut response = match context.access.admit(&rules, request.headers(), peer).await {
-        Ok(()) => route(context, endpoint, &request).await,
-        Err(denied) => refuse(denied),
+    let mut response = match named_host(&request) {
+        Ok(host) => match context.access.admit(&rules, request.headers(), peer).await {
+            Ok(()) => route(context, endpoint, peer, host.as_ref(), &request).await,
+            Err(denied) => refuse(denied),
+        },
+        Err((status, problem)) => bad_request(request.version(), status, problem),
     };
     set(&mut response, X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(&mut response, REFERRER_POLICY, "no-referrer");
@@ -86,16 +92,42 @@ fn refuse(denied: AccessDenied) -> Response<Body> {
     response
 }
 
-async fn route(context: &ServerContext, endpoint: Endpoint, request: &Request<Incoming>) -> Response<Body> {
+/// The answer to a request whose end is in doubt: the connection is not used again.
+fn bad_request(version: Version, status: StatusCode, problem: &'static str) -> Response<Body> {
+    let mut response = text(status, problem);
+    if version < Version::HTTP_2 {
+        set(&mut response, CONNECTION, "close");
+    }
+    response
+}
+
+async fn route(
+    context: &ServerContext,
+    endpoint: Endpoint,
+    peer: IpAddr,
+    host: Option<&Authority>,
+    request: &Request<Incoming>,
+) -> Response<Body> {
     let settings = &context.settings;
-    let Some(path) = request.uri().path().strip_prefix(settings.route_prefix.as_str()) else {
-        return not_found();
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let whole = request.uri().path();
+    let path = match (whole.strip_prefix(settings.route_prefix.as_str()), endpoint) {
+        (Some(path), _) => path,
+        // Health is asked for by machines, which know no prefix.
+        (None, Endpoint::Health) => whole,
+        (None, Endpoint::Main) if whole == "/" && reads => {
+            let prefix = settings.route_prefix.trim_start_matches('/');
+            return pages::redirect(StatusCode::FOUND, prefix);
+        }
+        (None, Endpoint::Main) => return not_found(),
     };
     if endpoint == Endpoint::Health && !matches!(path, "/-/healthy" | "/-/ready") {
         return not_found();
     }
     let account = path.strip_prefix("/api/v1/connections/");
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    if matches!(path, "/-/reload" | "/probe") && is_foreign(request, host, settings.external_url.as_ref()) {
+        return text(StatusCode::FORBIDDEN, "Refused: this request may come from a page of another site.\n");
+    }
     match path {
         "/-/reload" => reload(context, request.method()).await,
         path if path != settings.telemetry_path && !PATHS.contains(&path) && account.is_none() => not_found(),
@@ -105,23 +137,28 @@ async fn route(context: &ServerContext, endpoint: Endpoint, request: &Request<In
             text(StatusCode::OK, "token_exporter is ready.\n")
         }
         "/-/ready" => text(StatusCode::SERVICE_UNAVAILABLE, "token_exporter is not ready.\n"),
-        "/probe" => probe(context, request).await,
-        "/sd" => targets(context, request),
-        path if path == settings.telemetry_path => metrics(context, request.headers(), Extent::Everything),
-        // The route prefix without its slash.
-        "" => pages::redirect(&settings.route_prefix),
-        "/account" => pages::render(context, request, pages::account).await,
-        "/api/v1/connections" => {
-            pages::not_modified(pages::render(context, request, pages::api).await, request.headers())
+        "/probe" => probe(context, peer, request).await,
+        "/sd" => targets(context, peer, request),
+        path if path == settings.telemetry_path => {
+            metrics(context, peer, request.headers(), Extent::Everything)
         }
-        "/connections.csv" => pages::download(context, request, Download::Csv).await,
-        "/connections.ics" => pages::download(context, request, Download::Calendar).await,
+        // The route prefix without its slash.
+        "" => {
+            let last = settings.route_prefix.rsplit('/').next().unwrap_or("");
+            pages::redirect(StatusCode::PERMANENT_REDIRECT, last)
+        }
+        "/account" => pages::render(context, peer, request, pages::account).await,
+        "/api/v1/connections" => {
+            pages::not_modified(pages::render(context, peer, request, pages::api).await, request.headers())
+        }
+        "/connections.csv" => pages::download(context, peer, request, Download::Csv).await,
+        "/connections.ics" => pages::download(context, peer, request, Download::Calendar).await,
         "/style.css" => pages::asset("text/css; charset=utf-8", STYLE),
         "/page.js" => pages::asset("text/javascript; charset=utf-8", SCRIPT),
         "/icon.svg" => pages::asset("image/svg+xml", ICON),
         _ => match account {
             Some(id) => pages::not_modified(pages::connection(context, request, id), request.headers()),
-            None => pages::render(context, request, pages::list).await,
+            None => pages::render(context, peer, request, pages::list).await,
         },
     }
 }

@@ -100,6 +100,16 @@ impl Metrics {
         })
     }
 
+    /// Leaves out the metrics about the process.
+    ///
+    /// # Errors
+    /// If they are left out already.
+    pub fn exclude_process(&self) -> prometheus::Result<()> {
+        #[cfg(target_os = "linux")]
+        self.registry.unregister(Box::new(super::process::Process::new()?))?;
+        Ok(())
+    }
+
     /// Counts a probe, with the cause if it was not conclusive.
     pub fn probed(&self, network: NetworkId, seconds: f64, cause: Option<Cause>) {
         self.probes.with_label_values(&[network.name()]).inc();

@@ -58,6 +58,7 @@ impl Running {
         let web = server::WebSettings {
             telemetry_path: "/metrics".to_owned(),
             route_prefix: String::new(),
+            external_url: None,
             enable_lifecycle: true,
             max_requests: 2,
         };
@@ -67,6 +68,7 @@ impl Running {
             storage: Some(folder.path().join("data")),
             shard: Shard::WHOLE,
             on_demand: false,
+            without_process_metrics: false,
             show_warnings: true,
             web,
         };
@@ -173,9 +175,11 @@ async fn a_login_is_revoked_and_restored_with_all_its_pages_in_one_step() {
     let text = daemon.until("the revocation shows", |text| valid(text) < 40).await;
     assert_eq!((valid(&text), invalid(&text)), (0, 40), "no scrape shows half of a login revoked");
     daemon.simulator.play(DEMO_ID, None);
-    // The old token is probed once a day, unless somebody asks.
-    get(&format!("http://{}/probe?account=page-0", daemon.address)).await.expect("an answer");
-    let text = daemon.until("the recovery shows", |text| valid(text) > 0).await;
+    // The old token is probed once a day, unless somebody asks, and at most once in ten seconds.
+    let probe = format!("http://{}/probe?account=page-0", daemon.address);
+    let recovered = async || get(&probe).await.filter(|text| text.contains("reason=\"ok\"} 1"));
+    eventually("the recovery shows", SOON, recovered).await;
+    let text = daemon.metrics().await;
     assert_eq!((valid(&text), invalid(&text)), (40, 0));
     daemon.end().await;
 }
@@ -287,8 +291,10 @@ async fn a_changed_token_file_is_probed_at_once() {
         .until("the new token is probed", |text| count(text, "connection_valid", "reason=\"ok\"", "1") == 1)
         .await;
     std::fs::remove_file(&secret).expect("removed");
-    let probed = get(&format!("http://{}/probe?account=acme", daemon.address)).await.expect("an answer");
-    assert!(probed.contains("connection_probe_success{account=\"acme\",network=\"x\"} 0"), "{probed}");
+    let probe = format!("http://{}/probe?account=acme", daemon.address);
+    let failed = "connection_probe_success{account=\"acme\",network=\"x\"} 0";
+    let probed =
+        eventually("a probe", SOON, async || get(&probe).await.filter(|text| text.contains(failed))).await;
     let cause = "connection_undetermined{account=\"acme\",network=\"x\",cause=\"credential_unreadable\"} 1";
     assert!(probed.contains(cause), "{probed}");
     assert!(

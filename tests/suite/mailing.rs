@@ -172,7 +172,8 @@ async fn chain(programs: Option<&Path>) {
     // Recovery: the alert resolves without a mail.
     networks.play("1000001", None);
     let probe = format!("http://{}/probe?account=page-0", chain.on_exporter);
-    eventually("a probe", LONG, async || get(&probe).await).await;
+    let recovered = async || get(&probe).await.filter(|text| text.contains("reason=\"ok\"} 1"));
+    eventually("a probe", LONG, recovered).await;
     let lost = [("alertname", "ConnectionLost"), ("credential", "jane")];
     let back = [("alertname", "ConnectionReconnected"), ("credential", "jane")];
     chain.alerting(&lost, 0).await;

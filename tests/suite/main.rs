@@ -52,6 +52,7 @@ mod prometheus;
 mod query;
 mod reading;
 mod readme;
+mod requests;
 mod rooms;
 mod scaling;
 mod runbooks;

@@ -34,6 +34,7 @@ impl Site {
         let settings = server::WebSettings {
             telemetry_path: "/metrics".to_owned(),
             route_prefix: prefix.to_owned(),
+            external_url: None,
             enable_lifecycle: false,
             max_requests: 2,
         };

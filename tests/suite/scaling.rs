@@ -17,6 +17,7 @@ use token_exporter::network::NetworkId;
 use token_exporter::scheduler::probe_everything;
 use token_exporter::server::{self, Endpoint};
 use token_exporter::simulator::{DEMO_ID, Simulator, fixture_token};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -39,6 +40,7 @@ impl Exporter {
         let web = server::WebSettings {
             telemetry_path: "/metrics".to_owned(),
             route_prefix: String::new(),
+            external_url: None,
             enable_lifecycle: false,
             max_requests: 0,
         };
@@ -48,6 +50,7 @@ impl Exporter {
             storage: None,
             shard,
             on_demand,
+            without_process_metrics: false,
             show_warnings: false,
             web,
         };
@@ -252,8 +255,31 @@ async fn what_is_fresh_enough_is_not_asked_again() {
         assert!(exporter.get("/probe?account=x-0&max_age=1h").await.contains(valid));
     }
     assert_eq!(simulator.exchanges(), 1);
-    assert!(exporter.get("/probe?account=x-0").await.contains(valid));
-    assert_eq!(simulator.exchanges(), 2, "who does not name an age wants a probe now");
+    let clients = (0..8).map(|_| {
+        let url = exporter.url("/probe?account=x-0");
+        tokio::spawn(async move {
+            for _ in 0..10 {
+                assert!(get(&url).await.is_some_and(|text| text.contains(valid)));
+            }
+        })
+    });
+    let start = Instant::now();
+    for client in clients.collect::<Vec<_>>() {
+        client.await.expect("no panic");
+    }
+    let most = 2 + start.elapsed().as_secs() / 9;
+    assert!(
+        simulator.exchanges() <= most,
+        "80 requests without an age within {:?}: {} probes",
+        start.elapsed(),
+        simulator.exchanges()
+    );
+    let before = simulator.exchanges();
+    eventually("who does not name an age gets a probe after ten seconds", SOON, async || {
+        assert!(exporter.get("/probe?account=x-0").await.contains(valid));
+        (simulator.exchanges() > before).then_some(())
+    })
+    .await;
     // On demand: the other account was not requested.
     assert!(
         !exporter.get("/metrics").await.contains("connection_last_probe_timestamp_seconds{account=\"x-1\"")
@@ -299,6 +325,50 @@ async fn a_scrape_is_answered_before_prometheus_gives_up() {
         .header("X-Prometheus-Scrape-Timeout-Seconds", "0.5");
     let answer = request.send().await.expect("an answer");
     assert_eq!(answer.status(), 504);
+    exporter.end().await;
+}
+
+/// A whole answer to raw bytes that are sent from one of the addresses of loopback.
+async fn raw(address: &str, from: &str, request: &str) -> std::io::Result<String> {
+    let socket = tokio::net::TcpSocket::new_v4()?;
+    socket.bind(std::net::SocketAddr::new(from.parse().expect("an address"), 0))?;
+    let mut stream = socket.connect(address.parse().expect("an address")).await?;
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limited_number_of_requests_waits_for_probes() {
+    // A network that accepts and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let yaml = format!("global: {{probe_timeout: 5m}}\n{}", logins(1, ""));
+    let (_folder, config) = configured(&yaml, silent.local_addr().expect("an address"));
+    let exporter = Exporter::start(&config, Shard::WHOLE, true).await;
+    let refused = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let head = "GET /probe?account=x-0 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n";
+    let clients = (0..250).map(|_| {
+        let (address, refused) = (exporter.address.clone(), refused.clone());
+        tokio::spawn(async move {
+            let answer = raw(&address, "127.0.0.1", &format!("{head}\r\n")).await.expect("an answer");
+            assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: 10\r\n"), "{answer}");
+            refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        })
+    });
+    let clients: Vec<_> = clients.collect();
+    let beyond = async || (refused.load(std::sync::atomic::Ordering::Relaxed) == 250 - 192).then_some(());
+    eventually("three quarters of 256 wait, the others are refused", SOON, beyond).await;
+    let hurried = format!("{head}x-prometheus-scrape-timeout-seconds: 0.5\r\n\r\n");
+    let other = raw(&exporter.address, "127.0.0.2", &hurried).await.expect("an answer");
+    assert!(other.starts_with("HTTP/1.1 504"), "another address may wait: {other}");
+    assert!(exporter.get("/metrics").await.contains("token_exporter_build_info"));
+    clients.iter().for_each(JoinHandle::abort);
+    let again = async || {
+        let answer = raw(&exporter.address, "127.0.0.1", &hurried).await.expect("an answer");
+        answer.starts_with("HTTP/1.1 504").then_some(())
+    };
+    eventually("requests that were given up leave room", SOON, again).await;
     exporter.end().await;
 }
 

@@ -269,10 +269,16 @@ async fn a_storm_changes_no_verdict() {
                 .enumerate()
         {
             weather.turn(sky);
+            let turned = Timestamp::now().unix();
             // The first probe may have started before the change; the next ones are affected by it.
             for account in [2 * place, 2 * place + 1] {
-                let answer = exporter
-                    .wait_for("an answer", || exporter.ask(&format!("/probe?account=account-{account}")));
+                let last = format!("connection_last_probe_timestamp_seconds{{account=\"account-{account}\"");
+                let answer = exporter.wait_for("a probe", || {
+                    let answer = exporter.ask(&format!("/probe?account=account-{account}"))?;
+                    let line = answer.lines().find(|line| line.starts_with(&last))?;
+                    let at: i64 = line.rsplit(' ').next()?.parse().ok()?;
+                    (at > turned).then_some(answer)
+                });
                 world.check(&answer);
             }
             let scrape = exporter.wait_for("a scrape", || exporter.ask("/metrics"));

@@ -165,11 +165,22 @@ impl Site {
 
     /// The same with limits, and with a number of accounts to make answers long.
     async fn start_with(access: Arc<AccessControl>, limits: Limits, accounts: usize) -> Self {
+        Self::start_for(access, limits, accounts, 1).await
+    }
+
+    /// The same with a maximum number of scrapes.
+    async fn start_for(
+        access: Arc<AccessControl>,
+        limits: Limits,
+        accounts: usize,
+        max_requests: usize,
+    ) -> Self {
         let settings = server::WebSettings {
             telemetry_path: "/metrics".to_owned(),
             route_prefix: String::new(),
+            external_url: None,
             enable_lifecycle: false,
-            max_requests: 1,
+            max_requests,
         };
         let store = Arc::new(Store::default());
         if accounts > 0 {
@@ -1193,40 +1204,63 @@ async fn a_connection_outlives_the_time_between_scrapes_but_not_for_ever() {
     endless.end().await;
 }
 
+/// A connection from one of the addresses of loopback, with small buffers, so that what the client does
+/// not read is not sent.
+async fn opened(address: SocketAddr, from: &str, request: &[u8]) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("set");
+    socket.bind(SocketAddr::new(from.parse().expect("an address"), 0)).expect("bound");
+    let mut stream = socket.connect(address).await.expect("a connection");
+    stream.write_all(request).await.expect("sent");
+    stream
+}
+
+/// The same, when an answer begins.
+async fn begun(address: SocketAddr, from: &str, request: &[u8]) -> TcpStream {
+    let stream = opened(address, from, request).await;
+    tokio::time::timeout(SOON, stream.readable()).await.expect("an answer").expect("readable");
+    stream
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_are_limited_for_each_listener_and_in_total() {
+async fn connections_that_wait_for_their_client_give_way_to_new_ones() {
     let pki = Pki::new();
-    let limits = Limits { of_listener: 2, total: 3, ..Limits::default() };
+    let answered = async |address: SocketAddr, from: &str| {
+        let mut stream = opened(address, from, HEALTHY).await;
+        assert!(one_answer(&mut stream).await.contains(" 200 "));
+        stream
+    };
+    // Of each address, of each listener, and of all together: the oldest is closed.
+    let limits = Limits { of_peer: 2, of_listener: 3, total: 4, ..Limits::default() };
     let site = Site::start_with(pki.access(""), limits, 0).await;
-    let opened = async |address: SocketAddr| {
-        let mut stream = TcpStream::connect(address).await.expect("a connection");
+    let mut first = answered(site.address, "127.0.0.1").await;
+    let mut other = answered(site.address, "127.0.0.2").await;
+    let mut second = answered(site.address, "127.0.0.1").await;
+    let mut third = answered(site.address, "127.0.0.1").await;
+    assert_eq!(until_closed(&mut first).await, "", "the third of its address");
+    let mut fourth = answered(site.address, "127.0.0.3").await;
+    assert_eq!(until_closed(&mut other).await, "", "the fourth of the listener");
+    let mut fifth = answered(site.second, "127.0.0.4").await;
+    let mut sixth = answered(site.second, "127.0.0.5").await;
+    assert_eq!(until_closed(&mut second).await, "", "the fifth of all");
+    // The health address has a limit of its own.
+    answered(site.health, "127.0.0.1").await;
+    for stream in [&mut third, &mut fourth, &mut fifth, &mut sixth] {
         stream.write_all(HEALTHY).await.expect("sent");
-        stream
-    };
-    let answered = async |address: SocketAddr| {
-        let mut stream = opened(address).await;
-        one_answer(&mut stream).await;
-        stream
-    };
-    let (first, _second) = (answered(site.address).await, answered(site.address).await);
-    let mut third = opened(site.address).await;
-    let mut other = answered(site.second).await;
-    let mut beyond = opened(site.second).await;
-    // The health address has its own connection limit.
-    answered(site.health).await;
-    let mut byte = [0];
-    for waiting in [&mut third, &mut beyond] {
-        let early = tokio::time::timeout(Duration::from_millis(300), waiting.peek(&mut byte)).await;
-        assert!(early.is_err(), "answered beyond the limit");
+        assert!(one_answer(stream).await.contains(" 200 "), "the others go on");
     }
-    drop(first);
-    // One connection is free. The third's or the other listener gets it, depending on task order.
-    tokio::select! {
-        answer = one_answer(&mut third) => assert!(answer.contains(" 200 ")),
-        answer = one_answer(&mut beyond) => assert!(answer.contains(" 200 ")),
+    site.end().await;
+
+    // Clients that do not read pages, or send nothing, keep no scrape out.
+    let limits = Limits { of_listener: 4, ..Limits::default() };
+    let site = Site::start_with(pki.access(""), limits, 1000).await;
+    let mut slow = Vec::new();
+    for request in [&b"GET /?per_page=500 HTTP/1.1\r\nhost: x\r\n\r\n"[..], b"", b"GET / HT"] {
+        for _ in 0..4 {
+            slow.push(opened(site.address, "127.0.0.1", request).await);
+        }
+        assert_eq!(site.get("/metrics", None).await.0, 200);
     }
-    other.shutdown().await.expect("closed");
-    drop(other);
     site.end().await;
 }
 
@@ -1241,28 +1275,19 @@ async fn slow_readers_hold_no_scrape_for_ever() {
         })
         .await
     };
-    // Small buffers, so that unread data is not sent.
-    let begun = async |address: SocketAddr| {
-        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-        socket.set_recv_buffer_size(4096).expect("set");
-        let mut stream = socket.connect(address).await.expect("a connection");
-        stream.write_all(scrape).await.expect("sent");
-        stream.readable().await.expect("it has begun");
-        stream
-    };
+    let never = Duration::from_secs(3600);
     // Reads nothing. Only one concurrent scrape is allowed, and this one occupies it until it is
     // cut off.
-    let site = Site::start_with(pki.access(""), short(), ACCOUNTS).await;
-    let _stream = begun(site.address).await;
+    let site = Site::start_with(pki.access(""), Limits { slow: never, ..short() }, ACCOUNTS).await;
+    let _stream = begun(site.address, "127.0.0.1", scrape).await;
     assert_eq!(site.get("/metrics", None).await.0, 503);
     free(&site).await;
     site.end().await;
 
     // Reads very slowly.
-    let limits =
-        Limits { answer: Duration::from_secs(6), stall: Duration::from_secs(3600), ..Limits::default() };
+    let limits = Limits { answer: Duration::from_secs(6), stall: never, slow: never, ..Limits::default() };
     let site = Site::start_with(pki.access(""), limits, ACCOUNTS).await;
-    let mut stream = begun(site.address).await;
+    let mut stream = begun(site.address, "127.0.0.1", scrape).await;
     assert_eq!(site.get("/metrics", None).await.0, 503);
     let trickle = tokio::spawn(async move {
         let mut bytes = [0; 512];
@@ -1284,6 +1309,38 @@ async fn slow_readers_hold_no_scrape_for_ever() {
         .await
         .expect("sent");
     until_closed(&mut stream).await;
+    site.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_readers_lose_their_scrapes_to_others_and_leave_a_reserve() {
+    const ACCOUNTS: usize = 20_000;
+    let pki = Pki::new();
+    let scrape = b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n";
+    let never = Duration::from_secs(3600);
+    let unlimited = Limits { stall: never, answer: never, ..Limits::default() };
+    // One address gets three of four places, which leaves one to others.
+    let site = Site::start_for(pki.access(""), Limits { slow: never, ..unlimited }, ACCOUNTS, 4).await;
+    let mut slow = Vec::new();
+    for _ in 0..3 {
+        slow.push(begun(site.address, "127.0.0.1", scrape).await);
+    }
+    assert_eq!(site.get("/metrics", None).await.0, 503);
+    let mut other = begun(site.address, "127.0.0.2", b"GET /metrics HTTP/1.0\r\n\r\n").await;
+    assert!(until_closed(&mut other).await.starts_with("HTTP/1.0 200"));
+    drop(slow);
+    site.end().await;
+
+    // Without the limits on time: a scrape takes the place of one that waits for its client, which sees
+    // that its answer is not complete.
+    let site = Site::start_for(pki.access(""), unlimited, ACCOUNTS, 1).await;
+    let mut slow = begun(site.address, "127.0.0.1", scrape).await;
+    let answer = eventually("the place is free", SOON, async || {
+        Some(site.get("/metrics", None).await).filter(|(status, _)| *status == 200)
+    });
+    assert!(answer.await.1.contains("account-19999"));
+    let cut = until_closed(&mut slow).await;
+    assert!(cut.starts_with("HTTP/1.1 200") && !cut.ends_with("\r\n0\r\n\r\n"), "{} bytes", cut.len());
     site.end().await;
 }
 
@@ -1351,6 +1408,9 @@ async fn odd_requests_get_plain_answers() {
         ("GET  HTTP/1.1", 400),
         ("GET / HTTP/1.1\r\nx y: z", 400),
         ("GET / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2", 400),
+        ("GET /-/healthy HTTP/1.1\r\nhost: x", 400),
+        ("GET /-/healthy HTTP/1.1\r\nhost: y", 400),
+        ("GET /-/healthy HTTP/1.0\r\nhost: y", 400),
         ("nonsense", 400),
     ] {
         let answer = raw(site.address, format!("{line}\r\n{close}").as_bytes()).await;
@@ -1362,11 +1422,28 @@ async fn odd_requests_get_plain_answers() {
             assert!(answer.ends_with("\r\n\r\n"), "no body: {answer}");
         }
     }
+    for (head, status) in [
+        ("GET /-/healthy HTTP/1.1\r\n\r\n", 400),
+        ("GET http://x/-/healthy HTTP/1.1\r\n\r\n", 400),
+        ("GET /-/healthy HTTP/1.1\r\nhost:\r\n\r\n", 400),
+        ("GET /-/healthy HTTP/1.1\r\nhost: a/b\r\n\r\n", 400),
+        ("GET /-/healthy HTTP/1.1\r\nhost: a b\r\n\r\n", 400),
+        ("GET /-/healthy HTTP/1.1\r\nhost: me@x\r\n\r\n", 400),
+        ("GET /-/healthy HTTP/1.1\r\nhost: [::1]:10219\r\nconnection: close\r\n\r\n", 200),
+        ("GET /-/healthy HTTP/1.0\r\n\r\n", 200),
+    ] {
+        for address in [site.address, site.health] {
+            let answer = raw(address, head.as_bytes()).await;
+            assert!(answer.get(9..).is_some_and(|a| a.starts_with(&status.to_string())), "{head}: {answer}");
+        }
+    }
     // Headers that are too large, in one piece or in many.
+    let larger = format!("GET / HTTP/1.1\r\nx: {}\r\n{close}", "a".repeat(40_000));
     let large = format!("GET / HTTP/1.1\r\nx: {}\r\n{close}", "a".repeat(100_000));
     let many = format!("GET / HTTP/1.1\r\n{}{close}", "a: b\r\n".repeat(2000));
     let path = format!("GET /{} HTTP/1.1\r\n{close}", "a".repeat(100_000));
-    for (what, request) in [("large", large), ("many", many), ("path", path)] {
+    let heads = [("large", large), ("many", many), ("path", path)];
+    for (what, request) in heads.into_iter().chain((0..20).map(|_| ("larger", larger.clone()))) {
         let (mut reading, mut writing) =
             TcpStream::connect(site.address).await.expect("a connection").into_split();
         // The server may close before it has read everything.
