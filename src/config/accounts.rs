@@ -24,9 +24,16 @@ const RESERVED_LABELS: [&[&str]; 4] = [
 
 impl Validator<'_> {
     pub(super) fn account(&mut self, file: SourceFile<'_>, field: &Field<'_>) {
-        let Some(mapping) = field.mapping(keys::ACCOUNT) else { return };
-        let id = self.id(&mapping, file, Self::defined_account);
-        if self.account_with(id, &mapping).is_none()
+        let begin = self.mark();
+        let mapping = field.mapping(keys::ACCOUNT);
+        let Some(mapping) = &mapping else {
+            self.without_id(file);
+            self.end_row(begin, false);
+            return;
+        };
+        let id = self.id(mapping, file, Self::defined_account);
+        let added = self.account_with(id, mapping).is_some();
+        if !self.end_row(begin, added)
             && let Some((id, origin)) = id
         {
             self.broken_accounts.insert(id.to_owned(), origin);

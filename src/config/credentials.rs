@@ -16,15 +16,20 @@ pub(super) const FULL: &str = "there is no room for more: the texts of all accou
 
 impl Validator<'_> {
     pub(super) fn named_credential(&mut self, file: SourceFile<'_>, field: &Field<'_>) {
-        let Some(mapping) = field.mapping(keys::CREDENTIAL) else {
+        let begin = self.mark();
+        let mapping = field.mapping(keys::CREDENTIAL);
+        let Some(mapping) = &mapping else {
             self.complete = false;
+            self.without_id(file);
+            self.end_row(begin, false);
             return;
         };
-        let id = self.id(&mapping, file, Self::defined_credential);
+        let id = self.id(mapping, file, Self::defined_credential);
         self.complete &= id.is_some();
-        let credential = self.credential(&mapping, id.map_or("", |(id, _)| id), network(&mapping));
-        if let Some((id, origin)) = id
-            && credential.and_then(|credential| self.add_credential(field, credential, origin)).is_none()
+        let credential = self.credential(mapping, id.map_or("", |(id, _)| id), network(mapping));
+        let added = id.zip(credential).and_then(|((_, at), new)| self.add_credential(field, new, at));
+        if !self.end_row(begin, added.is_some())
+            && let Some((id, origin)) = id
         {
             self.broken_credentials.insert(id.to_owned(), origin);
         }

@@ -364,6 +364,7 @@ pub fn why_unreadable(error: &std::io::Error) -> &'static str {
         std::io::ErrorKind::NotFound => "does not exist",
         std::io::ErrorKind::PermissionDenied => "may not be read (permission denied)",
         std::io::ErrorKind::IsADirectory => "is a directory",
+        std::io::ErrorKind::InvalidInput => "is not a regular file",
         _ => "cannot be read",
     }
 }

@@ -49,6 +49,7 @@ pub struct Problems {
     /// Sorted by file and position.
     pub list: Vec<Problem>,
     pub more: usize,
+    pub warnings: Vec<Problem>,
 }
 
 impl fmt::Display for Problems {
@@ -86,6 +87,12 @@ impl Findings {
         } else {
             problems.more += 1;
         }
+    }
+
+    /// The number of problems so far.
+    pub(super) fn problems(&self) -> usize {
+        let problems = self.problems.borrow();
+        problems.list.len() + problems.more
     }
 
     pub(super) fn unresolved(&self, problem: Problem) {
@@ -134,20 +141,18 @@ impl Findings {
         format!("; known are {}", known.join(", "))
     }
 
-    /// The warnings, or the problems if there are any, in the order of `files`. `complete`: every
-    /// file could be read, so that unresolved references are problems.
-    pub(super) fn into_result(self, files: &[PathBuf], complete: bool) -> Result<Vec<Problem>, Problems> {
+    /// The problems with the warnings, in the order of `files`, and the unresolved references that
+    /// are no problems. `complete`: every file could be read, so that all of them are problems.
+    pub(super) fn into_problems(self, files: &[PathBuf], complete: bool) -> (Problems, Vec<Problem>) {
+        let mut unresolved = self.unresolved.take();
         if complete {
-            self.unresolved.take().into_iter().for_each(|problem| self.problem(problem));
+            unresolved.drain(..).for_each(|problem| self.problem(problem));
         }
-        let (mut problems, mut warnings) = (self.problems.into_inner(), self.warnings.into_inner());
+        let mut problems = self.problems.into_inner();
+        problems.warnings = self.warnings.into_inner();
         let order = |p: &Problem| (files.iter().position(|f| *f == p.file).unwrap_or(usize::MAX), p.at);
-        if problems.list.is_empty() {
-            warnings.sort_by_cached_key(order);
-            Ok(warnings)
-        } else {
-            problems.list.sort_by_cached_key(order);
-            Err(problems)
-        }
+        problems.warnings.sort_by_cached_key(order);
+        problems.list.sort_by_cached_key(order);
+        (problems, unresolved)
     }
 }

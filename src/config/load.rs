@@ -6,16 +6,21 @@
 //! memory together.
 
 use std::collections::HashSet;
-use std::io::Read;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 
 use super::Config;
-use super::field::{Field, KeyPath, relative_to, why_unreadable};
-use super::findings::{Findings, Position, Problem, Problems};
+use super::account_files::{account_files, open_regular};
+use super::field::{Field, KeyPath, why_unreadable};
+use super::findings::{Findings, Position, Problems};
 use super::validator::{Document, SourceFile, Validator};
 use super::yaml::{self, Member, Node, ROOT};
+use crate::inventory::{FILES, Inventory, SourceStatus};
+use crate::model::Timestamp;
 
+/// Maximum number of problems of a source that pages show.
+const SHOWN_PROBLEMS: usize = 20;
 /// The sections that may have a million members.
 const CREDENTIALS: &str = "credentials";
 const ACCOUNTS: &str = "accounts";
@@ -25,6 +30,19 @@ const ACCOUNTS: &str = "accounts";
 /// # Errors
 /// All problems of all files.
 pub fn load(paths: &[PathBuf]) -> Result<Config, Problems> {
+    read(paths, None)
+}
+
+/// As [`load`], but a problem of an account file costs only the row or the file that has it: what
+/// the last inventory holds of it stays.
+///
+/// # Errors
+/// All problems, if one of them is in the files named by `paths`.
+pub fn load_keeping(paths: &[PathBuf], last: &Inventory) -> Result<Config, Problems> {
+    read(paths, Some(last))
+}
+
+fn read(paths: &[PathBuf], last: Option<&Inventory>) -> Result<Config, Problems> {
     let findings = Findings::default();
     let mut files: Vec<PathBuf> = Vec::new();
     for path in paths {
@@ -32,7 +50,7 @@ pub fn load(paths: &[PathBuf]) -> Result<Config, Problems> {
             files.push(path.clone());
         }
     }
-    let mut validator = Validator::new(&findings);
+    let mut validator = Validator::new(&findings, last);
     let main: Vec<SourceFile<'_>> = files.iter().map(|path| validator.file(path, true)).collect();
     let mut documents = Vec::new();
     for file in main {
@@ -43,7 +61,7 @@ pub fn load(paths: &[PathBuf]) -> Result<Config, Problems> {
         }
     }
     validator.main(&documents);
-    let (patterns, found) = account_files(&documents, &files);
+    let (patterns, found) = account_files(&documents, &files, &mut validator);
 
     let included: Vec<SourceFile<'_>> = found.iter().map(|path| validator.file(path, false)).collect();
     let mut broken = HashSet::new();
@@ -57,15 +75,37 @@ pub fn load(paths: &[PathBuf]) -> Result<Config, Problems> {
                 broken.insert(file.number);
             }
         }
+        validator.keep(section == ACCOUNTS);
     }
-    let (config, complete) = validator.finish();
+    validator.unused();
+    let Validator { mut config, complete, refused, unreadable, .. } = validator;
+    let main = files.len();
     files.extend(found);
-    let warnings = findings.into_result(&files, complete)?;
-    Ok(Config { files, patterns, warnings, ..config })
+    let (mut problems, unresolved) = findings.into_problems(&files, complete);
+    if problems.list.iter().any(|problem| last.is_none() || files[..main].contains(&problem.file)) {
+        return Err(problems);
+    }
+    problems.list.extend(unresolved);
+    if let Some(last) = last.filter(|_| !patterns.is_empty()) {
+        let before = last.sources().iter().find(|source| source.id == FILES);
+        let before = before.and_then(|source| source.last_success);
+        config.table.add_source(SourceStatus {
+            id: FILES.to_owned(),
+            up: !unreadable,
+            last_success: if unreadable { before } else { Some(Timestamp::now()) },
+            refused,
+            problems: problems.list.iter().take(SHOWN_PROBLEMS).map(ToString::to_string).collect(),
+            accounts: 0,
+        });
+    }
+    let warnings = std::mem::take(&mut problems.warnings);
+    Ok(Config { patterns, warnings, refused: problems, ..config })
 }
 
 /// False if the file is broken.
 fn read_list(file: SourceFile<'_>, section: &'static str, validator: &mut Validator<'_>) -> bool {
+    let begin = validator.mark();
+    validator.config.table.read_from(file.number);
     let Some(text) = text_of(file, validator) else { return false };
     // Most account files hold accounts only. (Escapes could hide the name of the section.)
     if !file.main && section == CREDENTIALS && !text.contains(CREDENTIALS) && !text.contains('\\') {
@@ -85,6 +125,7 @@ fn read_list(file: SourceFile<'_>, section: &'static str, validator: &mut Valida
     let document = match parsed {
         Ok(root) => Document { file, root, findings },
         Err(e) => {
+            validator.roll_back(begin);
             validator.broken(file, e.at, e.message);
             return false;
         }
@@ -153,7 +194,7 @@ pub(super) fn read_text(path: &Path) -> Result<String, (Option<Position>, String
         let most = yaml::MAX_FILE_BYTES >> 20;
         (None, format!("is larger than {most} MiB; account_files can hold the accounts in several files"))
     };
-    let file = std::fs::File::open(path).map_err(failed)?;
+    let file = open_regular(path).map_err(failed)?;
     if file.metadata().map_err(failed)?.len() > yaml::MAX_FILE_BYTES {
         return Err(too_large());
     }
@@ -171,57 +212,4 @@ pub(super) fn read_text(path: &Path) -> Result<String, (Option<Position>, String
         let column = count(before[line_start..].chars().count());
         (Some(Position { line, column }), format!("is not UTF-8 text: byte {valid} cannot be read"))
     })
-}
-
-/// The files that a pattern of `account_files` matches now; none if the pattern is invalid.
-pub fn included(pattern: &str) -> Option<impl Iterator<Item = Result<PathBuf, glob::GlobError>>> {
-    // Editors keep locks and backup copies beside a file, under names that begin with a dot.
-    let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
-    let matches = glob::glob_with(pattern, options).ok()?;
-    Some(matches.filter(|path| path.as_ref().map_or(true, |p| p.is_file())))
-}
-
-/// The patterns of `account_files`, and the files that they match: each file once, in the order of
-/// patterns and names.
-fn account_files(documents: &[Document<'_>], main: &[PathBuf]) -> (Vec<String>, Vec<PathBuf>) {
-    let identity = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let mut known: HashSet<PathBuf> = main.iter().map(|path| identity(path)).collect();
-    let (mut patterns, mut files) = (Vec::new(), Vec::new());
-    for document in documents {
-        let Some(mapping) = document.field().as_mapping() else { continue };
-        mapping.each("account_files", |item| {
-            let Some(text) = item.text() else { return };
-            let pattern = if Path::new(text).is_absolute() {
-                text.to_owned()
-            } else {
-                // Only `text` is a pattern; the name of the directory is taken literally.
-                let directory = relative_to(document.file.path, "");
-                let directory = glob::Pattern::escape(&directory.to_string_lossy());
-                Path::new(&directory).join(text).to_string_lossy().into_owned()
-            };
-            let Some(matches) = included(&pattern) else {
-                item.problem("is not a pattern of file names like accounts.d/*.yml");
-                return;
-            };
-            let mut any = false;
-            for path in matches {
-                match path {
-                    Ok(path) => {
-                        any = true;
-                        if known.insert(identity(&path)) {
-                            files.push(path);
-                        }
-                    }
-                    Err(e) => {
-                        item.findings.problem(Problem::of_file(e.path(), None, why_unreadable(e.error())))
-                    }
-                }
-            }
-            if !any {
-                item.warning("matches no file");
-            }
-            patterns.push(pattern);
-        });
-    }
-    (patterns, files)
 }

@@ -6,16 +6,17 @@
 //! `--web.config.file`, as far as YAML goes. This room sends no requests and reads no secrets, and
 //! knows nothing of probes, their results or the server.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::inventory::{App, Inventory, InventoryBuilder};
 
+mod account_files;
 mod accounts;
 mod apps;
 mod credentials;
 mod field;
 mod findings;
+mod keep;
 mod keys;
 mod load;
 mod probe_rules;
@@ -26,10 +27,11 @@ mod validator;
 mod web;
 mod yaml;
 
+pub use account_files::{FilePattern, open_regular};
 pub use field::why_unreadable;
 pub use findings::{Position, Problem, Problems};
 pub use keys::keys;
-pub use load::{included, load};
+pub use load::{load, load_keeping};
 pub use quoting::looks_secret;
 pub use schedule::{Notice, ScheduleRule, default_schedule};
 pub use web::{ClientAuth, Pem, Placed, Tls, TlsVersion, WebFile, WebRateLimit, read_web_file, web_keys};
@@ -42,12 +44,12 @@ pub struct Config {
     pub table: InventoryBuilder,
     /// Which notices are sent. The first rule that matches an account counts.
     pub schedule: Vec<ScheduleRule>,
-    /// Every file that was read, for watching.
-    pub files: Vec<PathBuf>,
-    /// The patterns of `account_files`, for watching: a new file that matches is part of the
+    /// The members of `account_files`, for watching: a new file that matches is part of the
     /// configuration.
-    pub patterns: Vec<String>,
+    pub patterns: Vec<FilePattern>,
     pub warnings: Vec<Problem>,
+    /// The problems of account files, of which the last good content stays.
+    pub refused: Problems,
 }
 
 #[derive(Clone, Debug)]

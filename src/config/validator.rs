@@ -13,6 +13,7 @@ use super::findings::{Findings, Position, Problem};
 use super::quoting::shown;
 use super::yaml::Node;
 use super::{Config, keys, schedule};
+use crate::inventory::{Inventory, Mark};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 /// The longest time that can be configured.
@@ -42,8 +43,19 @@ pub(super) struct SourceFile<'f> {
 
 #[derive(Clone, Copy)]
 pub(super) struct Origin {
-    file: u32,
-    at: Position,
+    pub(super) file: u32,
+    pub(super) at: Position,
+}
+
+/// The position of rows that were not read this time.
+pub(super) const KEPT: Position = Position { line: 0, column: 0 };
+
+/// How far reading has got.
+#[derive(Clone, Copy)]
+pub(super) struct Progress {
+    table: Mark,
+    problems: usize,
+    refused: usize,
 }
 
 pub(super) struct DefinedApp {
@@ -57,7 +69,16 @@ pub(super) struct Validator<'o> {
     /// False if a file, list or id could not be read: what is not found may be there.
     pub(super) complete: bool,
     pub(super) config: Config,
-    paths: Vec<PathBuf>,
+    /// What stays where account files have problems. None: every problem is an error.
+    pub(super) last: Option<&'o Inventory>,
+    /// Whether a file or folder could not be read as a whole.
+    pub(super) unreadable: bool,
+    /// Files and folders that may hold more than what was read of them.
+    pub(super) unread: Vec<PathBuf>,
+    /// Where the next rows that are kept come from.
+    pub(super) kept: Origin,
+    /// The number of rows and files that are refused.
+    pub(super) refused: usize,
     pub(super) apps: BTreeMap<String, DefinedApp>,
     /// Which of `Config::apps` a credential uses.
     pub(super) used_apps: Vec<bool>,
@@ -70,12 +91,16 @@ pub(super) struct Validator<'o> {
 }
 
 impl<'o> Validator<'o> {
-    pub(super) fn new(findings: &'o Findings) -> Self {
+    pub(super) fn new(findings: &'o Findings, last: Option<&'o Inventory>) -> Self {
         Self {
             findings,
             complete: true,
             config: Config { schedule: schedule::default_schedule(), ..Config::default() },
-            paths: Vec::new(),
+            last,
+            unreadable: false,
+            unread: Vec::new(),
+            kept: Origin { file: 0, at: KEPT },
+            refused: 0,
             apps: BTreeMap::new(),
             used_apps: Vec::new(),
             credentials: Vec::new(),
@@ -86,27 +111,79 @@ impl<'o> Validator<'o> {
     }
 
     pub(super) fn file<'f>(&mut self, path: &'f Path, main: bool) -> SourceFile<'f> {
-        self.paths.push(path.to_owned());
-        SourceFile { path, number: u32::try_from(self.paths.len() - 1).unwrap_or(u32::MAX), main }
+        let number = self.config.table.add_place(path, if main { None } else { Some(0) });
+        SourceFile { path, number, main }
     }
 
     /// Reports a file that cannot be read as a whole, and nothing else in it.
     pub(super) fn broken(&mut self, file: SourceFile<'_>, at: Option<Position>, message: String) {
-        self.complete = false;
         self.findings.forget(file.path);
-        self.findings.problem(Problem::of_file(file.path, at, message));
+        self.broken_accounts.retain(|_, origin| origin.file != file.number);
+        self.broken_credentials.retain(|_, origin| origin.file != file.number);
+        self.unreadable(Problem::of_file(file.path, at, message));
+    }
+
+    /// Reports a file or folder that cannot be read.
+    pub(super) fn unreadable(&mut self, problem: Problem) {
+        self.complete = false;
+        self.unreadable = true;
+        self.refused += 1;
+        self.unread.push(problem.file.clone());
+        self.findings.problem(problem);
+    }
+
+    pub(super) fn mark(&self) -> Progress {
+        Progress {
+            table: self.config.table.mark(),
+            problems: self.findings.problems(),
+            refused: self.refused,
+        }
+    }
+
+    /// Takes back the rows that were added since then.
+    pub(super) fn roll_back(&mut self, mark: Progress) {
+        self.config.table.roll_back(mark.table);
+        self.credentials.truncate(mark.table.credentials);
+        self.accounts.truncate(mark.table.accounts);
+        self.refused = mark.refused;
+    }
+
+    /// Ends the reading of a row, which is refused if it was not added or has a problem. Returns
+    /// whether it was added.
+    pub(super) fn end_row(&mut self, begin: Progress, added: bool) -> bool {
+        let fine = self.last.is_none() || self.findings.problems() == begin.problems;
+        if added && fine {
+            return true;
+        }
+        if self.last.is_some() {
+            self.roll_back(begin);
+        }
+        self.refused += 1;
+        false
+    }
+
+    /// Notes that a row cannot be told from others.
+    pub(super) fn without_id(&mut self, file: SourceFile<'_>) {
+        if self.unread.last().is_none_or(|last| last != file.path) {
+            self.unread.push(file.path.to_owned());
+        }
     }
 
     pub(super) fn top(&mut self, document: &Document<'_>) {
-        let root = document.field();
+        let (root, begin) = (document.field(), self.findings.problems());
         if document.file.main {
             root.mapping(&[keys::MAIN]);
         } else if !root.is_list() {
             root.mapping(&[keys::ACCOUNT_FILE]);
         }
-        let Some(mapping) = root.as_mapping() else { return };
-        for section in keys::ACCOUNT_FILE {
-            self.complete &= mapping.get(section).is_none_or(|list| list.is_list());
+        let mapping = root.as_mapping();
+        let lists = mapping.iter().flat_map(|m| keys::ACCOUNT_FILE.iter().filter_map(|key| m.get(key)));
+        let are_lists = lists.into_iter().all(|list| list.is_list());
+        self.complete &= are_lists;
+        // Rows may stand under a key that is not known.
+        if !document.file.main && (!are_lists || self.findings.problems() > begin) {
+            self.refused += 1;
+            self.without_id(document.file);
         }
     }
 
@@ -165,15 +242,11 @@ impl<'o> Validator<'o> {
         global.notify = addresses(&mapping, "notify");
     }
 
-    pub(super) fn finish(mut self) -> (Config, bool) {
-        self.unused();
-        (self.config, self.complete)
-    }
-
     /// `{file}:{line}:{column}`
     pub(super) fn shown_origin(&self, origin: Origin) -> String {
-        let path = self.paths.get(origin.file as usize).map(|path| path.display());
-        path.map_or_else(String::new, |path| format!("{path}:{}:{}", origin.at.line, origin.at.column))
+        let Some(place) = self.config.table.places().get(origin.file as usize) else { return String::new() };
+        let (path, Position { line, column }) = (place.path.display(), origin.at);
+        if origin.at == KEPT { path.to_string() } else { format!("{path}:{line}:{column}") }
     }
 
     /// The id of an item and where it is defined; none, with a problem, if it has been used before.
@@ -183,8 +256,10 @@ impl<'o> Validator<'o> {
         file: SourceFile<'_>,
         defined: impl Fn(&Self, &str) -> Option<Origin>,
     ) -> Option<(&'m str, Origin)> {
-        let field = mapping.required("id")?;
-        let id = field.id()?;
+        let Some((field, id)) = mapping.required("id").and_then(|field| Some((field, field.id()?))) else {
+            self.without_id(file);
+            return None;
+        };
         if let Some(first) = defined(self, id) {
             return field.reject(format!("{} is already used at {}", shown(id), self.shown_origin(first)));
         }
@@ -192,7 +267,7 @@ impl<'o> Validator<'o> {
     }
 
     /// Warns of apps and credentials that nothing uses.
-    fn unused(&mut self) {
+    pub(super) fn unused(&self) {
         let table = &self.config.table;
         let mut used = vec![false; table.credentials().len()];
         for account in table.accounts() {
@@ -200,16 +275,18 @@ impl<'o> Validator<'o> {
         }
         let apps = self.apps.iter().filter(|(_, app)| app.index.is_some_and(|i| !self.used_apps[i]));
         let apps = apps.map(|(id, app)| ("app", id.as_str(), app.origin, "credential"));
-        let credentials = table.credentials().zip(&self.credentials).zip(used).filter(|(_, used)| !used);
+        let credentials = table.credentials().zip(&self.credentials).zip(used);
+        let credentials = credentials.filter(|((_, origin), used)| !used && origin.at != KEPT);
         let credentials =
             credentials.map(|((credential, origin), _)| ("credential", credential.id(), *origin, "account"));
         for (what, id, origin, by) in apps.chain(credentials) {
-            let Some(file) = self.paths.get(origin.file as usize).filter(|_| self.findings.lists_warnings())
+            let Some(place) =
+                table.places().get(origin.file as usize).filter(|_| self.findings.lists_warnings())
             else {
                 return;
             };
             let message = format!("the {what} {} is used by no {by}", shown(id));
-            self.findings.warning(Problem::of_file(file, Some(origin.at), message));
+            self.findings.warning(Problem::of_file(&place.path, Some(origin.at), message));
         }
     }
 }

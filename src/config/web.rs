@@ -212,10 +212,9 @@ pub fn read_web_file(path: &Path) -> (WebFile, Problems) {
             Err(e) => findings.problem(Problem::of_file(path, e.at, e.message)),
         },
     }
-    match findings.into_result(&[path.to_owned()], true) {
-        Ok(warnings) => (WebFile { warnings, ..file }, Problems::default()),
-        Err(problems) => (file, problems),
-    }
+    let (mut problems, _) = findings.into_problems(&[path.to_owned()], true);
+    let warnings = std::mem::take(&mut problems.warnings);
+    (WebFile { warnings, ..file }, problems)
 }
 
 fn document(root: &Field<'_>, file: &mut WebFile) {

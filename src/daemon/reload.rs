@@ -1,7 +1,7 @@
 //! Puts configurations in force, one after the other.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -10,7 +10,7 @@ use tokio::time::MissedTickBehavior;
 use super::run::DaemonSettings;
 use super::watch::{ConfigWatch, TokenWatch};
 use crate::config;
-use crate::inventory::Inventory;
+use crate::inventory::{FILES, Inventory};
 use crate::model::Timestamp;
 use crate::page::ReloadFailure;
 use crate::probe::Prober;
@@ -42,6 +42,8 @@ pub(super) struct Setup {
     client: Client,
     /// Maximum number of probes at the same time.
     concurrency: usize,
+    /// How long reading took.
+    seconds: f64,
 }
 
 impl Reloader {
@@ -93,12 +95,15 @@ impl Reloader {
     }
 
     /// Reads the configuration and puts it in force. One with problems changes nothing. The result
-    /// is logged as well.
-    async fn reload(&mut self) -> Result<(), String> {
+    /// is logged as well; a good one tells which rows of account files are refused.
+    async fn reload(&mut self) -> Result<String, String> {
         telemetry::reloading();
-        let setup = self.with_files(load).await;
+        let last = self.store.snapshot().inventory;
+        let setup = self.with_files(move |settings, files| load(settings, files, &last)).await;
         let result = match setup.unwrap_or_else(|| Err("a fault in this program".to_owned())) {
             Ok(setup) => {
+                let refused = setup.inventory.sources().iter().flat_map(|source| &source.problems);
+                let refused = refused.map(|problem| format!("refused: {problem}\n")).collect();
                 // Running probes are cancelled and repeated: they change nothing.
                 self.stop().await;
                 // The state is written before and after the indexes of credentials change.
@@ -106,7 +111,7 @@ impl Reloader {
                 self.start(setup);
                 self.context.store.reaches(self.store.snapshot().version).await;
                 tracing::info!("configuration reloaded");
-                Ok(())
+                Ok(refused)
             }
             Err(problems) => {
                 tracing::error!(%problems, "configuration not reloaded, the last one stays in force");
@@ -117,13 +122,16 @@ impl Reloader {
         let failure = result.clone().err().map(|problems| ReloadFailure { at: Timestamp::now(), problems });
         self.context.set_reload_failure(failure);
         telemetry::ready(&match &result {
-            Ok(()) => self.status(),
+            Ok(_) => self.status(),
             Err(_) => format!("{}; a newer configuration cannot be read", self.status()),
         });
         result
     }
 
-    pub(super) fn start(&mut self, Setup { inventory, client, concurrency }: Setup) {
+    pub(super) fn start(&mut self, Setup { inventory, client, concurrency, seconds }: Setup) {
+        for source in inventory.sources() {
+            self.metrics.refreshed(&source.id, seconds);
+        }
         tracing::info!(
             accounts = inventory.len(),
             credentials = inventory.credentials().len(),
@@ -152,17 +160,39 @@ impl Reloader {
     /// The status that the service manager shows.
     pub(super) fn status(&self) -> String {
         let inventory = self.store.snapshot().inventory;
-        format!("watching {} accounts of {} credentials", inventory.len(), inventory.credentials().len())
+        let refused: usize = inventory.sources().iter().map(|source| source.refused).sum();
+        let refused = if refused > 0 { format!("; {refused} rows or files refused") } else { String::new() };
+        format!(
+            "watching {} accounts of {} credentials{refused}",
+            inventory.len(),
+            inventory.credentials().len()
+        )
     }
 }
 
 /// Reads the configuration. The files are stamped before they are read, so that a change meanwhile
 /// is noticed by the next check.
-pub(super) fn load(settings: &DaemonSettings, files: &mut ConfigWatch) -> Result<Setup, String> {
-    /// Maximum number of warnings in the log, where more would hide the rest.
+pub(super) fn load(
+    settings: &DaemonSettings,
+    files: &mut ConfigWatch,
+    last: &Inventory,
+) -> Result<Setup, String> {
+    /// Maximum number of problems, and of warnings, in the log, where more would hide the rest.
     const SHOWN: usize = 20;
     files.changed();
-    let mut config = config::load(&settings.config_files).map_err(|problems| problems.to_string())?;
+    let begin = Instant::now();
+    files.trouble = true;
+    let mut config =
+        config::load_keeping(&settings.config_files, last).map_err(|problems| problems.to_string())?;
+    files.trouble = config.table.sources().iter().any(|source| !source.up);
+    for problem in config.refused.list.iter().take(SHOWN) {
+        tracing::error!(source = FILES, %problem, "row or file refused, its last good content stays");
+    }
+    if let Some(more) =
+        (config.refused.list.len() + config.refused.more).checked_sub(SHOWN).filter(|more| *more > 0)
+    {
+        tracing::error!(source = FILES, more, "further rows or files refused: --config.check shows them all");
+    }
     if settings.show_warnings {
         for warning in config.warnings.iter().take(SHOWN) {
             tracing::warn!(%warning, "configuration warning");
@@ -180,5 +210,5 @@ pub(super) fn load(settings: &DaemonSettings, files: &mut ConfigWatch) -> Result
     }
     let concurrency = config.global.probe_concurrency;
     let inventory = Arc::new(config.inventory(|credential| settings.shard.holds(credential)));
-    Ok(Setup { inventory, client, concurrency })
+    Ok(Setup { inventory, client, concurrency, seconds: begin.elapsed().as_secs_f64() })
 }

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::reload::{Reloader, Setup, load};
 use super::watch::ConfigWatch;
-use crate::inventory::Shard;
+use crate::inventory::{Inventory, Shard};
 use crate::server::{self, AccessControl, Endpoint, ReloadRequest, ServerContext};
 use crate::state::{StateWriter, Store};
 use crate::telemetry::{self, Metrics, Watchdog};
@@ -53,7 +53,7 @@ impl Daemon {
     /// client can be made.
     pub fn new(settings: DaemonSettings, access: Arc<AccessControl>) -> anyhow::Result<Self> {
         let mut files = ConfigWatch::new(&settings.config_files);
-        let setup = load(&settings, &mut files).map_err(anyhow::Error::msg)?;
+        let setup = load(&settings, &mut files, &Inventory::default()).map_err(anyhow::Error::msg)?;
         let metrics = Metrics::new()?;
         if settings.without_process_metrics {
             metrics.exclude_process()?;

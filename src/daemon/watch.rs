@@ -5,13 +5,14 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::io::Read as _;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::config::{self, Config};
+use crate::config::{Config, FilePattern, open_regular};
 use crate::inventory::{CredentialView, Inventory, SecretSource};
 use crate::scheduler::ProbeRequest;
 use crate::source::Fingerprint;
@@ -21,9 +22,11 @@ use crate::state::{Snapshot, Store};
 #[derive(Clone, Debug)]
 pub(super) struct ConfigWatch {
     main: Vec<PathBuf>,
-    patterns: Vec<String>,
+    patterns: Vec<FilePattern>,
     stamps: Vec<Stamp>,
     digest: u64,
+    /// Whether something could not be read, which may end without a trace in the metadata.
+    pub(super) trouble: bool,
 }
 
 /// A file and its metadata, or those of the file that it links to.
@@ -31,7 +34,7 @@ type Stamp = (PathBuf, Option<Fingerprint>);
 
 impl ConfigWatch {
     pub(super) fn new(main: &[PathBuf]) -> Self {
-        Self { main: main.to_vec(), patterns: Vec::new(), stamps: Vec::new(), digest: 0 }
+        Self { main: main.to_vec(), patterns: Vec::new(), stamps: Vec::new(), digest: 0, trouble: false }
     }
 
     /// Also watches what this configuration includes.
@@ -46,7 +49,7 @@ impl ConfigWatch {
     pub(super) fn changed(&mut self) -> bool {
         let files = self.files();
         let stamps: Vec<Stamp> = files.iter().map(|file| (file.clone(), Fingerprint::of(file))).collect();
-        if stamps == self.stamps {
+        if stamps == self.stamps && !self.trouble {
             return false;
         }
         self.stamps = stamps;
@@ -55,7 +58,7 @@ impl ConfigWatch {
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        let included = self.patterns.iter().flat_map(|pattern| config::included(pattern)).flatten().flatten();
+        let included = self.patterns.iter().flat_map(FilePattern::files).flatten();
         self.main.iter().cloned().chain(included).collect()
     }
 }
@@ -64,7 +67,9 @@ fn digest(files: &[PathBuf]) -> u64 {
     let mut hasher = DefaultHasher::new();
     for file in files {
         file.hash(&mut hasher);
-        std::fs::read(file).ok().hash(&mut hasher);
+        let mut content = Vec::new();
+        let read = open_regular(file).and_then(|mut file| file.read_to_end(&mut content));
+        read.ok().map(|_| content).hash(&mut hasher);
     }
     hasher.finish()
 }

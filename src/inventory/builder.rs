@@ -89,7 +89,9 @@ pub struct Full;
 /// [`Inventory`], which [`Inventory::new`] makes of them.
 #[derive(Clone, Debug, Default)]
 pub struct InventoryBuilder {
-    unsorted: Inventory,
+    pub(super) unsorted: Inventory,
+    /// Where the next rows come from.
+    pub(super) place: u32,
 }
 
 /// Stands for recipients who have all opted out; no mail address is written like this.
@@ -125,6 +127,7 @@ impl InventoryBuilder {
             settings: inventory.credential_settings.put(grant)?,
             expires_at,
             refresh_expires_at,
+            place: self.place,
             first_account: 0,
             fastest_role: 0,
         };
@@ -160,6 +163,7 @@ impl InventoryBuilder {
             labels: inventory.label_sets.put(labels)?,
             role,
             credential: number(account.credential)?,
+            place: self.place,
         };
         let index = inventory.accounts.len();
         // The labels that all samples have must find room as well.

@@ -11,6 +11,7 @@ mod app;
 mod builder;
 mod rows;
 mod shard;
+mod sources;
 mod texts;
 mod views;
 
@@ -18,5 +19,6 @@ pub use app::{App, RateLimit, SecretSource};
 pub use builder::{AccountSettings, CredentialSettings, Full, InventoryBuilder, NewAccount, NewCredential};
 pub use rows::Inventory;
 pub use shard::{Shard, ordinal_of, stable_hash};
+pub use sources::{FILES, Mark, Place, SourceStatus};
 pub use texts::escape;
 pub use views::{AccountView, CredentialView, EscapedTexts, INFO_LABELS};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::builder::{AccountSettings, CredentialSettings};
 use super::texts::{Distinct, Index, RowTexts, Words, slice};
-use super::{AccountView, App, CredentialView, InventoryBuilder, SecretSource};
+use super::{AccountView, App, CredentialView, InventoryBuilder, Place, SecretSource, SourceStatus};
 use crate::model::Timestamp;
 use crate::network::{NetworkId, Style};
 
@@ -28,6 +28,9 @@ pub struct Inventory {
     pub(super) scopes: Vec<Vec<&'static str>>,
     /// Sources of secrets that are neither files nor variables.
     pub(super) sources: Vec<SecretSource>,
+    /// Where rows come from, by their number.
+    pub(super) places: Vec<Place>,
+    pub(super) statuses: Vec<SourceStatus>,
     /// For accounts that do not have an interval of their own.
     pub(super) usual_interval: Option<Duration>,
     /// `{account="…",network="…"` of each account, one after the other.
@@ -54,6 +57,7 @@ pub(super) struct AccountRow {
     pub(super) labels: u32,
     pub(super) role: u32,
     pub(super) credential: u32,
+    pub(super) place: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +72,7 @@ pub(super) struct CredentialRow {
     pub(super) settings: u32,
     pub(super) expires_at: Option<Timestamp>,
     pub(super) refresh_expires_at: Option<Timestamp>,
+    pub(super) place: u32,
     /// Its accounts end where those of the next credential begin.
     pub(super) first_account: u32,
     /// The role of its account that is probed most often.
@@ -156,6 +161,12 @@ impl Inventory {
         let accounts = count(&mut self.accounts().map(|account| account.network()));
         let credentials = count(&mut self.credentials().map(|credential| credential.network()));
         (self.accounts_by_network, self.credentials_by_network) = (accounts, credentials);
+        for row in &self.accounts {
+            let source = self.places.get(row.place as usize).and_then(|place| place.source);
+            if let Some(status) = source.and_then(|source| self.statuses.get_mut(source)) {
+                status.accounts += 1;
+            }
+        }
     }
 
     /// Frees what only a builder needs.
@@ -180,6 +191,17 @@ impl Inventory {
     pub(super) fn index_credential(&mut self, index: u32) {
         let Self { credential_ids, credentials, texts, .. } = self;
         credential_ids.insert(index, |index| credentials[index as usize].texts.plain(texts, ID));
+    }
+
+    pub(super) fn unindex_last_account(&mut self) {
+        let Self { account_ids, accounts, texts, .. } = self;
+        account_ids.remove_last(accounts.len(), |index| accounts[index as usize].texts.plain(texts, ID));
+    }
+
+    pub(super) fn unindex_last_credential(&mut self) {
+        let Self { credential_ids, credentials, texts, .. } = self;
+        credential_ids
+            .remove_last(credentials.len(), |index| credentials[index as usize].texts.plain(texts, ID));
     }
 
     pub fn len(&self) -> usize {
@@ -240,6 +262,16 @@ impl Inventory {
 
     pub fn app(&self, credential: CredentialView<'_>) -> Option<&App> {
         credential.app().and_then(|app| self.apps.get(app))
+    }
+
+    /// The places that rows come from, by [`AccountView::place`] and [`CredentialView::place`].
+    pub fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// The sources of accounts besides the configuration itself.
+    pub fn sources(&self) -> &[SourceStatus] {
+        &self.statuses
     }
 
     pub fn accounts_by_network(&self) -> &BTreeMap<NetworkId, usize> {

@@ -110,6 +110,18 @@ impl Index {
         let hash = |number: &u32| state.hash_one(key_of(*number));
         numbers.insert_unique(hash(&number), number, hash);
     }
+
+    /// Removes the last of `count` things.
+    pub(super) fn remove_last<'a, K>(&mut self, count: usize, key_of: impl Fn(u32) -> &'a K)
+    where
+        K: Hash + ?Sized + 'a,
+    {
+        let Some(last) = count.checked_sub(1).and_then(|last| u32::try_from(last).ok()) else { return };
+        let hash = self.state.hash_one(key_of(last));
+        if let Ok(entry) = self.numbers.find_entry(hash, |number| *number == last) {
+            entry.remove();
+        }
+    }
 }
 
 /// Texts that repeat: each is held once.

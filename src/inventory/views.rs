@@ -95,7 +95,11 @@ impl<'a> AccountView<'a> {
         self.row.labels as usize
     }
 
-    fn settings(&self) -> &'a AccountSettings {
+    pub fn place(&self) -> usize {
+        self.row.place as usize
+    }
+
+    pub(super) fn settings(&self) -> &'a AccountSettings {
         &self.inventory.roles.get(self.row.role).0
     }
 
@@ -169,7 +173,11 @@ impl<'a> CredentialView<'a> {
         self.index
     }
 
-    fn settings(&self) -> &'a CredentialSettings {
+    pub fn place(&self) -> usize {
+        self.row.place as usize
+    }
+
+    pub(super) fn settings(&self) -> &'a CredentialSettings {
         self.inventory.credential_settings.get(self.row.settings)
     }
 

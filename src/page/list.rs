@@ -27,6 +27,7 @@ pub fn list(site: &Site<'_>, listing: &Listing, query: &Query, page: &ListingPag
             }
         }
         (refused_apps(listing))
+        (refused_rows(listing))
         @if overview.accounts == 0 {
             p { "Accounts appear here when they are in the configuration." }
         } @else {
@@ -93,6 +94,28 @@ fn refused_apps(listing: &Listing) -> Markup {
                     @if refused.len() > MAX_APPS { li { (number(refused.len() - MAX_APPS)) " more" } }
                 }
                 p { "Until then, their connections keep their last known state." }
+            }
+        }
+    }
+}
+
+/// The sources of accounts that have problems.
+fn refused_rows(listing: &Listing) -> Markup {
+    let sources = listing.snapshot.inventory.sources().iter();
+    let refusing: Vec<_> = sources.filter(|source| source.refused > 0 || !source.up).collect();
+    html! {
+        @if !refusing.is_empty() {
+            section.notice aria-labelledby="sources" {
+                @for source in &refusing {
+                    h2 #sources { "The accounts of " (source.id) " could not all be read" }
+                    ul {
+                        @for problem in &source.problems { li { (problem) } }
+                        @if source.refused > source.problems.len() {
+                            li { (counted(source.refused, "row or file")) " refused in all" }
+                        }
+                    }
+                }
+                p { "What was last read of them stays. New accounts among them are not watched yet." }
             }
         }
     }

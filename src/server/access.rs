@@ -19,7 +19,7 @@ use secrecy::zeroize::Zeroizing;
 use super::passwords::{PasswordQueue, Users};
 use super::rate_limit::TokenBucket;
 use super::tls;
-use crate::config::{ClientAuth, Problem, Problems, WebFile, read_web_file};
+use crate::config::{ClientAuth, Problem, Problems, WebFile, open_regular, read_web_file};
 
 /// Minimum time between two checks for changes, as many requests must not keep the disk busy.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -186,7 +186,7 @@ impl AccessRules {
             let message = format!("{message} while running; restart for that");
             Problems {
                 list: vec![Problem { file: path.to_owned(), at: None, path: String::new(), message }],
-                more: 0,
+                ..Problems::default()
             }
         };
         if self.tls.is_some() != new.tls.is_some() {
@@ -238,11 +238,8 @@ impl Loaded {
 
 /// The content of a file that is no device, no pipe and not too large.
 pub(super) fn content(path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(std::io::ErrorKind::InvalidInput.into());
-    }
     let mut bytes = Zeroizing::new(Vec::new());
-    std::fs::File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    open_regular(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE { Err(std::io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
 }
 

@@ -8,8 +8,8 @@ use super::ServerContext;
 use super::body::Body;
 use super::response::{not_allowed, stopping, text, too_many};
 
-/// A request for a reload: where its result goes.
-pub type ReloadRequest = oneshot::Sender<Result<(), String>>;
+/// A request for a reload: where its result goes. A good one tells what was refused.
+pub type ReloadRequest = oneshot::Sender<Result<String, String>>;
 
 pub(super) async fn reload(context: &ServerContext, method: &Method) -> Response<Body> {
     if !matches!(*method, Method::POST | Method::PUT) {
@@ -23,7 +23,7 @@ pub(super) async fn reload(context: &ServerContext, method: &Method) -> Response
         return too_many("Too many reloads at once, try again later.\n");
     }
     match result.await {
-        Ok(Ok(())) => text(StatusCode::OK, ""),
+        Ok(Ok(refused)) => text(StatusCode::OK, refused),
         Ok(Err(problems)) => {
             text(StatusCode::INTERNAL_SERVER_ERROR, format!("failed to reload config:\n{problems}\n"))
         }

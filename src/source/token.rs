@@ -19,6 +19,7 @@ use serde_json::{Map, Value};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
+use crate::config::open_regular;
 use crate::inventory::{CredentialView, SecretSource};
 use crate::model::{Expiry, Secret, Timestamp};
 use crate::network::{Clocks, Tokens, parse};
@@ -188,21 +189,17 @@ fn read_file_now(path: &Path) -> Result<(Zeroizing<String>, Option<Timestamp>), 
     let unreadable = |e: std::io::Error| match e.kind() {
         std::io::ErrorKind::NotFound => Unreadable::Missing,
         std::io::ErrorKind::PermissionDenied => Unreadable::Denied,
+        std::io::ErrorKind::IsADirectory | std::io::ErrorKind::InvalidInput => Unreadable::NotAFile,
         kind => Unreadable::Io(kind),
     };
-    // Opening a pipe could block forever.
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(Unreadable::NotAFile);
-    }
+    let file = open_regular(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
     let written = metadata.modified().ok().and_then(timestamp);
     // Never grows: that would leave copies of the token in memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(
         usize::try_from(metadata.len()).unwrap_or(MAX_BYTES).min(MAX_BYTES) + 1,
     ));
-    std::fs::File::open(path)
-        .and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes))
-        .map_err(unreadable)?;
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() > MAX_BYTES {
         return Err(Unreadable::TooLong);
     }

@@ -22,6 +22,7 @@ pub struct Metrics {
     panics: IntCounterVec,
     state_failures: IntCounter,
     dropped_lines: IntCounter,
+    refreshes: HistogramVec,
     reload_successful: IntGauge,
     reload_success: Gauge,
     shard: IntGauge,
@@ -37,6 +38,11 @@ impl Metrics {
             "token_exporter_probe_duration_seconds",
             "Duration of probes, with all their calls.",
             vec![0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]
+        );
+        let refreshes = histogram_opts!(
+            "token_exporter_source_refresh_duration_seconds",
+            "Duration of refreshes of a source of accounts.",
+            vec![0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0]
         );
         let build = opts!(
             "token_exporter_build_info",
@@ -76,6 +82,7 @@ impl Metrics {
                 "Log lines that could not be written, because the log's reader or disk did not take them.",
                 registry
             )?,
+            refreshes: register_histogram_vec_with_registry!(refreshes, &["source"], registry)?,
             reload_successful: register_int_gauge_with_registry!(
                 "token_exporter_config_last_reload_successful",
                 "Whether the last configuration reload attempt was successful.",
@@ -125,6 +132,10 @@ impl Metrics {
 
     pub fn state_not_written(&self) {
         self.state_failures.inc();
+    }
+
+    pub fn refreshed(&self, source: &str, seconds: f64) {
+        self.refreshes.with_label_values(&[source]).observe(seconds);
     }
 
     pub fn reloaded(&self, successful: bool) {

@@ -495,6 +495,7 @@ fn every_alert_takes_its_route() {
         (vec!["alertname=TokenExporterApiVersionEnding", "severity=critical"], "pager,operator"),
         (vec!["alertname=TokenExporterApiVersionEnding", "severity=warning"], "operator"),
         (vec!["alertname=TokenExporterReloadFailed", "severity=warning"], "operator"),
+        (vec!["alertname=TokenExporterSourceStale", "severity=warning"], "operator"),
     ] {
         let verify = format!("--verify.receivers={receivers}");
         for amtool in

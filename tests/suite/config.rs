@@ -306,7 +306,7 @@ fn everything_that_a_configuration_says_is_there() {
     assert_eq!(config.schedule.len(), 2);
     assert_eq!(config.schedule[0].notices, [Notice::Before(Duration::from_secs(90)), Notice::Today]);
     assert_eq!(config.schedule[0].networks.iter().map(|n| n.name()).collect::<Vec<_>>(), ["x", "mastodon"]);
-    assert_eq!(config.files.len(), 3);
+    assert_eq!(config.table.places().len(), 3);
     assert_eq!(config.patterns.len(), 1);
 }
 

@@ -19,9 +19,9 @@ use crate::probing::simulator;
 use crate::prometheus::{eventually, get, http_client};
 
 /// A running daemon, its configuration file and its address.
-struct Running {
+pub(crate) struct Running {
     folder: tempfile::TempDir,
-    address: String,
+    pub(crate) address: String,
     health: String,
     simulator: Arc<Simulator>,
     networks: std::net::SocketAddr,
@@ -34,7 +34,7 @@ const SOON: Duration = Duration::from_secs(20);
 
 impl Running {
     /// Starts with a configuration in which `BASE` is replaced by the simulator's address.
-    async fn start(yaml: impl Fn(&str) -> String) -> Self {
+    pub(crate) async fn start(yaml: impl Fn(&str) -> String) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (simulator, networks) = simulator().await;
         std::fs::write(folder.path().join("config.yaml"), yaml(&format!("http://{networks}")))
@@ -87,11 +87,11 @@ impl Running {
         Self { folder, address, health: health_address, simulator, networks, stop, hangup, task }
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    fn write(&self, yaml: &str) {
+    pub(crate) fn write(&self, yaml: &str) {
         std::fs::write(
             self.path().join("config.yaml"),
             yaml.replace("BASE", &format!("http://{}", self.networks)),
@@ -99,16 +99,16 @@ impl Running {
         .expect("written");
     }
 
-    async fn metrics(&self) -> String {
+    pub(crate) async fn metrics(&self) -> String {
         get(&format!("http://{}/metrics", self.address)).await.unwrap_or_default()
     }
 
     /// Waits until the metrics meet a condition, and returns them.
-    async fn until(&self, what: &str, condition: impl Fn(&str) -> bool) -> String {
+    pub(crate) async fn until(&self, what: &str, condition: impl Fn(&str) -> bool) -> String {
         eventually(what, SOON, async || Some(self.metrics().await).filter(|text| condition(text))).await
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.stop.send(true).expect("it listens");
         tokio::time::timeout(Duration::from_secs(15), self.task).await.expect("it stops").expect("no panic");
     }
@@ -121,11 +121,11 @@ fn count(text: &str, family: &str, label: &str, value: &str) -> usize {
     text.lines().filter(|l| l.starts_with(&start) && l.contains(label) && l.ends_with(&end)).count()
 }
 
-fn sample(text: &str, series: &str) -> Option<f64> {
+pub(crate) fn sample(text: &str, series: &str) -> Option<f64> {
     text.lines().find_map(|l| l.strip_prefix(series)?.trim().parse().ok())
 }
 
-fn network(name: &str) -> NetworkId {
+pub(crate) fn network(name: &str) -> NetworkId {
     NetworkId::from_name(name).expect("a network")
 }
 
@@ -554,11 +554,11 @@ async fn configurations_and_tokens_that_are_swapped_by_links_are_noticed() {
     let text = daemon.until("the second is valid again", |text| valid(text) == 1).await;
     assert!(!text.contains("account=\"one\""), "the first is gone");
 
-    // A bad included file keeps the previous configuration in force.
+    // A bad row keeps what was last read of it.
     publish(&[("accounts.yml", "- {id: two, network: mastadon}\n"), ("token", &token_of("valid"))]);
-    let successful = "token_exporter_config_last_reload_successful";
-    let text = daemon.until("the mistake is noticed", |text| sample(text, successful) == Some(0.0)).await;
-    assert_eq!(valid(&text), 1);
+    let refused = "token_exporter_source_rows_refused{source=\"files\"}";
+    let text = daemon.until("the mistake is noticed", |text| sample(text, refused) == Some(1.0)).await;
+    assert_eq!((valid(&text), sample(&text, "token_exporter_config_last_reload_successful")), (1, Some(1.0)));
     daemon.end().await;
 }
 

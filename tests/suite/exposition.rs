@@ -6,9 +6,9 @@ use std::sync::Arc;
 #[cfg(target_os = "linux")]
 use std::time::{Duration, Instant};
 
-use token_exporter::config;
+use token_exporter::config::{self, Config};
 use token_exporter::exposition::{CHUNK, Extent, FAMILIES, Format, Renderer, SMALL_FAMILIES};
-use token_exporter::inventory::{Inventory, Shard};
+use token_exporter::inventory::{Inventory, Shard, SourceStatus};
 use token_exporter::model::{AppProblem, Capability, Cause, Expiry, Reason, Timestamp};
 use token_exporter::network::{Budget, Certainty, Clocks, Finding, RateLimitStatus, Reset, Verdict};
 use token_exporter::state::{Outcome, Snapshot, Store};
@@ -21,10 +21,13 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 pub(crate) fn inventory(yaml: &str) -> Arc<Inventory> {
+    Arc::new(configuration(yaml).inventory(|_| true))
+}
+
+fn configuration(yaml: &str) -> Config {
     let file = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file");
     std::fs::write(file.path(), yaml).expect("written");
-    let config = config::load(&[file.path().to_owned()]).unwrap_or_else(|p| panic!("{p}"));
-    Arc::new(config.inventory(|_| true))
+    config::load(&[file.path().to_owned()]).unwrap_or_else(|p| panic!("{p}"))
 }
 
 fn finding(
@@ -38,7 +41,10 @@ fn finding(
 /// Accounts in each state that the exposition distinguishes.
 fn snapshot() -> Snapshot {
     let store = Store::default();
-    store.replace_inventory(inventory(include_str!("../golden/exposition.yaml")));
+    let mut config = configuration(include_str!("../golden/exposition.yaml"));
+    let (id, last_success) = ("files".to_owned(), Some(at(-600)));
+    config.table.add_source(SourceStatus { id, last_success, refused: 2, ..SourceStatus::default() });
+    store.replace_inventory(Arc::new(config.inventory(|_| true)));
     let applied = |credential: &str, outcome: Outcome| {
         let inventory = store.snapshot().inventory;
         let index = inventory.find_credential(credential).expect("a credential");

@@ -61,6 +61,7 @@ mod scheduling;
 mod secrets;
 mod service;
 mod sharding;
+mod sources;
 mod state;
 mod token_commands;
 mod transport;
