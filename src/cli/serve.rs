@@ -1,5 +1,6 @@
 //! `serve`: probes all accounts regularly and serves metrics.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use clap::Args;
 use super::options::{ConfigOptions, LogOptions};
 use super::web::{self, WebOptions};
 use super::{FAILED, block_on, print};
-use crate::config;
+use crate::config::{self, Config};
 use crate::daemon::{Daemon, DaemonSettings, signals};
 use crate::inventory::{SecretSource, Shard, ordinal_of};
 use crate::model::parse_duration;
@@ -128,35 +129,50 @@ impl Serve {
     /// Prints every problem of the configuration and of the web configuration.
     fn check_config(&self) -> anyhow::Result<ExitCode> {
         let access = AccessControl::new(self.web.config_file.as_deref());
-        if let Err(problems) = &access {
+        let config = config::load(&self.config.files);
+        let share = self.share(|name| std::env::var(name).ok());
+        for problems in access.as_ref().err().into_iter().chain(config.as_ref().err()) {
             eprintln!("{problems}");
         }
-        let config = match config::load(&self.config.files) {
-            Ok(config) => config,
-            Err(problems) => {
-                eprintln!("{problems}");
-                return Ok(ExitCode::from(FAILED));
-            }
-        };
-        let web_warnings = access.iter().flat_map(AccessControl::warnings);
-        for warning in config.warnings.iter().chain(web_warnings) {
+        if let Err(problem) = &share {
+            eprintln!("{problem}");
+        }
+        let warnings = config.as_ref().map_or_else(|problems| &problems.warnings, |config| &config.warnings);
+        let web_warnings = access.as_ref().map_or_else(|problems| &*problems.warnings, |a| a.warnings());
+        for warning in warnings.iter().chain(web_warnings) {
             eprintln!("warning: {warning}");
         }
-        for credential in config.table.credentials() {
-            let SecretSource::File(path) = credential.token() else { continue };
-            for warning in source::file_warnings(&path) {
-                eprintln!("warning: {}: {warning}", path.display());
-            }
+        if let Ok(config) = &config {
+            warn_of_token_files(config);
         }
-        if access.is_err() {
+        let (Ok(config), Ok(_), Ok(_)) = (config, access, share) else {
             return Ok(ExitCode::from(FAILED));
-        }
+        };
         let (apps, credentials, accounts) =
             (config.apps.len(), config.table.credentials().len(), config.table.accounts().len());
         print(&format!(
             "configuration is valid: {apps} apps, {credentials} credentials, {accounts} accounts\n"
         ))?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Many of a kind are summed up.
+fn warn_of_token_files(config: &Config) {
+    const MAX_OF_A_KIND: usize = 10;
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for credential in config.table.credentials() {
+        let SecretSource::File(path) = credential.token() else { continue };
+        for warning in source::file_warnings(&path, credential.auto_refresh()) {
+            let count = counts.entry(warning.clone()).or_default();
+            *count += 1;
+            if *count <= MAX_OF_A_KIND {
+                eprintln!("warning: {}: {warning}", path.display());
+            }
+        }
+    }
+    for (warning, count) in counts.iter().filter(|(_, count)| **count > MAX_OF_A_KIND) {
+        eprintln!("warning: {} more token files: {warning}", count - MAX_OF_A_KIND);
     }
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 use listenfd::ListenFd;
 use tokio::net::TcpListener;
 
-use crate::server::{AccessControl, Endpoint, WebSettings};
+use crate::server::{self, AccessControl, Endpoint, WebSettings};
 
 #[derive(Debug, Args)]
 pub struct WebOptions {
@@ -27,10 +27,10 @@ pub struct WebOptions {
     #[arg(long = "web.systemd-socket")]
     systemd_socket: bool,
     /// URL under which the exporter is reached from outside; its path is the default route prefix
-    #[arg(long = "web.external-url", value_name = "URL")]
+    #[arg(long = "web.external-url", value_name = "URL", value_parser = external_url)]
     external_url: Option<url::Url>,
     /// Prefix of all paths
-    #[arg(long = "web.route-prefix", value_name = "PATH")]
+    #[arg(long = "web.route-prefix", value_name = "PATH", value_parser = route_prefix)]
     route_prefix: Option<String>,
     /// Allow reloads by POST to /-/reload
     #[arg(long = "web.enable-lifecycle")]
@@ -123,7 +123,28 @@ pub(super) async fn bind(address: &str, option: &str) -> anyhow::Result<TcpListe
     Ok(listener)
 }
 
+/// Whether a text can stand in the path of a request as it is written.
+fn is_path(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/-._~!$&'()*+,;=:@%".contains(c);
+    text.chars().all(plain) && !text.contains("//")
+}
+
 fn telemetry_path(text: &str) -> Result<String, String> {
-    let fits = text.starts_with('/') && text.len() > 1 && !text.contains(['?', '#']);
-    if fits { Ok(text.to_owned()) } else { Err("must be a path such as /metrics".to_owned()) }
+    if !text.starts_with('/') || text.len() == 1 || !is_path(text) {
+        return Err("must be a path such as /metrics".to_owned());
+    }
+    if server::is_taken(text) { Err("serves something else".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+fn route_prefix(text: &str) -> Result<String, String> {
+    if is_path(text) { Ok(text.to_owned()) } else { Err("must be a path such as /token-exporter".to_owned()) }
+}
+
+fn external_url(text: &str) -> Result<url::Url, String> {
+    let url = url::Url::parse(text).ok().filter(|url| {
+        let web = matches!(url.scheme(), "http" | "https") && url.host().is_some();
+        let bare = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+        web && bare && url.password().is_none() && is_path(url.path())
+    });
+    url.ok_or_else(|| "must be a URL such as https://example.com/token-exporter".to_owned())
 }

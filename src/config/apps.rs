@@ -38,6 +38,14 @@ impl Validator<'_> {
         let api = api(&mapping, network);
         let client_id = client_id(&mapping, network);
         let client_secret = secret_source(&mapping, keys::CLIENT_SECRET);
+        if let Some(network) = network.filter(|n| n.description().needs_secret)
+            && !mapping.has_any(keys::CLIENT_SECRET)
+        {
+            let message = format!(
+                "client_secret_file is missing: {network} tells about a token only to an app with its secret"
+            );
+            mapping.field.problem(message);
+        }
         let api_version = api_version(&mapping, network);
         warn_if_ended(&mapping, field, network, api_version.as_deref());
         let base_url = mapping.get("base_url").and_then(|f| f.base_url());

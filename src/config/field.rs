@@ -10,6 +10,7 @@ use std::time::Duration;
 use url::{Host, Url};
 
 use super::findings::{Findings, Position, Problem};
+use super::mistakes::glued_key;
 use super::quoting::{shown, shown_key};
 use super::yaml::{Key, Node, Value};
 use crate::model::{Timestamp, format_duration, parse_duration};
@@ -80,12 +81,15 @@ impl<'a> Field<'a> {
     }
 
     pub(super) fn warning(&self, message: impl Into<String>) {
-        if self.findings.lists_warnings() {
-            self.findings.warning(self.finding(message));
-        }
+        self.findings.warning(message.into(), |message| self.finding(message));
     }
 
     fn wrong_type<T>(&self, expected: &str) -> Option<T> {
+        if let Value::Scalar(text) = &self.node.value
+            && let Some(message) = glued_key(text)
+        {
+            return self.reject(message);
+        }
         match self.node.value {
             Value::Null => self.reject(format!("is empty; expected {expected}")),
             _ => self.reject(format!("expected {expected}, found {}", self.node.value.kind())),
@@ -130,8 +134,9 @@ impl<'a> Field<'a> {
                                whole value (labels: *team)";
                 self.key_problem(key, message);
             } else if !known.iter().any(|keys| keys.contains(&key.text.as_str())) {
-                let hint = self.findings.hint(&key.text, known.iter().copied().flatten().copied());
-                self.key_problem(key, format!("unknown key{hint}"));
+                let hint = || self.findings.hint(&key.text, known.iter().copied().flatten().copied());
+                let message = glued_key(&key.text).unwrap_or_else(|| format!("unknown key{}", hint()));
+                self.key_problem(key, message);
             }
         }
         (!merged).then_some(mapping)

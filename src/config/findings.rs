@@ -1,7 +1,9 @@
 //! What is found while a configuration is read: problems and warnings, each with its place in a
 //! file.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -65,8 +67,10 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// Maximum number of problems, and of warnings, that are listed.
+/// Maximum number of problems that are listed.
 const MAX_LISTED: usize = 10_000;
+/// Maximum number of warnings of one kind that are listed; more are only counted.
+const MAX_OF_A_KIND: usize = 10;
 
 /// Where all fields of a configuration report problems and warnings.
 #[derive(Debug, Default)]
@@ -77,6 +81,8 @@ pub(super) struct Findings {
     unresolved: RefCell<Vec<Problem>>,
     /// What works but deserves attention.
     warnings: RefCell<Vec<Problem>>,
+    /// By their messages without quoted texts: their number, and the index of the last that is listed.
+    kinds: RefCell<HashMap<String, (usize, usize)>>,
 }
 
 impl Findings {
@@ -102,22 +108,25 @@ impl Findings {
         }
     }
 
-    pub(super) fn warning(&self, problem: Problem) {
-        if self.lists_warnings() {
-            self.warnings.borrow_mut().push(problem);
+    /// Adds a warning, or only counts it if there are many of its kind already.
+    pub(super) fn warning(&self, message: String, problem: impl FnOnce(String) -> Problem) {
+        let (mut warnings, mut kinds) = (self.warnings.borrow_mut(), self.kinds.borrow_mut());
+        let kind = kind(&message);
+        let (count, last) = match kinds.get_mut(&*kind) {
+            Some(known) => known,
+            None => kinds.entry(kind.into_owned()).or_default(),
+        };
+        *count += 1;
+        if *count <= MAX_OF_A_KIND {
+            *last = warnings.len();
+            warnings.push(problem(message));
         }
-    }
-
-    /// Whether a further warning would be listed.
-    pub(super) fn lists_warnings(&self) -> bool {
-        self.warnings.borrow().len() < MAX_LISTED
     }
 
     /// Drops what was found in a file that turned out to be broken.
     pub(super) fn forget(&self, file: &Path) {
         self.problems.borrow_mut().list.retain(|problem| problem.file != file);
         self.unresolved.borrow_mut().retain(|problem| problem.file != file);
-        self.warnings.borrow_mut().retain(|warning| warning.file != file);
     }
 
     /// ` (did you mean "mastodon"?)` for a near miss, else `; known are …` if the list is short.
@@ -150,9 +159,23 @@ impl Findings {
         }
         let mut problems = self.problems.into_inner();
         problems.warnings = self.warnings.into_inner();
+        for (count, last) in self.kinds.into_inner().into_values().filter(|(count, _)| *count > MAX_OF_A_KIND)
+        {
+            if let Some(warning) = problems.warnings.get_mut(last) {
+                warning.message += &format!(" (and {} more like this)", count - MAX_OF_A_KIND);
+            }
+        }
         let order = |p: &Problem| (files.iter().position(|f| *f == p.file).unwrap_or(usize::MAX), p.at);
         problems.warnings.sort_by_cached_key(order);
         problems.list.sort_by_cached_key(order);
         (problems, unresolved)
     }
+}
+
+/// A message without its quoted texts.
+fn kind(message: &str) -> Cow<'_, str> {
+    if !message.contains('"') {
+        return Cow::Borrowed(message);
+    }
+    Cow::Owned(message.split('"').step_by(2).collect())
 }

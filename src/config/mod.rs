@@ -19,6 +19,7 @@ mod findings;
 mod keep;
 mod keys;
 mod load;
+mod mistakes;
 mod probe_rules;
 mod quoting;
 mod schedule;
@@ -34,6 +35,7 @@ pub use keys::keys;
 pub use load::{load, load_keeping};
 pub use quoting::looks_secret;
 pub use schedule::{Notice, ScheduleRule, default_schedule};
+pub use secrets::is_variable;
 pub use web::{ClientAuth, Pem, Placed, Tls, TlsVersion, WebFile, WebRateLimit, read_web_file, web_keys};
 
 #[derive(Clone, Debug, Default)]

@@ -21,11 +21,11 @@ pub(super) fn secret_source(mapping: &Mapping<'_>, keys: &[&str]) -> Option<Secr
         Some((_, "file")) => secret_file(&field),
         Some((_, "env")) => secret_env(&field),
         Some((_, "command")) => secret_command(&field),
-        _ => inline_secret(&field),
+        _ => inline_secret(&field, key),
     }
 }
 
-fn inline_secret(field: &Field<'_>) -> Option<SecretSource> {
+fn inline_secret(field: &Field<'_>, key: &str) -> Option<SecretSource> {
     let text = field.scalar("a secret")?.trim();
     let wrong = if text.is_empty() {
         "is empty; expected a secret"
@@ -34,12 +34,23 @@ fn inline_secret(field: &Field<'_>) -> Option<SecretSource> {
     } else if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         "holds blanks or control characters"
     } else {
-        let message =
-            "the secret is in the configuration itself; a file or an environment variable keeps it apart";
+        let message = if is_variable(text) {
+            format!("variables are not replaced here; name this one with {key}_env")
+        } else {
+            "the secret is in the configuration itself; a file or an environment variable keeps it apart"
+                .to_owned()
+        };
         field.warning(message);
         return Some(SecretSource::Inline(Secret::new(text)));
     };
     field.reject(wrong)
+}
+
+/// Whether a text is `$NAME` or `${NAME}`.
+pub fn is_variable(text: &str) -> bool {
+    text.strip_prefix('$').is_some_and(|name| {
+        is_name(name.strip_prefix('{').and_then(|name| name.strip_suffix('}')).unwrap_or(name))
+    })
 }
 
 fn secret_file(field: &Field<'_>) -> Option<SecretSource> {

@@ -280,13 +280,10 @@ impl<'o> Validator<'o> {
         let credentials =
             credentials.map(|((credential, origin), _)| ("credential", credential.id(), *origin, "account"));
         for (what, id, origin, by) in apps.chain(credentials) {
-            let Some(place) =
-                table.places().get(origin.file as usize).filter(|_| self.findings.lists_warnings())
-            else {
-                return;
-            };
+            let Some(place) = table.places().get(origin.file as usize) else { continue };
             let message = format!("the {what} {} is used by no {by}", shown(id));
-            self.findings.warning(Problem::of_file(&place.path, Some(origin.at), message));
+            let problem = |message| Problem::of_file(&place.path, Some(origin.at), message);
+            self.findings.warning(message, problem);
         }
     }
 }

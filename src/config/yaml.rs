@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
 
 use super::findings::Position;
+use super::mistakes;
 
 pub(super) const MAX_FILE_BYTES: u64 = 64 << 20;
 
@@ -66,12 +67,14 @@ pub(super) struct YamlError {
     /// None if the text holds nothing.
     pub(super) at: Option<Position>,
     pub(super) message: String,
+    /// Whether the parser did not understand the text.
+    pub(super) syntax: bool,
 }
 
 pub(super) type Result<T> = std::result::Result<T, YamlError>;
 
 fn error(at: Position, message: impl Into<String>) -> YamlError {
-    YamlError { at: Some(at), message: message.into() }
+    YamlError { at: Some(at), message: message.into(), syntax: false }
 }
 
 /// The section name of a list that is the document itself.
@@ -89,7 +92,7 @@ pub(super) struct Member {
 /// order, and are left out of the tree. A list with an anchor stays whole, as do those under a key
 /// that occurred before.
 pub(super) fn parse(text: &str, sections: &[&'static str], each: &mut dyn FnMut(Member)) -> Result<Node> {
-    parse_within(text, &LIMITS, sections, each)
+    parse_within(text, &LIMITS, sections, each).map_err(|e| mistakes::explained(text, e))
 }
 
 fn parse_within(
@@ -111,9 +114,14 @@ fn parse_within(
     let mut parser = Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|e| syntax_error(&e, limits))?;
+        if let Event::Scalar(scalar, ScalarStyle::Plain, ..) = &event
+            && let Some(mistake) = mistakes::swallowed_key(text, scalar, &span)
+        {
+            return Err(mistake);
+        }
         builder.take(event, position(span.start))?;
     }
-    let empty = YamlError { at: None, message: "is empty".to_owned() };
+    let empty = YamlError { at: None, message: "is empty".to_owned(), syntax: false };
     builder.root.filter(|root| !matches!(root.value, Value::Null)).ok_or(empty)
 }
 
@@ -133,7 +141,16 @@ fn syntax_error(e: &ScanError, limits: &TreeLimits) -> YamlError {
         info if info.contains("unknown anchor") => {
             error(at, "an alias without an anchor (text that begins with * must be put in quotes)")
         }
-        info => error(at, format!("is not YAML: {info}")),
+        info => {
+            let message = match info {
+                _ if info.contains("quoted scalar") => "the quotes that begin here do not end".to_owned(),
+                _ if info.contains("mapping values") => {
+                    "is not YAML: a text that holds \": \" must be put in quotes".to_owned()
+                }
+                _ => format!("is not YAML: {info}"),
+            };
+            YamlError { syntax: true, ..error(at, message) }
+        }
     }
 }
 

@@ -106,6 +106,8 @@ pub struct Description {
     /// Its APIs where there are several; the first is the default.
     pub apis: &'static [&'static str],
     pub app: AppNeed,
+    /// Whether every probe needs the app's client secret.
+    pub needs_secret: bool,
     /// Kinds of accounts; the first is the default.
     pub kinds: &'static [&'static str],
     /// Networks whose accounts can use a credential of this one.
@@ -131,6 +133,7 @@ impl Description {
         title: "",
         apis: &[],
         app: AppNeed::Optional,
+        needs_secret: false,
         kinds: &["profile"],
         carries: &[],
         api_version: None,

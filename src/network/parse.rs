@@ -46,11 +46,16 @@ pub fn boolean(value: &Value) -> Option<bool> {
 /// Above this, an instant is in milliseconds (in seconds it would lie in the year 5138).
 const MILLISECONDS_FROM: i64 = 100_000_000_000;
 
+/// The end of the year 9999. A later instant is no instant.
+const LAST_SECOND: i64 = 253_402_300_799;
+
 /// An instant: Unix seconds or milliseconds, as number or text, or RFC 3339. None for 0 and
 /// nonsense.
 pub fn instant(value: &Value) -> Option<Timestamp> {
     match integer(value) {
-        Some(n) if n >= MILLISECONDS_FROM => Timestamp::from_unix(n / 1000),
+        Some(n) if n >= MILLISECONDS_FROM => {
+            Some(n / 1000).filter(|n| *n <= LAST_SECOND).and_then(Timestamp::from_unix)
+        }
         Some(n) => Timestamp::from_unix(n),
         None => value.as_str().and_then(Timestamp::parse),
     }

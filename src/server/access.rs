@@ -231,6 +231,7 @@ impl Loaded {
             rate_limit: rate_limit.map(|limit| Arc::new(TokenBucket::new(limit))),
         };
         problems.list.sort_by_key(|problem| problem.at);
+        problems.warnings.clone_from(&warnings);
         let rules = if problems.list.is_empty() { Ok(rules) } else { Err(problems) };
         Self { rules, warnings, files }
     }

@@ -31,6 +31,7 @@ pub use access::AccessControl;
 pub use connection::Limits;
 pub use listener::{Endpoint, serve};
 pub use reload::ReloadRequest;
+pub use routes::is_taken;
 
 use self::admission::Connections;
 use self::slots::Slots;

@@ -41,6 +41,11 @@ const PATHS: [&str; 13] = [
     "/icon.svg",
 ];
 
+/// Whether metrics cannot be served under this path.
+pub fn is_taken(path: &str) -> bool {
+    PATHS.contains(&path) || path.starts_with("/-/")
+}
+
 /// Answers a request, if its sender is allowed in.
 pub(super) async fn handle(
     context: &ServerContext,

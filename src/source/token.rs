@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
-use crate::config::open_regular;
+use crate::config::{is_variable, open_regular};
 use crate::inventory::{CredentialView, SecretSource};
 use crate::model::{Expiry, Secret, Timestamp};
 use crate::network::{Clocks, Tokens, parse};
@@ -303,11 +303,37 @@ pub async fn read_tokens(credential: CredentialView<'_>) -> Result<TokenSet, Unr
     Ok(set)
 }
 
-/// What is ignored in a token file, and why. Nothing about a file that cannot be read.
-pub fn file_warnings(path: &Path) -> Vec<&'static str> {
-    let Ok((text, written)) = read_file_now(path) else { return Vec::new() };
-    response(text.trim_start_matches('\u{feff}').trim(), written)
-        .map_or_else(|_| Vec::new(), |set| set.warnings)
+/// An access token that lives no longer is meant to be refreshed, in seconds.
+const SHORT: i64 = 86_400;
+
+/// What is wrong with a token file, what is ignored in it, and what it suggests. Nothing about a file
+/// that is not there, which the configuration tells.
+pub fn file_warnings(path: &Path, auto_refresh: bool) -> Vec<String> {
+    let read = read_file_now(path).and_then(|(text, written)| {
+        let text = text.trim_start_matches('\u{feff}').trim();
+        match text {
+            "" => Err(Unreadable::Empty),
+            _ if text.starts_with('{') => response(text, written),
+            _ if is_variable(text) => {
+                let hint = "a variable, which is not replaced here; token_env names one";
+                Ok(TokenSet { warnings: vec![hint], ..only(bare(text)?, written) })
+            }
+            _ => Ok(only(bare(text)?, written)),
+        }
+    });
+    let set = match read {
+        Ok(set) => set,
+        Err(Unreadable::Missing | Unreadable::NotAFile) => return Vec::new(),
+        Err(error) => return vec![format!("no token can be read: {error}")],
+    };
+    let mut warnings: Vec<String> = set.warnings.iter().map(|warning| (*warning).to_owned()).collect();
+    let life = set.clocks.access.at().zip(set.clocks.issued).map(|(end, issued)| end.since(issued));
+    if set.tokens.refresh.is_some() && life.is_some_and(|life| life <= SHORT) && !auto_refresh {
+        let hint = "the access token is short-lived and has a refresh_token: if another program refreshes \
+                    it, auto_refresh: true is missing, without which its end is a deadline";
+        warnings.push(hint.to_owned());
+    }
+    warnings
 }
 
 pub fn configured_clocks(credential: CredentialView<'_>) -> Clocks {

@@ -85,6 +85,21 @@ fn what_cannot_run_exits_with_2_and_says_why() {
             vec!["--config.file", &good, "--shard", "3", "--total-shards", "3"],
             "--shard 3 must be less than --total-shards 3",
         ),
+        (
+            vec!["--config.check", "--config.file", &good, "--shard", "3", "--total-shards", "3"],
+            "--shard 3 must be less than --total-shards 3",
+        ),
+        (vec!["--config.check", "--web.telemetry-path", "/probe"], "serves something else"),
+        (vec!["--config.check", "--web.telemetry-path", "/a b"], "must be a path such as /metrics"),
+        (vec!["--config.check", "--web.route-prefix", "/a?b"], "must be a path such as /token-exporter"),
+        (
+            vec!["--config.check", "--web.external-url", "javascript:alert(1)"],
+            "must be a URL such as https://",
+        ),
+        (
+            vec!["--config.check", "--web.external-url", "https://a:b@example.com"],
+            "must be a URL such as https://",
+        ),
         (vec!["--config.auto-reload-interval", "soon"], "not a duration such as 30s, 5m or 1h"),
         (vec!["--no-such-flag"], "unexpected argument"),
         (vec!["check", "--config.file", &missing], "missing.yaml: "),
@@ -130,6 +145,14 @@ fn the_check_warns_of_ends_that_are_ignored_and_says_where() {
             format!("\"expires_at\": {soon}, \"refresh_token\": \"sim-r\", \"refresh_expires_at\": {soon}"),
             vec![],
         ),
+        (
+            "\"expires_in\": 3600, \"refresh_token\": \"sim-r\"".to_owned(),
+            vec![
+                "the access token is short-lived and has a refresh_token: if another program refreshes it, \
+                 auto_refresh: true is missing, without which its end is a deadline",
+            ],
+        ),
+        ("\"expires_in\": 5184000, \"refresh_token\": \"sim-r\"".to_owned(), vec![]),
     ] {
         let file = write(folder.path(), "token", &format!("{{\"access_token\": \"sim-a\", {token}}}"));
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("a file");
@@ -148,6 +171,48 @@ fn the_check_warns_of_ends_that_are_ignored_and_says_where() {
         "config.yaml:1:78: accounts[0].refresh_expires_at: is more than ten years ahead; it is ignored\n";
     assert_eq!(output.status.code(), Some(0));
     assert!(text(&output.stderr).ends_with(place), "{}", text(&output.stderr));
+}
+
+/// Hints stand beside problems, and many of one kind are summed up.
+#[test]
+fn the_check_sums_up_hints_and_shows_them_beside_problems() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let check = |yaml: &str| {
+        let config = write(folder.path(), "config.yaml", yaml);
+        let output = run(&["--config.check", "--config.file", &config], "");
+        (output.status.code(), text(&output.stderr).replace(&format!("{}/", folder.path().display()), ""))
+    };
+    let account = |i: usize, token: &str| format!("- {{id: a-{i}, network: mastodon, {token}}}\n");
+    let missing: String = (0..1000).map(|i| account(i, "token_file: missing")).collect();
+    let (code, said) = check(&format!("accounts:\n{missing}{}", account(1000, "token_env: NOT_SET_HERE")));
+    assert_eq!((code, said.lines().count()), (Some(0), 11), "{said}");
+    assert!(
+        said.contains("accounts[9].token_file: the file does not exist (and 990 more like this)"),
+        "{said}"
+    );
+    assert!(said.contains("accounts[1000].token_env: the environment variable is not set"), "{said}");
+
+    let (code, said) = check("accounts:\n- {id: a, network: mastadon, token: '${TOKEN}'}\n");
+    assert_eq!(code, Some(2));
+    assert!(said.starts_with("config.yaml:2:20: accounts[0].network: \"mastadon\" is not known"), "{said}");
+    let hint = "warning: config.yaml:2:37: accounts[0].token: variables are not replaced here; name this one \
+                with token_env\n";
+    assert!(said.ends_with(hint), "{said}");
+
+    for i in 0..30 {
+        let content = if i == 0 { "${TOKEN}" } else { "" };
+        let file = write(folder.path(), &format!("t-{i}"), content);
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("a file");
+    }
+    let empty: String = (0..30).map(|i| account(i, &format!("token_file: t-{i}"))).collect();
+    let (code, said) = check(&format!("accounts:\n{empty}"));
+    assert_eq!((code, said.lines().count()), (Some(0), 12), "{said}");
+    assert!(said.contains("warning: t-1: no token can be read: empty\n"), "{said}");
+    assert!(said.contains("warning: 19 more token files: no token can be read: empty\n"), "{said}");
+    assert!(
+        said.contains("warning: t-0: a variable, which is not replaced here; token_env names one\n"),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

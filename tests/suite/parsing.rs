@@ -63,6 +63,9 @@ fn resets_in_every_shape() {
 fn numbers_are_forgiven() {
     assert_eq!(integer(&json!("3599")), Some(3599));
     assert_eq!(instant(&json!(1_795_000_000_123_i64)), Timestamp::from_unix(1_795_000_000));
+    for nonsense in [json!(1e300), json!("1e300"), json!(i64::MAX), json!("9223372036854775807")] {
+        assert_eq!(instant(&nonsense), None, "{nonsense}");
+    }
     assert_eq!(expiry_or_never(&json!("0")), Expiry::Never);
     assert_eq!(expiry(&json!(0)), Expiry::Unknown);
     assert_eq!(boolean(&json!("true")), Some(true));

@@ -91,6 +91,7 @@ static DESCRIPTION: Description = Description {
     name: "linkedin",
     title: "LinkedIn",
     app: AppNeed::Required,
+    needs_secret: true,
     kinds: &["organization", "profile"],
     // The latest that LinkedIn is known to list (n8n-io/n8n pull request 39065).
     api_version: Some("202609"),
