@@ -178,7 +178,9 @@ async fn a_real_prometheus_reads_every_family_and_every_reason() {
         .iter()
         .filter_map(|s| s["metric"]["__name__"].as_str().map(str::to_owned))
         .collect();
-    for name in FAMILIES.iter().map(|f| f.name).chain(SMALL_FAMILIES.iter().map(|f| f.name)) {
+    // The demo has no account files; the test of sources reads the metrics about them.
+    let small = SMALL_FAMILIES.iter().map(|f| f.name).filter(|n| !n.starts_with("token_exporter_source_"));
+    for name in FAMILIES.iter().map(|f| f.name).chain(small) {
         assert!(names.contains(name), "Prometheus has no series of {name}");
     }
     for name in [
