@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use token_exporter::inventory::SecretSource;
 use token_exporter::source::Unreadable;
 
+use crate::prometheus::eventually;
+
 #[tokio::test]
 async fn a_command_that_hangs_is_stopped() {
     let start = Instant::now();
@@ -14,24 +16,25 @@ async fn a_command_that_hangs_is_stopped() {
     assert!((10..20).contains(&start.elapsed().as_secs()));
 }
 
-async fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+async fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    eventually(what, Duration::from_secs(30), async || ask()).await
 }
 
 /// Waits until a process has ended. It may then be a zombie.
 async fn ends(process: &str) {
     let dead = |stat: String| stat.rsplit(") ").next().is_some_and(|state| state.starts_with('Z'));
-    until(|| std::fs::read_to_string(format!("/proc/{process}/stat")).map_or(true, dead).then_some(())).await;
+    until("the process ends", || {
+        std::fs::read_to_string(format!("/proc/{process}/stat")).map_or(true, dead).then_some(())
+    })
+    .await;
 }
 
 /// The process id that a script has written to a file.
 async fn noted(note: &Path) -> String {
-    until(|| std::fs::read_to_string(note).ok()?.strip_suffix('\n').map(str::to_owned)).await
+    until("a process id is noted", || {
+        std::fs::read_to_string(note).ok()?.strip_suffix('\n').map(str::to_owned)
+    })
+    .await
 }
 
 #[cfg(target_os = "linux")]
@@ -79,6 +82,7 @@ async fn a_check_that_is_interrupted_ends_its_commands() {
         let kill = format!("kill -{signal} {}", check.id());
         assert!(std::process::Command::new("sh").args(["-c", &kill]).status().expect("a shell").success());
         ends(&child).await;
-        assert_eq!(check.wait().expect("its end").code(), Some(2), "{signal}");
+        let end = until("the check ends", || check.try_wait().expect("its state")).await;
+        assert_eq!(end.code(), Some(2), "{signal}");
     }
 }
