@@ -11,6 +11,9 @@ use super::field::{relative_to, why_unreadable};
 use super::findings::Problem;
 use super::validator::{Document, Validator};
 
+/// The index of the account files among the sources.
+const ACCOUNT_FILES: usize = 0;
+
 /// A member of `account_files`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilePattern {
@@ -56,7 +59,7 @@ pub(super) fn account_files(
     documents: &[Document<'_>],
     main: &[PathBuf],
     validator: &mut Validator<'_>,
-) -> (Vec<FilePattern>, Vec<PathBuf>) {
+) -> (Vec<FilePattern>, Vec<(PathBuf, usize)>) {
     let identity = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let mut known: HashSet<PathBuf> = main.iter().map(|path| identity(path)).collect();
     let (mut patterns, mut files) = (Vec::new(), Vec::new());
@@ -73,17 +76,19 @@ pub(super) fn account_files(
                 let folder = std::fs::metadata(&pattern.fixed);
                 match folder.err().filter(|_| validator.has_rows_of(&pattern.fixed)) {
                     Some(e) => {
-                        validator.unreadable(Problem::of_file(&pattern.fixed, None, why_unreadable(&e)));
+                        let problem = Problem::of_file(&pattern.fixed, None, why_unreadable(&e));
+                        validator.unreadable(Some(ACCOUNT_FILES), problem);
                     }
                     None => item.warning("matches no file"),
                 }
             }
             for path in matches {
                 match path {
-                    Ok(path) if known.insert(identity(&path)) => files.push(path),
+                    Ok(path) if known.insert(identity(&path)) => files.push((path, ACCOUNT_FILES)),
                     Ok(_) => {}
                     Err(e) => {
-                        validator.unreadable(Problem::of_file(e.path(), None, why_unreadable(e.error())));
+                        let problem = Problem::of_file(e.path(), None, why_unreadable(e.error()));
+                        validator.unreadable(Some(ACCOUNT_FILES), problem);
                     }
                 }
             }

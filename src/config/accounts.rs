@@ -24,16 +24,16 @@ const RESERVED_LABELS: [&[&str]; 4] = [
 
 impl Validator<'_> {
     pub(super) fn account(&mut self, file: SourceFile<'_>, field: &Field<'_>) {
-        let begin = self.mark();
+        let begin = self.mark(file);
         let mapping = field.mapping(keys::ACCOUNT);
         let Some(mapping) = &mapping else {
             self.without_id(file);
-            self.end_row(begin, false);
+            self.end_row(file, begin, false);
             return;
         };
         let id = self.id(mapping, file, Self::defined_account);
         let added = self.account_with(id, mapping).is_some();
-        if !self.end_row(begin, added)
+        if !self.end_row(file, begin, added)
             && let Some((id, origin)) = id
         {
             self.broken_accounts.insert(id.to_owned(), origin);

@@ -7,7 +7,7 @@ use super::keys;
 use super::probe_rules::probe_rules;
 use super::quoting::shown;
 use super::secrets::secret_source;
-use super::validator::{DefinedApp, SourceFile, Validator};
+use super::validator::{DefinedApp, Rows, SourceFile, Validator};
 use super::yaml::Value;
 use crate::inventory::{App, RateLimit};
 use crate::model::Timestamp;
@@ -37,7 +37,7 @@ impl Validator<'_> {
         self.complete &= id.is_some() && network.is_some();
         let api = api(&mapping, network);
         let client_id = client_id(&mapping, network);
-        let client_secret = secret_source(&mapping, keys::CLIENT_SECRET);
+        let client_secret = secret_source(&mapping, keys::CLIENT_SECRET, Rows::Written);
         if let Some(network) = network.filter(|n| n.description().needs_secret)
             && !mapping.has_any(keys::CLIENT_SECRET)
         {

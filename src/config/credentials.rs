@@ -6,8 +6,8 @@ use super::keys;
 use super::probe_rules::probe_rules;
 use super::quoting::shown;
 use super::secrets::secret_source;
-use super::validator::{Origin, SourceFile, Validator};
-use crate::inventory::{CredentialSettings, Full, NewCredential};
+use super::validator::{Origin, Rows, SourceFile, Validator};
+use crate::inventory::{CredentialSettings, Full, NewCredential, SecretSource};
 use crate::network::parse::split_scopes;
 use crate::network::{AppNeed, NetworkId};
 
@@ -16,19 +16,19 @@ pub(super) const FULL: &str = "there is no room for more: the texts of all accou
 
 impl Validator<'_> {
     pub(super) fn named_credential(&mut self, file: SourceFile<'_>, field: &Field<'_>) {
-        let begin = self.mark();
+        let begin = self.mark(file);
         let mapping = field.mapping(keys::CREDENTIAL);
         let Some(mapping) = &mapping else {
             self.complete = false;
             self.without_id(file);
-            self.end_row(begin, false);
+            self.end_row(file, begin, false);
             return;
         };
         let id = self.id(mapping, file, Self::defined_credential);
         self.complete &= id.is_some();
         let credential = self.credential(mapping, id.map_or("", |(id, _)| id), network(mapping));
         let added = id.zip(credential).and_then(|((_, at), new)| self.add_credential(field, new, at));
-        if !self.end_row(begin, added.is_some())
+        if !self.end_row(file, begin, added.is_some())
             && let Some((id, origin)) = id
         {
             self.broken_credentials.insert(id.to_owned(), origin);
@@ -55,11 +55,11 @@ impl Validator<'_> {
         id: &'m str,
         network: Option<NetworkId>,
     ) -> Option<NewCredential<'m>> {
-        let token = secret_source(mapping, keys::TOKEN);
+        let token = secret_source(mapping, keys::TOKEN, self.rows);
         if !mapping.has_any(keys::TOKEN) {
             mapping.field.problem(format!("names no token: expected one of {}", keys::TOKEN.join(", ")));
         }
-        let token_secret = secret_source(mapping, keys::TOKEN_SECRET);
+        let token_secret = secret_source(mapping, keys::TOKEN_SECRET, self.rows);
         let app = network.and_then(|network| self.app_of(mapping, network));
         let issuer = app.flatten().and_then(|i| self.config.apps.get(i));
         if app.is_some()
@@ -160,6 +160,9 @@ impl Validator<'_> {
         network: Option<NetworkId>,
     ) -> Option<usize> {
         match (mapping.get("credential"), mapping.has_any(keys::TOKEN)) {
+            (Some(field), true) if self.rows == Rows::Listed => {
+                self.listed_credential(&field, mapping, id, network)
+            }
             (Some(field), true) => {
                 field.reject("a credential and a token of its own exclude each other; leave one of them out")
             }
@@ -215,6 +218,9 @@ impl Validator<'_> {
     ) -> Option<usize> {
         let credential = self.credential(mapping, id.map_or("", |(id, _)| id), network);
         let (id, origin) = id?;
+        if self.rows == Rows::Listed {
+            return self.login(&mapping.field, credential?, origin);
+        }
         if let Some(first) = self.defined_credential(id) {
             let message = format!(
                 "{} is also a credential's id ({}); an account with its own token is a credential of that id",
@@ -224,6 +230,52 @@ impl Validator<'_> {
             return mapping.get("id")?.reject(message);
         }
         self.add_credential(&mapping.field, credential?, origin)
+    }
+}
+
+/// Rows of a list may repeat a login.
+impl Validator<'_> {
+    /// The credential that a row names and describes at the same time.
+    fn listed_credential(
+        &mut self,
+        field: &Field<'_>,
+        mapping: &Mapping<'_>,
+        id: Option<(&str, Origin)>,
+        network: Option<NetworkId>,
+    ) -> Option<usize> {
+        let name = field.id()?;
+        if self.config.table.find_credential(name).is_some() {
+            return self.shared_credential(field, network);
+        }
+        let credential = self.credential(mapping, name, network)?;
+        self.add_credential(&mapping.field, credential, id?.1)
+    }
+
+    /// The credential of an earlier row with the same token, or a new one.
+    fn login(&mut self, field: &Field<'_>, new: NewCredential<'_>, origin: Origin) -> Option<usize> {
+        let SecretSource::Inline(token) = &new.token else { return None };
+        let key = token.keyed_hash(&self.hasher);
+        let same = |old: &usize| {
+            let old = self.config.table.credential(*old);
+            old.is_some_and(|old| {
+                old.token() == new.token
+                    && old.token_secret() == new.token_secret.as_ref()
+                    && *old.settings() == new.grant
+            })
+        };
+        if let Some(index) = self.logins.get(&key).copied().filter(same) {
+            return Some(index);
+        }
+        if let Some(first) = self.defined_credential(new.id) {
+            return field.reject(format!(
+                "{} is also a credential's id ({})",
+                shown(new.id),
+                self.shown_origin(first)
+            ));
+        }
+        let index = self.add_credential(field, new, origin)?;
+        self.logins.insert(key, index);
+        Some(index)
     }
 }
 

@@ -12,6 +12,7 @@ use url::{Host, Url};
 use super::findings::{Findings, Position, Problem};
 use super::mistakes::glued_key;
 use super::quoting::{shown, shown_key};
+use super::validator::NOWHERE;
 use super::yaml::{Key, Node, Value};
 use crate::model::{Timestamp, format_duration, parse_duration};
 
@@ -64,7 +65,7 @@ impl<'a> Field<'a> {
     pub(super) fn finding(&self, message: impl Into<String>) -> Problem {
         Problem {
             file: self.file.to_owned(),
-            at: Some(self.at),
+            at: Some(self.at).filter(|at| *at != NOWHERE),
             path: self.path.to_string(),
             message: message.into(),
         }

@@ -1,6 +1,7 @@
 //! The keys that the configuration may hold.
 
-pub(super) const MAIN: &[&str] = &["global", "apps", "credentials", "accounts", "account_files", "schedule"];
+pub(super) const MAIN: &[&str] =
+    &["global", "apps", "credentials", "accounts", "account_files", "sources", "schedule"];
 /// Account files hold one of these, or a list of accounts.
 pub(super) const ACCOUNT_FILE: &[&str] = &["credentials", "accounts"];
 pub(super) const GLOBAL: &[&str] =
@@ -33,12 +34,18 @@ const ACCOUNT_END: &[&str] = &["labels", "notify", "notify_opt_out", "reconnect_
 pub(super) const ACCOUNT: &[&[&str]] =
     &[ACCOUNT_START, ACCOUNT_END, GRANT_START, TOKEN, TOKEN_SECRET, GRANT_END, PROBE_RULES];
 
+/// What is asked; a source has one of these.
+pub(super) const SOURCE_KINDS: &[&str] = &["http", "sql"];
+const SOURCE_START: &[&str] = &["id"];
+const SOURCE_END: &[&str] = &["refresh_interval", "map", "values", "defaults", "apps"];
+pub(super) const SOURCE: &[&[&str]] = &[SOURCE_START, SOURCE_KINDS, SOURCE_END];
+
 pub(super) const SCHEDULE_RULE: &[&str] = &["match", "notices"];
 pub(super) const SCHEDULE_MATCH: &[&str] = &["network", "use"];
 
 /// Every key, in the order of the sections; a key of several sections occurs several times.
 pub fn keys() -> impl Iterator<Item = &'static str> {
     let rules: &[&[&str]] = &[ENDPOINTS, PROBE_FIELD, PROBE_REFUSAL];
-    let sections = [APP, rules, ACCOUNT, &[MAIN, GLOBAL, SCHEDULE_RULE, SCHEDULE_MATCH]];
+    let sections = [APP, rules, ACCOUNT, SOURCE, &[MAIN, GLOBAL, SCHEDULE_RULE, SCHEDULE_MATCH]];
     sections.into_iter().flatten().copied().flatten().copied()
 }

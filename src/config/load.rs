@@ -5,25 +5,24 @@
 //! members of the lists are handled one by one, so that neither texts nor trees of many files are in
 //! memory together.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 
-use super::Config;
 use super::account_files::{account_files, open_regular};
 use super::field::{Field, KeyPath, why_unreadable};
 use super::findings::{Findings, Position, Problems};
+use super::stored;
 use super::validator::{Document, SourceFile, Validator};
 use super::yaml::{self, Member, Node, ROOT};
-use crate::inventory::{FILES, Inventory, SourceStatus};
-use crate::model::Timestamp;
+use super::{Config, Known, Last};
+use crate::inventory::FILES;
 
-/// Maximum number of problems of a source that pages show.
-const SHOWN_PROBLEMS: usize = 20;
 /// The sections that may have a million members.
-const CREDENTIALS: &str = "credentials";
-const ACCOUNTS: &str = "accounts";
+pub(super) const CREDENTIALS: &str = "credentials";
+pub(super) const ACCOUNTS: &str = "accounts";
 
 /// Reads the configuration from these files and from the account files that they name.
 ///
@@ -33,16 +32,16 @@ pub fn load(paths: &[PathBuf]) -> Result<Config, Problems> {
     read(paths, None)
 }
 
-/// As [`load`], but a problem of an account file costs only the row or the file that has it: what
-/// the last inventory holds of it stays.
+/// As [`load`], but a problem of a source costs only the row or the file that has it: what is known
+/// of it stays.
 ///
 /// # Errors
 /// All problems, if one of them is in the files named by `paths`.
-pub fn load_keeping(paths: &[PathBuf], last: &Inventory) -> Result<Config, Problems> {
-    read(paths, Some(last))
+pub fn load_keeping(paths: &[PathBuf], known: Known<'_>) -> Result<Config, Problems> {
+    read(paths, Some(known))
 }
 
-fn read(paths: &[PathBuf], last: Option<&Inventory>) -> Result<Config, Problems> {
+fn read(paths: &[PathBuf], known: Option<Known<'_>>) -> Result<Config, Problems> {
     let findings = Findings::default();
     let mut files: Vec<PathBuf> = Vec::new();
     for path in paths {
@@ -50,8 +49,13 @@ fn read(paths: &[PathBuf], last: Option<&Inventory>) -> Result<Config, Problems>
             files.push(path.clone());
         }
     }
-    let mut validator = Validator::new(&findings, last);
-    let main: Vec<SourceFile<'_>> = files.iter().map(|path| validator.file(path, true)).collect();
+    let last = match known {
+        Some(Known::Last(last)) => Some(last),
+        Some(Known::Stored(_)) | None => None,
+    };
+    let stored = OnceCell::new();
+    let mut validator = Validator::new(&findings, Config::start(last), last);
+    let main: Vec<SourceFile<'_>> = files.iter().map(|path| validator.file(path, None)).collect();
     let mut documents = Vec::new();
     for file in main {
         let Some(text) = text_of(file, &mut validator) else { continue };
@@ -61,9 +65,14 @@ fn read(paths: &[PathBuf], last: Option<&Inventory>) -> Result<Config, Problems>
         }
     }
     validator.main(&documents);
+    if let Some(Known::Stored(folder)) = known {
+        let (inventory, sources) = stored.get_or_init(|| stored::read(folder, &validator));
+        validator.start_from(Last { inventory, sources });
+    }
     let (patterns, found) = account_files(&documents, &files, &mut validator);
 
-    let included: Vec<SourceFile<'_>> = found.iter().map(|path| validator.file(path, false)).collect();
+    let included: Vec<SourceFile<'_>> =
+        found.iter().map(|(path, source)| validator.file(path, Some(*source))).collect();
     let mut broken = HashSet::new();
     for section in [CREDENTIALS, ACCOUNTS] {
         let has_section = |document: &&Document<'_>| {
@@ -75,44 +84,36 @@ fn read(paths: &[PathBuf], last: Option<&Inventory>) -> Result<Config, Problems>
                 broken.insert(file.number);
             }
         }
-        validator.keep(section == ACCOUNTS);
+        if section == ACCOUNTS {
+            validator.keep_if_halved(|id| id == FILES);
+        }
+        validator.keep(section == ACCOUNTS, |_| true);
     }
     validator.unused();
-    let Validator { mut config, complete, refused, unreadable, .. } = validator;
+    let Validator { mut config, complete, .. } = validator;
     let main = files.len();
-    files.extend(found);
+    files.extend(found.into_iter().map(|(path, _)| path));
     let (mut problems, unresolved) = findings.into_problems(&files, complete);
-    if problems.list.iter().any(|problem| last.is_none() || files[..main].contains(&problem.file)) {
+    if problems.list.iter().any(|problem| known.is_none() || files[..main].contains(&problem.file)) {
         return Err(problems);
     }
     problems.list.extend(unresolved);
-    if let Some(last) = last.filter(|_| !patterns.is_empty()) {
-        let before = last.sources().iter().find(|source| source.id == FILES);
-        let before = before.and_then(|source| source.last_success);
-        config.table.add_source(SourceStatus {
-            id: FILES.to_owned(),
-            up: !unreadable,
-            last_success: if unreadable { before } else { Some(Timestamp::now()) },
-            refused,
-            problems: problems.list.iter().take(SHOWN_PROBLEMS).map(ToString::to_string).collect(),
-            accounts: 0,
-        });
-    }
-    let warnings = std::mem::take(&mut problems.warnings);
-    Ok(Config { patterns, warnings, refused: problems, ..config })
+    config.patterns = patterns;
+    config.finish(problems, |id| id == FILES);
+    Ok(config)
 }
 
 /// False if the file is broken.
 fn read_list(file: SourceFile<'_>, section: &'static str, validator: &mut Validator<'_>) -> bool {
-    let begin = validator.mark();
+    let begin = validator.mark(file);
     validator.config.table.read_from(file.number);
     let Some(text) = text_of(file, validator) else { return false };
     // Most account files hold accounts only. (Escapes could hide the name of the section.)
-    if !file.main && section == CREDENTIALS && !text.contains(CREDENTIALS) && !text.contains('\\') {
+    if !file.is_main() && section == CREDENTIALS && !text.contains(CREDENTIALS) && !text.contains('\\') {
         return true;
     }
     let sections: &[&'static str] =
-        if file.main { &[CREDENTIALS, ACCOUNTS] } else { &[CREDENTIALS, ACCOUNTS, ROOT] };
+        if file.is_main() { &[CREDENTIALS, ACCOUNTS] } else { &[CREDENTIALS, ACCOUNTS, ROOT] };
     let findings = validator.findings;
     let parsed = parse_ahead(&text, sections, |Member { section: name, index, node }| {
         let list = if name == ROOT { KeyPath::Root } else { KeyPath::Key(&KeyPath::Root, name) };
@@ -125,12 +126,12 @@ fn read_list(file: SourceFile<'_>, section: &'static str, validator: &mut Valida
     let document = match parsed {
         Ok(root) => Document { file, root, findings },
         Err(e) => {
-            validator.roll_back(begin);
+            validator.roll_back(file, begin);
             validator.broken(file, e.at, e.message);
             return false;
         }
     };
-    if section == ACCOUNTS && !file.main {
+    if section == ACCOUNTS && !file.is_main() {
         validator.top(&document);
     }
     // What is left in the tree: a list with an anchor, or a value that is no list.

@@ -6,9 +6,12 @@
 //! `--web.config.file`, as far as YAML goes. This room sends no requests and reads no secrets, and
 //! knows nothing of probes, their results or the server.
 
+use std::collections::HashMap;
+use std::path::Path;
 use std::time::Duration;
 
-use crate::inventory::{App, Inventory, InventoryBuilder};
+use crate::inventory::{App, FILES, Inventory, InventoryBuilder, SourceStatus};
+use crate::model::Timestamp;
 
 mod account_files;
 mod accounts;
@@ -17,13 +20,17 @@ mod credentials;
 mod field;
 mod findings;
 mod keep;
+mod json;
 mod keys;
+mod listing;
 mod load;
 mod mistakes;
 mod probe_rules;
 mod quoting;
 mod schedule;
 mod secrets;
+mod sources;
+mod stored;
 mod validator;
 mod web;
 mod yaml;
@@ -32,11 +39,17 @@ pub use account_files::{FilePattern, open_regular};
 pub use field::why_unreadable;
 pub use findings::{Position, Problem, Problems};
 pub use keys::keys;
+pub use listing::refresh;
 pub use load::{load, load_keeping};
 pub use quoting::looks_secret;
 pub use schedule::{Notice, ScheduleRule, default_schedule};
 pub use secrets::is_variable;
+pub use sources::{SourceKind, SourceSettings};
+pub use stored::store;
 pub use web::{ClientAuth, Pem, Placed, Tls, TlsVersion, WebFile, WebRateLimit, read_web_file, web_keys};
+
+/// Maximum number of problems of a source that pages show.
+const SHOWN_PROBLEMS: usize = 20;
 
 #[derive(Clone, Debug, Default)]
 pub struct Config {
@@ -49,9 +62,34 @@ pub struct Config {
     /// The members of `account_files`, for watching: a new file that matches is part of the
     /// configuration.
     pub patterns: Vec<FilePattern>,
+    /// The sources that are asked.
+    pub sources: Vec<SourceSettings>,
+    /// How all sources were read: first the account files, then `sources`.
+    pub statuses: Vec<SourceStatus>,
     pub warnings: Vec<Problem>,
-    /// The problems of account files, of which the last good content stays.
+    /// The problems of sources, of which the last good rows stay.
     pub refused: Problems,
+}
+
+/// What is in force.
+#[derive(Clone, Copy, Debug)]
+pub struct Last<'l> {
+    pub inventory: &'l Inventory,
+    pub sources: &'l [SourceStatus],
+}
+
+impl<'l> Last<'l> {
+    pub(crate) fn source(&self, id: &str) -> Option<&'l SourceStatus> {
+        self.sources.iter().find(|source| source.id == id)
+    }
+}
+
+/// What is known of sources before they are read.
+#[derive(Clone, Copy, Debug)]
+pub enum Known<'k> {
+    Last(Last<'k>),
+    /// At a start: what an earlier process has stored in this folder, if there is one.
+    Stored(Option<&'k Path>),
 }
 
 #[derive(Clone, Debug)]
@@ -80,6 +118,58 @@ impl Default for Global {
 }
 
 impl Config {
+    /// The configuration before it is read.
+    fn start(last: Option<Last<'_>>) -> Self {
+        let before = last.and_then(|last| last.source(FILES)).cloned().unwrap_or_default();
+        let files = SourceStatus {
+            id: FILES.to_owned(),
+            last_success: before.last_success,
+            shrunk: before.shrunk,
+            ..SourceStatus::default()
+        };
+        Self { schedule: default_schedule(), statuses: vec![files], ..Self::default() }
+    }
+
+    /// All of it but the accounts and credentials.
+    #[must_use]
+    pub fn without_rows(&self) -> Self {
+        Self {
+            global: self.global.clone(),
+            apps: self.apps.clone(),
+            table: InventoryBuilder::default(),
+            schedule: self.schedule.clone(),
+            patterns: self.patterns.clone(),
+            sources: self.sources.clone(),
+            statuses: self.statuses.clone(),
+            warnings: Vec::new(),
+            refused: Problems::default(),
+        }
+    }
+
+    /// Says how the sources that `read` names were read.
+    fn finish(&mut self, mut problems: Problems, read: impl Fn(&str) -> bool) {
+        let places: HashMap<&Path, &Option<String>> =
+            self.table.places().iter().map(|place| (&*place.path, &place.source)).collect();
+        // A folder that cannot be read is no place; only account files are in folders.
+        let source = |problem: &Problem| match places.get(&*problem.file) {
+            Some(source) => source.as_deref(),
+            None => Some(FILES),
+        };
+        for status in self.statuses.iter_mut().filter(|status| read(&status.id)) {
+            let own = problems.list.iter().filter(|problem| source(problem) == Some(&status.id));
+            status.problems = own.take(SHOWN_PROBLEMS).map(ToString::to_string).collect();
+            status.up = Some(status.up != Some(false));
+            if status.up == Some(true) {
+                status.last_success = Some(Timestamp::now());
+            }
+        }
+        if self.patterns.is_empty() {
+            self.statuses.retain(|status| status.id != FILES);
+        }
+        self.warnings = std::mem::take(&mut problems.warnings);
+        self.refused = problems;
+    }
+
     /// The inventory of the credentials that `mine` picks (a shard's share) and of their accounts.
     pub fn inventory(self, mine: impl Fn(&str) -> bool) -> Inventory {
         Inventory::new(self.apps, self.table, self.global.probe_interval, mine)

@@ -1,5 +1,7 @@
 //! `probe_expect` and `probe_refused`: how the answers of a probe URL are read.
 
+use serde_json::{Value, json};
+
 use super::field::{Field, Mapping};
 use super::keys;
 use super::quoting::shown;
@@ -11,6 +13,26 @@ pub(super) fn probe_rules(mapping: &Mapping<'_>) -> ProbeRules {
     let mut refused = Vec::new();
     mapping.each("probe_refused", |item| refused.extend(refusal(item)));
     ProbeRules { expect, refused }
+}
+
+/// The keys and values that are read as these rules.
+pub(super) fn stored_rules(rules: &ProbeRules) -> [(&'static str, Value); 2] {
+    let field = |field: &ProbeField| match &field.value {
+        Some(value) => json!({"pointer": field.pointer, "value": value}),
+        None => json!({"pointer": field.pointer}),
+    };
+    let refused = rules.refused.iter().map(|rule| {
+        let mut refusal = rule.field.as_ref().map_or_else(|| json!({}), field);
+        refusal["reason"] = rule.reason.label().into();
+        if let Some(status) = rule.status {
+            refusal["status"] = status.into();
+        }
+        refusal
+    });
+    [
+        ("probe_expect", rules.expect.as_ref().map_or(Value::Null, field)),
+        ("probe_refused", Value::Array(refused.collect())),
+    ]
 }
 
 /// A pointer, or a pointer with its value.

@@ -2,13 +2,14 @@
 
 use super::field::{Field, Mapping, is_name, relative_to, why_unreadable};
 use super::quoting::looks_secret;
+use super::validator::Rows;
 use super::yaml::Value;
 use crate::inventory::SecretSource;
 use crate::model::Secret;
 
 /// The source that one of `keys` names. What a key means is told by its ending: `_file`, `_env`,
 /// `_command`, or none of them for the secret itself.
-pub(super) fn secret_source(mapping: &Mapping<'_>, keys: &[&str]) -> Option<SecretSource> {
+pub(super) fn secret_source(mapping: &Mapping<'_>, keys: &[&str], rows: Rows) -> Option<SecretSource> {
     let mut given = keys.iter().filter_map(|key| Some((key, mapping.given(key)?)));
     let (key, field) = given.next()?;
     let mut alone = true;
@@ -18,14 +19,18 @@ pub(super) fn secret_source(mapping: &Mapping<'_>, keys: &[&str]) -> Option<Secr
     }
     match key.rsplit_once('_') {
         _ if !alone => None,
+        Some((_, "file" | "env" | "command")) if rows == Rows::Listed => {
+            field.reject("a source may only give the secret itself")
+        }
         Some((_, "file")) => secret_file(&field),
         Some((_, "env")) => secret_env(&field),
         Some((_, "command")) => secret_command(&field),
-        _ => inline_secret(&field, key),
+        _ if rows == Rows::Stored => Some(SecretSource::Unread),
+        _ => inline_secret(&field, key, rows),
     }
 }
 
-fn inline_secret(field: &Field<'_>, key: &str) -> Option<SecretSource> {
+fn inline_secret(field: &Field<'_>, key: &str, rows: Rows) -> Option<SecretSource> {
     let text = field.scalar("a secret")?.trim();
     let wrong = if text.is_empty() {
         "is empty; expected a secret"
@@ -40,7 +45,9 @@ fn inline_secret(field: &Field<'_>, key: &str) -> Option<SecretSource> {
             "the secret is in the configuration itself; a file or an environment variable keeps it apart"
                 .to_owned()
         };
-        field.warning(message);
+        if rows == Rows::Written {
+            field.warning(message);
+        }
         return Some(SecretSource::Inline(Secret::new(text)));
     };
     field.reject(wrong)

@@ -4,6 +4,7 @@
 //! each of them holds is checked in the modules of these names.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::RandomState;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use super::field::{Field, Mapping};
 use super::findings::{Findings, Position, Problem};
 use super::quoting::shown;
 use super::yaml::Node;
-use super::{Config, keys, schedule};
-use crate::inventory::{Inventory, Mark};
+use super::{Config, Last, keys, schedule, sources};
+use crate::inventory::{FILES, Mark, SourceStatus};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 /// The longest time that can be configured.
@@ -35,10 +36,16 @@ impl Document<'_> {
 #[derive(Clone, Copy)]
 pub(super) struct SourceFile<'f> {
     pub(super) path: &'f Path,
-    /// The index among all files.
+    /// The index among all places.
     pub(super) number: u32,
-    /// Whether it is named on the command line, not by `account_files`.
-    pub(super) main: bool,
+    /// The index among the sources; none if it is named on the command line.
+    pub(super) source: Option<usize>,
+}
+
+impl SourceFile<'_> {
+    pub(super) fn is_main(self) -> bool {
+        self.source.is_none()
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -47,17 +54,31 @@ pub(super) struct Origin {
     pub(super) at: Position,
 }
 
-/// The position of rows that were not read this time.
-pub(super) const KEPT: Position = Position { line: 0, column: 0 };
+/// The position of rows that do not come from a file, or were not read this time.
+pub(super) const NOWHERE: Position = Position { line: 0, column: 0 };
 
 /// How far reading has got.
 #[derive(Clone, Copy)]
 pub(super) struct Progress {
     table: Mark,
     problems: usize,
+    /// Of the source that is being read.
     refused: usize,
 }
 
+/// What a row may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rows {
+    /// As in a file that somebody has written.
+    Written,
+    /// As a source lists them: with tokens, and several of one login. They must not make this program
+    /// read files or run commands.
+    Listed,
+    /// As they were when they were stored: without tokens.
+    Stored,
+}
+
+#[derive(Clone)]
 pub(super) struct DefinedApp {
     pub(super) origin: Origin,
     /// The index in `Config::apps`; none if the app has problems.
@@ -69,16 +90,21 @@ pub(super) struct Validator<'o> {
     /// False if a file, list or id could not be read: what is not found may be there.
     pub(super) complete: bool,
     pub(super) config: Config,
-    /// What stays where account files have problems. None: every problem is an error.
-    pub(super) last: Option<&'o Inventory>,
-    /// Whether a file or folder could not be read as a whole.
-    pub(super) unreadable: bool,
+    /// What stays where sources have problems. None: every problem is an error.
+    pub(super) last: Option<Last<'o>>,
     /// Files and folders that may hold more than what was read of them.
     pub(super) unread: Vec<PathBuf>,
+    /// Whether the rows of the main files stay, as these are not read now.
+    pub(super) keep_main: bool,
+    /// The ids of sources of which nothing was read, or not enough to drop what is missing.
+    pub(super) kept_sources: Vec<String>,
     /// Where the next rows that are kept come from.
     pub(super) kept: Origin,
-    /// The number of rows and files that are refused.
-    pub(super) refused: usize,
+    /// Where rows come from now.
+    pub(super) rows: Rows,
+    /// The credentials of a list by their tokens' hashes.
+    pub(super) logins: HashMap<u64, usize>,
+    pub(super) hasher: RandomState,
     pub(super) apps: BTreeMap<String, DefinedApp>,
     /// Which of `Config::apps` a credential uses.
     pub(super) used_apps: Vec<bool>,
@@ -91,16 +117,19 @@ pub(super) struct Validator<'o> {
 }
 
 impl<'o> Validator<'o> {
-    pub(super) fn new(findings: &'o Findings, last: Option<&'o Inventory>) -> Self {
+    pub(super) fn new(findings: &'o Findings, config: Config, last: Option<Last<'o>>) -> Self {
         Self {
             findings,
             complete: true,
-            config: Config { schedule: schedule::default_schedule(), ..Config::default() },
+            config,
             last,
-            unreadable: false,
             unread: Vec::new(),
-            kept: Origin { file: 0, at: KEPT },
-            refused: 0,
+            keep_main: false,
+            kept_sources: Vec::new(),
+            kept: Origin { file: 0, at: NOWHERE },
+            rows: Rows::Written,
+            logins: HashMap::new(),
+            hasher: RandomState::new(),
             apps: BTreeMap::new(),
             used_apps: Vec::new(),
             credentials: Vec::new(),
@@ -110,9 +139,22 @@ impl<'o> Validator<'o> {
         }
     }
 
-    pub(super) fn file<'f>(&mut self, path: &'f Path, main: bool) -> SourceFile<'f> {
-        let number = self.config.table.add_place(path, if main { None } else { Some(0) });
-        SourceFile { path, number, main }
+    pub(super) fn file<'f>(&mut self, path: &'f Path, source: Option<usize>) -> SourceFile<'f> {
+        let id = source.and_then(|source| self.config.statuses.get(source)).map(|status| &*status.id);
+        let number = self.config.table.add_place(path, id);
+        SourceFile { path, number, source }
+    }
+
+    /// The status of a source. What the main files refer to and cannot be found is the account files'.
+    fn status(&mut self, source: Option<usize>) -> Option<&mut SourceStatus> {
+        self.config.statuses.get_mut(source.unwrap_or_default())
+    }
+
+    /// Counts a row or file that is refused.
+    fn refuse(&mut self, source: Option<usize>) {
+        if let Some(status) = self.status(source) {
+            status.refused += 1;
+        }
     }
 
     /// Reports a file that cannot be read as a whole, and nothing else in it.
@@ -120,45 +162,59 @@ impl<'o> Validator<'o> {
         self.findings.forget(file.path);
         self.broken_accounts.retain(|_, origin| origin.file != file.number);
         self.broken_credentials.retain(|_, origin| origin.file != file.number);
-        self.unreadable(Problem::of_file(file.path, at, message));
+        self.unreadable(file.source, Problem::of_file(file.path, at, message));
     }
 
     /// Reports a file or folder that cannot be read.
-    pub(super) fn unreadable(&mut self, problem: Problem) {
+    pub(super) fn unreadable(&mut self, source: Option<usize>, problem: Problem) {
         self.complete = false;
-        self.unreadable = true;
-        self.refused += 1;
+        self.refuse(source);
+        if let Some(status) = self.status(source) {
+            status.up = Some(false);
+        }
         self.unread.push(problem.file.clone());
         self.findings.problem(problem);
     }
 
-    pub(super) fn mark(&self) -> Progress {
+    /// What is in force is not known before the main files are read.
+    pub(super) fn start_from(&mut self, last: Last<'o>) {
+        self.last = Some(last);
+        for status in &mut self.config.statuses {
+            if let Some(before) = last.source(&status.id) {
+                status.last_success = before.last_success;
+            }
+        }
+    }
+
+    pub(super) fn mark(&mut self, file: SourceFile<'_>) -> Progress {
         Progress {
             table: self.config.table.mark(),
             problems: self.findings.problems(),
-            refused: self.refused,
+            refused: self.status(file.source).map_or(0, |status| status.refused),
         }
     }
 
     /// Takes back the rows that were added since then.
-    pub(super) fn roll_back(&mut self, mark: Progress) {
+    pub(super) fn roll_back(&mut self, file: SourceFile<'_>, mark: Progress) {
         self.config.table.roll_back(mark.table);
         self.credentials.truncate(mark.table.credentials);
         self.accounts.truncate(mark.table.accounts);
-        self.refused = mark.refused;
+        if let Some(status) = self.status(file.source) {
+            status.refused = mark.refused;
+        }
     }
 
     /// Ends the reading of a row, which is refused if it was not added or has a problem. Returns
     /// whether it was added.
-    pub(super) fn end_row(&mut self, begin: Progress, added: bool) -> bool {
+    pub(super) fn end_row(&mut self, file: SourceFile<'_>, begin: Progress, added: bool) -> bool {
         let fine = self.last.is_none() || self.findings.problems() == begin.problems;
         if added && fine {
             return true;
         }
         if self.last.is_some() {
-            self.roll_back(begin);
+            self.roll_back(file, begin);
         }
-        self.refused += 1;
+        self.refuse(file.source);
         false
     }
 
@@ -171,7 +227,7 @@ impl<'o> Validator<'o> {
 
     pub(super) fn top(&mut self, document: &Document<'_>) {
         let (root, begin) = (document.field(), self.findings.problems());
-        if document.file.main {
+        if document.file.is_main() {
             root.mapping(&[keys::MAIN]);
         } else if !root.is_list() {
             root.mapping(&[keys::ACCOUNT_FILE]);
@@ -181,8 +237,8 @@ impl<'o> Validator<'o> {
         let are_lists = lists.into_iter().all(|list| list.is_list());
         self.complete &= are_lists;
         // Rows may stand under a key that is not known.
-        if !document.file.main && (!are_lists || self.findings.problems() > begin) {
-            self.refused += 1;
+        if !document.file.is_main() && (!are_lists || self.findings.problems() > begin) {
+            self.refuse(document.file.source);
             self.without_id(document.file);
         }
     }
@@ -202,6 +258,23 @@ impl<'o> Validator<'o> {
         self.single(documents, "schedule", |this, field| {
             this.config.schedule = schedule::schedule(field);
         });
+        for document in documents {
+            let Some(mapping) = document.field().as_mapping() else { continue };
+            mapping.each("sources", |item| self.source(item));
+        }
+    }
+
+    fn source(&mut self, field: &Field<'_>) {
+        let Some(source) = sources::source(field) else { return };
+        let statuses = &mut self.config.statuses;
+        if statuses.iter().any(|status| status.id == source.id) {
+            let reserved = if source.id == FILES { " by account_files" } else { "" };
+            field.problem(format!("the id {} is already used{reserved}", shown(&source.id)));
+            return;
+        }
+        let before = self.last.and_then(|last| last.source(&source.id)).cloned().unwrap_or_default();
+        statuses.push(SourceStatus { id: source.id.clone(), ..before });
+        self.config.sources.push(source);
     }
 
     fn single(&mut self, documents: &[Document<'_>], section: &str, read: impl Fn(&mut Self, &Field<'_>)) {
@@ -246,7 +319,7 @@ impl<'o> Validator<'o> {
     pub(super) fn shown_origin(&self, origin: Origin) -> String {
         let Some(place) = self.config.table.places().get(origin.file as usize) else { return String::new() };
         let (path, Position { line, column }) = (place.path.display(), origin.at);
-        if origin.at == KEPT { path.to_string() } else { format!("{path}:{line}:{column}") }
+        if origin.at == NOWHERE { path.to_string() } else { format!("{path}:{line}:{column}") }
     }
 
     /// The id of an item and where it is defined; none, with a problem, if it has been used before.
@@ -276,7 +349,7 @@ impl<'o> Validator<'o> {
         let apps = self.apps.iter().filter(|(_, app)| app.index.is_some_and(|i| !self.used_apps[i]));
         let apps = apps.map(|(id, app)| ("app", id.as_str(), app.origin, "credential"));
         let credentials = table.credentials().zip(&self.credentials).zip(used);
-        let credentials = credentials.filter(|((_, origin), used)| !used && origin.at != KEPT);
+        let credentials = credentials.filter(|((_, origin), used)| !used && origin.at != NOWHERE);
         let credentials =
             credentials.map(|((credential, origin), _)| ("credential", credential.id(), *origin, "account"));
         for (what, id, origin, by) in apps.chain(credentials) {

@@ -9,16 +9,20 @@ use tokio::time::MissedTickBehavior;
 
 use super::run::DaemonSettings;
 use super::watch::{ConfigWatch, TokenWatch};
-use crate::config;
-use crate::inventory::{FILES, Inventory};
+use crate::config::{self, Config, Known, Last};
+use crate::inventory::{FILES, Inventory, SourceStatus};
 use crate::model::Timestamp;
 use crate::page::ReloadFailure;
 use crate::probe::Prober;
 use crate::scheduler::{ProbeRequest, Scheduler, SchedulerSettings};
 use crate::server::{ReloadRequest, ServerContext};
-use crate::state::Store;
+use crate::state::{Snapshot, Store};
 use crate::telemetry::{self, Heartbeat, Metrics};
 use crate::transport::Client;
+
+/// How long to wait before account files are read again of which more than half of the accounts are
+/// missing: somebody may be writing them.
+const SECOND_LOOK: Duration = Duration::from_secs(2);
 
 pub(super) struct Reloader {
     pub(super) settings: DaemonSettings,
@@ -29,6 +33,7 @@ pub(super) struct Reloader {
     pub(super) files: ConfigWatch,
     /// None only between two schedulers.
     pub(super) running: Option<Running>,
+    pub(super) storing: Option<JoinHandle<()>>,
 }
 
 pub(super) struct Running {
@@ -38,6 +43,8 @@ pub(super) struct Running {
 }
 
 pub(super) struct Setup {
+    /// Without its rows.
+    pub(super) config: Config,
     pub(super) inventory: Arc<Inventory>,
     client: Client,
     /// Maximum number of probes at the same time.
@@ -98,11 +105,14 @@ impl Reloader {
     /// is logged as well; a good one tells which rows of account files are refused.
     async fn reload(&mut self) -> Result<String, String> {
         telemetry::reloading();
-        let last = self.store.snapshot().inventory;
-        let setup = self.with_files(move |settings, files| load(settings, files, &last)).await;
+        let Snapshot { inventory, sources, .. } = self.store.snapshot();
+        let load = move |settings: &DaemonSettings, files: &mut ConfigWatch| {
+            load(settings, files, Known::Last(Last { inventory: &inventory, sources: &sources }))
+        };
+        let setup = self.with_files(load).await;
         let result = match setup.unwrap_or_else(|| Err("a fault in this program".to_owned())) {
             Ok(setup) => {
-                let refused = setup.inventory.sources().iter().flat_map(|source| &source.problems);
+                let refused = setup.config.statuses.iter().flat_map(|source| &source.problems);
                 let refused = refused.map(|problem| format!("refused: {problem}\n")).collect();
                 // Running probes are cancelled and repeated: they change nothing.
                 self.stop().await;
@@ -128,9 +138,9 @@ impl Reloader {
         result
     }
 
-    pub(super) fn start(&mut self, Setup { inventory, client, concurrency, seconds }: Setup) {
-        for source in inventory.sources() {
-            self.metrics.refreshed(&source.id, seconds);
+    pub(super) fn start(&mut self, Setup { config, inventory, client, concurrency, seconds }: Setup) {
+        if config.statuses.iter().any(|source| source.id == FILES) {
+            self.metrics.refreshed(FILES, seconds);
         }
         tracing::info!(
             accounts = inventory.len(),
@@ -138,6 +148,8 @@ impl Reloader {
             "configuration in force"
         );
         let changed = self.store.replace_inventory(inventory.clone());
+        self.store.set_sources(config.statuses.clone());
+        self.keep_rows(&config.statuses, &inventory);
         let prober = Arc::new(Prober::new(client, inventory));
         let settings = SchedulerSettings { concurrency, on_demand: self.settings.on_demand };
         let scheduler = Scheduler::new(prober, self.store.clone(), self.metrics.clone(), settings, &changed);
@@ -157,10 +169,39 @@ impl Reloader {
         }
     }
 
+    /// Stores the rows of all sources, on a thread of its own, after any earlier ones.
+    fn keep_rows(&mut self, sources: &[SourceStatus], inventory: &Arc<Inventory>) {
+        let Some(folder) = self.settings.storage.clone() else { return };
+        let (sources, inventory, before) = (sources.to_vec(), inventory.clone(), self.storing.take());
+        let store = move || {
+            for source in &sources {
+                if let Err(error) = config::store(&folder, &inventory, source) {
+                    tracing::error!(
+                        source = source.id, %error,
+                        "rows of a source cannot be stored: a restart while it cannot be read would lose them"
+                    );
+                }
+            }
+        };
+        self.storing = Some(tokio::spawn(async move {
+            if let Some(before) = before {
+                let _ = before.await;
+            }
+            let _ = tokio::task::spawn_blocking(store).await;
+        }));
+    }
+
+    /// Waits until the rows of all sources are stored.
+    pub(super) async fn stored(&mut self) {
+        if let Some(storing) = self.storing.take() {
+            let _ = storing.await;
+        }
+    }
+
     /// The status that the service manager shows.
     pub(super) fn status(&self) -> String {
-        let inventory = self.store.snapshot().inventory;
-        let refused: usize = inventory.sources().iter().map(|source| source.refused).sum();
+        let Snapshot { inventory, sources, .. } = self.store.snapshot();
+        let refused: usize = sources.iter().map(|source| source.refused).sum();
         let refused = if refused > 0 { format!("; {refused} rows or files refused") } else { String::new() };
         format!(
             "watching {} accounts of {} credentials{refused}",
@@ -175,16 +216,24 @@ impl Reloader {
 pub(super) fn load(
     settings: &DaemonSettings,
     files: &mut ConfigWatch,
-    last: &Inventory,
+    known: Known<'_>,
 ) -> Result<Setup, String> {
     /// Maximum number of problems, and of warnings, in the log, where more would hide the rest.
     const SHOWN: usize = 20;
     files.changed();
     let begin = Instant::now();
     files.trouble = true;
-    let mut config =
-        config::load_keeping(&settings.config_files, last).map_err(|problems| problems.to_string())?;
-    files.trouble = config.table.sources().iter().any(|source| !source.up);
+    let read = |known| config::load_keeping(&settings.config_files, known).map_err(|p| p.to_string());
+    let mine = |credential: &str| settings.shard.holds(credential);
+    let mut config = read(known)?;
+    if config.statuses.iter().any(|source| source.id == FILES && source.shrunk) {
+        tracing::warn!(source = FILES, "more than half of the accounts are missing; reading again");
+        std::thread::sleep(SECOND_LOOK);
+        let sources = std::mem::take(&mut config.statuses);
+        let inventory = config.inventory(mine);
+        config = read(Known::Last(Last { inventory: &inventory, sources: &sources }))?;
+    }
+    files.trouble = config.statuses.iter().any(|source| source.id == FILES && source.up == Some(false));
     for problem in config.refused.list.iter().take(SHOWN) {
         tracing::error!(source = FILES, %problem, "row or file refused, its last good content stays");
     }
@@ -209,6 +258,7 @@ pub(super) fn load(
         limit.per = limit.per.saturating_mul(settings.shard.total());
     }
     let concurrency = config.global.probe_concurrency;
-    let inventory = Arc::new(config.inventory(|credential| settings.shard.holds(credential)));
-    Ok(Setup { inventory, client, concurrency, seconds: begin.elapsed().as_secs_f64() })
+    let rest = config.without_rows();
+    let inventory = Arc::new(config.inventory(mine));
+    Ok(Setup { config: rest, inventory, client, concurrency, seconds: begin.elapsed().as_secs_f64() })
 }

@@ -13,7 +13,8 @@ use tokio::task::JoinSet;
 
 use super::reload::{Reloader, Setup, load};
 use super::watch::ConfigWatch;
-use crate::inventory::{Inventory, Shard};
+use crate::config::Known;
+use crate::inventory::Shard;
 use crate::server::{self, AccessControl, Endpoint, ReloadRequest, ServerContext};
 use crate::state::{StateWriter, Store};
 use crate::telemetry::{self, Metrics, Watchdog};
@@ -53,7 +54,8 @@ impl Daemon {
     /// client can be made.
     pub fn new(settings: DaemonSettings, access: Arc<AccessControl>) -> anyhow::Result<Self> {
         let mut files = ConfigWatch::new(&settings.config_files);
-        let setup = load(&settings, &mut files, &Inventory::default()).map_err(anyhow::Error::msg)?;
+        let setup = load(&settings, &mut files, Known::Stored(settings.storage.as_deref()))
+            .map_err(anyhow::Error::msg)?;
         let metrics = Metrics::new()?;
         if settings.without_process_metrics {
             metrics.exclude_process()?;
@@ -69,7 +71,8 @@ impl Daemon {
         let context = Arc::new(context);
         let mut watchdog = Watchdog::default();
         let heartbeat = watchdog.part("scheduler");
-        let reloader = Reloader { settings, context, store, metrics, heartbeat, files, running: None };
+        let reloader =
+            Reloader { settings, context, store, metrics, heartbeat, files, running: None, storing: None };
         Ok(Self { reloader, setup, state_writer, watchdog, reloads })
     }
 
@@ -106,6 +109,7 @@ impl Daemon {
         reloader.context.set_ready(false);
         watchdog.abort();
         reloader.stop().await;
+        reloader.stored().await;
         // The state is written after the last probe and before the last answer: requests that wait for
         // a probe see its result, and they see nothing that is not written.
         let _ = stop_writing.send(true);

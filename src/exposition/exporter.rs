@@ -7,7 +7,7 @@ use prometheus::proto::{MetricFamily, MetricType};
 
 use super::Format;
 use super::text::{format_float, write_header, write_sample};
-use crate::inventory::{App, SourceStatus};
+use crate::inventory::{App, Inventory, SourceStatus};
 use crate::network::NetworkId;
 use crate::state::{AppState, RateLimitUsage, Snapshot};
 
@@ -71,28 +71,29 @@ pub static SMALL_FAMILIES: &[SmallFamily] = &[
     ),
     family(
         "token_exporter_source_up",
-        "Whether the last refresh of the source could read all of it, apart from refused rows: 1 or 0.",
+        "Whether the last refresh of the source could read all of it, apart from refused rows: 1 or 0. \
+         Absent before the first.",
         &["source"],
-        |snapshot| by_source(snapshot, |source| Some(f64::from(source.up))),
+        |snapshot| by_source(snapshot, |_, source| Some(f64::from(source.up?))),
     ),
     family(
         "token_exporter_source_last_success_timestamp_seconds",
         "When the source was last read as a whole. Absent if it never was.",
         &["source"],
-        |snapshot| by_source(snapshot, |source| Some(source.last_success?.unix() as f64)),
+        |snapshot| by_source(snapshot, |_, source| Some(source.last_success?.unix() as f64)),
     ),
     family(
         "token_exporter_source_accounts",
         "Number of accounts of the source, with those that stay as they were last read.",
         &["source"],
-        |snapshot| by_source(snapshot, |source| Some(source.accounts as f64)),
+        |snapshot| by_source(snapshot, |inventory, source| Some(inventory.accounts_of(&source.id) as f64)),
     ),
     family(
         "token_exporter_source_rows_refused",
         "Number of rows and whole files of the source that have problems. What was last read of them \
          stays.",
         &["source"],
-        |snapshot| by_source(snapshot, |source| Some(source.refused as f64)),
+        |snapshot| by_source(snapshot, |_, source| Some(source.refused as f64)),
     ),
     family("token_exporter_accounts", "Number of configured accounts.", &["network"], |snapshot| {
         counts(snapshot.inventory.accounts_by_network())
@@ -129,9 +130,9 @@ fn limits(snapshot: &Snapshot, value: fn(&RateLimitUsage) -> Option<f64>) -> Sam
         .collect()
 }
 
-fn by_source(snapshot: &Snapshot, value: fn(&SourceStatus) -> Option<f64>) -> Samples<'_> {
-    let sources = snapshot.inventory.sources().iter();
-    sources.filter_map(|source| Some((vec![&*source.id], value(source)?))).collect()
+fn by_source(snapshot: &Snapshot, value: fn(&Inventory, &SourceStatus) -> Option<f64>) -> Samples<'_> {
+    let sources = snapshot.sources.iter();
+    sources.filter_map(|source| Some((vec![&*source.id], value(&snapshot.inventory, source)?))).collect()
 }
 
 fn counts(by_network: &BTreeMap<NetworkId, usize>) -> Samples<'_> {

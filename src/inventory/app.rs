@@ -50,4 +50,6 @@ pub enum SecretSource {
     /// A program and its arguments; the secret is what it prints.
     Command(Vec<String>),
     Inline(Secret),
+    /// Unknown until the source of the credential answers.
+    Unread,
 }

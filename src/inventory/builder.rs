@@ -111,7 +111,9 @@ impl InventoryBuilder {
         let (source, text) = match &token {
             SecretSource::File(path) => (TokenSource::File, path.to_str()),
             SecretSource::Env(name) => (TokenSource::Env, Some(name.as_str())),
-            SecretSource::Command(_) | SecretSource::Inline(_) => (TokenSource::Other(0), None),
+            SecretSource::Command(_) | SecretSource::Inline(_) | SecretSource::Unread => {
+                (TokenSource::Other(0), None)
+            }
         };
         let texts = RowTexts::put(&mut inventory.texts, [id, text.unwrap_or("")])?;
         let mut put_source = |source| {

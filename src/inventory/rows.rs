@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::builder::{AccountSettings, CredentialSettings};
 use super::texts::{Distinct, Index, RowTexts, Words, slice};
-use super::{AccountView, App, CredentialView, InventoryBuilder, Place, SecretSource, SourceStatus};
+use super::{AccountView, App, CredentialView, InventoryBuilder, Place, SecretSource};
 use crate::model::Timestamp;
 use crate::network::{NetworkId, Style};
 
@@ -30,13 +30,13 @@ pub struct Inventory {
     pub(super) sources: Vec<SecretSource>,
     /// Where rows come from, by their number.
     pub(super) places: Vec<Place>,
-    pub(super) statuses: Vec<SourceStatus>,
     /// For accounts that do not have an interval of their own.
     pub(super) usual_interval: Option<Duration>,
     /// `{account="…",network="…"` of each account, one after the other.
     account_labels: String,
     account_labels_ends: Vec<u32>,
     accounts_by_network: BTreeMap<NetworkId, usize>,
+    accounts_by_source: BTreeMap<String, usize>,
     credentials_by_network: BTreeMap<NetworkId, usize>,
 }
 
@@ -161,10 +161,15 @@ impl Inventory {
         let accounts = count(&mut self.accounts().map(|account| account.network()));
         let credentials = count(&mut self.credentials().map(|credential| credential.network()));
         (self.accounts_by_network, self.credentials_by_network) = (accounts, credentials);
+        let mut by_place = vec![0; self.places.len()];
         for row in &self.accounts {
-            let source = self.places.get(row.place as usize).and_then(|place| place.source);
-            if let Some(status) = source.and_then(|source| self.statuses.get_mut(source)) {
-                status.accounts += 1;
+            if let Some(count) = by_place.get_mut(row.place as usize) {
+                *count += 1;
+            }
+        }
+        for (place, count) in self.places.iter().zip(by_place) {
+            if let Some(source) = &place.source {
+                *self.accounts_by_source.entry(source.clone()).or_default() += count;
             }
         }
     }
@@ -269,9 +274,9 @@ impl Inventory {
         &self.places
     }
 
-    /// The sources of accounts besides the configuration itself.
-    pub fn sources(&self) -> &[SourceStatus] {
-        &self.statuses
+    /// The number of accounts that come from this source.
+    pub fn accounts_of(&self, source: &str) -> usize {
+        self.accounts_by_source.get(source).copied().unwrap_or_default()
     }
 
     pub fn accounts_by_network(&self) -> &BTreeMap<NetworkId, usize> {

@@ -14,24 +14,35 @@ use crate::model::Timestamp;
 /// The id of the source that the account files are.
 pub const FILES: &str = "files";
 
-/// A file that rows come from.
+/// Where rows come from: a file, or a source that is no file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     pub path: PathBuf,
-    /// The index of the source that it belongs to; none for the configuration itself.
-    pub source: Option<usize>,
+    /// The id of the source that it belongs to; none for the configuration itself.
+    pub source: Option<String>,
+}
+
+impl Place {
+    /// What stands in messages in place of the name of a file.
+    pub fn of_source(id: &str) -> PathBuf {
+        PathBuf::from(format!("source {id}"))
+    }
+
+    pub fn is_of(&self, source: &str) -> bool {
+        self.source.as_deref() == Some(source)
+    }
 }
 
 /// How the last refresh of a source went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceStatus {
     pub id: String,
-    /// Whether all of it could be read, apart from refused rows.
-    pub up: bool,
+    /// Whether all of it could be read, apart from refused rows; none before the first attempt.
+    pub up: Option<bool>,
     /// None if it was never up.
     pub last_success: Option<Timestamp>,
-    /// The number of its accounts that are watched, with those that were kept.
-    pub accounts: usize,
+    /// Whether the last list lacks more than half of the accounts: they leave when that is seen again.
+    pub shrunk: bool,
     /// The number of rows, and of whole files, that are refused.
     pub refused: usize,
     /// The first problems, each with its place.
@@ -47,18 +58,14 @@ pub struct Mark {
 
 impl InventoryBuilder {
     /// Adds a place. Returns its number.
-    pub fn add_place(&mut self, path: &Path, source: Option<usize>) -> u32 {
-        self.unsorted.places.push(Place { path: path.to_owned(), source });
+    pub fn add_place(&mut self, path: &Path, source: Option<&str>) -> u32 {
+        self.unsorted.places.push(Place { path: path.to_owned(), source: source.map(str::to_owned) });
         number(self.unsorted.places.len() - 1).unwrap_or(u32::MAX)
     }
 
     /// Rows that are added from now on come from this place.
     pub fn read_from(&mut self, place: u32) {
         self.place = place;
-    }
-
-    pub fn add_source(&mut self, status: SourceStatus) {
-        self.unsorted.statuses.push(status);
     }
 
     pub fn mark(&self) -> Mark {

@@ -99,7 +99,7 @@ impl<'a> AccountView<'a> {
         self.row.place as usize
     }
 
-    pub(super) fn settings(&self) -> &'a AccountSettings {
+    pub fn settings(&self) -> &'a AccountSettings {
         &self.inventory.roles.get(self.row.role).0
     }
 
@@ -177,7 +177,7 @@ impl<'a> CredentialView<'a> {
         self.row.place as usize
     }
 
-    pub(super) fn settings(&self) -> &'a CredentialSettings {
+    pub fn settings(&self) -> &'a CredentialSettings {
         self.inventory.credential_settings.get(self.row.settings)
     }
 

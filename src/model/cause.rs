@@ -16,6 +16,8 @@ pub enum Cause {
     AppMisconfigured(AppProblem),
     CredentialUnreadable,
     ClockSkew,
+    /// The account's source has not been read since the start, so there is no token.
+    SourceUnavailable,
 }
 
 impl Cause {
@@ -31,6 +33,7 @@ impl Cause {
         Self::AppMisconfigured(AppProblem::Unknown),
         Self::CredentialUnreadable,
         Self::ClockSkew,
+        Self::SourceUnavailable,
     ];
 
     pub fn label(self) -> &'static str {
@@ -52,7 +55,10 @@ impl Cause {
     /// Whether the operator of this program has to act. Otherwise it is the network, or the way to it.
     pub fn is_for_operator(self) -> bool {
         match self {
-            Self::AppMisconfigured(_) | Self::CredentialUnreadable | Self::ClockSkew => true,
+            Self::AppMisconfigured(_)
+            | Self::CredentialUnreadable
+            | Self::ClockSkew
+            | Self::SourceUnavailable => true,
             Self::RateLimited
             | Self::Timeout
             | Self::Connect
@@ -103,6 +109,11 @@ impl Cause {
                 "clock_skew",
                 "The clocks here and at the network differ too much. The operator has to set this machine's \
                  clock.",
+            ),
+            Self::SourceUnavailable => (
+                "source_unavailable",
+                "The source of the account has not answered since this program started, so its token is not \
+                 known. The operator has to let the source answer.",
             ),
         }
     }

@@ -8,6 +8,7 @@ use maud::{Markup, html};
 use super::words::{DAY, and, counted, date, distance, instant, number, time, words};
 use super::{Site, account_address, badge, frame, kind, reconnect};
 use crate::api::{Connection, ConnectionState, Listing, ListingPage, PARAMETERS, Query};
+use crate::inventory::SourceStatus;
 use crate::model::{Expiry, Timestamp, Use, format_duration};
 
 /// Maximum number of refused apps that are named.
@@ -101,8 +102,9 @@ fn refused_apps(listing: &Listing) -> Markup {
 
 /// The sources of accounts that have problems.
 fn refused_rows(listing: &Listing) -> Markup {
-    let sources = listing.snapshot.inventory.sources().iter();
-    let refusing: Vec<_> = sources.filter(|source| source.refused > 0 || !source.up).collect();
+    let sources = listing.snapshot.sources.iter();
+    let troubled = |source: &&SourceStatus| source.refused > 0 || source.up == Some(false) || source.shrunk;
+    let refusing: Vec<_> = sources.filter(troubled).collect();
     html! {
         @if !refusing.is_empty() {
             section.notice aria-labelledby="sources" {

@@ -393,7 +393,11 @@ impl ClockCheck {
 }
 
 fn unreadable(what: &str, place: &str, error: Unreadable) -> Failure {
-    Failure::new(Cause::CredentialUnreadable, format!("{what} cannot be read from {place}: {error}"))
+    let cause = match error {
+        Unreadable::Unread => Cause::SourceUnavailable,
+        _ => Cause::CredentialUnreadable,
+    };
+    Failure::new(cause, format!("{what} cannot be read from {place}: {error}"))
 }
 
 /// The rate limit that `Retry-After` states, for any network.

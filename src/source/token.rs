@@ -58,6 +58,8 @@ pub enum Unreadable {
     Failed(i32),
     #[error("the command failed with a signal")]
     Killed,
+    #[error("not read since the start")]
+    Unread,
 }
 
 /// Tells whether a file has changed, without reading it.
@@ -141,6 +143,7 @@ impl SecretSource {
     pub fn place(&self) -> String {
         match self {
             Self::Inline(_) => "the configuration".to_owned(),
+            Self::Unread => "its source".to_owned(),
             Self::File(path) => path.display().to_string(),
             Self::Env(name) => format!("the variable {name}"),
             Self::Command(words) => format!("the command {}", words.first().map_or("", String::as_str)),
@@ -155,6 +158,7 @@ impl SecretSource {
     async fn content(&self) -> Result<Content, Unreadable> {
         let (text, written) = match self {
             Self::Inline(secret) => return Ok(Content::Ready(secret.clone())),
+            Self::Unread => return Err(Unreadable::Unread),
             Self::File(path) => read_file(path).await?,
             Self::Env(name) => match std::env::var(name) {
                 Ok(text) => (Zeroizing::new(text), None),

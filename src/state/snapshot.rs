@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::{AccountState, AppFaultWindow, AppHealth, Column, NextProbe, RateLimitUsage, WindowEntry};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, SourceStatus};
 use crate::model::{AppProblem, Expiry, Timestamp};
 use crate::network::Clocks;
 use crate::source::TokenHash;
@@ -62,6 +62,8 @@ pub struct Snapshot {
     pub accounts: Column<AccountState>,
     pub credentials: Column<CredentialState>,
     pub apps: Arc<Vec<AppState>>,
+    /// How the sources of accounts were read last, in the order of the configuration.
+    pub sources: Arc<Vec<SourceStatus>>,
     /// Whether credentials are probed on request only.
     pub on_demand: bool,
 }

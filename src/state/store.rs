@@ -14,7 +14,7 @@ use super::{
     AccountState, AppState, Applied, Change, Changes, Column, CredentialState, Evidence, NextProbe, Outcome,
     Snapshot, apply_finding,
 };
-use crate::inventory::{AccountView, App, CredentialView, Inventory};
+use crate::inventory::{AccountView, App, CredentialView, Inventory, SourceStatus};
 use crate::model::{AppProblem, Cause};
 use crate::network::{Certainty, Verdict};
 
@@ -33,6 +33,13 @@ impl Store {
 
     pub fn set_on_demand(&self, on_demand: bool) {
         self.lock().snapshot.on_demand = on_demand;
+    }
+
+    pub fn set_sources(&self, sources: Vec<SourceStatus>) {
+        let snapshot = &mut self.lock().snapshot;
+        snapshot.version += 1;
+        snapshot.sources = Arc::new(sources);
+        self.changed.notify_one();
     }
 
     pub async fn changed(&self) {
@@ -87,6 +94,7 @@ impl Store {
             credentials: inventory.credentials().map(credential).collect(),
             apps: Arc::new(inventory.apps().iter().map(|a| app(a).unwrap_or_default()).collect()),
             inventory,
+            sources: old.sources,
             on_demand: old.on_demand,
         };
         *self.lock() = Changes { snapshot, inventory: true, ..Changes::default() };

@@ -43,7 +43,7 @@ impl Running {
     }
 
     /// Restarts with the same configuration, state and networks.
-    async fn restart(self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
         self.stop.send(true).expect("it listens");
         tokio::time::timeout(Duration::from_secs(15), self.task).await.expect("it stops").expect("no panic");
         Self::start_in(self.folder, self.simulator, self.networks).await

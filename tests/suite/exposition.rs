@@ -41,10 +41,11 @@ fn finding(
 /// Accounts in each state that the exposition distinguishes.
 fn snapshot() -> Snapshot {
     let store = Store::default();
-    let mut config = configuration(include_str!("../golden/exposition.yaml"));
+    let config = configuration(include_str!("../golden/exposition.yaml"));
     let (id, last_success) = ("files".to_owned(), Some(at(-600)));
-    config.table.add_source(SourceStatus { id, last_success, refused: 2, ..SourceStatus::default() });
     store.replace_inventory(Arc::new(config.inventory(|_| true)));
+    let files = SourceStatus { id, up: Some(false), last_success, refused: 2, ..SourceStatus::default() };
+    store.set_sources(vec![files]);
     let applied = |credential: &str, outcome: Outcome| {
         let inventory = store.snapshot().inventory;
         let index = inventory.find_credential(credential).expect("a credential");

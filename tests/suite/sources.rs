@@ -3,8 +3,8 @@
 use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
-use token_exporter::config::{Config, load, load_keeping};
-use token_exporter::inventory::Inventory;
+use token_exporter::config::{Config, Known, Last, load, load_keeping, store};
+use token_exporter::inventory::{Inventory, SecretSource, SourceStatus};
 use token_exporter::simulator::fixture_token;
 
 use crate::daemon::{Running, network, sample};
@@ -16,6 +16,7 @@ const MAIN: &str = "apps: [{id: app, network: mastodon, base_url: \"http://127.0
 struct Files {
     folder: tempfile::TempDir,
     inventory: Inventory,
+    sources: Vec<SourceStatus>,
 }
 
 impl Files {
@@ -23,7 +24,7 @@ impl Files {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("d")).unwrap();
         std::fs::write(folder.path().join("main.yaml"), main).unwrap();
-        Self { folder, inventory: Inventory::default() }
+        Self { folder, inventory: Inventory::default(), sources: Vec::new() }
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -34,12 +35,19 @@ impl Files {
         std::fs::remove_file(self.folder.path().join(name)).unwrap();
     }
 
-    /// Loads, and returns the ids of the accounts with their names, and the problems.
+    /// Loads, once more if many accounts are missing, and returns the ids of the accounts with their
+    /// names, and the problems.
     fn load(&mut self) -> (String, String) {
-        let config = self.config().unwrap();
+        let loaded = self.look();
+        if self.sources.first().is_some_and(|source| source.shrunk) { self.look() } else { loaded }
+    }
+
+    fn look(&mut self) -> (String, String) {
+        let mut config = self.config().unwrap();
         let problems = self.shown(&config.refused.to_string());
+        self.sources = std::mem::take(&mut config.statuses);
         self.inventory = config.inventory(|_| true);
-        let source = self.inventory.sources().first();
+        let source = self.sources.first();
         assert!(source.is_none_or(|source| (source.refused == 0) == problems.is_empty()), "{problems}");
         let mut accounts: Vec<String> =
             self.inventory.accounts().map(|a| format!("{}={}", a.id(), a.name())).collect();
@@ -48,7 +56,8 @@ impl Files {
     }
 
     fn config(&self) -> Result<Config, token_exporter::config::Problems> {
-        load_keeping(&[self.folder.path().join("main.yaml")], &self.inventory)
+        let last = Last { inventory: &self.inventory, sources: &self.sources };
+        load_keeping(&[self.folder.path().join("main.yaml")], Known::Last(last))
     }
 
     fn shown(&self, text: &str) -> String {
@@ -56,11 +65,11 @@ impl Files {
     }
 
     fn refused(&self) -> usize {
-        self.inventory.sources()[0].refused
+        self.sources[0].refused
     }
 
     fn up(&self) -> bool {
-        self.inventory.sources()[0].up
+        self.sources[0].up == Some(true)
     }
 
     /// What `--config.check` says.
@@ -86,8 +95,8 @@ fn a_bad_file_keeps_what_was_last_read_of_it() {
          network: mastodon, credential: jane}\n- {id: c, name: '1', network: mastodon, token: sim-c}\n",
     );
     assert_eq!(files.load(), ("a=1 b=1 c=1".to_owned(), String::new()));
-    let success = files.inventory.sources()[0].last_success;
-    assert!(files.up() && success.is_some() && files.inventory.sources()[0].accounts == 3);
+    let success = files.sources[0].last_success;
+    assert!(files.up() && success.is_some() && files.inventory.accounts_of("files") == 3);
 
     // Whatever is wrong with one file, the others go on, and nothing of it leaves.
     let b = files.folder.path().join("d/b.yml");
@@ -122,7 +131,7 @@ fn a_bad_file_keeps_what_was_last_read_of_it() {
         assert_eq!(accounts, format!("a={i} b=1 c=1"), "{problem}");
         assert!(problems.starts_with(problem) && problems.lines().count() == 1, "{problem}: {problems}");
         assert_eq!((files.up(), files.refused()), (false, 1), "{problem}");
-        assert_eq!(files.inventory.sources()[0].last_success, success, "{problem}");
+        assert_eq!(files.sources[0].last_success, success, "{problem}");
         assert!(begin.elapsed() < Duration::from_secs(5), "{problem}");
         assert!(files.checked().starts_with(problem), "{problem}");
     }
@@ -210,6 +219,110 @@ fn an_id_that_two_files_have_belongs_to_the_first() {
 }
 
 #[test]
+fn a_list_that_halves_counts_when_it_is_seen_twice() {
+    let mut files = Files::new(&format!("{MAIN}account_files: [d/*.yml]\n"));
+    let rows = |ids: &str| ids.chars().map(|id| own(&id.to_string(), "1")).collect::<String>();
+    files.write("d/a.yml", &rows("abc"));
+    files.write("d/b.yml", &rows("de"));
+    assert_eq!(files.look().0, "a=1 b=1 c=1 d=1 e=1");
+    files.remove("d/b.yml");
+    assert_eq!(files.look().0, "a=1 b=1 c=1", "less than half are gone");
+    files.write("d/a.yml", &rows("a"));
+    assert_eq!(files.look().0, "a=1 b=1 c=1");
+    assert!(files.sources[0].shrunk);
+    files.write("d/a.yml", &rows("ab"));
+    assert_eq!(files.look().0, "a=1 b=1", "they are back before the second look");
+    files.write("d/a.yml", "[]");
+    assert_eq!(files.look().0, "a=1 b=1");
+    assert_eq!(files.look().0, "");
+    assert!(!files.sources[0].shrunk);
+    // What moves into the configuration itself does not leave.
+    files.write("d/a.yml", &rows("abc"));
+    assert_eq!(files.look().0, "a=1 b=1 c=1");
+    files.write("main.yaml", &format!("{MAIN}account_files: [d/*.yml]\naccounts:\n{}", rows("ab")));
+    files.write("d/a.yml", "[]");
+    assert_eq!(files.look().0, "a=1 b=1");
+}
+
+#[test]
+fn rows_are_stored_without_their_tokens() {
+    let apps = "apps: [{id: x-app, network: x, client_id: key, client_secret: sim-key-secret}, {id: app, \
+                network: mastodon, base_url: \"http://127.0.0.1:1\"}, {id: other, network: mastodon, base_url: \
+                \"http://127.0.0.1:2\"}]\naccount_files: [d/*.yml]\nglobal: {notify: [ops@example.com]}\n";
+    let mut files = Files::new(apps);
+    files.write("token", "sim-token-in-a-file");
+    files.write(
+        "d/a.yml",
+        "credentials:\n- {id: jane, network: mastodon, app: other, token_file: ../token, connected_by: Jane Doe, \
+         expires_at: 2026-12-24T00:00:00Z, refresh_expires_at: 1798761600, auto_refresh: true, scopes: [read, \
+         write]}\n- {id: any, network: oauth2, base_url: \"https://id.example.com/api\", token_env: PATH, \
+         probe_expect: {pointer: /ok, value: true}, probe_refused: [{status: 403, reason: missing_permission}, \
+         {pointer: /error/code, value: 17, reason: token_expired}]}\naccounts:\n- {id: a, name: 'A \"page\"', \
+         network: mastodon, kind: profile, external_id: '1', credential: jane, needs: [publish, analytics], use: \
+         paid, labels: {team: x, zone: y}, notify: [a@example.com, b@example.com], reconnect_url: \
+         \"https://app.example.com/a\", probe_interval: 90m}\n- {id: b, network: mastodon, credential: jane, \
+         needs: [], notify: [a@example.com], notify_opt_out: [a@example.com]}\n- {id: c, network: oauth2, \
+         credential: any}\n",
+    );
+    files.write(
+        "d/b.yml",
+        "- {id: own, network: mastodon, app: app, token: sim-token-inside}\n- {id: two, network: x, token: \
+         sim-first-half, token_secret: sim-second-half}\n- {id: run, network: mastodon, app: app, token_command: \
+         [/bin/echo, word]}\n",
+    );
+    let shown = |inventory: &Inventory, id: &str| {
+        let account = inventory.account(inventory.find(id).expect(id)).unwrap();
+        let credential = account.credential().unwrap();
+        let place = &inventory.places()[account.place()];
+        let clocks = (credential.expires_at(), credential.refresh_expires_at());
+        let of_account = format!(
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            account.settings(),
+            account.labels().collect::<Vec<_>>(),
+            account.name(),
+            account.external_id(),
+            (account.notify(), account.opted_out()),
+            account.reconnect_url(),
+            (place.path.file_name(), &place.source)
+        );
+        (of_account, format!("{:?} {clocks:?} {:?}", credential.settings(), credential.connected_by()))
+    };
+    let ids = ["a", "b", "c", "own", "two", "run"];
+    assert_eq!(files.load().1, "");
+    let before: Vec<_> = ids.iter().map(|id| shown(&files.inventory, id)).collect();
+    store(files.folder.path(), &files.inventory, &files.sources[0]).unwrap();
+    let stored = std::fs::read_to_string(files.folder.path().join("source-files.jsonl")).unwrap();
+    for secret in ["sim-token-in-a-file", "sim-token-inside", "sim-first-half", "sim-second-half", "sim-key"]
+    {
+        assert!(!stored.contains(secret), "{secret} is stored");
+    }
+
+    // After a restart both files are broken: all is as it was, but tokens that stood in them.
+    files.write("d/a.yml", "[");
+    files.write("d/b.yml", "[");
+    let main = [files.folder.path().join("main.yaml")];
+    let mut config = load_keeping(&main, Known::Stored(Some(files.folder.path()))).unwrap();
+    let sources = std::mem::take(&mut config.statuses);
+    assert_eq!((sources[0].refused, sources[0].last_success), (2, files.sources[0].last_success));
+    let restored = config.inventory(|_| true);
+    let after: Vec<_> = ids.iter().map(|id| shown(&restored, id)).collect();
+    assert_eq!(before, after);
+    let token = |id: &str| restored.credential(restored.find_credential(id).unwrap()).unwrap().token();
+    assert!(matches!(token("jane"), SecretSource::File(path) if path.ends_with("token")));
+    assert_eq!(token("any"), SecretSource::Env("PATH".to_owned()));
+    assert_eq!(token("run"), SecretSource::Command(vec!["/bin/echo".to_owned(), "word".to_owned()]));
+    assert_eq!([token("own"), token("two")], [SecretSource::Unread, SecretSource::Unread]);
+    // A readable file counts, and a stored row whose app is gone does not.
+    files.write("d/b.yml", &own("new", "1").replace("network", "app: app, network"));
+    files.write("main.yaml", &apps.replace("{id: other, ", "{id: another, "));
+    let config = load_keeping(&main, Known::Stored(Some(files.folder.path()))).unwrap();
+    let mut left: Vec<String> =
+        config.inventory(|_| true).accounts().map(|account| account.id().to_owned()).collect();
+    left.sort();
+    assert_eq!(left, ["c", "new", "own", "run", "two"], "three of six stay for a second look");
+}
+
+#[test]
 fn only_the_configuration_itself_must_be_right() {
     let mut files = Files::new(&format!("{MAIN}account_files: [d/*.yml]\n"));
     files.write("d/a.yml", "[");
@@ -293,5 +406,55 @@ async fn a_bad_account_file_neither_stops_a_start_nor_loses_accounts() {
     assert_eq!((of_files(&text, "up"), of_files(&text, "rows_refused")), (Some(1.0), Some(1.0)));
     std::fs::remove_file(path("b.yml")).unwrap();
     daemon.until("a file that is gone takes its accounts", |text| !text.contains("account=\"x-2\"")).await;
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_beside_a_bad_file_keeps_accounts_and_verdicts() {
+    let files = tempfile::tempdir().unwrap();
+    let account = |id: &str, token: &str| {
+        format!("- {{id: {id}, network: x, {token}, external_id: \"{}\"}}\n", id.trim_start_matches("x-"))
+    };
+    let token = |id: &str| fixture_token(network("x"), "valid", id);
+    let path = files.path().join("token");
+    std::fs::write(&path, token("1000001")).unwrap();
+    let rows = account("x-1000001", &format!("token_file: \"{}\"", path.display()))
+        + &account("x-1000002", &format!("token: \"{}\"", token("1000002")));
+    std::fs::write(files.path().join("a.yml"), &rows).unwrap();
+    let pattern = files.path().join("*.yml").display().to_string();
+    let daemon = Running::start(|base| {
+        format!(
+            "global: {{probe_interval: 1s}}\napps: [{{id: app, network: x, client_id: key, base_url: \
+             \"{base}/x\"}}]\naccount_files: [\"{pattern}\"]\n"
+        )
+    })
+    .await;
+    let of = |text: &str, family: &str, id: &str, more: &str| {
+        sample(text, &format!("{family}{{account=\"x-{id}\",network=\"x\"{more}}}"))
+    };
+    let valid = |text: &str, id: &str| of(text, "connection_valid", id, ",reason=\"ok\"") == Some(1.0);
+    let since = |text: &str, id: &str| of(text, "connection_state_change_timestamp_seconds", id, "");
+    let both = |text: &str| valid(text, "1000001") && valid(text, "1000002");
+    let before = daemon.until("both are probed", both).await;
+    std::fs::write(files.path().join("a.yml"), "[").unwrap();
+    let daemon = daemon.restart().await;
+
+    // The token in its own file is read and probed; the one that stood in the bad file is not known.
+    let unavailable = ",cause=\"source_unavailable\"";
+    let text = daemon
+        .until("the restart has probed", |text| {
+            of(text, "connection_undetermined", "1000002", unavailable) == Some(1.0)
+                && of(text, "connection_probe_success", "1000001", "") == Some(1.0)
+        })
+        .await;
+    assert!(both(&text), "the last verdicts stand");
+    for id in ["1000001", "1000002"] {
+        assert_eq!(since(&text, id), since(&before, id), "nothing has changed");
+    }
+    assert_eq!(sample(&text, "token_exporter_source_accounts{source=\"files\"}"), Some(2.0));
+    std::fs::write(files.path().join("a.yml"), &rows).unwrap();
+    let probed = |text: &str| of(text, "connection_probe_success", "1000002", "") == Some(1.0);
+    let text = daemon.until("the file is good again", |text| both(text) && probed(text)).await;
+    assert_eq!(since(&text, "1000002"), since(&before, "1000002"));
     daemon.end().await;
 }

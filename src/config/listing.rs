@@ -1,0 +1,189 @@
+//! What a source lists: its rows in the form of accounts, put in the place of its earlier ones.
+//!
+//! It must not know how a source is asked.
+
+use secrecy::zeroize::Zeroizing;
+
+use super::field::{Field, KeyPath};
+use super::findings::Findings;
+use super::json::json_members;
+use super::load::{ACCOUNTS, CREDENTIALS};
+use super::sources::RowRules;
+use super::validator::{NOWHERE, Rows, Validator};
+use super::yaml::{Key, Node, Value};
+use super::{Config, Last};
+use crate::inventory::{Place, SourceStatus};
+
+/// Keys whose value may be one text with commas.
+const LISTS: [&str; 4] = ["needs", "notify", "notify_opt_out", "scopes"];
+/// What the names of columns for labels begin with.
+const LABEL: &str = "label_";
+
+/// Puts a new list of a source in the place of its last one. `config` is the one in force, whose rows
+/// `last` has. Rows of other sources stay; a row that is refused stays as it was.
+///
+/// The pages of the list are JSON documents like `{"credentials": […], "accounts": […]}`.
+///
+/// # Errors
+/// If a page is no such document: then nothing of the list counts.
+pub fn refresh(
+    config: &Config,
+    last: Last<'_>,
+    source: &str,
+    pages: &[Zeroizing<String>],
+) -> Result<Config, String> {
+    let findings = Findings::default();
+    let mut validator = Validator::new(&findings, config.without_rows(), Some(last));
+    let Some(index) = validator.config.statuses.iter().position(|status| status.id == source) else {
+        return Err("the source is not configured".to_owned());
+    };
+    let rules = config.sources.iter().find(|settings| settings.id == source).map(|s| s.rows.clone());
+    let rules = rules.unwrap_or_default();
+    validator.config.statuses[index] =
+        SourceStatus { refused: 0, up: Some(true), ..validator.config.statuses[index].clone() };
+    (validator.keep_main, validator.rows) = (true, Rows::Listed);
+    let others = validator.config.statuses.iter().map(|status| status.id.clone());
+    validator.kept_sources = others.filter(|id| id != source).collect();
+    let path = Place::of_source(source);
+    let rank = index + 1;
+    let mut file = None;
+    for section in [CREDENTIALS, ACCOUNTS] {
+        // An id that two sources give belongs to the first.
+        validator.keep(section == ACCOUNTS, |other| other < rank);
+        let file = *file.get_or_insert_with(|| validator.file(&path, Some(index)));
+        validator.config.table.read_from(file.number);
+        let mut number = 0;
+        for page in pages {
+            json_members(page, section, &mut |node| {
+                let node = if section == ACCOUNTS { rules.account(node) } else { rules.credential(node) };
+                let list = KeyPath::Key(&KeyPath::Root, section);
+                let field =
+                    Field { path: KeyPath::Index(&list, number), ..Field::root(&path, &node, &findings) };
+                number += 1;
+                if section == ACCOUNTS {
+                    validator.account(file, &field);
+                } else {
+                    validator.named_credential(file, &field);
+                }
+            })?;
+        }
+        if section == ACCOUNTS {
+            validator.keep_if_halved(|id| id == source);
+        }
+        validator.keep(section == ACCOUNTS, |_| true);
+    }
+    let Validator { mut config, complete, .. } = validator;
+    let (mut problems, unresolved) = findings.into_problems(&[path], complete);
+    problems.list.extend(unresolved);
+    config.finish(problems, |id| id == source);
+    Ok(config)
+}
+
+impl RowRules {
+    /// A row in the form of an account.
+    fn account(&self, row: Node) -> Node {
+        let Value::Map(entries) = row.value else { return row };
+        let mut account: Vec<(Key, Node)> = Vec::with_capacity(entries.len());
+        let mapped: Vec<(Key, Node)> = self
+            .map
+            .iter()
+            .filter_map(|(key, path)| Some((key_of(key), at(&entries, path)?.clone())))
+            .collect();
+        let used = |name: &str| self.map.iter().any(|(_, path)| path.split('.').next() == Some(name));
+        let own = |name: &str| self.map.iter().any(|(key, _)| key == name);
+        account.extend(entries.into_iter().filter(|(key, _)| !used(&key.text) && !own(&key.text)));
+        account.extend(mapped);
+        account.retain(|(_, value)| !is_empty(value));
+        for (key, value) in &mut account {
+            self.translate(&key.text, value);
+            if LISTS.contains(&&*key.text) {
+                split(value);
+            }
+        }
+        for (key, value) in &self.defaults {
+            if !account.iter().any(|(known, _)| known.text == *key) {
+                account.push((key_of(key), value.clone()));
+            }
+        }
+        let labels: Vec<(Key, Node)> = {
+            let (labels, others) = account.into_iter().partition(|(key, _)| key.text.starts_with(LABEL));
+            account = others;
+            labels
+        };
+        if !labels.is_empty() {
+            let named = |(key, value): (Key, Node)| (key_of(&key.text[LABEL.len()..]), value);
+            let labels: Vec<(Key, Node)> = labels.into_iter().map(named).collect();
+            match account.iter_mut().find(|(key, _)| key.text == "labels") {
+                Some((_, Node { value: Value::Map(known), .. })) => known.extend(labels),
+                _ => account.push((key_of("labels"), Node { at: row.at, value: Value::Map(labels) })),
+            }
+        }
+        let has_token = account.iter().any(|(key, _)| key.text == "token");
+        Node { at: row.at, value: Value::Map(if has_token { self.with_app(account) } else { account }) }
+    }
+
+    /// A member of a source's `credentials`.
+    fn credential(&self, row: Node) -> Node {
+        let Value::Map(mut entries) = row.value else { return row };
+        entries.iter_mut().for_each(|(key, value)| self.translate(&key.text, value));
+        Node { at: row.at, value: Value::Map(self.with_app(entries)) }
+    }
+
+    fn translate(&self, key: &str, value: &mut Node) {
+        let Value::Scalar(text) = &mut value.value else { return };
+        let words = self.values.iter().filter(|(name, _)| name == key).flat_map(|(_, words)| words);
+        if let Some((_, meaning)) = words.into_iter().find(|(word, _)| word == text) {
+            text.clone_from(meaning);
+        }
+    }
+
+    /// Names the app that logins of the network belong to, unless the row does.
+    fn with_app(&self, mut entries: Vec<(Key, Node)>) -> Vec<(Key, Node)> {
+        let text = |name: &str| {
+            let (_, node) = entries.iter().find(|(key, _)| key.text == name)?;
+            if let Value::Scalar(text) = &node.value { Some(text.as_str()) } else { None }
+        };
+        let app = self.apps.iter().find(|(network, _)| text("network") == Some(network));
+        if let Some((_, app)) = app.filter(|_| text("app").is_none()) {
+            entries.push((key_of("app"), Node { at: NOWHERE, value: Value::Scalar(app.clone()) }));
+        }
+        entries
+    }
+}
+
+fn key_of(name: &str) -> Key {
+    Key { at: NOWHERE, text: name.to_owned() }
+}
+
+/// The value at a path of keys, if there is one.
+fn at<'n>(entries: &'n [(Key, Node)], path: &str) -> Option<&'n Node> {
+    let find = |entries: &'n [(Key, Node)], name: &str| {
+        entries.iter().find(|(key, _)| key.text == name).map(|(_, node)| node)
+    };
+    // A name may hold dots itself.
+    if let Some(node) = find(entries, path) {
+        return Some(node);
+    }
+    let (first, rest) = path.split_once('.')?;
+    match &find(entries, first)?.value {
+        Value::Map(inner) => at(inner, rest),
+        _ => None,
+    }
+}
+
+fn is_empty(node: &Node) -> bool {
+    match &node.value {
+        Value::Null => true,
+        Value::Scalar(text) => text.trim().is_empty(),
+        Value::List(items) => items.is_empty(),
+        Value::Map(_) => false,
+    }
+}
+
+/// Makes a list of a text with commas.
+fn split(node: &mut Node) {
+    let Value::Scalar(text) = &node.value else { return };
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let items = parts.map(|part| Node { at: node.at, value: Value::Scalar(part.to_owned()) }).collect();
+    node.value = Value::List(items);
+}

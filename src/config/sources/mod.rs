@@ -1,0 +1,107 @@
+//! The section `sources`: where accounts and their tokens are listed already.
+
+use std::time::Duration;
+
+use super::field::{Field, Mapping};
+use super::keys;
+use super::quoting::shown;
+use super::validator::SECOND;
+use super::yaml::{Node, Value};
+use crate::inventory::FILES;
+
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[derive(Clone, Debug)]
+pub struct SourceSettings {
+    pub id: String,
+    pub kind: SourceKind,
+    /// How often it is asked.
+    pub refresh_interval: Duration,
+    pub(super) rows: RowRules,
+}
+
+#[derive(Clone, Debug)]
+pub enum SourceKind {}
+
+/// How the rows of a source become accounts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RowRules {
+    /// Keys of accounts, and where a row has their value: dots lead into nested objects.
+    pub(super) map: Vec<(String, String)>,
+    /// By key: texts of the source, and what they mean here.
+    pub(super) values: Vec<(String, Vec<(String, String)>)>,
+    /// Values of keys that a row does not have.
+    pub(super) defaults: Vec<(String, Node)>,
+    /// Networks, and the apps that their logins belong to.
+    pub(super) apps: Vec<(String, String)>,
+}
+
+/// A member of `sources`; none, with its problems, if it cannot be used.
+pub(super) fn source(field: &Field<'_>) -> Option<SourceSettings> {
+    let mapping = field.mapping(keys::SOURCE)?;
+    let id = mapping.required("id").and_then(|f| source_id(&f));
+    let interval = mapping.get("refresh_interval").map(|f| f.duration(SECOND, DAY));
+    let rows = row_rules(&mapping);
+    let kind = kind(&mapping);
+    let refresh_interval = interval.unwrap_or(Some(DEFAULT_INTERVAL))?;
+    Some(SourceSettings { id: id?.to_owned(), kind: kind?, refresh_interval, rows })
+}
+
+/// The id is part of the name of a file.
+fn source_id<'a>(field: &Field<'a>) -> Option<&'a str> {
+    let id = field.id()?;
+    if !id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
+        return field.reject(format!("{} may hold letters, digits, - and _ only", shown(id)));
+    }
+    if id == FILES {
+        return field.reject(format!("{FILES} is the source of account_files; choose another id"));
+    }
+    Some(id)
+}
+
+fn kind(mapping: &Mapping<'_>) -> Option<SourceKind> {
+    let given: Vec<Field<'_>> = keys::SOURCE_KINDS.iter().filter_map(|key| mapping.get(key)).collect();
+    match given.as_slice() {
+        [one] => one.reject("is not supported"),
+        _ => mapping.field.reject(format!("expected exactly one of {}", keys::SOURCE_KINDS.join(", "))),
+    }
+}
+
+fn row_rules(mapping: &Mapping<'_>) -> RowRules {
+    let account_key = |key: &str, field: &Field<'_>| {
+        let known = keys::ACCOUNT.iter().any(|keys| keys.contains(&key)) || key.starts_with("label_");
+        if !known {
+            field.problem("is not a key of an account");
+        }
+    };
+    let texts = |field: &Field<'_>| -> Vec<(String, String)> {
+        let Some(texts) = field.open_mapping() else { return Vec::new() };
+        texts.all().filter_map(|(key, value)| Some((key.to_owned(), value.text()?.to_owned()))).collect()
+    };
+    let mut rules = RowRules::default();
+    if let Some(map) = mapping.get("map") {
+        if let Some(map) = map.open_mapping() {
+            map.all().for_each(|(key, value)| account_key(key, &value));
+        }
+        rules.map = texts(&map);
+    }
+    if let Some(values) = mapping.get("values").as_ref().and_then(|f| f.open_mapping()) {
+        for (key, value) in values.all() {
+            account_key(key, &value);
+            rules.values.push((key.to_owned(), texts(&value)));
+        }
+    }
+    if let Some(defaults) = mapping.get("defaults").as_ref().and_then(|f| f.open_mapping()) {
+        for (key, value) in defaults.all() {
+            account_key(key, &value);
+            if !matches!(value.node.value, Value::Null) {
+                rules.defaults.push((key.to_owned(), value.node.clone()));
+            }
+        }
+    }
+    if let Some(apps) = mapping.get("apps") {
+        rules.apps = texts(&apps);
+    }
+    rules
+}
