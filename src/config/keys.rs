@@ -40,6 +40,19 @@ const SOURCE_START: &[&str] = &["id"];
 const SOURCE_END: &[&str] = &["refresh_interval", "map", "values", "defaults", "apps"];
 pub(super) const SOURCE: &[&[&str]] = &[SOURCE_START, SOURCE_KINDS, SOURCE_END];
 
+/// How a source's columns are encrypted; what else belongs there depends on the scheme.
+pub(super) const DECRYPT: &[&str] = &["scheme", "columns"];
+pub(super) const DECRYPT_KEY: &[&str] = &["key_file", "key_env", "key_command", "key"];
+pub(super) const DECRYPT_PREVIOUS: &[&str] =
+    &["previous_keys_file", "previous_keys_env", "previous_keys_command", "previous_keys"];
+pub(super) const DECRYPT_SALT: &[&str] = &[
+    "key_derivation_salt_file",
+    "key_derivation_salt_env",
+    "key_derivation_salt_command",
+    "key_derivation_salt",
+];
+pub(super) const DECRYPT_GCM: &[&str] = &["key_form", "iv_column", "tag_column"];
+
 pub(super) const SCHEDULE_RULE: &[&str] = &["match", "notices"];
 pub(super) const SCHEDULE_MATCH: &[&str] = &["network", "use"];
 

@@ -44,7 +44,7 @@ pub use load::{load, load_keeping};
 pub use quoting::looks_secret;
 pub use schedule::{Notice, ScheduleRule, default_schedule};
 pub use secrets::is_variable;
-pub use sources::{SourceKind, SourceSettings};
+pub use sources::{DecryptScheme, DecryptSettings, KeyForm, KeySources, SourceKind, SourceSettings};
 pub use stored::store;
 pub use web::{ClientAuth, Pem, Placed, Tls, TlsVersion, WebFile, WebRateLimit, read_web_file, web_keys};
 

@@ -24,7 +24,7 @@ pub(super) fn secret_source(mapping: &Mapping<'_>, keys: &[&str], rows: Rows) ->
         }
         Some((_, "file")) => secret_file(&field),
         Some((_, "env")) => secret_env(&field),
-        Some((_, "command")) => secret_command(&field),
+        Some((_, "command")) => program(&field).map(SecretSource::Command),
         _ if rows == Rows::Stored => Some(SecretSource::Unread),
         _ => inline_secret(&field, key, rows),
     }
@@ -91,7 +91,8 @@ fn secret_env(field: &Field<'_>) -> Option<SecretSource> {
     Some(SecretSource::Env(text.to_owned()))
 }
 
-fn secret_command(field: &Field<'_>) -> Option<SecretSource> {
+/// A program and its arguments.
+pub(super) fn program(field: &Field<'_>) -> Option<Vec<String>> {
     if matches!(field.node.value, Value::Scalar(_)) {
         let message = "expected a list: the program and its arguments; there is no shell to split a text";
         return field.reject(message);
@@ -117,7 +118,7 @@ fn secret_command(field: &Field<'_>) -> Option<SecretSource> {
         }
         *program = path.to_string_lossy().into_owned();
     }
-    Some(SecretSource::Command(words))
+    Some(words)
 }
 
 pub(super) fn warn_if_readable_by_all(field: &Field<'_>, metadata: &std::fs::Metadata) {

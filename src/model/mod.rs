@@ -14,6 +14,6 @@ pub use capability::{Capabilities, Capability, Use, stops};
 pub use cause::{AppProblem, Cause};
 pub(crate) use labels::{from_label, labels};
 pub use reason::{FixedBy, Reason, ReasonInfo, Reconnecting};
-pub use secret::{REDACTED, STRICT, Secret, percent_encode};
+pub use secret::{REDACTED, STRICT, Secret, Wiped, percent_encode};
 pub use text::escape_bidi;
 pub use time::{Expiry, Timestamp, format_duration, parse_duration, parse_offset};

@@ -3,8 +3,13 @@
 //!
 //! Must not know what a token is used for.
 
+mod command;
+mod envelope;
+mod listing;
 mod token;
 
+pub use envelope::{Decryptor, Fault, RowProblem};
+pub use listing::{Listing, SourceError};
 pub use token::{
     Fingerprint, TokenHash, TokenSet, Unreadable, configured_clocks, file_warnings, read_tokens,
 };

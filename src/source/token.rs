@@ -9,22 +9,20 @@ use std::io::Read as _;
 use std::num::NonZeroU32;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use secrecy::zeroize::{Zeroize as _, Zeroizing};
 use serde_json::{Map, Value};
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::Command;
 
+use super::command;
 use crate::config::{is_variable, open_regular};
 use crate::inventory::{CredentialView, SecretSource};
-use crate::model::{Expiry, Secret, Timestamp};
+use crate::model::{Expiry, Secret, Timestamp, Wiped};
 use crate::network::{Clocks, Tokens, parse};
 
-const MAX_BYTES: usize = 64 * 1024;
+/// Maximum length of a secret.
+pub(super) const MAX_BYTES: usize = 64 * 1024;
 
 const COMMAND_TIME: Duration = Duration::from_secs(10);
 
@@ -52,14 +50,16 @@ pub enum Unreadable {
     NotSet,
     #[error("the command cannot be started ({0})")]
     NotStarted(std::io::ErrorKind),
-    #[error("the command was stopped after 10 s")]
-    TooSlow,
+    #[error("the command was stopped after {0} s")]
+    TooSlow(u64),
     #[error("the command failed with exit code {0}")]
     Failed(i32),
     #[error("the command failed with a signal")]
     Killed,
     #[error("not read since the start")]
     Unread,
+    #[error("the command does not print one line for each line that it reads")]
+    Unmatched,
 }
 
 /// Tells whether a file has changed, without reading it.
@@ -165,7 +165,7 @@ impl SecretSource {
                 Err(std::env::VarError::NotPresent) => return Err(Unreadable::NotSet),
                 Err(std::env::VarError::NotUnicode(_)) => return Err(Unreadable::NotText),
             },
-            Self::Command(words) => (run(words, COMMAND_TIME).await?, None),
+            Self::Command(words) => (command::run(words, COMMAND_TIME).await?, None),
         };
         let trimmed = text.trim_start_matches('\u{feff}').trim();
         if trimmed.is_empty() {
@@ -215,66 +215,11 @@ fn timestamp(time: SystemTime) -> Option<Timestamp> {
     i64::try_from(seconds).ok().and_then(Timestamp::from_unix)
 }
 
-async fn bounded(from: impl AsyncRead + Unpin) -> std::io::Result<Result<Zeroizing<Vec<u8>>, Unreadable>> {
-    // Never grows, as above.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 64));
-    from.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).await?;
-    Ok(if bytes.len() > MAX_BYTES { Err(Unreadable::TooLong) } else { Ok(bytes) })
-}
-
-fn text(mut bytes: Zeroizing<Vec<u8>>) -> Result<Zeroizing<String>, Unreadable> {
+pub(super) fn text(mut bytes: Zeroizing<Vec<u8>>) -> Result<Zeroizing<String>, Unreadable> {
     String::from_utf8(std::mem::take(&mut bytes)).map(Zeroizing::new).map_err(|error| {
         error.into_bytes().zeroize();
         Unreadable::NotText
     })
-}
-
-/// The output of a command, which gets only `PATH` and `HOME` of the environment. Its children are
-/// killed when it ends; they and the command, if it exceeds a limit or this future is dropped.
-async fn run(words: &[String], limit: Duration) -> Result<Zeroizing<String>, Unreadable> {
-    let (program, arguments) =
-        words.split_first().ok_or(Unreadable::NotStarted(std::io::ErrorKind::NotFound))?;
-    let mut command = Command::new(program);
-    command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    // Killed as a process group; the runtime reaps the leader.
-    command.process_group(0);
-    for name in ["PATH", "HOME"] {
-        if let Some(value) = std::env::var_os(name) {
-            command.env(name, value);
-        }
-    }
-    let mut child = command.spawn().map_err(|e| Unreadable::NotStarted(e.kind()))?;
-    let group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
-    let output = child.stdout.take().ok_or(Unreadable::Empty)?;
-    let failed = |e: std::io::Error| Unreadable::Io(e.kind());
-    let read = async { bounded(output).await.map_err(failed)? };
-    let wait = async {
-        let status = child.wait().await.map_err(failed)?;
-        // Its children could hold the output open.
-        drop(group);
-        Ok(status)
-    };
-    let work = async {
-        let (bytes, status) = tokio::try_join!(read, wait)?;
-        if status.success() {
-            text(bytes)
-        } else {
-            Err(status.code().map_or(Unreadable::Killed, Unreadable::Failed))
-        }
-    };
-    tokio::time::timeout(limit, work).await.unwrap_or(Err(Unreadable::TooSlow))
-}
-
-/// The process group of a command. What is left of it is killed when this is dropped.
-struct Group(Option<Pid>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(leader) = self.0 {
-            // Fails if all its processes have ended.
-            let _ = kill_process_group(leader, Signal::KILL);
-        }
-    }
 }
 
 fn bare(text: &str) -> Result<Secret, Unreadable> {
@@ -360,7 +305,7 @@ fn only(access: Secret, written: Option<Timestamp>) -> TokenSet {
 
 /// Reads a stored token response (RFC 6749, section 5.1) with the extensions of networks.
 fn response(text: &str, written: Option<Timestamp>) -> Result<TokenSet, Unreadable> {
-    let json = Wiped(serde_json::from_str(text).unwrap_or_default());
+    let json = Wiped(serde_json::from_str::<Value>(text).unwrap_or_default());
     let Value::Object(object) = &json.0 else { return Err(Unreadable::NoAccessToken) };
     // TikTok's business API wraps the response.
     let object = match object.get("data") {
@@ -403,23 +348,6 @@ fn response(text: &str, written: Option<Timestamp>) -> Result<TokenSet, Unreadab
     }
     let tokens = Tokens { access, secret: None, refresh, scopes };
     Ok(TokenSet { tokens, clocks, written: [written, None], warnings })
-}
-
-/// JSON whose strings are wiped when it is dropped.
-struct Wiped(Value);
-
-impl Drop for Wiped {
-    fn drop(&mut self) {
-        fn wipe(value: &mut Value) {
-            match value {
-                Value::String(text) => text.zeroize(),
-                Value::Array(items) => items.iter_mut().for_each(wipe),
-                Value::Object(fields) => fields.values_mut().for_each(wipe),
-                Value::Null | Value::Bool(_) | Value::Number(_) => {}
-            }
-        }
-        wipe(&mut self.0);
-    }
 }
 
 fn first<'v>(object: &'v Map<String, Value>, names: &[&str]) -> Option<&'v Value> {

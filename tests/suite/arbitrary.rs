@@ -23,7 +23,7 @@ use crate::reading::ID;
 /// Maximum number of rounds of a probe: a network must end long before.
 const ROUNDS: usize = 64;
 
-fn runner(cases: u32) -> TestRunner {
+pub(crate) fn runner(cases: u32) -> TestRunner {
     let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     if std::env::var_os("PROPTEST_CASES").is_none() {
         config.cases = cases;

@@ -25,6 +25,7 @@ mod dashboards_replay;
 mod delays;
 mod deploy;
 mod docs;
+mod envelopes;
 mod exporter;
 mod exposition;
 mod faults;

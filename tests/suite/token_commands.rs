@@ -12,7 +12,7 @@ use crate::prometheus::eventually;
 async fn a_command_that_hangs_is_stopped() {
     let start = Instant::now();
     let command = SecretSource::Command(vec!["sleep".to_owned(), "60".to_owned()]);
-    assert_eq!(command.read().await.err(), Some(Unreadable::TooSlow));
+    assert_eq!(command.read().await.err(), Some(Unreadable::TooSlow(10)));
     assert!((10..20).contains(&start.elapsed().as_secs()));
 }
 
@@ -21,7 +21,7 @@ async fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Waits until a process has ended. It may then be a zombie.
-async fn ends(process: &str) {
+pub(crate) async fn ends(process: &str) {
     let dead = |stat: String| stat.rsplit(") ").next().is_some_and(|state| state.starts_with('Z'));
     until("the process ends", || {
         std::fs::read_to_string(format!("/proc/{process}/stat")).map_or(true, dead).then_some(())
@@ -30,7 +30,7 @@ async fn ends(process: &str) {
 }
 
 /// The process id that a script has written to a file.
-async fn noted(note: &Path) -> String {
+pub(crate) async fn noted(note: &Path) -> String {
     until("a process id is noted", || {
         std::fs::read_to_string(note).ok()?.strip_suffix('\n').map(str::to_owned)
     })

@@ -1,5 +1,7 @@
 //! The section `sources`: where accounts and their tokens are listed already.
 
+mod decrypt;
+
 use std::time::Duration;
 
 use super::field::{Field, Mapping};
@@ -8,6 +10,8 @@ use super::quoting::shown;
 use super::validator::SECOND;
 use super::yaml::{Node, Value};
 use crate::inventory::FILES;
+
+pub use decrypt::{DecryptScheme, DecryptSettings, KeyForm, KeySources};
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
 const DAY: Duration = Duration::from_secs(86_400);
