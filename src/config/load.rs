@@ -9,14 +9,13 @@ use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::sync_channel;
 
 use super::account_files::{account_files, open_regular};
 use super::field::{Field, KeyPath, why_unreadable};
 use super::findings::{Findings, Position, Problems};
 use super::stored;
 use super::validator::{Document, SourceFile, Validator};
-use super::yaml::{self, Member, Node, ROOT};
+use super::yaml::{self, Member, ROOT};
 use super::{Config, Known, Last};
 use crate::inventory::FILES;
 
@@ -57,7 +56,7 @@ fn read(paths: &[PathBuf], known: Option<Known<'_>>) -> Result<Config, Problems>
     let mut validator = Validator::new(&findings, Config::start(last), last);
     let main: Vec<SourceFile<'_>> = files.iter().map(|path| validator.file(path, None)).collect();
     let mut documents = Vec::new();
-    for file in main {
+    for file in main.iter().copied() {
         let Some(text) = text_of(file, &mut validator) else { continue };
         match yaml::parse(&text, &[CREDENTIALS, ACCOUNTS], &mut |_| {}) {
             Ok(root) => documents.push(Document { file, root, findings: &findings }),
@@ -73,6 +72,9 @@ fn read(paths: &[PathBuf], known: Option<Known<'_>>) -> Result<Config, Problems>
 
     let included: Vec<SourceFile<'_>> =
         found.iter().map(|(path, source)| validator.file(path, Some(*source))).collect();
+    let sizes = main.iter().chain(&included).filter_map(|file| std::fs::metadata(file.path).ok());
+    let bytes = sizes.map(|metadata| metadata.len().min(yaml::MAX_FILE_BYTES)).sum::<u64>();
+    validator.config.table.reserve(usize::try_from(bytes).unwrap_or(0));
     let mut broken = HashSet::new();
     for section in [CREDENTIALS, ACCOUNTS] {
         let has_section = |document: &&Document<'_>| {
@@ -115,7 +117,7 @@ fn read_list(file: SourceFile<'_>, section: &'static str, validator: &mut Valida
     let sections: &[&'static str] =
         if file.is_main() { &[CREDENTIALS, ACCOUNTS] } else { &[CREDENTIALS, ACCOUNTS, ROOT] };
     let findings = validator.findings;
-    let parsed = parse_ahead(&text, sections, |Member { section: name, index, node }| {
+    let parsed = yaml::parse(&text, sections, &mut |Member { section: name, index, node }| {
         let list = if name == ROOT { KeyPath::Root } else { KeyPath::Key(&KeyPath::Root, name) };
         if name == section || (name == ROOT && section == ACCOUNTS) {
             let path = KeyPath::Index(&list, index);
@@ -156,32 +158,6 @@ fn read_member(file: SourceFile<'_>, section: &str, item: &Field<'_>, validator:
     } else {
         validator.account(file, item);
     }
-}
-
-/// Parses a document in a thread of its own, which is a few members ahead of `take`.
-fn parse_ahead(text: &str, sections: &[&'static str], mut take: impl FnMut(Member)) -> yaml::Result<Node> {
-    /// The number of members that are sent together. Sending each by itself would cost as much as
-    /// parsing it.
-    const BATCH: usize = 64;
-    /// Maximum number of batches that wait.
-    const BATCHES_AHEAD: usize = 4;
-    std::thread::scope(|scope| {
-        let (send, batches) = sync_channel::<Vec<Member>>(BATCHES_AHEAD);
-        let parser = scope.spawn(move || {
-            let mut batch = Vec::with_capacity(BATCH);
-            let parsed = yaml::parse(text, sections, &mut |member| {
-                batch.push(member);
-                if batch.len() == BATCH {
-                    // The receiver stays until the end.
-                    let _ = send.send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)));
-                }
-            });
-            let _ = send.send(batch);
-            parsed
-        });
-        batches.into_iter().flatten().for_each(&mut take);
-        parser.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
 }
 
 /// The text of a file; none, with a problem, if it cannot be read.

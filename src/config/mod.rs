@@ -15,6 +15,7 @@ use crate::model::Timestamp;
 
 mod account_files;
 mod accounts;
+mod ahead;
 mod apps;
 mod credentials;
 mod field;

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
 
+use super::ahead::ahead;
 use super::findings::Position;
 use super::mistakes;
 
@@ -111,7 +112,27 @@ fn parse_within(
         values: 0,
         copies: 0,
     };
-    let mut parser = Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
+    let mut built = Ok(());
+    let read = ahead(
+        |send| events(text, limits, send),
+        |(event, at)| {
+            built = builder.take(event, at);
+            built.is_ok()
+        },
+    );
+    built.and(read)?;
+    let empty = YamlError { at: None, message: "is empty".to_owned(), syntax: false };
+    builder.root.filter(|root| !matches!(root.value, Value::Null)).ok_or(empty)
+}
+
+/// Gives each event to `send`, which returns false if no more are wanted.
+fn events<'t>(
+    text: &'t str,
+    limits: &TreeLimits,
+    send: &mut dyn FnMut((Event<'t>, Position)) -> bool,
+) -> Result<()> {
+    // Faster than `new_from_str`, which makes room for 128 characters of each text.
+    let mut parser = Parser::new_from_iter(text.strip_prefix('\u{feff}').unwrap_or(text).chars());
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|e| syntax_error(&e, limits))?;
         if let Event::Scalar(scalar, ScalarStyle::Plain, ..) = &event
@@ -119,10 +140,11 @@ fn parse_within(
         {
             return Err(mistake);
         }
-        builder.take(event, position(span.start))?;
+        if !send((event, position(span.start))) {
+            break;
+        }
     }
-    let empty = YamlError { at: None, message: "is empty".to_owned(), syntax: false };
-    builder.root.filter(|root| !matches!(root.value, Value::Null)).ok_or(empty)
+    Ok(())
 }
 
 fn position(mark: Marker) -> Position {
@@ -234,19 +256,15 @@ impl TreeBuilder<'_> {
             Event::DocumentStart(_) if self.root.is_some() => {
                 Err(error(at, "a second YAML document begins here; one file holds one document"))
             }
+            // Most lists have one member. Vectors grow to twice their length at most from there.
             Event::SequenceStart(anchor, tag) => {
-                self.start(at, anchor, tag.as_deref(), Value::List(Vec::new()))
+                self.start(at, anchor, tag.as_deref(), Value::List(Vec::with_capacity(1)))
             }
             Event::MappingStart(anchor, tag) => {
-                self.start(at, anchor, tag.as_deref(), Value::Map(Vec::new()))
+                self.start(at, anchor, tag.as_deref(), Value::Map(Vec::with_capacity(1)))
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                let Some(mut done) = self.open.pop() else { return Ok(()) };
-                match &mut done.value {
-                    Value::List(items) => items.shrink_to_fit(),
-                    Value::Map(entries) => entries.shrink_to_fit(),
-                    Value::Null | Value::Scalar(_) => {}
-                }
+                let Some(done) = self.open.pop() else { return Ok(()) };
                 self.add(Node { at: done.at, value: done.value }, done.anchor)
             }
             Event::Scalar(text, style, anchor, tag) => {

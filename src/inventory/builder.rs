@@ -157,12 +157,14 @@ impl InventoryBuilder {
             account.external_id.unwrap_or(""),
             account.reconnect_url.unwrap_or(""),
         ];
-        let labels = account.labels.iter().map(|(name, value)| inventory.labels.put_label(name, value));
-        let labels: Box<[u32]> = labels.collect::<Result<_, _>>()?;
+        let mut labels = Vec::with_capacity(account.labels.len());
+        for (name, value) in account.labels {
+            labels.push(inventory.labels.put_label(name, value)?);
+        }
         let row = AccountRow {
             texts: RowTexts::put(&mut inventory.texts, texts)?,
             notify: inventory.words.put(if account.opted_out { NOBODY } else { account.notify })?,
-            labels: inventory.label_sets.put(labels)?,
+            labels: inventory.label_sets.put(&labels)?,
             role,
             credential: number(account.credential)?,
             place: self.place,
@@ -180,6 +182,17 @@ impl InventoryBuilder {
         let mut accounts = std::mem::take(&mut self.unsorted.accounts);
         accounts.retain(|row| wanted(AccountView { inventory: &self.unsorted, row }));
         self.unsorted.accounts = accounts;
+    }
+
+    /// Makes room for what files of this size say, so that it is not copied while it grows. Room that
+    /// is not used takes no memory.
+    pub fn reserve(&mut self, bytes: usize) {
+        /// A row takes more in most files.
+        const ROW: usize = 200;
+        let Inventory { texts, accounts, credentials, .. } = &mut self.unsorted;
+        texts.reserve(bytes / 2);
+        accounts.reserve(bytes / ROW);
+        credentials.reserve(bytes / ROW);
     }
 
     pub(super) fn into_unsorted(self) -> Inventory {

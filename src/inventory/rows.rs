@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::builder::{AccountSettings, CredentialSettings};
-use super::texts::{Distinct, Index, RowTexts, Words, slice};
+use super::texts::{Distinct, Index, LabelSets, RowTexts, Words, slice};
 use super::{AccountView, App, CredentialView, InventoryBuilder, Place, SecretSource};
 use crate::model::Timestamp;
 use crate::network::{NetworkId, Style};
@@ -21,7 +21,7 @@ pub struct Inventory {
     pub(super) words: Words,
     /// The accounts' own labels, as `,name="value"`.
     pub(super) labels: Words,
-    pub(super) label_sets: Distinct<Box<[u32]>>,
+    pub(super) label_sets: LabelSets,
     pub(super) credential_settings: Distinct<CredentialSettings>,
     pub(super) roles: Distinct<Role>,
     /// The scopes that an account's needs require, by role.
@@ -99,32 +99,42 @@ impl Inventory {
         holds: impl Fn(&str) -> bool,
     ) -> Self {
         let mut inventory = Self { apps, usual_interval, ..builder.into_unsorted() };
-        inventory.sort(holds);
-        inventory.write_texts();
+        if inventory.sort(holds) {
+            inventory.write_texts();
+        }
+        inventory.write_labels();
         inventory.count();
         inventory.close();
         inventory
     }
 
-    fn sort(&mut self, holds: impl Fn(&str) -> bool) {
+    /// Whether rows have been moved or dropped, which texts and indexes do not know yet.
+    fn sort(&mut self, holds: impl Fn(&str) -> bool) -> bool {
+        let in_order = self.accounts.is_sorted_by_key(|row| row.credential);
         let held: Vec<bool> = self.credentials().map(|credential| holds(credential.id())).collect();
         let Self { accounts, credentials, roles, usual_interval, .. } = self;
         accounts.retain(|row| held.get(row.credential as usize) == Some(&true));
         accounts.sort_by_key(|row| row.credential);
-        let mut all = std::mem::take(credentials).into_iter().zip(0..);
-        let mut first_account = 0;
-        for (group, index) in accounts.chunk_by_mut(|a, b| a.credential == b.credential).zip(0..) {
+        let mut groups = accounts.chunk_by_mut(|a, b| a.credential == b.credential).peekable();
+        let (mut numbers, mut index, mut first_account) = (0.., 0, 0);
+        credentials.retain_mut(|row| {
+            let before = numbers.next();
+            let Some(group) = groups.next_if(|group| before == Some(group[0].credential)) else {
+                return false;
+            };
             let interval = |row: &&AccountRow| roles.get(row.role).0.interval(*usual_interval);
-            let Some(fastest) = group.iter().min_by_key(interval) else { continue };
-            let (fastest_role, before) = (fastest.role, fastest.credential);
-            if let Some((row, _)) = all.find(|(_, index)| *index == before) {
-                credentials.push(CredentialRow { first_account, fastest_role, ..row });
-            }
+            let fastest_role = group.iter().min_by_key(interval).map_or(0, |fastest| fastest.role);
+            (row.first_account, row.fastest_role) = (first_account, fastest_role);
             for row in group {
                 row.credential = index;
                 first_account += 1;
             }
-        }
+            index += 1;
+            true
+        });
+        !in_order
+            || self.account_ids.len() > self.accounts.len()
+            || self.credential_ids.len() > self.credentials.len()
     }
 
     /// Writes the texts in the order of the rows: neighbours are read together, and texts of
@@ -132,6 +142,7 @@ impl Inventory {
     fn write_texts(&mut self) {
         let Self { accounts, credentials, texts, .. } = self;
         let old = std::mem::take(texts);
+        texts.reserve_exact(old.len());
         for row in credentials.iter_mut() {
             row.texts = row.texts.moved(&old, texts);
         }
@@ -142,10 +153,17 @@ impl Inventory {
         (self.account_ids, self.credential_ids) = (Index::default(), Index::default());
         (0..).take(self.credentials.len()).for_each(|index| self.index_credential(index));
         (0..).take(self.accounts.len()).for_each(|index| self.index_account(index));
-        let (mut labels, mut ends) = (String::new(), Vec::with_capacity(self.accounts.len()));
+    }
+
+    fn write_labels(&mut self) {
+        let texts = |account: AccountView<'_>| {
+            let id = account.row.texts.escaped(&self.texts, ID);
+            ["{account=\"", id, "\",network=\"", account.network().name(), "\""]
+        };
+        let length = self.accounts().flat_map(texts).map(str::len).sum();
+        let (mut labels, mut ends) = (String::with_capacity(length), Vec::with_capacity(self.accounts.len()));
         for account in self.accounts() {
-            let (id, network) = (account.row.texts.escaped(&self.texts, ID), account.network().name());
-            labels.extend(["{account=\"", id, "\",network=\"", network, "\""]);
+            labels.extend(texts(account));
             // The builder has seen to it that there is room.
             ends.push(u32::try_from(labels.len()).unwrap_or(u32::MAX));
         }
@@ -252,7 +270,7 @@ impl Inventory {
 
     /// Each distinct set of labels of accounts, by [`AccountView::label_set`].
     pub fn label_sets(&self) -> impl ExactSizeIterator<Item = impl Iterator<Item = (&str, &str)>> {
-        self.label_sets.items().iter().map(|set| set.iter().map(|label| self.label(*label)))
+        self.label_sets.all().map(|set| set.iter().map(|label| self.label(*label)))
     }
 
     pub(super) fn label(&self, label: u32) -> (&str, &str) {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::texts::number;
 use super::{
-    AccountView, App, CredentialSettings, CredentialView, Full, InventoryBuilder, NewAccount, NewCredential,
+    AccountView, App, CredentialSettings, CredentialView, Full, Inventory, InventoryBuilder, NewAccount,
+    NewCredential,
 };
 use crate::model::Timestamp;
 
@@ -54,6 +55,7 @@ pub struct SourceStatus {
 pub struct Mark {
     pub credentials: usize,
     pub accounts: usize,
+    texts: usize,
 }
 
 impl InventoryBuilder {
@@ -69,7 +71,8 @@ impl InventoryBuilder {
     }
 
     pub fn mark(&self) -> Mark {
-        Mark { credentials: self.unsorted.credentials.len(), accounts: self.unsorted.accounts.len() }
+        let Inventory { credentials, accounts, texts, .. } = &self.unsorted;
+        Mark { credentials: credentials.len(), accounts: accounts.len(), texts: texts.len() }
     }
 
     /// Removes the rows that were added since then.
@@ -82,6 +85,7 @@ impl InventoryBuilder {
             self.unsorted.unindex_last_account();
             self.unsorted.accounts.pop();
         }
+        self.unsorted.texts.truncate(mark.texts);
     }
 
     /// Adds a credential as it was in an earlier inventory. Returns its index; none if its app is not

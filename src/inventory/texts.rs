@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::hash::{BuildHasher, Hash};
+use std::ops::Range;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -23,14 +24,14 @@ pub(super) fn number(count: usize) -> Result<u32, Full> {
     u32::try_from(count).map_err(|_| Full)
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 struct Span<const N: usize> {
     start: u32,
     lengths: [u16; N],
 }
 
 impl<const N: usize> Span<N> {
-    fn put(arena: &mut String, texts: &[Cow<'_, str>; N]) -> Result<Self, Full> {
+    fn put(arena: &mut String, texts: [&str; N]) -> Result<Self, Full> {
         let mut span = Self { start: number(arena.len())?, lengths: [0; N] };
         for (length, text) in span.lengths.iter_mut().zip(texts) {
             *length = u16::try_from(text.len()).map_err(|_| Full)?;
@@ -40,35 +41,34 @@ impl<const N: usize> Span<N> {
     }
 
     fn get<'a>(&self, arena: &'a str, index: usize) -> &'a str {
-        let length = |length: &u16| usize::from(*length);
-        let start = self.start as usize + self.lengths[..index].iter().map(length).sum::<usize>();
-        arena.get(start..start + length(&self.lengths[index])).unwrap_or("")
+        let before: usize = self.lengths[..index].iter().map(|length| usize::from(*length)).sum();
+        let start = self.start as usize + before;
+        arena.get(start..start + usize::from(self.lengths[index])).unwrap_or("")
     }
 
-    fn moved(&self, from: &str, to: &mut String) -> Self {
-        let start = self.start as usize;
-        let length: usize = self.lengths.iter().map(|length| usize::from(*length)).sum();
-        // The new arena is never larger than the old one.
-        let span = Self { start: number(to.len()).unwrap_or(u32::MAX), ..*self };
-        to.push_str(from.get(start..start + length).unwrap_or(""));
-        span
+    fn end(&self) -> usize {
+        self.start as usize + self.lengths.iter().map(|length| usize::from(*length)).sum::<usize>()
     }
 }
 
-/// The texts of one row: as configured, and escaped. Both are in the same place if nothing has to
-/// be escaped.
+/// The texts of one row: as configured and, behind them, escaped.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RowTexts<const N: usize> {
     plain: Span<N>,
-    escaped: Span<N>,
+    /// The length of the escaped texts, which line breaks separate; 0 if nothing has to be escaped.
+    escaped: u16,
 }
 
 impl<const N: usize> RowTexts<N> {
     pub(super) fn put(arena: &mut String, texts: [&str; N]) -> Result<Self, Full> {
-        let plain = Span::put(arena, &texts.map(Cow::Borrowed))?;
+        let plain = Span::put(arena, texts)?;
         let escaped = texts.map(escape);
-        let same = escaped.iter().all(|text| matches!(text, Cow::Borrowed(_)));
-        Ok(Self { plain, escaped: if same { plain } else { Span::put(arena, &escaped)? } })
+        if escaped.iter().all(|text| matches!(text, Cow::Borrowed(_))) {
+            return Ok(Self { plain, escaped: 0 });
+        }
+        let escaped = escaped.join("\n");
+        arena.push_str(&escaped);
+        Ok(Self { plain, escaped: u16::try_from(escaped.len()).map_err(|_| Full)? })
     }
 
     pub(super) fn plain<'a>(&self, arena: &'a str, index: usize) -> &'a str {
@@ -76,13 +76,22 @@ impl<const N: usize> RowTexts<N> {
     }
 
     pub(super) fn escaped<'a>(&self, arena: &'a str, index: usize) -> &'a str {
-        self.escaped.get(arena, index)
+        if self.escaped == 0 {
+            return self.plain(arena, index);
+        }
+        let escaped = arena.get(self.plain.end()..self.end()).unwrap_or("");
+        escaped.split('\n').nth(index).unwrap_or("")
+    }
+
+    fn end(&self) -> usize {
+        self.plain.end() + usize::from(self.escaped)
     }
 
     pub(super) fn moved(&self, from: &str, to: &mut String) -> Self {
-        let plain = self.plain.moved(from, to);
-        let same = self.escaped == self.plain;
-        Self { plain, escaped: if same { plain } else { self.escaped.moved(from, to) } }
+        // The new arena is never larger than the old one.
+        let start = number(to.len()).unwrap_or(u32::MAX);
+        to.push_str(from.get(self.plain.start as usize..self.end()).unwrap_or(""));
+        Self { plain: Span { start, ..self.plain }, ..*self }
     }
 }
 
@@ -94,6 +103,10 @@ pub(super) struct Index {
 }
 
 impl Index {
+    pub(super) fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
     pub(super) fn find<'a, K>(&self, key: &K, key_of: impl Fn(u32) -> &'a K) -> Option<u32>
     where
         K: Hash + Eq + ?Sized + 'a,
@@ -140,10 +153,11 @@ impl Words {
     }
 
     pub(super) fn put_label(&mut self, name: &str, value: &str) -> Result<u32, Full> {
-        let plain = format!(",{name}=\"{value}\"");
+        let label = |value: &str| [",", name, "=\"", value, "\""].concat();
+        let plain = label(value);
         match escape(value) {
             Cow::Borrowed(_) => self.put_pair(&plain, &plain),
-            Cow::Owned(escaped) => self.put_pair(&plain, &format!(",{name}=\"{escaped}\"")),
+            Cow::Owned(escaped) => self.put_pair(&plain, &label(&escaped)),
         }
     }
 
@@ -222,13 +236,53 @@ impl<T> Distinct<T> {
         &self.items[number as usize]
     }
 
-    pub(super) fn items(&self) -> &[T] {
-        &self.items
-    }
-
     /// Frees what only new values need.
     pub(super) fn close(&mut self) {
         self.items.shrink_to_fit();
         self.index = Index::default();
     }
+}
+
+/// Sets of labels that repeat: each is held once, as the numbers of its labels.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LabelSets {
+    labels: Vec<u32>,
+    /// Where each set ends. Sets follow each other.
+    ends: Vec<u32>,
+    index: Index,
+}
+
+impl LabelSets {
+    pub(super) fn put(&mut self, labels: &[u32]) -> Result<u32, Full> {
+        if let Some(known) = self.index.find(labels, |known| self.get(known)) {
+            return Ok(known);
+        }
+        let new = number(self.ends.len())?;
+        self.labels.extend_from_slice(labels);
+        self.ends.push(number(self.labels.len())?);
+        let Self { labels, ends, index } = self;
+        index.insert(new, |number| &labels[range(ends, number as usize)]);
+        Ok(new)
+    }
+
+    pub(super) fn get(&self, number: u32) -> &[u32] {
+        &self.labels[range(&self.ends, number as usize)]
+    }
+
+    pub(super) fn all(&self) -> impl ExactSizeIterator<Item = &[u32]> {
+        (0..self.ends.len()).map(|index| &self.labels[range(&self.ends, index)])
+    }
+
+    /// Frees what only new sets need.
+    pub(super) fn close(&mut self) {
+        self.labels.shrink_to_fit();
+        self.ends.shrink_to_fit();
+        self.index = Index::default();
+    }
+}
+
+/// Where one of several things is that follow each other, and of which the ends are known.
+fn range(ends: &[u32], index: usize) -> Range<usize> {
+    let start = index.checked_sub(1).map_or(0, |before| ends[before]);
+    start as usize..ends[index] as usize
 }
