@@ -11,7 +11,7 @@
 //! - [`alerting`]: writes the rules of Prometheus and the configuration of Alertmanager.
 //! - [`telemetry`]: the exporter's own metrics, its log, and its messages to systemd.
 //! - [`transport`]: the HTTP client that carries calls to networks.
-//! - [`source`]: reads tokens from files, commands and variables.
+//! - [`source`]: reads tokens from files, commands and variables, and lists of accounts over HTTP.
 //! - [`state`]: what is known about each account, in memory and on disk.
 //! - [`probe`]: reads a token, asks the network, and concludes.
 //! - [`scheduler`]: decides which credential is probed when.

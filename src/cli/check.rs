@@ -1,7 +1,7 @@
 //! `check`: probes each account once and lists the worst first. The exit code tells scripts.
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,11 +17,15 @@ use crate::inventory::AccountView;
 use crate::model::{Reason, Timestamp, format_duration, stops};
 use crate::network::{Certainty, Finding, Verdict};
 use crate::scheduler::probe_everything;
+use crate::source::ask_once;
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
     /// Ids or names of the accounts to probe; all if none is given
     accounts: Vec<String>,
+    /// Ask this source only, show what it lists and what is wrong with it, and probe that
+    #[arg(long, value_name = "ID", conflicts_with = "accounts")]
+    source: Option<String>,
     /// Print all steps and the network's answer, as for accounts that are named
     #[arg(long)]
     verbose: bool,
@@ -45,7 +49,21 @@ enum Output {
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         self.log.start();
-        let checked = block_on(until_stopped(check(self.config.load()?, &self.accounts)))?;
+        let mut config = self.config.load()?;
+        if let Some(id) = &self.source {
+            let known: Vec<&str> = config.sources.iter().map(|source| source.id.as_str()).collect();
+            anyhow::ensure!(known.contains(&&**id), "no such source in the configuration: {id}");
+            config.sources.retain(|source| source.id == *id);
+        }
+        let checked = block_on(until_stopped(async {
+            let mut config = read_sources(config).await?;
+            if let Some(id) = &self.source {
+                eprint!("{}", listed(&config, id));
+                let of_source: HashSet<usize> = places_of(&config, id).collect();
+                config.table.retain(|account| of_source.contains(&account.place()));
+            }
+            check(config, &self.accounts).await
+        }))?;
         print(&match self.output {
             Output::Json => format!("{}\n", serde_json::to_string_pretty(&checked.accounts)?),
             Output::Table if self.verbose || !self.accounts.is_empty() => checked.details(table_width()),
@@ -53,6 +71,44 @@ impl Check {
         })?;
         Ok(checked.exit_code())
     }
+}
+
+/// Asks the sources, and prints what is wrong with them.
+pub(super) async fn read_sources(config: Config) -> anyhow::Result<Config> {
+    let (config, answers) = ask_once(config).await;
+    for asked in &answers {
+        if !asked.refused.list.is_empty() {
+            eprintln!("{}", asked.refused);
+        }
+    }
+    let failed: Vec<String> = answers
+        .iter()
+        .filter_map(|asked| {
+            Some(format!("the source {} cannot be read: {}", asked.id, asked.error.as_ref()?))
+        })
+        .collect();
+    anyhow::ensure!(failed.is_empty(), "{}", failed.join("\n"));
+    Ok(config)
+}
+
+fn places_of(config: &Config, source: &str) -> impl Iterator<Item = usize> {
+    let places = config.table.places().iter().enumerate();
+    places.filter(move |(_, place)| place.is_of(source)).map(|(index, _)| index)
+}
+
+/// How many accounts a source lists, of how many logins, and at which networks.
+fn listed(config: &Config, source: &str) -> String {
+    let places: HashSet<usize> = places_of(config, source).collect();
+    let (mut networks, mut logins) = (BTreeMap::<&str, usize>::new(), HashSet::new());
+    for account in config.table.accounts().filter(|account| places.contains(&account.place())) {
+        *networks.entry(account.network().name()).or_default() += 1;
+        logins.insert(account.credential_index());
+    }
+    let accounts: usize = networks.values().sum();
+    let refused = config.statuses.iter().find(|status| status.id == source).map_or(0, |s| s.refused);
+    let networks: Vec<String> = networks.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    let networks = if networks.is_empty() { String::new() } else { format!(" ({})", networks.join(", ")) };
+    format!("{source}: {accounts} accounts of {} logins{networks}; {refused} rows refused\n\n", logins.len())
 }
 
 struct Checked {

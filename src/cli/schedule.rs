@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use chrono::FixedOffset;
 use clap::{Args, ValueEnum};
 
+use super::check::read_sources;
 use super::options::{ConfigOptions, LogOptions, utc_offset};
 use super::{block_on, print, table_width, until_stopped};
 use crate::api::{Period, expiry_statuses, plan_mails};
@@ -45,7 +46,7 @@ impl Schedule {
         let mut config = self.config.load()?;
         let rules = std::mem::take(&mut config.schedule);
         let plan = block_on(until_stopped(async {
-            let probed = probe_everything(config).await?;
+            let probed = probe_everything(read_sources(config).await?).await?;
             let statuses = expiry_statuses(&probed).await;
             let period = Period { now: probed.at, days: self.days, offset: self.utc_offset };
             anyhow::Ok(plan_mails(&rules, &probed.inventory, &statuses, &period))

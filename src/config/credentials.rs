@@ -175,11 +175,13 @@ impl Validator<'_> {
                 self.shared_credential(&field, network)
             }
             (None, true) => self.own_credential(mapping, id, network),
-            (None, false) => {
-                let message = "names neither a credential nor a token of its own (token_file, token_env, \
-                               token_command or token)";
-                mapping.field.reject(message)
-            }
+            (None, false) => mapping.field.reject(match self.rows {
+                Rows::Listed => "has neither a token nor the id of a credential",
+                Rows::Written | Rows::Stored => {
+                    "names neither a credential nor a token of its own (token_file, token_env, \
+                         token_command or token)"
+                }
+            }),
         }
     }
 

@@ -54,6 +54,10 @@ impl Validator<'_> {
             status.shrunk = halved && !seen;
             if status.shrunk {
                 self.kept_sources.push(status.id.clone());
+                let message = format!(
+                    "{leaving} of {all} accounts are missing; they leave when they are missing again"
+                );
+                self.findings.problem(Problem::of_file(&Place::of_source(&status.id), None, message));
             }
         }
     }

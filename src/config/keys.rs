@@ -35,7 +35,7 @@ pub(super) const ACCOUNT: &[&[&str]] =
     &[ACCOUNT_START, ACCOUNT_END, GRANT_START, TOKEN, TOKEN_SECRET, GRANT_END, PROBE_RULES];
 
 /// What is asked; a source has one of these.
-pub(super) const SOURCE_KINDS: &[&str] = &["http", "sql"];
+pub(super) const SOURCE_KINDS: &[&str] = &["http"];
 const SOURCE_START: &[&str] = &["id"];
 const SOURCE_END: &[&str] = &["refresh_interval", "map", "values", "defaults", "apps"];
 pub(super) const SOURCE: &[&[&str]] = &[SOURCE_START, SOURCE_KINDS, SOURCE_END];
@@ -53,6 +53,19 @@ pub(super) const DECRYPT_SALT: &[&str] = &[
 ];
 pub(super) const DECRYPT_GCM: &[&str] = &["key_form", "iv_column", "tag_column"];
 
+/// How a source over HTTP is authorized: one of these at most.
+pub(super) const HTTP_AUTHORIZATION: &[&str] = &["authorization", "basic_auth", "oauth2"];
+const HTTP_CONNECTION: &[&str] = &["tls_config", "proxy_url"];
+pub(super) const HTTP: &[&[&str]] = &[&["url"], HTTP_AUTHORIZATION, HTTP_CONNECTION];
+pub(super) const CREDENTIALS: &[&str] =
+    &["credentials_file", "credentials_env", "credentials_command", "credentials"];
+pub(super) const AUTHORIZATION: &[&[&str]] = &[&["type"], CREDENTIALS];
+pub(super) const PASSWORD: &[&str] = &["password_file", "password_env", "password_command", "password"];
+pub(super) const BASIC_AUTH: &[&[&str]] = &[&["username"], PASSWORD];
+pub(super) const OAUTH2: &[&[&str]] =
+    &[&["client_id"], CLIENT_SECRET, &["token_url", "scopes"], HTTP_CONNECTION];
+pub(super) const TLS_CONFIG: &[&str] = &["ca_file", "cert_file", "key_file"];
+
 pub(super) const SCHEDULE_RULE: &[&str] = &["match", "notices"];
 pub(super) const SCHEDULE_MATCH: &[&str] = &["network", "use"];
 
@@ -61,4 +74,9 @@ pub fn keys() -> impl Iterator<Item = &'static str> {
     let rules: &[&[&str]] = &[ENDPOINTS, PROBE_FIELD, PROBE_REFUSAL];
     let sections = [APP, rules, ACCOUNT, SOURCE, &[MAIN, GLOBAL, SCHEDULE_RULE, SCHEDULE_MATCH]];
     sections.into_iter().flatten().copied().flatten().copied()
+}
+
+/// The keys of accounts, and those of credentials.
+pub fn row_keys() -> [Vec<&'static str>; 2] {
+    [ACCOUNT, CREDENTIAL].map(|keys| keys.iter().copied().flatten().copied().collect())
 }

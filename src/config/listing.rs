@@ -5,7 +5,7 @@
 use secrecy::zeroize::Zeroizing;
 
 use super::field::{Field, KeyPath};
-use super::findings::Findings;
+use super::findings::{Findings, Problem};
 use super::json::json_members;
 use super::load::{ACCOUNTS, CREDENTIALS};
 use super::sources::RowRules;
@@ -13,16 +13,18 @@ use super::validator::{NOWHERE, Rows, Validator};
 use super::yaml::{Key, Node, Value};
 use super::{Config, Last};
 use crate::inventory::{Place, SourceStatus};
+use crate::network::NetworkId;
 
 /// Keys whose value may be one text with commas.
-const LISTS: [&str; 4] = ["needs", "notify", "notify_opt_out", "scopes"];
+const LISTS: [&str; 3] = ["needs", "notify", "notify_opt_out"];
 /// What the names of columns for labels begin with.
 const LABEL: &str = "label_";
 
 /// Puts a new list of a source in the place of its last one. `config` is the one in force, whose rows
 /// `last` has. Rows of other sources stay; a row that is refused stays as it was.
 ///
-/// The pages of the list are JSON documents like `{"credentials": […], "accounts": […]}`.
+/// The pages of the list are JSON documents like `{"credentials": […], "accounts": […]}`. `refused` are
+/// problems of its accounts that are known already, by index.
 ///
 /// # Errors
 /// If a page is no such document: then nothing of the list counts.
@@ -31,6 +33,7 @@ pub fn refresh(
     last: Last<'_>,
     source: &str,
     pages: &[Zeroizing<String>],
+    refused: impl IntoIterator<Item = (usize, String)>,
 ) -> Result<Config, String> {
     let findings = Findings::default();
     let mut validator = Validator::new(&findings, config.without_rows(), Some(last));
@@ -39,12 +42,20 @@ pub fn refresh(
     };
     let rules = config.sources.iter().find(|settings| settings.id == source).map(|s| s.rows.clone());
     let rules = rules.unwrap_or_default();
-    validator.config.statuses[index] =
-        SourceStatus { refused: 0, up: Some(true), ..validator.config.statuses[index].clone() };
+    validator.config.statuses[index] = SourceStatus {
+        refused: 0,
+        up: Some(true),
+        conflicting: false,
+        ..validator.config.statuses[index].clone()
+    };
     (validator.keep_main, validator.rows) = (true, Rows::Listed);
     let others = validator.config.statuses.iter().map(|status| status.id.clone());
     validator.kept_sources = others.filter(|id| id != source).collect();
     let path = Place::of_source(source);
+    for (number, message) in refused {
+        let at = format!("{ACCOUNTS}[{number}]");
+        findings.problem(Problem { file: path.clone(), at: None, path: at, message });
+    }
     let rank = index + 1;
     let mut file = None;
     for section in [CREDENTIALS, ACCOUNTS] {
@@ -143,7 +154,8 @@ impl RowRules {
             let (_, node) = entries.iter().find(|(key, _)| key.text == name)?;
             if let Value::Scalar(text) = &node.value { Some(text.as_str()) } else { None }
         };
-        let app = self.apps.iter().find(|(network, _)| text("network") == Some(network));
+        let network = text("network").and_then(NetworkId::from_name);
+        let app = self.apps.iter().find(|(known, _)| network == Some(*known));
         if let Some((_, app)) = app.filter(|_| text("app").is_none()) {
             entries.push((key_of("app"), Node { at: NOWHERE, value: Value::Scalar(app.clone()) }));
         }

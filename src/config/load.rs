@@ -68,6 +68,8 @@ fn read(paths: &[PathBuf], known: Option<Known<'_>>) -> Result<Config, Problems>
         let (inventory, sources) = stored.get_or_init(|| stored::read(folder, &validator));
         validator.start_from(Last { inventory, sources });
     }
+    // These are asked elsewhere.
+    validator.kept_sources = validator.config.sources.iter().map(|source| source.id.clone()).collect();
     let (patterns, found) = account_files(&documents, &files, &mut validator);
 
     let included: Vec<SourceFile<'_>> =

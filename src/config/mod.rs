@@ -39,13 +39,16 @@ mod yaml;
 pub use account_files::{FilePattern, open_regular};
 pub use field::why_unreadable;
 pub use findings::{Position, Problem, Problems};
-pub use keys::keys;
+pub use keys::{keys, row_keys};
 pub use listing::refresh;
 pub use load::{load, load_keeping};
 pub use quoting::looks_secret;
 pub use schedule::{Notice, ScheduleRule, default_schedule};
 pub use secrets::is_variable;
-pub use sources::{DecryptScheme, DecryptSettings, KeyForm, KeySources, SourceKind, SourceSettings};
+pub use sources::{
+    DecryptScheme, DecryptSettings, HttpAuthorization, HttpConnection, HttpSettings, KeyForm, KeySources,
+    OAuth2Settings, SourceKind, SourceSettings,
+};
 pub use stored::store;
 pub use web::{ClientAuth, Pem, Placed, Tls, TlsVersion, WebFile, WebRateLimit, read_web_file, web_keys};
 

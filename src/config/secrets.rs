@@ -1,5 +1,7 @@
 //! Where the configuration says that a secret comes from.
 
+use std::path::PathBuf;
+
 use super::field::{Field, Mapping, is_name, relative_to, why_unreadable};
 use super::quoting::looks_secret;
 use super::validator::Rows;
@@ -61,6 +63,15 @@ pub fn is_variable(text: &str) -> bool {
 }
 
 fn secret_file(field: &Field<'_>) -> Option<SecretSource> {
+    let path = file_name(field)?;
+    if let Ok(metadata) = std::fs::metadata(&path) {
+        warn_if_readable_by_all(field, &metadata);
+    }
+    Some(SecretSource::File(path))
+}
+
+/// The path of a file, which need not exist yet.
+pub(super) fn file_name(field: &Field<'_>) -> Option<PathBuf> {
     let text = field.scalar("the name of a file")?;
     if text.is_empty() || text.chars().any(char::is_control) {
         return field.reject("is not the name of a file");
@@ -68,16 +79,14 @@ fn secret_file(field: &Field<'_>) -> Option<SecretSource> {
     let path = relative_to(field.file, text);
     match std::fs::metadata(&path) {
         Ok(metadata) if !metadata.is_file() => return field.reject("is not a file"),
-        Ok(metadata) => warn_if_readable_by_all(field, &metadata),
+        Ok(_) => {}
         // A token instead of the name of its file.
         Err(_) if looks_secret(text) && !text.contains(['/', '\\']) => {
             return field.reject("looks like a secret, not like the name of a file");
         }
-        Err(e) => {
-            field.warning(format!("the file {}", why_unreadable(&e)));
-        }
+        Err(e) => field.warning(format!("the file {}", why_unreadable(&e))),
     }
-    Some(SecretSource::File(path))
+    Some(path)
 }
 
 fn secret_env(field: &Field<'_>) -> Option<SecretSource> {

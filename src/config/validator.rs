@@ -15,6 +15,7 @@ use super::quoting::shown;
 use super::yaml::Node;
 use super::{Config, Last, keys, schedule, sources};
 use crate::inventory::{FILES, Mark, SourceStatus};
+use crate::network::NetworkId;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 /// The longest time that can be configured.
@@ -118,9 +119,15 @@ pub(super) struct Validator<'o> {
 
 impl<'o> Validator<'o> {
     pub(super) fn new(findings: &'o Findings, config: Config, last: Option<Last<'o>>) -> Self {
+        let known = config.apps.iter().enumerate().map(|(index, app)| {
+            let origin = Origin { file: 0, at: NOWHERE };
+            (app.id.clone(), DefinedApp { origin, index: Some(index) })
+        });
         Self {
             findings,
             complete: true,
+            apps: known.collect(),
+            used_apps: vec![false; config.apps.len()],
             config,
             last,
             unread: Vec::new(),
@@ -130,8 +137,6 @@ impl<'o> Validator<'o> {
             rows: Rows::Written,
             logins: HashMap::new(),
             hasher: RandomState::new(),
-            apps: BTreeMap::new(),
-            used_apps: Vec::new(),
             credentials: Vec::new(),
             accounts: Vec::new(),
             broken_credentials: HashMap::new(),
@@ -265,7 +270,22 @@ impl<'o> Validator<'o> {
     }
 
     fn source(&mut self, field: &Field<'_>) {
-        let Some(source) = sources::source(field) else { return };
+        let Some(mut source) = sources::source(field) else { return };
+        let apps = field.as_mapping();
+        let apps = apps.as_ref().and_then(|mapping| mapping.get("apps"));
+        for (network, app) in apps.as_ref().and_then(|apps| apps.open_mapping()).iter().flat_map(Mapping::all)
+        {
+            let Some(id) = app.id() else { continue };
+            let index = self.apps.get(id).and_then(|app| app.index);
+            match index.and_then(|index| self.config.apps.get(index)) {
+                Some(known) if NetworkId::from_name(network) != Some(known.network) => {
+                    app.problem(format!("{} is an app of {}", shown(id), known.network));
+                }
+                Some(known) => source.rows.apps.push((known.network, id.to_owned())),
+                None if self.apps.contains_key(id) => {}
+                None => app.problem(format!("{} is not an app", shown(id))),
+            }
+        }
         let statuses = &mut self.config.statuses;
         if statuses.iter().any(|status| status.id == source.id) {
             let reserved = if source.id == FILES { " by account_files" } else { "" };
@@ -334,6 +354,12 @@ impl<'o> Validator<'o> {
             return None;
         };
         if let Some(first) = defined(self, id) {
+            let other = self.config.table.places().get(first.file as usize).map(|place| place.source.clone());
+            if let Some(status) =
+                self.status(file.source).filter(|status| other != Some(Some(status.id.clone())))
+            {
+                status.conflicting = true;
+            }
             return field.reject(format!("{} is already used at {}", shown(id), self.shown_origin(first)));
         }
         Some((id, Origin { file: file.number, at: field.at }))

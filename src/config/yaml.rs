@@ -15,6 +15,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
 use super::ahead::ahead;
 use super::findings::Position;
 use super::mistakes;
+use super::validator::NOWHERE;
 
 pub(super) const MAX_FILE_BYTES: u64 = 64 << 20;
 
@@ -44,6 +45,22 @@ pub(super) enum Value {
     List(Vec<Node>),
     /// In the order of the file; duplicate keys are kept.
     Map(Vec<(Key, Node)>),
+}
+
+impl Node {
+    /// The same value, but not as it stands in this text.
+    pub(super) fn without_positions(&self) -> Self {
+        let value = match &self.value {
+            Value::List(items) => Value::List(items.iter().map(Self::without_positions).collect()),
+            Value::Map(entries) => {
+                let nowhere = |key: &Key| Key { at: NOWHERE, text: key.text.clone() };
+                let entries = entries.iter().map(|(key, node)| (nowhere(key), node.without_positions()));
+                Value::Map(entries.collect())
+            }
+            plain => plain.clone(),
+        };
+        Self { at: NOWHERE, value }
+    }
 }
 
 impl Value {

@@ -5,6 +5,7 @@
 mod reload;
 mod run;
 mod signals;
+mod sources;
 mod watch;
 
 pub use run::{Daemon, DaemonSettings};

@@ -8,14 +8,16 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::run::DaemonSettings;
+use super::sources::{Refresh, SourceTasks};
 use super::watch::{ConfigWatch, TokenWatch};
-use crate::config::{self, Config, Known, Last};
+use crate::config::{self, Config, Known, Last, Problems};
 use crate::inventory::{FILES, Inventory, SourceStatus};
 use crate::model::Timestamp;
 use crate::page::ReloadFailure;
 use crate::probe::Prober;
 use crate::scheduler::{ProbeRequest, Scheduler, SchedulerSettings};
 use crate::server::{ReloadRequest, ServerContext};
+use crate::source::{Listing, Reply, RowProblem};
 use crate::state::{Snapshot, Store};
 use crate::telemetry::{self, Heartbeat, Metrics};
 use crate::transport::Client;
@@ -34,6 +36,10 @@ pub(super) struct Reloader {
     /// None only between two schedulers.
     pub(super) running: Option<Running>,
     pub(super) storing: Option<JoinHandle<()>>,
+    /// The configuration without its rows, and the client for its networks; none before the start.
+    pub(super) in_force: Option<(Config, Client)>,
+    pub(super) asking: Option<SourceTasks>,
+    pub(super) refreshes: mpsc::Sender<Refresh>,
 }
 
 pub(super) struct Running {
@@ -47,10 +53,8 @@ pub(super) struct Setup {
     pub(super) config: Config,
     pub(super) inventory: Arc<Inventory>,
     client: Client,
-    /// Maximum number of probes at the same time.
-    concurrency: usize,
-    /// How long reading took.
-    seconds: f64,
+    /// How long reading the files took, if they were read.
+    seconds: Option<f64>,
 }
 
 impl Reloader {
@@ -59,6 +63,7 @@ impl Reloader {
         &mut self,
         mut reloads: mpsc::Receiver<ReloadRequest>,
         mut hangup: mpsc::Receiver<()>,
+        mut refreshes: mpsc::Receiver<Refresh>,
     ) {
         let mut tokens = TokenWatch::default();
         let mut tick = tokio::time::interval(self.settings.watch.unwrap_or(Duration::from_secs(3600)));
@@ -70,6 +75,7 @@ impl Reloader {
                     // The client may have gone.
                     let _ = reply.send(result);
                 }
+                Some(refresh) = refreshes.recv() => self.refreshed(refresh).await,
                 Some(()) = hangup.recv() => {
                     let _ = self.reload().await;
                 }
@@ -114,12 +120,9 @@ impl Reloader {
             Ok(setup) => {
                 let refused = setup.config.statuses.iter().flat_map(|source| &source.problems);
                 let refused = refused.map(|problem| format!("refused: {problem}\n")).collect();
-                // Running probes are cancelled and repeated: they change nothing.
-                self.stop().await;
-                // The state is written before and after the indexes of credentials change.
-                self.context.store.reaches(self.store.snapshot().version).await;
-                self.start(setup);
-                self.context.store.reaches(self.store.snapshot().version).await;
+                self.replace(setup).await;
+                // With the settings that may be new, and compared with all other sources again.
+                self.ask_sources();
                 tracing::info!("configuration reloaded");
                 Ok(refused)
             }
@@ -138,8 +141,95 @@ impl Reloader {
         result
     }
 
-    pub(super) fn start(&mut self, Setup { config, inventory, client, concurrency, seconds }: Setup) {
-        if config.statuses.iter().any(|source| source.id == FILES) {
+    async fn replace(&mut self, setup: Setup) {
+        // Running probes are cancelled and repeated: they change nothing.
+        self.stop().await;
+        // The state is written before and after the indexes of credentials change.
+        self.context.store.reaches(self.store.snapshot().version).await;
+        self.start(setup);
+        self.context.store.reaches(self.store.snapshot().version).await;
+    }
+
+    pub(super) fn ask_sources(&mut self) {
+        self.asking = self.in_force.as_ref().map(|(config, _)| SourceTasks::start(config, &self.refreshes));
+    }
+
+    /// Puts what a source has answered in force.
+    async fn refreshed(&mut self, refresh: Refresh) {
+        let Refresh { source, result, took, settled } = refresh;
+        self.metrics.refreshed(&source, took.as_secs_f64());
+        let replaced = match result {
+            Ok(Reply::Listed(listing, refused)) => self.replace_list(&source, listing, refused).await,
+            Ok(Reply::Unchanged) => {
+                self.note(&source, None);
+                Ok(true)
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        match replaced {
+            // Its task may have ended.
+            Ok(is_settled) => _ = settled.send(is_settled),
+            Err(error) => self.note(&source, Some(error)),
+        }
+    }
+
+    /// Returns whether the list is in force as it is, so that the same list need not be read again.
+    async fn replace_list(
+        &mut self,
+        source: &str,
+        listing: Listing,
+        refused: Vec<RowProblem>,
+    ) -> Result<bool, String> {
+        let Snapshot { inventory, sources, .. } = self.store.snapshot();
+        let (config, client) = self.in_force.clone().ok_or("nothing is in force")?;
+        let config = Config { statuses: sources.to_vec(), ..config };
+        let (shard, id) = (self.settings.shard, source.to_owned());
+        let refresh = move || {
+            let last = Last { inventory: &inventory, sources: &sources };
+            let refused = refused.into_iter().map(|problem| (problem.row, problem.to_string()));
+            let config = config::refresh(&config, last, &id, &listing.pages, refused)?;
+            log_refused(&id, &config.refused);
+            let rest = config.without_rows();
+            Ok((rest, Arc::new(config.inventory(|credential| shard.holds(credential)))))
+        };
+        let refreshed = tokio::task::spawn_blocking(refresh).await;
+        let (config, inventory) = refreshed.unwrap_or_else(|_| Err("a fault in this program".to_owned()))?;
+        let status = config.statuses.iter().find(|status| status.id == source);
+        let settled = status.is_some_and(|status| !status.shrunk && !status.conflicting);
+        tracing::info!(source, accounts = inventory.accounts_of(source), "accounts of a source replaced");
+        self.replace(Setup { config, inventory, client, seconds: None }).await;
+        Ok(settled)
+    }
+
+    /// Notes that a source has answered without a new list, or why it has not.
+    fn note(&self, source: &str, error: Option<String>) {
+        let mut statuses = self.store.snapshot().sources.to_vec();
+        let Some(status) = statuses.iter_mut().find(|status| status.id == source) else { return };
+        let was_up = status.up != Some(false);
+        if !was_up && !status.problems.is_empty() {
+            // The error of the last attempt.
+            status.problems.remove(0);
+        }
+        status.up = Some(error.is_none());
+        match error {
+            Some(error) => {
+                if was_up {
+                    tracing::error!(source, error, "source not read, its last good list stays");
+                }
+                status.problems.insert(0, error);
+            }
+            None => {
+                status.last_success = Some(Timestamp::now());
+                if !was_up {
+                    tracing::info!(source, "the source answers again");
+                }
+            }
+        }
+        self.store.set_sources(statuses);
+    }
+
+    pub(super) fn start(&mut self, Setup { config, inventory, client, seconds }: Setup) {
+        if let Some(seconds) = seconds.filter(|_| config.statuses.iter().any(|source| source.id == FILES)) {
             self.metrics.refreshed(FILES, seconds);
         }
         tracing::info!(
@@ -150,8 +240,10 @@ impl Reloader {
         let changed = self.store.replace_inventory(inventory.clone());
         self.store.set_sources(config.statuses.clone());
         self.keep_rows(&config.statuses, &inventory);
-        let prober = Arc::new(Prober::new(client, inventory));
+        let prober = Arc::new(Prober::new(client.clone(), inventory));
+        let concurrency = config.global.probe_concurrency;
         let settings = SchedulerSettings { concurrency, on_demand: self.settings.on_demand };
+        self.in_force = Some((config, client));
         let scheduler = Scheduler::new(prober, self.store.clone(), self.metrics.clone(), settings, &changed);
         let (stop, stopped) = watch::channel(false);
         let (probes, requests) = mpsc::channel(1024);
@@ -211,6 +303,19 @@ impl Reloader {
     }
 }
 
+/// Maximum number of problems, and of warnings, in the log, where more would hide the rest.
+const SHOWN: usize = 20;
+
+fn log_refused(source: &str, problems: &Problems) {
+    for problem in problems.list.iter().take(SHOWN) {
+        tracing::error!(source, %problem, "row or file refused, its last good content stays");
+    }
+    let more = (problems.list.len() + problems.more).saturating_sub(SHOWN);
+    if more > 0 {
+        tracing::error!(source, more, "further rows or files refused: --config.check shows them all");
+    }
+}
+
 /// Reads the configuration. The files are stamped before they are read, so that a change meanwhile
 /// is noticed by the next check.
 pub(super) fn load(
@@ -218,8 +323,6 @@ pub(super) fn load(
     files: &mut ConfigWatch,
     known: Known<'_>,
 ) -> Result<Setup, String> {
-    /// Maximum number of problems, and of warnings, in the log, where more would hide the rest.
-    const SHOWN: usize = 20;
     files.changed();
     let begin = Instant::now();
     files.trouble = true;
@@ -234,14 +337,7 @@ pub(super) fn load(
         config = read(Known::Last(Last { inventory: &inventory, sources: &sources }))?;
     }
     files.trouble = config.statuses.iter().any(|source| source.id == FILES && source.up == Some(false));
-    for problem in config.refused.list.iter().take(SHOWN) {
-        tracing::error!(source = FILES, %problem, "row or file refused, its last good content stays");
-    }
-    if let Some(more) =
-        (config.refused.list.len() + config.refused.more).checked_sub(SHOWN).filter(|more| *more > 0)
-    {
-        tracing::error!(source = FILES, more, "further rows or files refused: --config.check shows them all");
-    }
+    log_refused(FILES, &config.refused);
     if settings.show_warnings {
         for warning in config.warnings.iter().take(SHOWN) {
             tracing::warn!(%warning, "configuration warning");
@@ -257,8 +353,7 @@ pub(super) fn load(
     for limit in config.apps.iter_mut().filter_map(|app| app.rate_limit.as_mut()) {
         limit.per = limit.per.saturating_mul(settings.shard.total());
     }
-    let concurrency = config.global.probe_concurrency;
     let rest = config.without_rows();
     let inventory = Arc::new(config.inventory(mine));
-    Ok(Setup { config: rest, inventory, client, concurrency, seconds: begin.elapsed().as_secs_f64() })
+    Ok(Setup { config: rest, inventory, client, seconds: Some(begin.elapsed().as_secs_f64()) })
 }

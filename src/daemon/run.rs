@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::reload::{Reloader, Setup, load};
+use super::sources::Refresh;
 use super::watch::ConfigWatch;
 use crate::config::Known;
 use crate::inventory::Shard;
@@ -46,6 +47,7 @@ pub struct Daemon {
     state_writer: StateWriter,
     watchdog: Watchdog,
     reloads: mpsc::Receiver<ReloadRequest>,
+    refreshed: mpsc::Receiver<Refresh>,
 }
 
 impl Daemon {
@@ -71,9 +73,21 @@ impl Daemon {
         let context = Arc::new(context);
         let mut watchdog = Watchdog::default();
         let heartbeat = watchdog.part("scheduler");
-        let reloader =
-            Reloader { settings, context, store, metrics, heartbeat, files, running: None, storing: None };
-        Ok(Self { reloader, setup, state_writer, watchdog, reloads })
+        let (refreshes, refreshed) = mpsc::channel(1);
+        let reloader = Reloader {
+            settings,
+            context,
+            store,
+            metrics,
+            heartbeat,
+            files,
+            running: None,
+            storing: None,
+            in_force: None,
+            asking: None,
+            refreshes,
+        };
+        Ok(Self { reloader, setup, state_writer, watchdog, reloads, refreshed })
     }
 
     /// Runs until `stop` changes; `hangup` requests reloads.
@@ -83,7 +97,7 @@ impl Daemon {
         mut stop: watch::Receiver<bool>,
         hangup: mpsc::Receiver<()>,
     ) {
-        let Self { mut reloader, setup, mut state_writer, mut watchdog, reloads } = self;
+        let Self { mut reloader, setup, mut state_writer, mut watchdog, reloads, refreshed } = self;
         reloader.store.set_on_demand(reloader.settings.on_demand);
         reloader.store.replace_inventory(setup.inventory.clone());
         state_writer.restore();
@@ -95,19 +109,21 @@ impl Daemon {
             servers.spawn(server::serve(listener, endpoint, context, stop.clone(), GRACE, heartbeat));
         }
         reloader.start(setup);
+        reloader.ask_sources();
         let watchdog = tokio::spawn(watchdog.watch());
         reloader.context.set_ready(true);
         telemetry::ready(&reloader.status());
 
         tokio::select! {
             _ = stop.changed() => {}
-            () = reloader.run(reloads, hangup) => {}
+            () = reloader.run(reloads, hangup, refreshed) => {}
         }
 
         tracing::info!("stopping");
         telemetry::stopping();
         reloader.context.set_ready(false);
         watchdog.abort();
+        reloader.asking = None;
         reloader.stop().await;
         reloader.stored().await;
         // The state is written after the last probe and before the last answer: requests that wait for

@@ -44,6 +44,8 @@ pub struct SourceStatus {
     pub last_success: Option<Timestamp>,
     /// Whether the last list lacks more than half of the accounts: they leave when that is seen again.
     pub shrunk: bool,
+    /// Whether another source gives one of its ids, too.
+    pub conflicting: bool,
     /// The number of rows, and of whole files, that are refused.
     pub refused: usize,
     /// The first problems, each with its place.

@@ -10,6 +10,7 @@ use std::hash::BuildHasher;
 
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
+use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ring::hmac;
@@ -61,6 +62,12 @@ impl Secret {
         // All the room at once: a text that grows leaves copies behind.
         let room = parts.clone().into_iter().map(|part| part.reveal().len()).sum();
         Self::new(parts.into_iter().fold(String::with_capacity(room), |text, part| text + part.reveal()))
+    }
+
+    /// The value of `Authorization` for a user with this password (RFC 7617).
+    #[must_use]
+    pub fn basic(&self, user: &str) -> Self {
+        Self::new(format!("Basic {}", STANDARD.encode(self.prefixed(&format!("{user}:")).reveal())))
     }
 
     /// A hash under a random key, to compare secrets without keeping them.

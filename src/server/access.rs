@@ -20,6 +20,8 @@ use super::passwords::{PasswordQueue, Users};
 use super::rate_limit::TokenBucket;
 use super::tls;
 use crate::config::{ClientAuth, Problem, Problems, WebFile, open_regular, read_web_file};
+use crate::model::Timestamp;
+use crate::page::ReloadFailure;
 
 /// Minimum time between two checks for changes, as many requests must not keep the disk busy.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -63,6 +65,8 @@ struct State {
     files: Vec<(PathBuf, Fingerprint)>,
     checked: Option<Instant>,
     checking: bool,
+    /// Why the file could not be read last.
+    failure: Option<Arc<ReloadFailure>>,
 }
 
 type Fingerprint = u64;
@@ -76,7 +80,7 @@ impl AccessControl {
         let Some(path) = path else { return Ok(Self::default()) };
         let Loaded { rules, warnings, files } = Loaded::read(path);
         let rules = Arc::new(rules?);
-        let state = State { rules, files, checked: Some(Instant::now()), checking: false };
+        let state = State { rules, files, checked: Some(Instant::now()), ..State::default() };
         Ok(Self {
             file: Some(path.to_owned()),
             warnings,
@@ -141,6 +145,11 @@ impl AccessControl {
         }
     }
 
+    /// Why the web configuration that is there now is not in force, if it is not.
+    pub(super) fn reload_failure(&self) -> Option<Arc<ReloadFailure>> {
+        self.lock().failure.clone()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -165,14 +174,16 @@ impl AccessControl {
         state.files = loaded.files;
         match loaded.rules.and_then(|rules| state.rules.replaced_by(rules, path)) {
             Ok(rules) => {
-                state.rules = Arc::new(rules);
+                (state.rules, state.failure) = (Arc::new(rules), None);
                 tracing::info!("web configuration reloaded");
                 for warning in &loaded.warnings {
                     tracing::warn!(%warning, "web configuration warning");
                 }
             }
             Err(problems) => {
-                tracing::error!(%problems, "web configuration not reloaded, the last one stays in force")
+                tracing::error!(%problems, "web configuration not reloaded, the last one stays in force");
+                let problems = problems.to_string();
+                state.failure = Some(Arc::new(ReloadFailure { at: Timestamp::now(), problems }));
             }
         }
     }

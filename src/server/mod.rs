@@ -114,7 +114,8 @@ impl ServerContext {
     }
 
     fn reload_failure(&self) -> Option<Arc<ReloadFailure>> {
-        self.reload_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let failure = self.reload_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        failure.or_else(|| self.access.reload_failure())
     }
 
     pub fn set_probes(&self, probes: mpsc::Sender<ProbeRequest>) {

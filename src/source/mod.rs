@@ -1,15 +1,20 @@
-//! Where accounts and tokens come from. Today, accounts come from the configuration only; tokens are
-//! read here.
+//! Where accounts and tokens come from: lists over HTTP; tokens in files, commands and variables.
 //!
 //! Must not know what a token is used for.
 
+mod asked;
 mod command;
 mod envelope;
+mod http;
 mod listing;
+mod retry;
 mod token;
 
+pub use asked::{Asked, AskedSource, Reply, ask_once};
 pub use envelope::{Decryptor, Fault, RowProblem};
+pub use http::{HttpAnswer, HttpSource};
 pub use listing::{Listing, SourceError};
+pub use retry::{Backoff, Failed};
 pub use token::{
     Fingerprint, TokenHash, TokenSet, Unreadable, configured_clocks, file_warnings, read_tokens,
 };

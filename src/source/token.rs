@@ -24,6 +24,8 @@ use crate::network::{Clocks, Tokens, parse};
 /// Maximum length of a secret.
 pub(super) const MAX_BYTES: usize = 64 * 1024;
 
+const MAX_PEM_BYTES: usize = 1 << 20;
+
 const COMMAND_TIME: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +46,8 @@ pub enum Unreadable {
     Empty,
     #[error("blanks, quotes or control characters inside the token")]
     NotAToken,
+    #[error("more than one line, or control characters")]
+    NotALine,
     #[error("JSON without an access_token")]
     NoAccessToken,
     #[error("the environment variable is not set")]
@@ -139,6 +143,18 @@ impl SecretSource {
         }
     }
 
+    /// A password: one line, which may hold blanks and quotes, unlike a token.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn read_line(&self) -> Result<Secret, Unreadable> {
+        match self.content().await? {
+            Content::Ready(secret) => Ok(secret),
+            Content::Text(text, _) if text.chars().any(char::is_control) => Err(Unreadable::NotALine),
+            Content::Text(text, _) => Ok(Secret::new(text.as_str())),
+        }
+    }
+
     /// Where the secret comes from, for messages.
     pub fn place(&self) -> String {
         match self {
@@ -159,7 +175,7 @@ impl SecretSource {
         let (text, written) = match self {
             Self::Inline(secret) => return Ok(Content::Ready(secret.clone())),
             Self::Unread => return Err(Unreadable::Unread),
-            Self::File(path) => read_file(path).await?,
+            Self::File(path) => read_file(path, MAX_BYTES).await?,
             Self::Env(name) => match std::env::var(name) {
                 Ok(text) => (Zeroizing::new(text), None),
                 Err(std::env::VarError::NotPresent) => return Err(Unreadable::NotSet),
@@ -183,13 +199,13 @@ enum Content {
 }
 
 /// Reads a file on a thread for blocking work, in one step: handing over costs more than reading.
-async fn read_file(path: &Path) -> Result<(Zeroizing<String>, Option<Timestamp>), Unreadable> {
+async fn read_file(path: &Path, most: usize) -> Result<(Zeroizing<String>, Option<Timestamp>), Unreadable> {
     let path = path.to_owned();
-    let read = tokio::task::spawn_blocking(move || read_file_now(&path)).await;
+    let read = tokio::task::spawn_blocking(move || read_file_now(&path, most)).await;
     read.unwrap_or(Err(Unreadable::Io(std::io::ErrorKind::Other)))
 }
 
-fn read_file_now(path: &Path) -> Result<(Zeroizing<String>, Option<Timestamp>), Unreadable> {
+fn read_file_now(path: &Path, most: usize) -> Result<(Zeroizing<String>, Option<Timestamp>), Unreadable> {
     let unreadable = |e: std::io::Error| match e.kind() {
         std::io::ErrorKind::NotFound => Unreadable::Missing,
         std::io::ErrorKind::PermissionDenied => Unreadable::Denied,
@@ -200,14 +216,22 @@ fn read_file_now(path: &Path) -> Result<(Zeroizing<String>, Option<Timestamp>), 
     let metadata = file.metadata().map_err(unreadable)?;
     let written = metadata.modified().ok().and_then(timestamp);
     // Never grows: that would leave copies of the token in memory.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(
-        usize::try_from(metadata.len()).unwrap_or(MAX_BYTES).min(MAX_BYTES) + 1,
-    ));
-    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() > MAX_BYTES {
+    let mut bytes =
+        Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(most).min(most) + 1));
+    file.take(most as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() > most {
         return Err(Unreadable::TooLong);
     }
     Ok((text(bytes)?, written))
+}
+
+/// The text of a file in PEM form: certificates, or a key.
+pub(super) async fn read_pem(path: &Path) -> Result<Secret, String> {
+    let read = read_file(path, MAX_PEM_BYTES).await.map_err(|error| match error {
+        Unreadable::TooLong => "longer than 1 MiB: not a certificate".to_owned(),
+        error => error.to_string(),
+    });
+    read.map(|(text, _)| Secret::new(text.as_str())).map_err(|why| format!("{}: {why}", path.display()))
 }
 
 fn timestamp(time: SystemTime) -> Option<Timestamp> {
@@ -258,7 +282,7 @@ const SHORT: i64 = 86_400;
 /// What is wrong with a token file, what is ignored in it, and what it suggests. Nothing about a file
 /// that is not there, which the configuration tells.
 pub fn file_warnings(path: &Path, auto_refresh: bool) -> Vec<String> {
-    let read = read_file_now(path).and_then(|(text, written)| {
+    let read = read_file_now(path, MAX_BYTES).and_then(|(text, written)| {
         let text = text.trim_start_matches('\u{feff}').trim();
         match text {
             "" => Err(Unreadable::Empty),

@@ -54,17 +54,11 @@ impl Client {
     /// # Errors
     /// If the system's certificates cannot be used.
     pub fn new(timeout: Duration, allow_private_networks: bool) -> anyhow::Result<Self> {
-        // Fails only if a provider is installed already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = || {
-            reqwest::Client::builder()
-                .user_agent(concat!("token_exporter/", env!("CARGO_PKG_VERSION")))
+            client_builder(timeout)
                 .timeout(timeout)
-                .connect_timeout(timeout)
-                .redirect(reqwest::redirect::Policy::none())
                 .pool_idle_timeout(Duration::from_secs(60))
                 .pool_max_idle_per_host(64)
-                .referer(false)
         };
         let outward = builder().build()?;
         let foreign = if allow_private_networks {
@@ -142,7 +136,7 @@ impl Client {
         request = match &call.auth {
             Auth::None => request,
             Auth::Bearer(token) => request.header(AUTHORIZATION, sensitive(&token.prefixed("Bearer "))?),
-            Auth::Basic(id, secret) => request.basic_auth(id, Some(secret.reveal())),
+            Auth::Basic(id, secret) => request.header(AUTHORIZATION, sensitive(&secret.basic(id))?),
             Auth::Header(name, secret) => request.header(*name, sensitive(secret)?),
             Auth::OAuth1(keys) => {
                 let nonce = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
@@ -164,6 +158,24 @@ impl Client {
     }
 }
 
+/// What all clients of this program share: its name, TLS, a time limit for connecting, and that
+/// redirects are not followed, which would take credentials elsewhere.
+pub fn client_builder(connect_timeout: Duration) -> reqwest::ClientBuilder {
+    // Fails only if a provider is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .user_agent(concat!("token_exporter/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(connect_timeout)
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+}
+
+/// A client certificate with its key, both in PEM form; none if one of them is damaged.
+pub fn identity(certificate: &Secret, key: &Secret) -> Option<reqwest::Identity> {
+    let pem = Secret::concat([certificate, &Secret::new("\n"), key]);
+    reqwest::Identity::from_pem(pem.reveal().as_bytes()).ok()
+}
+
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
@@ -180,8 +192,11 @@ fn text(param: &Param) -> &str {
     }
 }
 
-/// A header value that HTTP libraries do not log. An error if no header can hold the secret.
-fn sensitive(secret: &Secret) -> Result<HeaderValue, Failure> {
+/// A header value that HTTP libraries do not log.
+///
+/// # Errors
+/// If no header can hold the secret.
+pub fn sensitive(secret: &Secret) -> Result<HeaderValue, Failure> {
     let unreadable = |_| Failure::new(Cause::CredentialUnreadable, "the token fits into no header");
     let mut value = HeaderValue::from_str(secret.reveal()).map_err(unreadable)?;
     value.set_sensitive(true);
@@ -196,7 +211,7 @@ fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
 
 /// The cause of an error, and the error at its root: the others only say that a request failed, and
 /// the first one shows the URL with its query.
-fn failure(error: &reqwest::Error) -> Failure {
+pub fn failure(error: &reqwest::Error) -> Failure {
     let mut chain: Vec<&(dyn std::error::Error + 'static)> = Vec::new();
     let mut next = error.source();
     while let Some(inner) = next {

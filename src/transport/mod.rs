@@ -8,7 +8,9 @@ mod guard;
 mod limiter;
 mod oauth1;
 
-pub use client::{Client, Failure, MAX_BODY_BYTES, is_loopback};
+pub use client::{
+    Client, Failure, MAX_BODY_BYTES, client_builder, failure, identity, is_loopback, sensitive,
+};
 pub use guard::{PublicOnly, check, is_public};
 pub use limiter::Limiter;
 pub use oauth1::authorization;

@@ -559,6 +559,12 @@ async fn configurations_and_tokens_that_are_swapped_by_links_are_noticed() {
     let refused = "token_exporter_source_rows_refused{source=\"files\"}";
     let text = daemon.until("the mistake is noticed", |text| sample(text, refused) == Some(1.0)).await;
     assert_eq!((valid(&text), sample(&text, "token_exporter_config_last_reload_successful")), (1, Some(1.0)));
+
+    // A token alone, as when a Secret is rotated: it is probed at once, not after an hour.
+    publish(&[("accounts.yml", "- {id: two, network: mastadon}\n"), ("token", &token_of("suspended"))]);
+    daemon
+        .until("the new token counts", |text| count(text, "connection_valid", "account_suspended", "0") == 1)
+        .await;
     daemon.end().await;
 }
 

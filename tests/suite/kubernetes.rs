@@ -15,6 +15,10 @@ fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes").join(name)
 }
 
+/// Other ways to the tokens, for an overlay's `components`.
+const COMPONENTS: [&str; 3] =
+    ["components/external-secrets", "components/secrets-store-csi", "components/vault-agent"];
+
 fn read(path: &Path) -> Value {
     let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     serde_yaml::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
@@ -52,7 +56,7 @@ fn the_rules_are_the_shipped_ones() {
 
 #[test]
 fn every_file_is_named_and_every_named_file_is_there() {
-    for name in ["base", "example"] {
+    for name in ["base", "example"].into_iter().chain(COMPONENTS) {
         let kustomization = read(&folder(name).join("kustomization.yaml"));
         let mut named: BTreeSet<String> =
             texts(&kustomization["resources"]).into_iter().map(str::to_owned).collect();
@@ -250,12 +254,93 @@ fn validate(files: &[PathBuf]) -> String {
     said
 }
 
+/// The fields of other projects' resources that are used here, from their definitions.
+#[test]
+fn the_components_have_only_documented_fields() {
+    fn paths(value: &Value, path: &str, into: &mut BTreeSet<String>) {
+        if let Some(mapping) = value.as_mapping() {
+            mapping.iter().for_each(|(k, v)| paths(v, &format!("{path}.{}", k.as_str().unwrap()), into));
+        } else if let Some(list) = value.as_sequence() {
+            list.iter().for_each(|item| paths(item, path, into));
+        } else {
+            into.insert(path.to_owned());
+        }
+    }
+    let store = ["server", "path", "version", "auth.kubernetes.mountPath", "auth.kubernetes.role"];
+    let store = store
+        .into_iter()
+        .chain(["auth.kubernetes.serviceAccountRef.audiences", "auth.kubernetes.serviceAccountRef.name"]);
+    let store: Vec<String> = store.map(|field| format!(".provider.vault.{field}")).collect();
+    for (file, version, known) in [
+        ("external-secrets/secretstore.yaml", "external-secrets.io/v1", store.join(" ")),
+        (
+            "external-secrets/externalsecret.yaml",
+            "external-secrets.io/v1",
+            ".refreshInterval .secretStoreRef.kind .secretStoreRef.name .target.name .dataFrom.extract.key"
+                .to_owned(),
+        ),
+        (
+            "secrets-store-csi/secretproviderclass.yaml",
+            "secrets-store.csi.x-k8s.io/v1",
+            ".provider .parameters.vaultAddress .parameters.roleName .parameters.audience .parameters.objects"
+                .to_owned(),
+        ),
+    ] {
+        let resource = read(&folder("components").join(file));
+        let mut found = BTreeSet::new();
+        paths(&resource["spec"], "", &mut found);
+        assert_eq!(resource["apiVersion"], version);
+        assert_eq!(found, known.split(' ').map(str::to_owned).collect(), "{file}");
+    }
+}
+
+#[test]
+fn the_components_bring_the_files_that_the_configuration_names() {
+    let configuration = std::fs::read_to_string(folder("example").join("config.yaml")).expect("readable");
+    let place = "/etc/token_exporter/secrets/";
+    let named: BTreeSet<&str> =
+        configuration.lines().filter_map(|l| l.split_once("_file: ")?.1.strip_prefix(place)).collect();
+    assert!(named.len() > 1);
+
+    let secret = &read(&folder(COMPONENTS[0]).join("externalsecret.yaml"))["spec"]["target"]["name"];
+    let volumes = &base("statefulset.yaml")["spec"]["template"]["spec"]["volumes"];
+    let volume = volumes.as_sequence().unwrap().iter().find(|v| v["name"] == "secrets").unwrap();
+    assert_eq!(&volume["secret"]["secretName"], secret);
+
+    let class = read(&folder(COMPONENTS[1]).join("secretproviderclass.yaml"));
+    let objects = class["spec"]["parameters"]["objects"].as_str().unwrap();
+    let objects: Value = serde_yaml::from_str(objects).unwrap();
+    let objects = objects.as_sequence().unwrap();
+    assert_eq!(objects.iter().map(|o| o["objectName"].as_str().unwrap()).collect::<BTreeSet<_>>(), named);
+    let set = read(&folder(COMPONENTS[1]).join("statefulset.yaml"));
+    let volume = &set["spec"]["template"]["spec"]["volumes"][0];
+    assert_eq!((&volume["name"], &volume["secret"]), (&Value::from("secrets"), &Value::Null));
+    assert_eq!(volume["csi"]["volumeAttributes"]["secretProviderClass"], class["metadata"]["name"]);
+
+    let set = read(&folder(COMPONENTS[2]).join("statefulset.yaml"));
+    let template = &set["spec"]["template"];
+    let annotations = template["metadata"]["annotations"].as_mapping().unwrap();
+    let annotation = |name: &str| annotations[&format!("vault.hashicorp.com/{name}")].as_str().unwrap();
+    for kind in ["secret", "perms", "template"] {
+        let start = format!("vault.hashicorp.com/agent-inject-{kind}-");
+        let files = annotations.keys().filter_map(|key| key.as_str()?.strip_prefix(&start));
+        assert_eq!(files.collect::<BTreeSet<_>>(), named, "{kind}");
+    }
+    assert_eq!(format!("{}/", annotation("secret-volume-path")), place);
+    let volumes = template["spec"]["volumes"].as_sequence().unwrap();
+    let token = annotation("agent-service-account-token-volume-name");
+    assert!(volumes.iter().any(|v| v["name"] == token && v["projected"]["sources"].is_sequence()));
+    let user = &base("statefulset.yaml")["spec"]["template"]["spec"]["securityContext"]["runAsUser"];
+    assert_eq!(user.as_u64().unwrap().to_string(), annotation("agent-run-as-user"));
+}
+
 #[test]
 fn the_resources_are_valid_by_the_published_schemas() {
     let kustomization = read(&folder("base").join("kustomization.yaml"));
     let mut files: Vec<PathBuf> =
         texts(&kustomization["resources"]).into_iter().map(|f| folder("base").join(f)).collect();
     files.push(folder("example").join("namespace.yaml"));
+    files.push(folder(COMPONENTS[2]).join("networkpolicy.yaml"));
     let said = validate(&files);
     assert_eq!(
         said.matches(" passed for resource ").count(),
@@ -297,5 +382,34 @@ fn kustomize_renders_the_example() {
         "namespace: token-exporter",
     ] {
         assert!(text.contains(expected), "{expected}");
+    }
+}
+
+/// As above.
+#[test]
+fn kustomize_renders_the_components() {
+    let overlay = tempfile::tempdir().expect("a folder");
+    let overlay = overlay.path().canonicalize().expect("a path");
+    let up = "../".repeat(overlay.components().count() - 1);
+    let here = |name: &str| format!("{}{}", up, folder(name).display()).replace("//", "/");
+    for (component, resources) in COMPONENTS.into_iter().zip([7, 7, 8]) {
+        let text = format!(
+            "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [\"{}\"]\n\
+             components: [\"{}\"]\n",
+            here("example"),
+            here(component)
+        );
+        std::fs::write(overlay.join("kustomization.yaml"), text).expect("written");
+        let Ok(output) = Command::new("kubectl").arg("kustomize").arg(&overlay).output() else { return };
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let file = overlay.join("rendered.yaml");
+        std::fs::write(&file, &output.stdout).expect("written");
+        let said = validate(std::slice::from_ref(&file));
+        assert_eq!(said.matches(" passed for resource ").count(), resources, "{said}");
+        let text = String::from_utf8(output.stdout).expect("text");
+        let from_secret = text.contains("secretName: token-exporter-secrets");
+        assert_eq!(from_secret, component == COMPONENTS[0], "{component}");
+        let mounted = text.contains("mountPath: /etc/token_exporter/secrets");
+        assert_eq!(mounted, component != COMPONENTS[2], "the agent's injector mounts its own");
     }
 }

@@ -48,7 +48,8 @@ impl Files {
         self.sources = std::mem::take(&mut config.statuses);
         self.inventory = config.inventory(|_| true);
         let source = self.sources.first();
-        assert!(source.is_none_or(|source| (source.refused == 0) == problems.is_empty()), "{problems}");
+        let troubled = |source: &SourceStatus| source.refused > 0 || source.shrunk;
+        assert!(source.is_none_or(|source| troubled(source) != problems.is_empty()), "{problems}");
         let mut accounts: Vec<String> =
             self.inventory.accounts().map(|a| format!("{}={}", a.id(), a.name())).collect();
         accounts.sort();

@@ -1,6 +1,7 @@
 //! The section `sources`: where accounts and their tokens are listed already.
 
 mod decrypt;
+mod http;
 
 use std::time::Duration;
 
@@ -10,8 +11,10 @@ use super::quoting::shown;
 use super::validator::SECOND;
 use super::yaml::{Node, Value};
 use crate::inventory::FILES;
+use crate::network::NetworkId;
 
 pub use decrypt::{DecryptScheme, DecryptSettings, KeyForm, KeySources};
+pub use http::{HttpAuthorization, HttpConnection, HttpSettings, OAuth2Settings};
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -22,11 +25,15 @@ pub struct SourceSettings {
     pub kind: SourceKind,
     /// How often it is asked.
     pub refresh_interval: Duration,
+    /// How its columns are encrypted, if they are.
+    pub decrypt: Option<DecryptSettings>,
     pub(super) rows: RowRules,
 }
 
 #[derive(Clone, Debug)]
-pub enum SourceKind {}
+pub enum SourceKind {
+    Http(HttpSettings),
+}
 
 /// How the rows of a source become accounts.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +45,7 @@ pub(super) struct RowRules {
     /// Values of keys that a row does not have.
     pub(super) defaults: Vec<(String, Node)>,
     /// Networks, and the apps that their logins belong to.
-    pub(super) apps: Vec<(String, String)>,
+    pub(super) apps: Vec<(NetworkId, String)>,
 }
 
 /// A member of `sources`; none, with its problems, if it cannot be used.
@@ -49,7 +56,7 @@ pub(super) fn source(field: &Field<'_>) -> Option<SourceSettings> {
     let rows = row_rules(&mapping);
     let kind = kind(&mapping);
     let refresh_interval = interval.unwrap_or(Some(DEFAULT_INTERVAL))?;
-    Some(SourceSettings { id: id?.to_owned(), kind: kind?, refresh_interval, rows })
+    Some(SourceSettings { id: id?.to_owned(), kind: kind?, refresh_interval, decrypt: None, rows })
 }
 
 /// The id is part of the name of a file.
@@ -65,9 +72,10 @@ fn source_id<'a>(field: &Field<'a>) -> Option<&'a str> {
 }
 
 fn kind(mapping: &Mapping<'_>) -> Option<SourceKind> {
-    let given: Vec<Field<'_>> = keys::SOURCE_KINDS.iter().filter_map(|key| mapping.get(key)).collect();
-    match given.as_slice() {
-        [one] => one.reject("is not supported"),
+    let given = keys::SOURCE_KINDS.iter().filter_map(|key| Some((*key, mapping.get(key)?)));
+    match given.collect::<Vec<_>>().as_slice() {
+        [("http", field)] => http::http(field).map(SourceKind::Http),
+        [(_, field)] => field.reject("is not supported"),
         _ => mapping.field.reject(format!("expected exactly one of {}", keys::SOURCE_KINDS.join(", "))),
     }
 }
@@ -100,12 +108,9 @@ fn row_rules(mapping: &Mapping<'_>) -> RowRules {
         for (key, value) in defaults.all() {
             account_key(key, &value);
             if !matches!(value.node.value, Value::Null) {
-                rules.defaults.push((key.to_owned(), value.node.clone()));
+                rules.defaults.push((key.to_owned(), value.node.without_positions()));
             }
         }
-    }
-    if let Some(apps) = mapping.get("apps") {
-        rules.apps = texts(&apps);
     }
     rules
 }
