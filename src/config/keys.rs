@@ -35,7 +35,7 @@ pub(super) const ACCOUNT: &[&[&str]] =
     &[ACCOUNT_START, ACCOUNT_END, GRANT_START, TOKEN, TOKEN_SECRET, GRANT_END, PROBE_RULES];
 
 /// What is asked; a source has one of these.
-pub(super) const SOURCE_KINDS: &[&str] = &["http"];
+pub(super) const SOURCE_KINDS: &[&str] = &["http", "sql"];
 const SOURCE_START: &[&str] = &["id"];
 const SOURCE_END: &[&str] = &["refresh_interval", "map", "values", "defaults", "apps"];
 pub(super) const SOURCE: &[&[&str]] = &[SOURCE_START, SOURCE_KINDS, SOURCE_END];
@@ -65,6 +65,13 @@ pub(super) const BASIC_AUTH: &[&[&str]] = &[&["username"], PASSWORD];
 pub(super) const OAUTH2: &[&[&str]] =
     &[&["client_id"], CLIENT_SECRET, &["token_url", "scopes"], HTTP_CONNECTION];
 pub(super) const TLS_CONFIG: &[&str] = &["ca_file", "cert_file", "key_file"];
+
+/// Keys of a source that is a database.
+pub(super) const SQL: &[&str] = &["driver", "database", "timeout", "decrypt"];
+pub(super) const SQL_SERVER: &[&str] = &["host", "port", "user", "tls_config", "plaintext"];
+pub(super) const DSN: &[&str] = &["dsn_file", "dsn_env", "dsn_command", "dsn"];
+/// One of these lists the accounts.
+pub(super) const QUERY: &[&str] = &["query", "query_file", "recipe"];
 
 pub(super) const SCHEDULE_RULE: &[&str] = &["match", "notices"];
 pub(super) const SCHEDULE_MATCH: &[&str] = &["network", "use"];

@@ -46,8 +46,8 @@ pub use quoting::looks_secret;
 pub use schedule::{Notice, ScheduleRule, default_schedule};
 pub use secrets::is_variable;
 pub use sources::{
-    DecryptScheme, DecryptSettings, HttpAuthorization, HttpConnection, HttpSettings, KeyForm, KeySources,
-    OAuth2Settings, SourceKind, SourceSettings,
+    Database, DecryptScheme, DecryptSettings, HttpAuthorization, HttpConnection, HttpSettings, KeyForm,
+    KeySources, OAuth2Settings, SourceKind, SourceSettings, SqlAddress, SqlDriver, SqlServer, SqlSettings,
 };
 pub use stored::store;
 pub use web::{ClientAuth, Pem, Placed, Tls, TlsVersion, WebFile, WebRateLimit, read_web_file, web_keys};

@@ -8,7 +8,8 @@ use super::envelope::{Decryptor, RowProblem};
 use super::http::{HttpAnswer, HttpSource};
 use super::listing::Listing;
 use super::retry::Failed;
-use crate::config::{self, Config, DecryptSettings, Last, SourceKind, SourceSettings};
+use super::sql::read_sql;
+use crate::config::{self, Config, DecryptSettings, Last, SourceKind, SourceSettings, SqlSettings};
 
 pub enum Reply {
     /// The list is the one that was accepted last.
@@ -27,13 +28,17 @@ pub struct AskedSource {
 }
 
 enum Kind {
-    Http(HttpSource),
+    Http(Box<HttpSource>),
+    Sql(SqlSettings),
 }
 
 impl AskedSource {
     pub fn new(settings: &SourceSettings) -> Self {
         let kind = match &settings.kind {
-            SourceKind::Http(http) => Kind::Http(HttpSource::new(http.clone(), settings.refresh_interval)),
+            SourceKind::Http(http) => {
+                Kind::Http(Box::new(HttpSource::new(http.clone(), settings.refresh_interval)))
+            }
+            SourceKind::Sql(sql) => Kind::Sql(sql.clone()),
         };
         let decrypt = settings.decrypt.clone();
         Self { kind, decrypt, hasher: RandomState::new(), accepted: None, offered: None }
@@ -49,6 +54,7 @@ impl AskedSource {
                 HttpAnswer::Unchanged => return Ok(Reply::Unchanged),
                 HttpAnswer::Listed(listing) => listing,
             },
+            Kind::Sql(settings) => read_sql(settings).await.map_err(|error| Failed::temporary(error.0))?,
         };
         let texts: Vec<&str> = listing.pages.iter().map(|page| page.as_str()).collect();
         let hash = self.hasher.hash_one(texts);
@@ -66,8 +72,8 @@ impl AskedSource {
     /// The list that was read last is in force: while it stays the same, it is not read again.
     pub fn accepted(&mut self) {
         self.accepted = self.offered.or(self.accepted);
-        match &mut self.kind {
-            Kind::Http(source) => source.accepted(),
+        if let Kind::Http(source) = &mut self.kind {
+            source.accepted();
         }
     }
 }

@@ -8,6 +8,7 @@ mod envelope;
 mod http;
 mod listing;
 mod retry;
+mod sql;
 mod token;
 
 pub use asked::{Asked, AskedSource, Reply, ask_once};
@@ -15,6 +16,7 @@ pub use envelope::{Decryptor, Fault, RowProblem};
 pub use http::{HttpAnswer, HttpSource};
 pub use listing::{Listing, SourceError};
 pub use retry::{Backoff, Failed};
+pub use sql::read_sql;
 pub use token::{
     Fingerprint, TokenHash, TokenSet, Unreadable, configured_clocks, file_warnings, read_tokens,
 };

@@ -49,7 +49,6 @@ pub enum KeyForm {
 
 const SCHEMES: &[&str] = &["laravel", "rails", "n8n", "aes-256-gcm"];
 
-#[expect(dead_code, reason = "called by the section `sources`, which is not there yet")]
 pub(super) fn decrypt(field: &Field<'_>) -> Option<DecryptSettings> {
     let given = field.as_mapping()?;
     let named = given.get("scheme").and_then(|f| f.scalar("a scheme"));

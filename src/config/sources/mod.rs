@@ -2,6 +2,7 @@
 
 mod decrypt;
 mod http;
+mod sql;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::network::NetworkId;
 
 pub use decrypt::{DecryptScheme, DecryptSettings, KeyForm, KeySources};
 pub use http::{HttpAuthorization, HttpConnection, HttpSettings, OAuth2Settings};
+pub use sql::{Database, SqlAddress, SqlDriver, SqlServer, SqlSettings};
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -33,6 +35,7 @@ pub struct SourceSettings {
 #[derive(Clone, Debug)]
 pub enum SourceKind {
     Http(HttpSettings),
+    Sql(SqlSettings),
 }
 
 /// How the rows of a source become accounts.
@@ -56,7 +59,10 @@ pub(super) fn source(field: &Field<'_>) -> Option<SourceSettings> {
     let rows = row_rules(&mapping);
     let kind = kind(&mapping);
     let refresh_interval = interval.unwrap_or(Some(DEFAULT_INTERVAL))?;
-    Some(SourceSettings { id: id?.to_owned(), kind: kind?, refresh_interval, decrypt: None, rows })
+    let sql = mapping.get("sql");
+    let decrypt = sql.as_ref().and_then(|f| f.as_mapping()?.get("decrypt").map(|f| decrypt::decrypt(&f)));
+    let decrypt = decrypt.map_or(Some(None), |decrypt| decrypt.map(Some));
+    Some(SourceSettings { id: id?.to_owned(), kind: kind?, refresh_interval, decrypt: decrypt?, rows })
 }
 
 /// The id is part of the name of a file.
@@ -75,7 +81,7 @@ fn kind(mapping: &Mapping<'_>) -> Option<SourceKind> {
     let given = keys::SOURCE_KINDS.iter().filter_map(|key| Some((*key, mapping.get(key)?)));
     match given.collect::<Vec<_>>().as_slice() {
         [("http", field)] => http::http(field).map(SourceKind::Http),
-        [(_, field)] => field.reject("is not supported"),
+        [(_, field)] => sql::sql(field).map(SourceKind::Sql),
         _ => mapping.field.reject(format!("expected exactly one of {}", keys::SOURCE_KINDS.join(", "))),
     }
 }
