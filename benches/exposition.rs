@@ -30,12 +30,12 @@ use token_exporter::telemetry::{Metrics, Watchdog};
 use tokio::net::TcpListener;
 
 mod common;
-use common::{Shape, configuration, drain, memory, report, side_by_side, sizes, time, wanted};
+use common::{FileFormat, Shape, configuration, drain, memory, report, side_by_side, sizes, time, wanted};
 
 /// A store in which every account has been probed.
 fn probed(accounts: usize) -> Arc<Store> {
     let folder = tempfile::tempdir().expect("a folder");
-    configuration(folder.path(), accounts, Shape::Shared);
+    configuration(folder.path(), accounts, Shape::Shared, FileFormat::Yaml);
     let config = token_exporter::config::load(&[folder.path().join("config.yaml")]).expect("a configuration");
     let inventory = Arc::new(config.inventory(|_| true));
     let store = Arc::new(Store::default());

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 mod common;
-use common::{Shape, configuration, drain, memory, report, sizes};
+use common::{FileFormat, Shape, configuration, drain, memory, report, sizes};
 
 /// Memory that only the start needs is returned within this time.
 const GIVEN_BACK: Duration = Duration::from_secs(15);
@@ -96,20 +96,22 @@ fn read_all(folder: &Path) -> Duration {
 fn main() {
     let mb = |bytes: usize| bytes as f64 / 1e6;
     let mut table =
-        "| accounts | per credential | YAML MB | start s | µs per account | × reading the text | \
-                     peak MB | idle MB | after a scrape MB | B per account |\n| --- | --- | --- | --- | \
+        "| accounts | per credential | files | MB | start s | µs per account | × reading the text | \
+                     peak MB | idle MB | after a scrape MB | B per account |\n| --- | --- | --- | --- | --- | \
                      --- | --- | --- | --- | --- | --- |\n"
             .to_owned();
     for shape in [Shape::Shared, Shape::Own] {
         let empty = tempfile::tempdir().expect("a folder");
-        configuration(empty.path(), 1, shape);
+        configuration(empty.path(), 1, shape, FileFormat::Yaml);
         let base = Running::start(empty.path());
         std::thread::sleep(GIVEN_BACK);
         base.scrape();
         let base = base.memory("VmRSS");
-        for accounts in sizes() {
+        for (accounts, format) in
+            sizes().into_iter().flat_map(|n| [(n, FileFormat::Yaml), (n, FileFormat::JsonLines)])
+        {
             let folder = tempfile::tempdir().expect("a folder");
-            let bytes = configuration(folder.path(), accounts, shape);
+            let bytes = configuration(folder.path(), accounts, shape, format);
             let read = read_all(folder.path());
             let running = Running::start(folder.path());
             let peak = running.memory("VmHWM");
@@ -119,8 +121,9 @@ fn main() {
             let scraped = running.memory("VmRSS");
             let _ = writeln!(
                 table,
-                "| {accounts} | {} | {:.1} | {:.2} | {:.2} | {:.0} | {:.0} | {:.1} | {:.1} | {:.0} |",
+                "| {accounts} | {} | {} | {:.1} | {:.2} | {:.2} | {:.0} | {:.0} | {:.1} | {:.1} | {:.0} |",
                 shape.label(),
+                format.ending(),
                 mb(bytes),
                 running.loaded.as_secs_f64(),
                 running.loaded.as_secs_f64() * 1e6 / accounts as f64,

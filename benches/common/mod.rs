@@ -7,6 +7,8 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 /// The same as the program's.
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
@@ -30,12 +32,28 @@ impl Shape {
     }
 }
 
+/// How account files are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileFormat {
+    Yaml,
+    JsonLines,
+}
+
+impl FileFormat {
+    pub(crate) fn ending(self) -> &'static str {
+        match self {
+            Self::Yaml => "yml",
+            Self::JsonLines => "jsonl",
+        }
+    }
+}
+
 /// Accounts per file.
 const PER_FILE: usize = 10_000;
 
 /// Writes a configuration of accounts with eight labels each and with token files. Returns its size
 /// in bytes.
-pub(crate) fn configuration(folder: &Path, accounts: usize, shape: Shape) -> usize {
+pub(crate) fn configuration(folder: &Path, accounts: usize, shape: Shape, format: FileFormat) -> usize {
     std::fs::create_dir_all(folder.join("accounts.d")).expect("a folder");
     let token = folder.join("accounts.d/token");
     std::fs::write(&token, "sim-token").expect("written");
@@ -45,7 +63,7 @@ pub(crate) fn configuration(folder: &Path, accounts: usize, shape: Shape) -> usi
     // Nothing listens on port 9, so probes end at once.
     const BASE: &str = "base_url: http://127.0.0.1:9";
     let mut main = "global: {probe_interval: 1d, notify: [ops@example.com]}\naccount_files: \
-                    [accounts.d/*.yml]\n"
+                    [\"accounts.d/0*\"]\n"
         .to_owned();
     if shape == Shape::Shared {
         main += "credentials:\n";
@@ -63,11 +81,36 @@ pub(crate) fn configuration(folder: &Path, accounts: usize, shape: Shape) -> usi
     for first in (0..accounts).step_by(PER_FILE) {
         let mut text = String::new();
         for i in first..accounts.min(first + PER_FILE) {
+            let (team, brand, person, by) = (i % 50, i % 300, i % 1000, i % 500);
+            if format == FileFormat::JsonLines {
+                let mut row = json!({
+                    "id": format!("account-{i}"),
+                    "name": format!("Account number {i}"),
+                    "network": "mastodon",
+                    "external_id": format!("10000{i:07}"),
+                    "notify": [format!("person-{person}@example.com")],
+                    "reconnect_url": format!("https://app.example.com/reconnect/account-{i}"),
+                    "labels": {
+                        "team": format!("team-{team}"), "country": "DE", "region": "emea",
+                        "brand": format!("brand-{brand}"), "tier": "gold", "owner": format!("person-{person}"),
+                        "customer": format!("customer-{i}"), "env": "prod"
+                    }
+                });
+                match shape {
+                    Shape::Shared => row["credential"] = format!("login-{}", i / 10).into(),
+                    Shape::Own => {
+                        row["token_file"] = "token".into();
+                        row["connected_by"] = format!("Person {by}").into();
+                        row["base_url"] = "http://127.0.0.1:9".into();
+                    }
+                }
+                let _ = writeln!(text, "{row}");
+                continue;
+            }
             let login = match shape {
                 Shape::Shared => format!("credential: login-{}", i / 10),
-                Shape::Own => format!("token_file: token\n  connected_by: Person {}\n  {BASE}", i % 500),
+                Shape::Own => format!("token_file: token\n  connected_by: Person {by}\n  {BASE}"),
             };
-            let (team, brand, person) = (i % 50, i % 300, i % 1000);
             let _ = write!(
                 text,
                 "- id: account-{i}\n  name: Account number {i}\n  network: mastodon\n  external_id: \"10000{i:07}\"\n  {login}\n  \
@@ -77,8 +120,8 @@ pub(crate) fn configuration(folder: &Path, accounts: usize, shape: Shape) -> usi
             );
         }
         bytes += text.len();
-        std::fs::write(folder.join(format!("accounts.d/{:06}.yml", first / PER_FILE)), text)
-            .expect("written");
+        let file = format!("accounts.d/{:06}.{}", first / PER_FILE, format.ending());
+        std::fs::write(folder.join(file), text).expect("written");
     }
     bytes
 }

@@ -1,7 +1,7 @@
 //! The configuration: YAML text is loaded, and the result is exported as metrics.
 //!
-//! An input is the main file, and after a line `%%%` the file that `account_files:
-//! [accounts.d/*.yml]` finds.
+//! An input is the main file, and after a line `%%%` the file that `account_files: [accounts.d/*]`
+//! finds. It is JSON if it begins with a bracket, and lines of JSON if it begins with a brace.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -19,16 +19,16 @@ use super::{CANARY, folder, network, told};
 pub const MARK: &str = "\n%%%\n";
 
 /// The only pattern for account files: others could match any file on the machine.
-pub const ACCOUNT_FILES: &str = "account_files: [accounts.d/*.yml]";
+pub const ACCOUNT_FILES: &str = "account_files: [accounts.d/*]";
 
 /// Any files give either a configuration whose metrics can be parsed, or problems that quote no
 /// secret.
 pub fn check(data: &[u8]) {
     static PLACE: OnceLock<[PathBuf; 2]> = OnceLock::new();
-    let [main, accounts] = PLACE.get_or_init(|| {
+    let [main, folder] = PLACE.get_or_init(|| {
         let base = folder().join("config");
         std::fs::create_dir_all(base.join("accounts.d")).expect("a folder");
-        [base.join("config.yaml"), base.join("accounts.d/1.yml")]
+        [base.join("config.yaml"), base.join("accounts.d")]
     });
     let at = data.windows(MARK.len()).position(|w| w == MARK.as_bytes());
     let (first, second) = at.map_or((data, &b""[..]), |at| (&data[..at], &data[at + MARK.len()..]));
@@ -37,7 +37,15 @@ pub fn check(data: &[u8]) {
         return;
     }
     std::fs::write(main, first).expect("written");
-    std::fs::write(accounts, second).expect("written");
+    let name = match second.first() {
+        Some(b'[') => "1.json",
+        Some(b'{') => "1.jsonl",
+        _ => "1.yml",
+    };
+    for old in std::fs::read_dir(folder).expect("the folder") {
+        std::fs::remove_file(old.expect("an entry").path()).expect("removed");
+    }
+    std::fs::write(folder.join(name), second).expect("written");
     match config::load(std::slice::from_ref(main)) {
         Err(problems) => told(&problems),
         Ok(config) => accepted(config),

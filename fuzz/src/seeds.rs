@@ -173,6 +173,13 @@ fn configurations() -> Vec<Vec<u8>> {
         config::MARK,
         read(&tests.join("good/accounts.d/1.yml"))
     ));
+    let login = r#"{"id": "ä\u00e9\ud83e\udd80", "network": "mastodon", "base_url": "https://a.example", "token": "sim-a"}"#;
+    let page =
+        r#"{"id": "page", "network": "mastodon", "credential": "äé🦀", "labels": {"n": -1.5e3, "no": null}}"#;
+    let lines = format!("{{\"credential\": {login}}}\n\n{page}\n{{\"account\": {page}}}\n{page:.50}");
+    for accounts in [format!("[{page}, {login}]"), format!("{login}\n{page}\n"), lines] {
+        texts.push(format!("{}{}{accounts}", config::ACCOUNT_FILES, config::MARK));
+    }
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
     texts.extend(load_fixtures().expect("fixtures").iter().filter_map(|f| {
         Some(simulator::single_case_config(f, f.cases.iter().find(|c| c.name == "valid")?, address, now()))

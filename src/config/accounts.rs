@@ -5,6 +5,7 @@ use super::credentials::FULL;
 use super::field::{Field, Mapping, is_name};
 use super::keys;
 use super::validator::{Origin, SECOND, SourceFile, Validator, YEAR};
+use super::yaml::Value;
 use crate::inventory::{AccountSettings, Full, INFO_LABELS, NewAccount};
 use crate::model::{Capabilities, Capability, Use};
 use crate::network::{NetworkId, Style};
@@ -62,7 +63,7 @@ impl Validator<'_> {
         let purpose = mapping.get("use").and_then(|f| purpose(&f)).unwrap_or(Use::Owned);
         let own_labels = mapping.get("labels");
         let own_labels = own_labels.as_ref().and_then(|f| f.open_mapping());
-        let labels = own_labels.as_ref().map(|m| labels(m)).unwrap_or_default();
+        let labels = own_labels.as_ref().map(|m| self.labels(m)).unwrap_or_default();
         let mut notify = addresses(mapping, "notify");
         if notify.is_empty() {
             notify.clone_from(&self.config.global.notify);
@@ -70,9 +71,8 @@ impl Validator<'_> {
         let named = !notify.is_empty();
         let without = addresses(mapping, "notify_opt_out");
         notify.retain(|address| !without.iter().any(|o| o.eq_ignore_ascii_case(address)));
-        let reconnect_url =
-            mapping.get("reconnect_url").filter(|f| f.url("https://app.example.com/reconnect").is_some());
-        let reconnect_url = reconnect_url.as_ref().and_then(|f| f.text());
+        let reconnect_url = mapping.get("reconnect_url");
+        let reconnect_url = reconnect_url.as_ref().and_then(|f| self.reconnect_url(f));
         let probe_interval = mapping.get("probe_interval").and_then(|f| f.duration(SECOND, YEAR));
         let (id, origin) = id?;
         let account = NewAccount {
@@ -90,6 +90,41 @@ impl Validator<'_> {
         added.map_err(|Full| mapping.field.problem(FULL)).ok()?;
         self.accounts.push(origin);
         Some(())
+    }
+
+    fn labels(&mut self, mapping: &Mapping<'_>) -> Vec<u32> {
+        let mut labels = Vec::with_capacity(mapping.len());
+        for (name, value) in mapping.all() {
+            // One that another account has is right.
+            if let Value::Scalar(text) = &value.node.value
+                && is_name(name)
+                && let Some(known) = self.config.table.find_label(name, text)
+            {
+                labels.push(known);
+            } else if let Some(text) = label(name, &value) {
+                let added = self.config.table.put_label(name, text);
+                labels.extend(added.map_err(|Full| mapping.field.problem(FULL)));
+            }
+        }
+        if labels.len() > MAX_LABELS {
+            let message = format!("holds {} labels; at most {MAX_LABELS} are allowed", labels.len());
+            mapping.field.problem(message);
+        }
+        labels
+    }
+
+    fn reconnect_url<'f>(&mut self, field: &Field<'f>) -> Option<&'f str> {
+        let text = field.text()?;
+        // Most differ only in what follows the last slash.
+        let known = self.reconnect_folder.as_ref().and_then(|folder| text.strip_prefix(&**folder));
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        if !known.is_some_and(|name| name.bytes().all(plain)) {
+            let url = field.url("https://app.example.com/reconnect")?;
+            let (begin, _) = text.rsplit_once('/')?;
+            let is_folder = url.as_str() == text && url.query().is_none() && url.fragment().is_none();
+            self.reconnect_folder = is_folder.then(|| format!("{begin}/"));
+        }
+        Some(text)
     }
 }
 
@@ -134,27 +169,21 @@ fn needs(mapping: &Mapping<'_>, network: NetworkId, kind: &str, style: Style<'_>
     needs.into_iter().collect()
 }
 
-fn labels<'m>(mapping: &'m Mapping<'m>) -> Vec<(&'m str, &'m str)> {
-    let mut labels = Vec::new();
-    for (name, value) in mapping.all() {
-        if !is_name(name) || name.len() > MAX_LABEL_NAME {
-            let message = format!(
-                "is not the name of a label: letters, digits and _, at most {MAX_LABEL_NAME} of them, no \
-                 digit first"
-            );
-            value.problem(message);
-        } else if name.starts_with("__") {
-            value.problem("names that begin with __ belong to Prometheus");
-        } else if RESERVED_LABELS.iter().any(|labels| labels.contains(&name)) {
-            value.problem("this label is taken; choose another name");
-        } else if let Some(text) = value.text() {
-            labels.push((name, text));
-        }
+/// The value of a label.
+fn label<'a>(name: &str, value: &Field<'a>) -> Option<&'a str> {
+    if !is_name(name) || name.len() > MAX_LABEL_NAME {
+        let message = format!(
+            "is not the name of a label: letters, digits and _, at most {MAX_LABEL_NAME} of them, no digit \
+             first"
+        );
+        value.reject(message)
+    } else if name.starts_with("__") {
+        value.reject("names that begin with __ belong to Prometheus")
+    } else if RESERVED_LABELS.iter().any(|labels| labels.contains(&name)) {
+        value.reject("this label is taken; choose another name")
+    } else {
+        value.text()
     }
-    if labels.len() > MAX_LABELS {
-        mapping.field.problem(format!("holds {} labels; at most {MAX_LABELS} are allowed", labels.len()));
-    }
-    labels
 }
 
 /// Mail addresses in the order of the file, without duplicates.

@@ -40,14 +40,14 @@ pub(super) struct Field<'a> {
     pub(super) path: KeyPath<'a>,
     /// Where the value begins, or its key if the value is empty.
     pub(super) at: Position,
-    pub(super) node: &'a Node,
+    pub(super) node: &'a Node<'a>,
     pub(super) findings: &'a Findings,
 }
 
 #[derive(Clone, Copy)]
 pub(super) struct Mapping<'a> {
     pub(super) field: Field<'a>,
-    entries: &'a [(Key, Node)],
+    entries: &'a [(Key<'a>, Node<'a>)],
 }
 
 /// Maximum length of ids, in characters.
@@ -58,7 +58,7 @@ const MAX_TEXT: usize = 1024;
 const MAX_KEYS: usize = 100;
 
 impl<'a> Field<'a> {
-    pub(super) fn root(file: &'a Path, node: &'a Node, findings: &'a Findings) -> Self {
+    pub(super) fn root(file: &'a Path, node: &'a Node<'a>, findings: &'a Findings) -> Self {
         Self { file, path: KeyPath::Root, at: node.at, node, findings }
     }
 
@@ -134,7 +134,7 @@ impl<'a> Field<'a> {
                 let message = "merge keys are not supported; write the keys out, or give an alias for a \
                                whole value (labels: *team)";
                 self.key_problem(key, message);
-            } else if !known.iter().any(|keys| keys.contains(&key.text.as_str())) {
+            } else if !known.iter().any(|keys| keys.contains(&&*key.text)) {
                 let hint = || self.findings.hint(&key.text, known.iter().copied().flatten().copied());
                 let message = glued_key(&key.text).unwrap_or_else(|| format!("unknown key{}", hint()));
                 self.key_problem(key, message);
@@ -143,7 +143,7 @@ impl<'a> Field<'a> {
         (!merged).then_some(mapping)
     }
 
-    fn key_problem(&self, key: &Key, message: impl Into<String>) {
+    fn key_problem(&self, key: &Key<'_>, message: impl Into<String>) {
         let path = KeyPath::Key(&self.path, &key.text);
         Field { path, at: key.at, ..*self }.problem(message);
     }
@@ -176,10 +176,13 @@ impl<'a> Field<'a> {
     fn line(&self, expected: &str, most: usize) -> Option<&'a str> {
         let text = self.scalar(expected)?;
         // Almost all texts are ASCII, where looking at bytes is enough.
-        let plain = text.bytes().all(|b| matches!(b, b' '..=b'~'));
+        let plain = text.bytes().fold(true, |plain, b| plain & matches!(b, b' '..=b'~'));
+        if plain && (1..=most).contains(&text.len()) && !text.starts_with(' ') && !text.ends_with(' ') {
+            return Some(text);
+        }
         let wrong = if text.trim().is_empty() {
             format!("is empty; expected {expected}")
-        } else if !plain && text.chars().any(char::is_control) {
+        } else if text.chars().any(char::is_control) {
             "holds line breaks or control characters".to_owned()
         } else if text.len() > most && text.chars().count() > most {
             format!("is longer than {most} characters")
@@ -300,8 +303,12 @@ impl<'a> Field<'a> {
             {
                 "holds blanks or control characters"
             }
-            _ if text.contains([',', ';']) => "holds a comma or semicolon; write one address per list item",
-            _ if text.contains(['<', '>', '"']) => "holds < > or quotes; write the bare address",
+            _ if text.bytes().any(|b| matches!(b, b',' | b';')) => {
+                "holds a comma or semicolon; write one address per list item"
+            }
+            _ if text.bytes().any(|b| matches!(b, b'<' | b'>' | b'"')) => {
+                "holds < > or quotes; write the bare address"
+            }
             _ if text.len() > 254 => "is longer than 254 characters",
             None => "has no @",
             Some((name, host)) if name.is_empty() || host.is_empty() || host.contains('@') => "is incomplete",
@@ -312,6 +319,14 @@ impl<'a> Field<'a> {
 }
 
 impl<'a> Mapping<'a> {
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn value_of(&self, name: &str) -> Option<&'a Value<'a>> {
+        self.entries.iter().find(|(key, _)| key.text == name).map(|(_, node)| &node.value)
+    }
+
     /// The value of a key; none if it is absent or empty.
     pub(super) fn get(&'a self, name: &str) -> Option<Field<'a>> {
         self.given(name).filter(|field| !matches!(field.node.value, Value::Null))
@@ -323,7 +338,7 @@ impl<'a> Mapping<'a> {
         Some(self.value(key, node))
     }
 
-    fn value(&'a self, key: &'a Key, node: &'a Node) -> Field<'a> {
+    fn value(&'a self, key: &'a Key<'a>, node: &'a Node<'a>) -> Field<'a> {
         let at = if matches!(node.value, Value::Null) { key.at } else { node.at };
         Field { path: KeyPath::Key(&self.field.path, &key.text), at, node, ..self.field }
     }
@@ -337,11 +352,11 @@ impl<'a> Mapping<'a> {
     }
 
     pub(super) fn all(&'a self) -> impl Iterator<Item = (&'a str, Field<'a>)> {
-        self.entries.iter().map(|(key, node)| (key.text.as_str(), self.value(key, node)))
+        self.entries.iter().map(|(key, node)| (&*key.text, self.value(key, node)))
     }
 
     pub(super) fn has_any(&self, names: &[&str]) -> bool {
-        self.entries.iter().any(|(key, _)| names.contains(&key.text.as_str()))
+        self.entries.iter().any(|(key, _)| names.contains(&&*key.text))
     }
 
     /// Calls `take` for each member of a list, if the key is present.
@@ -360,8 +375,9 @@ pub(super) fn relative_to(file: &Path, path: &str) -> PathBuf {
 
 /// Whether a text can be the name of a label or an environment variable.
 pub(super) fn is_name(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    !text.starts_with(|c: char| c.is_ascii_digit())
+        && !text.is_empty()
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 /// Why a file cannot be read, in the same words on every system.

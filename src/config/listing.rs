@@ -2,15 +2,17 @@
 //!
 //! It must not know how a source is asked.
 
+use std::borrow::Cow;
+
 use secrecy::zeroize::Zeroizing;
 
 use super::field::{Field, KeyPath};
-use super::findings::{Findings, Problem};
-use super::json::json_members;
+use super::findings::{Findings, Position, Problem};
+use super::json;
 use super::load::{ACCOUNTS, CREDENTIALS};
 use super::sources::RowRules;
 use super::validator::{NOWHERE, Rows, Validator};
-use super::yaml::{Key, Node, Value};
+use super::yaml::{Key, Member, Node, ROOT, Value};
 use super::{Config, Last};
 use crate::inventory::{Place, SourceStatus};
 use crate::network::NetworkId;
@@ -65,7 +67,7 @@ pub fn refresh(
         validator.config.table.read_from(file.number);
         let mut number = 0;
         for page in pages {
-            json_members(page, section, &mut |node| {
+            members(page, section, &mut |node| {
                 let node = if section == ACCOUNTS { rules.account(node) } else { rules.credential(node) };
                 let list = KeyPath::Key(&KeyPath::Root, section);
                 let field =
@@ -90,12 +92,40 @@ pub fn refresh(
     Ok(config)
 }
 
+/// Hands out the members of a section of a page. A page that is a list is the section `accounts`.
+fn members<'t>(page: &'t str, section: &str, each: &mut dyn FnMut(Node<'t>)) -> Result<(), String> {
+    let root = json::parse(
+        page,
+        false,
+        &[CREDENTIALS, ACCOUNTS, ROOT],
+        &mut |Member { section: name, node, .. }| {
+            if name == section || (name == ROOT && section == ACCOUNTS) {
+                each(node);
+            }
+        },
+    );
+    // The message quotes nothing of the text.
+    let place = |at: Position| format!(" (line {}, column {})", at.line, at.column);
+    let root = root.map_err(|e| format!("{}{}", e.message, e.at.map(place).unwrap_or_default()))?;
+    let listed = |entries: &[(Key<'_>, Node<'_>)]| {
+        let lists = entries.iter().filter(|(key, _)| key.text == section);
+        lists
+            .map(|(_, node)| &node.value)
+            .all(|value| matches!(value, Value::List(items) if items.is_empty()))
+    };
+    match &root.value {
+        Value::List(_) => Ok(()),
+        Value::Map(entries) if listed(entries) => Ok(()),
+        _ => Err(format!("is not the expected JSON: {section} are no list")),
+    }
+}
+
 impl RowRules {
     /// A row in the form of an account.
-    fn account(&self, row: Node) -> Node {
+    fn account<'t>(&self, row: Node<'t>) -> Node<'t> {
         let Value::Map(entries) = row.value else { return row };
-        let mut account: Vec<(Key, Node)> = Vec::with_capacity(entries.len());
-        let mapped: Vec<(Key, Node)> = self
+        let mut account: Vec<(Key<'t>, Node<'t>)> = Vec::with_capacity(entries.len());
+        let mapped: Vec<(Key<'t>, Node<'t>)> = self
             .map
             .iter()
             .filter_map(|(key, path)| Some((key_of(key), at(&entries, path)?.clone())))
@@ -116,14 +146,14 @@ impl RowRules {
                 account.push((key_of(key), value.clone()));
             }
         }
-        let labels: Vec<(Key, Node)> = {
+        let labels: Vec<(Key<'t>, Node<'t>)> = {
             let (labels, others) = account.into_iter().partition(|(key, _)| key.text.starts_with(LABEL));
             account = others;
             labels
         };
         if !labels.is_empty() {
-            let named = |(key, value): (Key, Node)| (key_of(&key.text[LABEL.len()..]), value);
-            let labels: Vec<(Key, Node)> = labels.into_iter().map(named).collect();
+            let named = |(key, value): (Key<'t>, Node<'t>)| (key_of(&key.text[LABEL.len()..]), value);
+            let labels: Vec<(Key<'t>, Node<'t>)> = labels.into_iter().map(named).collect();
             match account.iter_mut().find(|(key, _)| key.text == "labels") {
                 Some((_, Node { value: Value::Map(known), .. })) => known.extend(labels),
                 _ => account.push((key_of("labels"), Node { at: row.at, value: Value::Map(labels) })),
@@ -134,42 +164,43 @@ impl RowRules {
     }
 
     /// A member of a source's `credentials`.
-    fn credential(&self, row: Node) -> Node {
+    fn credential<'t>(&self, row: Node<'t>) -> Node<'t> {
         let Value::Map(mut entries) = row.value else { return row };
         entries.iter_mut().for_each(|(key, value)| self.translate(&key.text, value));
         Node { at: row.at, value: Value::Map(self.with_app(entries)) }
     }
 
-    fn translate(&self, key: &str, value: &mut Node) {
+    fn translate(&self, key: &str, value: &mut Node<'_>) {
         let Value::Scalar(text) = &mut value.value else { return };
         let words = self.values.iter().filter(|(name, _)| name == key).flat_map(|(_, words)| words);
         if let Some((_, meaning)) = words.into_iter().find(|(word, _)| word == text) {
-            text.clone_from(meaning);
+            *text = Cow::Owned(meaning.clone());
         }
     }
 
     /// Names the app that logins of the network belong to, unless the row does.
-    fn with_app(&self, mut entries: Vec<(Key, Node)>) -> Vec<(Key, Node)> {
+    fn with_app<'t>(&self, mut entries: Vec<(Key<'t>, Node<'t>)>) -> Vec<(Key<'t>, Node<'t>)> {
         let text = |name: &str| {
             let (_, node) = entries.iter().find(|(key, _)| key.text == name)?;
-            if let Value::Scalar(text) = &node.value { Some(text.as_str()) } else { None }
+            if let Value::Scalar(text) = &node.value { Some(&**text) } else { None }
         };
         let network = text("network").and_then(NetworkId::from_name);
         let app = self.apps.iter().find(|(known, _)| network == Some(*known));
         if let Some((_, app)) = app.filter(|_| text("app").is_none()) {
-            entries.push((key_of("app"), Node { at: NOWHERE, value: Value::Scalar(app.clone()) }));
+            entries
+                .push((key_of("app"), Node { at: NOWHERE, value: Value::Scalar(Cow::Owned(app.clone())) }));
         }
         entries
     }
 }
 
-fn key_of(name: &str) -> Key {
-    Key { at: NOWHERE, text: name.to_owned() }
+fn key_of(name: &str) -> Key<'static> {
+    Key { at: NOWHERE, text: Cow::Owned(name.to_owned()) }
 }
 
 /// The value at a path of keys, if there is one.
-fn at<'n>(entries: &'n [(Key, Node)], path: &str) -> Option<&'n Node> {
-    let find = |entries: &'n [(Key, Node)], name: &str| {
+fn at<'n, 't>(entries: &'n [(Key<'t>, Node<'t>)], path: &str) -> Option<&'n Node<'t>> {
+    let find = |entries: &'n [(Key<'t>, Node<'t>)], name: &str| {
         entries.iter().find(|(key, _)| key.text == name).map(|(_, node)| node)
     };
     // A name may hold dots itself.
@@ -183,7 +214,7 @@ fn at<'n>(entries: &'n [(Key, Node)], path: &str) -> Option<&'n Node> {
     }
 }
 
-fn is_empty(node: &Node) -> bool {
+fn is_empty(node: &Node<'_>) -> bool {
     match &node.value {
         Value::Null => true,
         Value::Scalar(text) => text.trim().is_empty(),
@@ -193,9 +224,10 @@ fn is_empty(node: &Node) -> bool {
 }
 
 /// Makes a list of a text with commas.
-fn split(node: &mut Node) {
+fn split(node: &mut Node<'_>) {
     let Value::Scalar(text) = &node.value else { return };
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-    let items = parts.map(|part| Node { at: node.at, value: Value::Scalar(part.to_owned()) }).collect();
+    let items =
+        parts.map(|part| Node { at: node.at, value: Value::Scalar(Cow::Owned(part.to_owned())) }).collect();
     node.value = Value::List(items);
 }

@@ -13,10 +13,11 @@ use std::path::{Path, PathBuf};
 use super::account_files::{account_files, open_regular};
 use super::field::{Field, KeyPath, why_unreadable};
 use super::findings::{Findings, Position, Problems};
-use super::stored;
+use super::lines::read_lines;
 use super::validator::{Document, SourceFile, Validator};
 use super::yaml::{self, Member, ROOT};
 use super::{Config, Known, Last};
+use super::{json, stored};
 use crate::inventory::FILES;
 
 /// The sections that may have a million members.
@@ -109,6 +110,9 @@ fn read(paths: &[PathBuf], known: Option<Known<'_>>) -> Result<Config, Problems>
 
 /// False if the file is broken.
 fn read_list(file: SourceFile<'_>, section: &'static str, validator: &mut Validator<'_>) -> bool {
+    if file.is_of("jsonl") {
+        return read_lines(file, section, validator);
+    }
     let begin = validator.mark(file);
     validator.config.table.read_from(file.number);
     let Some(text) = text_of(file, validator) else { return false };
@@ -119,14 +123,19 @@ fn read_list(file: SourceFile<'_>, section: &'static str, validator: &mut Valida
     let sections: &[&'static str] =
         if file.is_main() { &[CREDENTIALS, ACCOUNTS] } else { &[CREDENTIALS, ACCOUNTS, ROOT] };
     let findings = validator.findings;
-    let parsed = yaml::parse(&text, sections, &mut |Member { section: name, index, node }| {
+    let mut each = |Member { section: name, index, node }: Member<'_>| {
         let list = if name == ROOT { KeyPath::Root } else { KeyPath::Key(&KeyPath::Root, name) };
         if name == section || (name == ROOT && section == ACCOUNTS) {
             let path = KeyPath::Index(&list, index);
             let field = Field { path, ..Field::root(file.path, &node, findings) };
             read_member(file, section, &field, validator);
         }
-    });
+    };
+    let parsed = if file.is_of("json") {
+        json::parse(&text, true, sections, &mut each)
+    } else {
+        yaml::parse(&text, sections, &mut each)
+    };
     let document = match parsed {
         Ok(root) => Document { file, root, findings },
         Err(e) => {

@@ -23,6 +23,7 @@ mod findings;
 mod keep;
 mod json;
 mod keys;
+mod lines;
 mod listing;
 mod load;
 mod mistakes;

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::Last;
 use super::field::Field;
 use super::findings::Findings;
-use super::json::json_tree;
+use super::json;
 use super::probe_rules::stored_rules;
 use super::validator::{Rows, SourceFile, Validator};
 use crate::inventory::{AccountView, CredentialView, Inventory, SecretSource, SourceStatus};
@@ -201,7 +201,7 @@ fn read_source(path: &Path, index: usize, validator: &mut Validator<'_>) -> anyh
             (_, Some(row)) => (row, true),
             (None, None) => continue,
         };
-        let node = json_tree(row.get())?;
+        let node = json::Reader::default().tree(row.get(), 1).map_err(|e| anyhow::Error::msg(e.message))?;
         let field = Field::root(file.path, &node, findings);
         if is_account {
             validator.account(*file, &field);

@@ -3,7 +3,7 @@
 //! Sections refer to each other, so they are read in this order: apps, credentials, accounts. What
 //! each of them holds is checked in the modules of these names.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::RandomState;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub(super) const YEAR: Duration = Duration::from_secs(365 * 86_400);
 /// A file's tree, without the members of the long lists.
 pub(super) struct Document<'f> {
     pub(super) file: SourceFile<'f>,
-    pub(super) root: Node,
+    pub(super) root: Node<'f>,
     pub(super) findings: &'f Findings,
 }
 
@@ -44,6 +44,12 @@ pub(super) struct SourceFile<'f> {
 }
 
 impl SourceFile<'_> {
+    /// Whether it is an account file with this ending.
+    pub(super) fn is_of(self, ending: &str) -> bool {
+        !self.is_main()
+            && self.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(ending))
+    }
+
     pub(super) fn is_main(self) -> bool {
         self.source.is_none()
     }
@@ -115,6 +121,10 @@ pub(super) struct Validator<'o> {
     /// Those that have problems and are not in the table, by id.
     pub(super) broken_credentials: HashMap<String, Origin>,
     pub(super) broken_accounts: HashMap<String, Origin>,
+    /// What an address that was right begins with, up to the last slash of its path.
+    pub(super) reconnect_folder: Option<String>,
+    /// The credentials that lines of account files name, by the number of the file.
+    pub(super) named: HashMap<u32, HashSet<String>>,
 }
 
 impl<'o> Validator<'o> {
@@ -141,6 +151,8 @@ impl<'o> Validator<'o> {
             accounts: Vec::new(),
             broken_credentials: HashMap::new(),
             broken_accounts: HashMap::new(),
+            reconnect_folder: None,
+            named: HashMap::new(),
         }
     }
 
@@ -221,6 +233,14 @@ impl<'o> Validator<'o> {
         }
         self.refuse(file.source);
         false
+    }
+
+    /// Reports a row that cannot be read.
+    pub(super) fn broken_row(&mut self, file: SourceFile<'_>, problem: Problem) {
+        self.complete = false;
+        self.findings.problem(problem);
+        self.refuse(file.source);
+        self.without_id(file);
     }
 
     /// Notes that a row cannot be told from others.

@@ -8,6 +8,7 @@
 //! the long lists at the top of a document are handed out one by one: a million accounts are never
 //! in memory as trees.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
@@ -19,51 +20,54 @@ use super::validator::NOWHERE;
 
 pub(super) const MAX_FILE_BYTES: u64 = 64 << 20;
 
-struct TreeLimits {
+pub(super) struct TreeLimits {
     /// Maximum depth. The deepest value of a configuration is five levels down.
-    depth: usize,
+    pub(super) depth: usize,
     /// Maximum number of values that anchors and aliases copy.
     copies: usize,
     /// Maximum number of values in all. A file of 64 MiB could hold more than fit into memory.
-    values: usize,
+    pub(super) values: usize,
 }
 
-const LIMITS: TreeLimits = TreeLimits { depth: 32, copies: 1_000_000, values: 8_000_000 };
+pub(super) const LIMITS: TreeLimits = TreeLimits { depth: 32, copies: 1_000_000, values: 8_000_000 };
 
+/// A value, whose texts may stand in the file's text.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(super) struct Node<'t> {
     pub(super) at: Position,
-    pub(super) value: Value,
+    pub(super) value: Value<'t>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(super) enum Value<'t> {
     /// Nothing, `~` or `null`, unquoted.
     Null,
     /// The text of a number, id or boolean, too: only its reader knows what it is meant to be.
-    Scalar(String),
-    List(Vec<Node>),
+    Scalar(Cow<'t, str>),
+    List(Vec<Node<'t>>),
     /// In the order of the file; duplicate keys are kept.
-    Map(Vec<(Key, Node)>),
+    Map(Vec<(Key<'t>, Node<'t>)>),
 }
 
-impl Node {
-    /// The same value, but not as it stands in this text.
-    pub(super) fn without_positions(&self) -> Self {
+impl Node<'_> {
+    /// The same value with its own texts, but not as it stands in this text.
+    pub(super) fn without_positions(&self) -> Node<'static> {
+        let text = |text: &str| Cow::Owned(text.to_owned());
         let value = match &self.value {
-            Value::List(items) => Value::List(items.iter().map(Self::without_positions).collect()),
+            Value::Null => Value::Null,
+            Value::Scalar(scalar) => Value::Scalar(text(scalar)),
+            Value::List(items) => Value::List(items.iter().map(Node::without_positions).collect()),
             Value::Map(entries) => {
-                let nowhere = |key: &Key| Key { at: NOWHERE, text: key.text.clone() };
+                let nowhere = |key: &Key<'_>| Key { at: NOWHERE, text: text(&key.text) };
                 let entries = entries.iter().map(|(key, node)| (nowhere(key), node.without_positions()));
                 Value::Map(entries.collect())
             }
-            plain => plain.clone(),
         };
-        Self { at: NOWHERE, value }
+        Node { at: NOWHERE, value }
     }
 }
 
-impl Value {
+impl Value<'_> {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
@@ -75,9 +79,9 @@ impl Value {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Key {
+pub(super) struct Key<'t> {
     pub(super) at: Position,
-    pub(super) text: String,
+    pub(super) text: Cow<'t, str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +95,7 @@ pub(super) struct YamlError {
 
 pub(super) type Result<T> = std::result::Result<T, YamlError>;
 
-fn error(at: Position, message: impl Into<String>) -> YamlError {
+pub(super) fn error(at: Position, message: impl Into<String>) -> YamlError {
     YamlError { at: Some(at), message: message.into(), syntax: false }
 }
 
@@ -99,17 +103,21 @@ fn error(at: Position, message: impl Into<String>) -> YamlError {
 pub(super) const ROOT: &str = "";
 
 /// A member of a long list at the top of a document.
-pub(super) struct Member {
+pub(super) struct Member<'t> {
     /// The key of the list, or [`ROOT`].
     pub(super) section: &'static str,
     pub(super) index: usize,
-    pub(super) node: Node,
+    pub(super) node: Node<'t>,
 }
 
 /// Reads the one document in `text`. The members of the lists named by `sections` go to `each`, in
 /// order, and are left out of the tree. A list with an anchor stays whole, as do those under a key
 /// that occurred before.
-pub(super) fn parse(text: &str, sections: &[&'static str], each: &mut dyn FnMut(Member)) -> Result<Node> {
+pub(super) fn parse(
+    text: &str,
+    sections: &[&'static str],
+    each: &mut dyn FnMut(Member<'static>),
+) -> Result<Node<'static>> {
     parse_within(text, &LIMITS, sections, each).map_err(|e| mistakes::explained(text, e))
 }
 
@@ -117,8 +125,8 @@ fn parse_within(
     text: &str,
     limits: &TreeLimits,
     sections: &[&'static str],
-    each: &mut dyn FnMut(Member),
-) -> Result<Node> {
+    each: &mut dyn FnMut(Member<'static>),
+) -> Result<Node<'static>> {
     let mut builder = TreeBuilder {
         limits,
         sections,
@@ -194,8 +202,12 @@ fn syntax_error(e: &ScanError, limits: &TreeLimits) -> YamlError {
 }
 
 impl TreeLimits {
-    fn too_deep(&self, at: Position) -> YamlError {
+    pub(super) fn too_deep(&self, at: Position) -> YamlError {
         error(at, format!("is nested deeper than {} levels", self.depth))
+    }
+
+    pub(super) fn too_many_values(&self, at: Position) -> YamlError {
+        error(at, format!("holds more than {} values", self.values))
     }
 
     fn too_many_copies(&self, at: Position) -> YamlError {
@@ -208,7 +220,7 @@ impl TreeLimits {
 
     /// The number of values in a tree that is `depth` levels down. An error if aliases have made it
     /// too deep.
-    fn size(&self, node: &Node, depth: usize) -> Result<usize> {
+    fn size(&self, node: &Node<'_>, depth: usize) -> Result<usize> {
         if depth > self.depth {
             return Err(self.too_deep(node.at));
         }
@@ -234,9 +246,9 @@ impl TreeLimits {
 struct OpenNode {
     at: Position,
     anchor: usize,
-    value: Value,
+    value: Value<'static>,
     /// The key whose value comes next.
-    key: Option<Key>,
+    key: Option<Key<'static>>,
     /// Set if the members are handed out: the section, and the index of the next member.
     section: Option<(&'static str, usize)>,
 }
@@ -244,11 +256,11 @@ struct OpenNode {
 struct TreeBuilder<'l> {
     limits: &'l TreeLimits,
     sections: &'l [&'static str],
-    each: &'l mut dyn FnMut(Member),
+    each: &'l mut dyn FnMut(Member<'static>),
     open: Vec<OpenNode>,
-    root: Option<Node>,
+    root: Option<Node<'static>>,
     /// What each anchor stands for, and its number of values.
-    anchors: HashMap<usize, (Node, usize)>,
+    anchors: HashMap<usize, (Node<'static>, usize)>,
     values: usize,
     copies: usize,
 }
@@ -261,7 +273,7 @@ impl TreeBuilder<'_> {
             [OpenNode { anchor: 0, value: Value::Map(entries), key: Some(key), .. }]
                 if entries.iter().all(|(k, _)| k.text != key.text) =>
             {
-                &key.text
+                &*key.text
             }
             _ => return None,
         };
@@ -289,7 +301,7 @@ impl TreeBuilder<'_> {
                 let null = style == ScalarStyle::Plain
                     && tag.as_deref().is_none_or(|t| t.suffix == "null")
                     && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
-                let value = if null { Value::Null } else { Value::Scalar(text.into_owned()) };
+                let value = if null { Value::Null } else { Value::Scalar(Cow::Owned(text.into_owned())) };
                 self.add(Node { at, value }, anchor)
             }
             Event::Alias(anchor) => {
@@ -309,7 +321,7 @@ impl TreeBuilder<'_> {
         }
     }
 
-    fn start(&mut self, at: Position, anchor: usize, tag: Option<&Tag>, value: Value) -> Result<()> {
+    fn start(&mut self, at: Position, anchor: usize, tag: Option<&Tag>, value: Value<'static>) -> Result<()> {
         check_tag(at, tag)?;
         if self.open.len() >= self.limits.depth {
             return Err(self.limits.too_deep(at));
@@ -321,10 +333,10 @@ impl TreeBuilder<'_> {
     }
 
     /// Adds a complete value to the list or mapping around it.
-    fn add(&mut self, node: Node, anchor: usize) -> Result<()> {
+    fn add(&mut self, node: Node<'static>, anchor: usize) -> Result<()> {
         self.values += 1;
         if self.values > self.limits.values {
-            return Err(error(node.at, format!("holds more than {} values", self.limits.values)));
+            return Err(self.limits.too_many_values(node.at));
         }
         if anchor != 0 {
             // The copy that is kept counts, too: the sizes of nested anchors multiply.
@@ -348,7 +360,7 @@ impl TreeBuilder<'_> {
                 None => {
                     let text = match node.value {
                         Value::Scalar(text) => text,
-                        Value::Null => "~".to_owned(),
+                        Value::Null => "~".into(),
                         Value::List(_) | Value::Map(_) => {
                             return Err(error(node.at, "a key must be a single word, not a list or mapping"));
                         }

@@ -3,13 +3,13 @@
 //! It polls metadata instead of subscribing to events: that works on every file system, through
 //! Kubernetes' symbolic links, and for any number of files.
 
-use std::collections::hash_map::DefaultHasher;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::io::Read as _;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use hashbrown::DefaultHashBuilder;
 use tokio::sync::mpsc;
 
 use crate::config::{Config, FilePattern, open_regular};
@@ -19,11 +19,12 @@ use crate::source::Fingerprint;
 use crate::state::{Snapshot, Store};
 
 /// Watches the files of a configuration and those that it includes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ConfigWatch {
     main: Vec<PathBuf>,
     patterns: Vec<FilePattern>,
     stamps: Vec<Stamp>,
+    hasher: DefaultHashBuilder,
     digest: u64,
     /// Whether something could not be read, which may end without a trace in the metadata.
     pub(super) trouble: bool,
@@ -34,7 +35,7 @@ type Stamp = (PathBuf, Option<Fingerprint>);
 
 impl ConfigWatch {
     pub(super) fn new(main: &[PathBuf]) -> Self {
-        Self { main: main.to_vec(), patterns: Vec::new(), stamps: Vec::new(), digest: 0, trouble: false }
+        Self { main: main.to_vec(), ..Self::default() }
     }
 
     /// Also watches what this configuration includes.
@@ -53,7 +54,7 @@ impl ConfigWatch {
             return false;
         }
         self.stamps = stamps;
-        let digest = digest(&files);
+        let digest = digest(&files, self.hasher.build_hasher());
         std::mem::replace(&mut self.digest, digest) != digest
     }
 
@@ -63,13 +64,19 @@ impl ConfigWatch {
     }
 }
 
-fn digest(files: &[PathBuf]) -> u64 {
-    let mut hasher = DefaultHasher::new();
+fn digest(files: &[PathBuf], mut hasher: impl Hasher) -> u64 {
     for file in files {
         file.hash(&mut hasher);
-        let mut content = Vec::new();
-        let read = open_regular(file).and_then(|mut file| file.read_to_end(&mut content));
-        read.ok().map(|_| content).hash(&mut hasher);
+        let read = open_regular(file).and_then(|mut file| {
+            let mut part = vec![0; 1 << 16];
+            loop {
+                match file.read(&mut part)? {
+                    0 => return Ok(()),
+                    length => hasher.write(&part[..length]),
+                }
+            }
+        });
+        read.is_ok().hash(&mut hasher);
     }
     hasher.finish()
 }

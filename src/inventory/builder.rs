@@ -55,7 +55,8 @@ pub struct NewAccount<'a> {
     pub name: Option<&'a str>,
     pub external_id: Option<&'a str>,
     pub credential: usize,
-    pub labels: &'a [(&'a str, &'a str)],
+    /// As [`InventoryBuilder::put_label`] returns them.
+    pub labels: &'a [u32],
     pub notify: &'a str,
     pub opted_out: bool,
     pub reconnect_url: Option<&'a str>,
@@ -139,6 +140,19 @@ impl InventoryBuilder {
         Ok(index)
     }
 
+    /// The number of a label, if an account has had it.
+    pub fn find_label(&mut self, name: &str, value: &str) -> Option<u32> {
+        self.unsorted.labels.find_label(name, value)
+    }
+
+    /// The number of a label.
+    ///
+    /// # Errors
+    /// If there is no room.
+    pub fn put_label(&mut self, name: &str, value: &str) -> Result<u32, Full> {
+        self.unsorted.labels.put_label(name, value)
+    }
+
     /// Adds an account, whose id must be new. Returns its index.
     ///
     /// # Errors
@@ -157,14 +171,10 @@ impl InventoryBuilder {
             account.external_id.unwrap_or(""),
             account.reconnect_url.unwrap_or(""),
         ];
-        let mut labels = Vec::with_capacity(account.labels.len());
-        for (name, value) in account.labels {
-            labels.push(inventory.labels.put_label(name, value)?);
-        }
         let row = AccountRow {
             texts: RowTexts::put(&mut inventory.texts, texts)?,
             notify: inventory.words.put(if account.opted_out { NOBODY } else { account.notify })?,
-            labels: inventory.label_sets.put(&labels)?,
+            labels: inventory.label_sets.put(account.labels)?,
             role,
             credential: number(account.credential)?,
             place: self.place,

@@ -116,13 +116,17 @@ impl InventoryBuilder {
     /// # Errors
     /// If there is no room.
     pub fn keep_account(&mut self, old: AccountView<'_>, credential: usize) -> Result<usize, Full> {
+        let mut labels = Vec::new();
+        for (name, value) in old.labels() {
+            labels.push(self.put_label(name, value)?);
+        }
         let given = |text| Some(text).filter(|text: &&str| !text.is_empty());
         self.add_account(&NewAccount {
             id: old.id(),
             name: Some(old.name()),
             external_id: given(old.external_id()),
             credential,
-            labels: &old.labels().collect::<Vec<_>>(),
+            labels: &labels,
             notify: old.notify(),
             opted_out: old.opted_out(),
             reconnect_url: given(old.reconnect_url()),

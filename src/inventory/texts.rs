@@ -13,7 +13,8 @@ use super::Full;
 
 /// A label value as both exposition formats want it.
 pub fn escape(value: &str) -> Cow<'_, str> {
-    if !value.bytes().any(|byte| matches!(byte, b'\\' | b'"' | b'\n')) {
+    // Looking at all bytes is faster than stopping at the first.
+    if !value.bytes().fold(false, |found, byte| found | matches!(byte, b'\\' | b'"' | b'\n')) {
         return Cow::Borrowed(value);
     }
     Cow::Owned(value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
@@ -145,34 +146,53 @@ pub(super) struct Words {
     /// follow each other.
     ends: Vec<[u32; 2]>,
     index: Index,
+    /// Where a text is put together.
+    scratch: String,
 }
 
 impl Words {
     pub(super) fn put(&mut self, text: &str) -> Result<u32, Full> {
-        self.put_pair(text, &escape(text))
+        self.put_new(text, || escape(text))
+    }
+
+    /// Puts together a label as it stands in the arena.
+    fn label(&mut self, name: &str, value: &str) -> String {
+        let mut label = std::mem::take(&mut self.scratch);
+        label.clear();
+        label.extend([",", name, "=\"", value, "\""]);
+        label
+    }
+
+    pub(super) fn find_label(&mut self, name: &str, value: &str) -> Option<u32> {
+        let label = self.label(name, value);
+        let word = self.index.find(&*label, |word| self.plain(word));
+        self.scratch = label;
+        word
     }
 
     pub(super) fn put_label(&mut self, name: &str, value: &str) -> Result<u32, Full> {
-        let label = |value: &str| [",", name, "=\"", value, "\""].concat();
-        let plain = label(value);
-        match escape(value) {
-            Cow::Borrowed(_) => self.put_pair(&plain, &plain),
-            Cow::Owned(escaped) => self.put_pair(&plain, &label(&escaped)),
-        }
+        let plain = self.label(name, value);
+        let word = self.put_new(&plain, || match escape(value) {
+            Cow::Borrowed(_) => Cow::Borrowed(&plain),
+            Cow::Owned(escaped) => Cow::Owned([",", name, "=\"", &escaped, "\""].concat()),
+        });
+        self.scratch = plain;
+        word
     }
 
-    fn put_pair(&mut self, plain: &str, escaped: &str) -> Result<u32, Full> {
+    fn put_new<'e>(&mut self, plain: &str, escaped: impl FnOnce() -> Cow<'e, str>) -> Result<u32, Full> {
         if let Some(word) = self.index.find(plain, |word| self.plain(word)) {
             return Ok(word);
         }
+        let escaped = escaped();
         let word = number(self.ends.len())?;
         self.arena.push_str(plain);
         let end = number(self.arena.len())?;
         if escaped != plain {
-            self.arena.push_str(escaped);
+            self.arena.push_str(&escaped);
         }
         self.ends.push([end, number(self.arena.len())?]);
-        let Self { arena, ends, index } = self;
+        let Self { arena, ends, index, .. } = self;
         index.insert(word, |word| slice(arena, bounds(ends, word).0));
         Ok(word)
     }

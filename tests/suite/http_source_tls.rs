@@ -30,7 +30,7 @@ fn configured(http: &str) -> Result<HttpSettings, String> {
         Ok(config) => match &config.sources[0].kind {
             SourceKind::Http(settings) => Ok(settings.clone()),
             #[allow(unreachable_patterns, reason = "there may be other kinds")]
-            other => panic!("{other:?}"),
+            other @ SourceKind::Sql(_) => panic!("{other:?}"),
         },
         Err(problems) => Err(problems.to_string()),
     }

@@ -36,6 +36,7 @@ mod http_source;
 mod http_source_tls;
 mod inhibition;
 mod inventory;
+mod json_files;
 mod kills;
 mod kubernetes;
 mod listing;

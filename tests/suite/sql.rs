@@ -392,7 +392,7 @@ fn configured(folder: &Path, sql: &str) -> SqlSettings {
     match config.sources.into_iter().next().expect("a source").kind {
         SourceKind::Sql(settings) => settings,
         #[allow(unreachable_patterns)]
-        _ => panic!("another kind"),
+        SourceKind::Http(_) => panic!("another kind"),
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) struct RowRules {
     /// By key: texts of the source, and what they mean here.
     pub(super) values: Vec<(String, Vec<(String, String)>)>,
     /// Values of keys that a row does not have.
-    pub(super) defaults: Vec<(String, Node)>,
+    pub(super) defaults: Vec<(String, Node<'static>)>,
     /// Networks, and the apps that their logins belong to.
     pub(super) apps: Vec<(NetworkId, String)>,
 }
