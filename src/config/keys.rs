@@ -79,7 +79,8 @@ pub(super) const SCHEDULE_MATCH: &[&str] = &["network", "use"];
 /// Every key, in the order of the sections; a key of several sections occurs several times.
 pub fn keys() -> impl Iterator<Item = &'static str> {
     let rules: &[&[&str]] = &[ENDPOINTS, PROBE_FIELD, PROBE_REFUSAL];
-    let sections = [APP, rules, ACCOUNT, SOURCE, &[MAIN, GLOBAL, SCHEDULE_RULE, SCHEDULE_MATCH]];
+    let sql: &[&[&str]] = &[SQL, SQL_SERVER, DSN, PASSWORD, QUERY];
+    let sections = [APP, rules, ACCOUNT, SOURCE, sql, &[MAIN, GLOBAL, SCHEDULE_RULE, SCHEDULE_MATCH]];
     sections.into_iter().flatten().copied().flatten().copied()
 }
 

@@ -54,7 +54,7 @@ impl AskedSource {
                 HttpAnswer::Unchanged => return Ok(Reply::Unchanged),
                 HttpAnswer::Listed(listing) => listing,
             },
-            Kind::Sql(settings) => read_sql(settings).await.map_err(|error| Failed::temporary(error.0))?,
+            Kind::Sql(settings) => read_sql(settings).await?,
         };
         let texts: Vec<&str> = listing.pages.iter().map(|page| page.as_str()).collect();
         let hash = self.hasher.hash_one(texts);

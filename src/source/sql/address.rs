@@ -11,7 +11,7 @@ use super::{CONNECT_TIME, error};
 use crate::config::{SqlAddress, SqlDriver, SqlServer, why_unreadable};
 use crate::inventory::SecretSource;
 use crate::model::Secret;
-use crate::source::listing::SourceError;
+use crate::source::retry::Failed;
 
 pub(super) struct Address {
     pub(super) place: Place,
@@ -40,7 +40,7 @@ struct Dsn {
 }
 
 impl Address {
-    pub(super) async fn of(server: &SqlServer) -> Result<Self, SourceError> {
+    pub(super) async fn of(server: &SqlServer) -> Result<Self, Failed> {
         let dsn = match &server.address {
             SqlAddress::Dsn(source) => parse(secret(source, "DSN").await?.reveal(), server.driver)?,
             SqlAddress::Parts { host, port, database, user, password } => Dsn {
@@ -71,7 +71,7 @@ impl Address {
             let lookup = tokio::net::lookup_host((host.as_str(), port));
             let addresses = match tokio::time::timeout(CONNECT_TIME, lookup).await {
                 Ok(Ok(found)) => found.map(|address| address.ip()).collect(),
-                _ => return Err(error(format!("the host name {host} cannot be resolved"))),
+                _ => return Err(Failed::temporary(format!("the host name {host} cannot be resolved"))),
             };
             Place::Host { name: host, port, addresses }
         };
@@ -87,14 +87,14 @@ impl Address {
     }
 
     /// What an error of the operating system or of TLS means.
-    pub(super) fn io_error(&self, failed: &std::io::Error) -> SourceError {
+    pub(super) fn io_error(&self, failed: &std::io::Error) -> Failed {
         use std::io::ErrorKind;
         let tls = failed.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         if let Some(tls) = tls {
             return self.tls_error(tls);
         }
         let server = self.server();
-        error(match failed.kind() {
+        Failed::temporary(match failed.kind() {
             ErrorKind::ConnectionRefused => format!("{server} refuses the connection"),
             ErrorKind::NotFound => format!("there is no socket {server}"),
             ErrorKind::PermissionDenied => format!("the socket {server} may not be used (permission denied)"),
@@ -102,12 +102,12 @@ impl Address {
             ErrorKind::UnexpectedEof
             | ErrorKind::ConnectionReset
             | ErrorKind::BrokenPipe
-            | ErrorKind::Other => closed().0,
+            | ErrorKind::Other => return closed(),
             kind => format!("the connection to {server} failed ({kind})"),
         })
     }
 
-    pub(super) fn tls_error(&self, failed: &rustls::Error) -> SourceError {
+    pub(super) fn tls_error(&self, failed: &rustls::Error) -> Failed {
         use rustls::CertificateError as Wrong;
         let server = self.server();
         let rustls::Error::InvalidCertificate(wrong) = failed else {
@@ -130,22 +130,22 @@ impl Address {
     }
 }
 
-pub(super) fn closed() -> SourceError {
-    error("the server closed the connection before the answer was complete")
+pub(super) fn closed() -> Failed {
+    Failed::temporary("the server closed the connection before the answer was complete")
 }
 
-pub(super) fn no_tls() -> SourceError {
+pub(super) fn no_tls() -> Failed {
     error(
         "the server offers no encryption; `plaintext: true` allows a connection without it, in a network \
          that nobody else can read",
     )
 }
 
-pub(super) fn no_name() -> SourceError {
+pub(super) fn no_name() -> Failed {
     error("the host is no name that a certificate could hold")
 }
 
-async fn secret(source: &SecretSource, what: &str) -> Result<Secret, SourceError> {
+async fn secret(source: &SecretSource, what: &str) -> Result<Secret, Failed> {
     let read = source.read_line().await;
     read.map_err(|e| error(format!("no {what} can be read from {}: {e}", source.place())))
 }
@@ -161,7 +161,7 @@ fn socket(path: &str, port: u16, driver: SqlDriver) -> PathBuf {
 }
 
 /// The certificates of a file, or of the system's authorities.
-fn certificates(file: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, SourceError> {
+fn certificates(file: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, Failed> {
     let Some(file) = file else { return Ok(rustls_native_certs::load_native_certs().certs) };
     let unreadable = |why: &str| error(format!("the ca_file {} {why}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|e| unreadable(why_unreadable(&e)))?;
@@ -171,7 +171,7 @@ fn certificates(file: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, Sou
         .ok_or_else(|| unreadable("holds no certificate"))
 }
 
-fn parse(text: &str, driver: SqlDriver) -> Result<Dsn, SourceError> {
+fn parse(text: &str, driver: SqlDriver) -> Result<Dsn, Failed> {
     let (schemes, example) = match driver {
         SqlDriver::Postgres => (["postgres", "postgresql"], "postgres://user:password@host:5432/database"),
         SqlDriver::Mysql => (["mysql", "mariadb"], "mysql://user:password@host:3306/database"),

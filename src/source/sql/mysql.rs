@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use super::address::{Address, Place, closed, no_name, no_tls};
 use super::rows::{Rows, binary, number, time};
-use super::{CONNECT_TIME, error, server_error, took_too_long};
+use super::{error, in_time, server_error, took_too_long};
 use crate::config::SqlSettings;
-use crate::source::listing::SourceError;
+use crate::source::retry::Failed;
 
 /// Maximum size of a row.
 const MAX_PACKET: usize = 64 << 20;
@@ -31,21 +31,14 @@ impl Drop for Connection {
     }
 }
 
-pub(super) async fn read(address: &Address, settings: &SqlSettings) -> Result<Rows, SourceError> {
-    let connected = tokio::time::timeout(CONNECT_TIME, Conn::new(options(address))).await;
-    let Ok(connected) = connected else {
-        return Err(error(format!(
-            "no connection to {} within {} s",
-            address.server(),
-            CONNECT_TIME.as_secs()
-        )));
-    };
-    let conn = connected.map_err(|e| explain(&e, address, settings))?;
+pub(super) async fn read(address: &Address, settings: &SqlSettings) -> Result<Rows, Failed> {
+    let connect = async { Conn::new(options(address)).await.map_err(|e| explain(&e, address, settings)) };
+    let conn = in_time(address, connect).await?;
     let mut connection = Connection(Some(conn));
     let Some(conn) = &mut connection.0 else { return Err(closed()) };
     let rows = rows(conn, settings).await.map_err(|failed| match failed {
-        Failed::Server(e) => explain(&e, address, settings),
-        Failed::Here(e) => e,
+        Why::Server(e) => explain(&e, address, settings),
+        Why::Here(e) => e,
     })?;
     if let Some(conn) = connection.0.take() {
         // All rows are here: an error while saying goodbye changes nothing.
@@ -55,19 +48,19 @@ pub(super) async fn read(address: &Address, settings: &SqlSettings) -> Result<Ro
 }
 
 /// Why there are no rows.
-enum Failed {
+enum Why {
     Server(Error),
-    Here(SourceError),
+    Here(Failed),
 }
 
-impl From<Error> for Failed {
+impl From<Error> for Why {
     fn from(failed: Error) -> Self {
         Self::Server(failed)
     }
 }
 
-impl From<SourceError> for Failed {
-    fn from(failed: SourceError) -> Self {
+impl From<Failed> for Why {
+    fn from(failed: Failed) -> Self {
         Self::Here(failed)
     }
 }
@@ -93,7 +86,7 @@ fn options(address: &Address) -> OptsBuilder {
     }))
 }
 
-async fn rows(conn: &mut Conn, settings: &SqlSettings) -> Result<Rows, Failed> {
+async fn rows(conn: &mut Conn, settings: &SqlSettings) -> Result<Rows, Why> {
     let version: Option<String> = conn.query_first("SELECT VERSION()").await?;
     let limit = if version.is_some_and(|version| version.contains("MariaDB")) {
         format!("SET SESSION max_statement_time = {}", settings.timeout.as_secs_f64())
@@ -141,7 +134,7 @@ fn is_binary(column: &Column) -> bool {
         )
 }
 
-fn value(column: &Column, cell: Cell) -> Result<Value, SourceError> {
+fn value(column: &Column, cell: Cell) -> Result<Value, Failed> {
     // How MySQL stores booleans.
     let boolean = column.column_length() == 1
         && matches!(column.column_type(), ColumnType::MYSQL_TYPE_TINY | ColumnType::MYSQL_TYPE_BIT);
@@ -175,7 +168,7 @@ fn value(column: &Column, cell: Cell) -> Result<Value, SourceError> {
     })
 }
 
-fn explain(failed: &Error, address: &Address, settings: &SqlSettings) -> SourceError {
+fn explain(failed: &Error, address: &Address, settings: &SqlSettings) -> Failed {
     match failed {
         // The time limit of MySQL and that of MariaDB.
         Error::Server(server) if matches!(server.code, 3024 | 1969) => took_too_long(settings),

@@ -17,14 +17,14 @@ use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage};
 
 use super::address::{Address, Place, closed, no_name, no_tls};
 use super::rows::{Rows, binary, number, time};
-use super::{CONNECT_TIME, error, server_error, took_too_long};
+use super::{error, in_time, server_error, took_too_long};
 use crate::config::SqlSettings;
-use crate::source::listing::SourceError;
+use crate::source::retry::Failed;
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-pub(super) async fn read(address: &Address, settings: &SqlSettings) -> Result<Rows, SourceError> {
+pub(super) async fn read(address: &Address, settings: &SqlSettings) -> Result<Rows, Failed> {
     let mut config = Config::new();
     config.user(&address.user).dbname(&address.database).application_name("token_exporter");
     if let Some(password) = &address.password {
@@ -36,15 +36,7 @@ pub(super) async fn read(address: &Address, settings: &SqlSettings) -> Result<Ro
         let stream = connect(address).await?;
         config.connect_raw(stream, NoTls).await.map_err(|e| explain(&e, address, settings))
     };
-    let connected = tokio::time::timeout(CONNECT_TIME, connect).await;
-    let Ok(connected) = connected else {
-        return Err(error(format!(
-            "no connection to {} within {} s",
-            address.server(),
-            CONNECT_TIME.as_secs()
-        )));
-    };
-    let (client, connection) = connected?;
+    let (client, connection) = in_time(address, connect).await?;
     let mut connection = pin!(connection);
     let rows = tokio::select! {
         rows = rows(client, address, settings) => rows,
@@ -55,7 +47,7 @@ pub(super) async fn read(address: &Address, settings: &SqlSettings) -> Result<Ro
     Ok(rows)
 }
 
-async fn connect(address: &Address) -> Result<Box<dyn Stream>, SourceError> {
+async fn connect(address: &Address) -> Result<Box<dyn Stream>, Failed> {
     let failed = |e: io::Error| address.io_error(&e);
     let (name, mut stream) = match &address.place {
         Place::Socket(path) => return Ok(Box::new(UnixStream::connect(path).await.map_err(failed)?)),
@@ -78,7 +70,7 @@ async fn connect(address: &Address) -> Result<Box<dyn Stream>, SourceError> {
     Ok(Box::new(connector.connect(name, stream).await.map_err(failed)?))
 }
 
-async fn rows(client: Client, address: &Address, settings: &SqlSettings) -> Result<Rows, SourceError> {
+async fn rows(client: Client, address: &Address, settings: &SqlSettings) -> Result<Rows, Failed> {
     let failed = |e: Error| explain(&e, address, settings);
     // With `SET LOCAL`, poolers need not know these settings.
     let begin = format!(
@@ -162,7 +154,7 @@ fn members(text: &str) -> Vec<Option<String>> {
     members
 }
 
-fn explain(failed: &Error, address: &Address, settings: &SqlSettings) -> SourceError {
+fn explain(failed: &Error, address: &Address, settings: &SqlSettings) -> Failed {
     if let Some(server) = failed.as_db_error() {
         let state = server.code().code();
         // The server's words about its time limit are translated.

@@ -8,7 +8,8 @@ use serde_json::{Number, Value};
 use super::error;
 use crate::config::SqlSettings;
 use crate::model::Wiped;
-use crate::source::listing::{Listing, SourceError};
+use crate::source::listing::Listing;
+use crate::source::retry::Failed;
 
 /// The row that exceeds this ends a page.
 const PAGE_BYTES: usize = 1 << 20;
@@ -31,7 +32,7 @@ impl Rows {
     pub(super) fn new<'n>(
         columns: impl Iterator<Item = &'n str>,
         settings: &SqlSettings,
-    ) -> Result<Self, SourceError> {
+    ) -> Result<Self, Failed> {
         let mut names = Vec::new();
         for name in columns {
             let name = format!("{}:", Value::from(name));
@@ -51,10 +52,7 @@ impl Rows {
     }
 
     /// Adds a row, whose values come in the order of the columns. Nulls are left out.
-    pub(super) fn add(
-        &mut self,
-        values: impl Iterator<Item = Result<Value, SourceError>>,
-    ) -> Result<(), SourceError> {
+    pub(super) fn add(&mut self, values: impl Iterator<Item = Result<Value, Failed>>) -> Result<(), Failed> {
         self.rows += 1;
         if self.rows > self.max_rows {
             return Err(error(format!("the query returns more than {} rows", self.max_rows)));
@@ -162,6 +160,6 @@ pub(super) fn time(text: &str) -> Value {
 }
 
 /// The error for a column that holds bytes.
-pub(super) fn binary(column: &str, instead: &str) -> SourceError {
+pub(super) fn binary(column: &str, instead: &str) -> Failed {
     error(format!("the column {column} holds bytes, which are no text; {instead} turns them into one"))
 }

@@ -11,14 +11,14 @@ use super::rows::{Rows, binary, time};
 use super::{error, took_too_long};
 use crate::config::{SqlSettings, why_unreadable};
 use crate::model::Timestamp;
-use crate::source::listing::SourceError;
+use crate::source::retry::Failed;
 
 /// How long to wait for a writer.
 const BUSY_TIME: Duration = Duration::from_secs(5);
 /// Steps of SQLite's machine between two looks at the clock.
 const STEPS: i32 = 10_000;
 
-pub(super) async fn read(file: &Path, settings: &SqlSettings) -> Result<Rows, SourceError> {
+pub(super) async fn read(file: &Path, settings: &SqlSettings) -> Result<Rows, Failed> {
     let (file, settings): (PathBuf, _) = (file.to_owned(), settings.clone());
     let read = tokio::task::spawn_blocking(move || {
         // SQLite's own message holds no reason.
@@ -29,7 +29,7 @@ pub(super) async fn read(file: &Path, settings: &SqlSettings) -> Result<Rows, So
     read.await.unwrap_or_else(|_| Err(error("the database cannot be read")))
 }
 
-fn rows(file: &Path, settings: &SqlSettings) -> Result<Rows, SourceError> {
+fn rows(file: &Path, settings: &SqlSettings) -> Result<Rows, Failed> {
     let failed = |e: Error| explain(&e, settings);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(file, flags).map_err(failed)?;
@@ -84,7 +84,7 @@ impl Kind {
     }
 }
 
-fn value(name: &str, kind: Kind, cell: ValueRef<'_>) -> Result<Value, SourceError> {
+fn value(name: &str, kind: Kind, cell: ValueRef<'_>) -> Result<Value, Failed> {
     /// As seconds, this is in the year 5138.
     const MILLISECONDS_FROM: i64 = 100_000_000_000;
     Ok(match cell {
@@ -105,7 +105,7 @@ fn value(name: &str, kind: Kind, cell: ValueRef<'_>) -> Result<Value, SourceErro
     })
 }
 
-fn explain(failed: &Error, settings: &SqlSettings) -> SourceError {
+fn explain(failed: &Error, settings: &SqlSettings) -> Failed {
     let code = match failed {
         Error::SqliteFailure(e, _) | Error::SqlInputError { error: e, .. } => e.code,
         Error::MultipleStatement => return error("the query holds several statements; expected one SELECT"),
@@ -115,7 +115,9 @@ fn explain(failed: &Error, settings: &SqlSettings) -> SourceError {
         ErrorCode::OperationInterrupted => return took_too_long(settings),
         ErrorCode::NotADatabase => "the file is no SQLite database (or it is encrypted)",
         ErrorCode::DatabaseCorrupt => "the database is damaged",
-        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => "another program has locked the database",
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
+            return Failed::temporary("another program has locked the database");
+        }
         ErrorCode::ReadOnly => "the query tries to change the database, which is opened for reading only",
         ErrorCode::CannotOpen => {
             "the database cannot be opened (in WAL mode, this user must be able to write to its folder)"
