@@ -9,7 +9,9 @@ mod classify;
 mod demo;
 mod generate;
 mod healthcheck;
+mod init;
 mod options;
+mod recipe;
 mod schedule;
 mod serve;
 mod web;
@@ -62,6 +64,10 @@ enum Command {
     /// Print Prometheus rules or an Alertmanager configuration made from the schedule
     #[command(subcommand)]
     Generate(generate::Generate),
+    /// Write a commented configuration to begin with, for a product's database or for files
+    Init(init::Init),
+    /// Print how the accounts of a product are read from its database
+    Recipe(recipe::Recipe),
     /// Ask a running exporter whether it is healthy; exit code 0 if so, 1 if not
     Healthcheck(healthcheck::Healthcheck),
 }
@@ -78,6 +84,8 @@ impl Cli {
             Some(Command::Schedule(schedule)) => schedule.run(),
             Some(Command::Classify(classify)) => classify.run(),
             Some(Command::Generate(generate)) => generate.run(),
+            Some(Command::Init(init)) => init.run(),
+            Some(Command::Recipe(recipe)) => recipe.run(),
             Some(Command::Healthcheck(healthcheck)) => Ok(healthcheck.run()),
         }
     }

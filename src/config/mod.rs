@@ -50,6 +50,7 @@ pub use sources::{
     Database, DecryptScheme, DecryptSettings, HttpAuthorization, HttpConnection, HttpSettings, KeyForm,
     KeySources, OAuth2Settings, SourceKind, SourceSettings, SqlAddress, SqlDriver, SqlServer, SqlSettings,
 };
+pub use sources::{recipe, recipes};
 pub use stored::store;
 pub use web::{ClientAuth, Pem, Placed, Tls, TlsVersion, WebFile, WebRateLimit, read_web_file, web_keys};
 

@@ -2,6 +2,7 @@
 
 mod decrypt;
 mod http;
+mod recipes;
 mod sql;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::network::NetworkId;
 
 pub use decrypt::{DecryptScheme, DecryptSettings, KeyForm, KeySources};
 pub use http::{HttpAuthorization, HttpConnection, HttpSettings, OAuth2Settings};
+pub use recipes::{recipe, recipes};
 pub use sql::{Database, SqlAddress, SqlDriver, SqlServer, SqlSettings};
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
@@ -53,6 +55,8 @@ pub(super) struct RowRules {
 
 /// A member of `sources`; none, with its problems, if it cannot be used.
 pub(super) fn source(field: &Field<'_>) -> Option<SourceSettings> {
+    let node = recipes::applied(field)?;
+    let field = &Field { node: &node, ..*field };
     let mapping = field.mapping(keys::SOURCE)?;
     let id = mapping.required("id").and_then(|f| source_id(&f));
     let interval = mapping.get("refresh_interval").map(|f| f.duration(SECOND, DAY));

@@ -63,8 +63,6 @@ pub enum SqlAddress {
 const DRIVERS: [&str; 3] = ["postgres", "mysql", "sqlite"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
-/// The queries of products, by name.
-const RECIPES: [(&str, &str); 0] = [];
 const MAX_ROWS: usize = 1_000_000;
 const MAX_BYTES: usize = 512 << 20;
 /// Maximum size of a query in a file.
@@ -144,10 +142,6 @@ fn address(mapping: &Mapping<'_>) -> Option<SqlAddress> {
     secret_source(mapping, keys::DSN, Rows::Written).map(SqlAddress::Dsn)
 }
 
-fn recipe(name: &str) -> Option<&'static str> {
-    RECIPES.into_iter().find(|(known, _)| *known == name).map(|(_, query)| query)
-}
-
 /// The statement that lists the accounts.
 fn query(mapping: &Mapping<'_>) -> Option<String> {
     let mut given = keys::QUERY.iter().filter_map(|key| Some((*key, mapping.given(key)?)));
@@ -160,8 +154,7 @@ fn query(mapping: &Mapping<'_>) -> Option<String> {
     let text = field.scalar("a text")?;
     let query = match key {
         "query" => text.to_owned(),
-        "query_file" => query_file(&field, text)?,
-        _ => field.word(&RECIPES.map(|(name, _)| name), recipe)?.to_owned(),
+        _ => query_file(&field, text)?,
     };
     if query.trim().is_empty() {
         return field.reject("is empty; expected a SELECT statement");
