@@ -82,6 +82,7 @@ impl Serialize for ConnectionJson<'_> {
         out.put("labels", account.labels().collect::<BTreeMap<_, _>>())?;
         out.put("notify", connection.notify().collect::<Vec<_>>())?;
         out.some("reconnect_url", connection.reconnect_url())?;
+        out.some("source_state", account.source_state())?;
         out.put("state", connection.state(*at).label())?;
         out.some("reason", account_state.verdict.map(|r| r.info().label))?;
         out.some("since", account_state.since.map(Instant))?;

@@ -73,7 +73,11 @@ impl Init {
 /// The apps of these networks that credentials cannot do without.
 fn apps(wanted: impl Fn(&str) -> bool) -> String {
     let networks = NetworkId::all().filter(|network| wanted(network.name()));
-    let networks = networks.filter(|network| network.description().app == AppNeed::Required);
+    // OAuth 1.0a needs the secret of the app.
+    let needed = |network: &NetworkId| {
+        network.description().app == AppNeed::Required || (network.name() == "x" && wanted("token_secret"))
+    };
+    let networks = networks.filter(needed);
     let app = |network: NetworkId| {
         format!(
             "  - id: {network}\n    network: {network}\n    client_id: \"the app's id\"\n    \
@@ -92,21 +96,28 @@ fn of_recipe(name: &str, recipe: &str) -> String {
         "      database: /path/to/the/database.db\n".to_owned()
     } else {
         format!(
-            "      host: 127.0.0.1\n      database: {name}\n      user: token_exporter     # needs to read only\n      \
-             password_file: secrets/{name}-password\n"
+            "      host: 127.0.0.1\n      database: {name}\n      user: token_exporter     # needs to read \
+             only\n      password_file: secrets/{name}-password\n"
         )
+    };
+    let salt = if recipe.contains("scheme: rails") {
+        format!(", key_derivation_salt_file: secrets/{name}-salt")
+    } else {
+        String::new()
     };
     let decrypt = match (recipe.contains("decrypt:"), recipe.contains("encrypted: sometimes")) {
         (false, _) => String::new(),
-        (true, false) => format!("      decrypt: {{key_file: secrets/{name}-key}}\n"),
+        (true, false) => format!("      decrypt: {{key_file: secrets/{name}-key{salt}}}\n"),
         (true, true) => {
-            format!("      # decrypt: {{key_file: secrets/{name}-key}}   # if it encrypts its tokens\n")
+            format!("      # decrypt: {{key_file: secrets/{name}-key{salt}}}   # if it encrypts its tokens\n")
         }
     };
     format!(
-        "{HEAD}{apps}\n# Its database, asked every five minutes. `token_exporter check --source {name}` shows what it lists.\n\
-         # `token_exporter recipe {name}` prints the query.\nsources:\n  - id: {name}\n    sql:\n      driver: \
-         {driver}\n{address}      recipe: {name}\n{decrypt}",
+        "{HEAD}{apps}\n# Its database, asked every five minutes.\n\
+         #   token_exporter check --source {name}    shows what it lists\n\
+         #   token_exporter recipe {name}            prints the query\n\
+         sources:\n  - id: {name}\n    sql:\n      driver: {driver}\n\
+         {address}      recipe: {name}\n{decrypt}",
         apps = apps(|network| words.contains(&network)),
     )
 }

@@ -14,6 +14,8 @@ use crate::network::{NetworkId, Style};
 const MAX_LABELS: usize = 32;
 /// Maximum length of a label's name, in characters.
 const MAX_LABEL_NAME: usize = 64;
+/// Maximum length of a product's state, which is the value of a label.
+const MAX_STATE: usize = 64;
 
 /// Labels that metrics and alerts have already, or that Prometheus and Alertmanager set.
 const RESERVED_LABELS: [&[&str]; 4] = [
@@ -73,6 +75,8 @@ impl Validator<'_> {
         notify.retain(|address| !without.iter().any(|o| o.eq_ignore_ascii_case(address)));
         let reconnect_url = mapping.get("reconnect_url");
         let reconnect_url = reconnect_url.as_ref().and_then(|f| self.reconnect_url(f));
+        let state = mapping.get("state");
+        let source_state = state.as_ref().and_then(source_state);
         let probe_interval = mapping.get("probe_interval").and_then(|f| f.duration(SECOND, YEAR));
         let (id, origin) = id?;
         let account = NewAccount {
@@ -84,6 +88,7 @@ impl Validator<'_> {
             notify: &notify.join(","),
             opted_out: named && notify.is_empty(),
             reconnect_url,
+            source_state,
             role: AccountSettings { network: network?, kind: kind?, needs, purpose, probe_interval },
         };
         let added = self.config.table.add_account(&account);
@@ -126,6 +131,15 @@ impl Validator<'_> {
         }
         Some(text)
     }
+}
+
+/// What the product thinks of the account that it comes from: a word or two.
+fn source_state<'m>(field: &Field<'m>) -> Option<&'m str> {
+    let text = field.text()?;
+    if text.len() > MAX_STATE {
+        return field.reject(format!("is longer than {MAX_STATE} bytes"));
+    }
+    Some(text)
 }
 
 /// The kind of an account, by default the network's first.

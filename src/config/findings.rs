@@ -143,8 +143,9 @@ impl Findings {
         if let Some(near) = nearest(text, candidates.clone()) {
             return format!(" (did you mean {}?)", shown(near));
         }
-        let known: Vec<&str> = candidates.take(31).collect();
-        if known.is_empty() || known.len() > 30 || known.iter().any(|name| looks_secret(name)) {
+        const MOST: usize = 40;
+        let known: Vec<&str> = candidates.take(MOST + 1).collect();
+        if known.is_empty() || known.len() > MOST || known.iter().any(|name| looks_secret(name)) {
             return String::new();
         }
         format!("; known are {}", known.join(", "))

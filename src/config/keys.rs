@@ -30,7 +30,8 @@ pub(super) const CREDENTIAL: &[&[&str]] =
     &[&["id", "network"], GRANT_START, TOKEN, TOKEN_SECRET, GRANT_END, PROBE_RULES];
 const ACCOUNT_START: &[&str] =
     &["id", "name", "network", "kind", "external_id", "credential", "needs", "use"];
-const ACCOUNT_END: &[&str] = &["labels", "notify", "notify_opt_out", "reconnect_url", "probe_interval"];
+const ACCOUNT_END: &[&str] =
+    &["labels", "notify", "notify_opt_out", "reconnect_url", "probe_interval", "state"];
 pub(super) const ACCOUNT: &[&[&str]] =
     &[ACCOUNT_START, ACCOUNT_END, GRANT_START, TOKEN, TOKEN_SECRET, GRANT_END, PROBE_RULES];
 

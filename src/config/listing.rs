@@ -128,9 +128,13 @@ impl RowRules {
         let mapped: Vec<(Key<'t>, Node<'t>)> = self
             .map
             .iter()
-            .filter_map(|(key, path)| Some((key_of(key), at(&entries, path)?.clone())))
+            .filter_map(|(key, paths)| {
+                let value = places(paths).filter_map(|path| at(&entries, path)).find(|n| !is_empty(n));
+                Some((key_of(key), value?.clone()))
+            })
             .collect();
-        let used = |name: &str| self.map.iter().any(|(_, path)| path.split('.').next() == Some(name));
+        let paths = self.map.iter().flat_map(|(_, paths)| places(paths));
+        let used = |name: &str| paths.clone().any(|path| path.split('.').next() == Some(name));
         let own = |name: &str| self.map.iter().any(|(key, _)| key == name);
         account.extend(entries.into_iter().filter(|(key, _)| !used(&key.text) && !own(&key.text)));
         account.extend(mapped);
@@ -192,6 +196,11 @@ impl RowRules {
         }
         entries
     }
+}
+
+/// The places at which `map` looks for a value.
+fn places(paths: &str) -> impl Iterator<Item = &str> + Clone {
+    paths.split(',').map(str::trim)
 }
 
 fn key_of(name: &str) -> Key<'static> {

@@ -151,6 +151,7 @@ fn account(account: AccountView<'_>) -> Map<String, Value> {
         put(&mut row, "notify", notify);
     }
     put(&mut row, "reconnect_url", account.reconnect_url());
+    put(&mut row, "state", account.source_state());
     put(&mut row, "probe_interval", settings.probe_interval.map(format_duration));
     row
 }

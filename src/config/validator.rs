@@ -392,7 +392,10 @@ impl<'o> Validator<'o> {
         for account in table.accounts() {
             used[account.credential_index()] = true;
         }
-        let apps = self.apps.iter().filter(|(_, app)| app.index.is_some_and(|i| !self.used_apps[i]));
+        // What sources list is not known yet.
+        let listed = !self.config.sources.is_empty();
+        let unused = |index: usize| !listed && !self.used_apps[index];
+        let apps = self.apps.iter().filter(|(_, app)| app.index.is_some_and(unused));
         let apps = apps.map(|(id, app)| ("app", id.as_str(), app.origin, "credential"));
         let credentials = table.credentials().zip(&self.credentials).zip(used);
         let credentials = credentials.filter(|((_, origin), used)| !used && origin.at != NOWHERE);

@@ -101,6 +101,19 @@ pub static FAMILIES: &[Family] = &[
             Some(())
         },
     ),
+    labelled(
+        "connection_source_state",
+        "A metric with the constant value 1 for each connection of which its source gives the state, as the \
+         product sees it. Absent if the source gives none.",
+        &["state"],
+        |out, account| {
+            let state = account.view()?.escaped_source_state()?;
+            out.begin(account);
+            out.label(",state=\"", state);
+            out.end(1);
+            Some(())
+        },
+    ),
     one("connection_state_change_timestamp_seconds", "When the verdict last changed.", |account| {
         Some(account.state()?.since?.unix())
     }),

@@ -60,6 +60,8 @@ pub struct NewAccount<'a> {
     pub notify: &'a str,
     pub opted_out: bool,
     pub reconnect_url: Option<&'a str>,
+    /// What the product thinks of it that it comes from.
+    pub source_state: Option<&'a str>,
     pub role: AccountSettings,
 }
 
@@ -175,6 +177,7 @@ impl InventoryBuilder {
             texts: RowTexts::put(&mut inventory.texts, texts)?,
             notify: inventory.words.put(if account.opted_out { NOBODY } else { account.notify })?,
             labels: inventory.label_sets.put(account.labels)?,
+            source_state: inventory.words.put(account.source_state.unwrap_or(""))?,
             role,
             credential: number(account.credential)?,
             place: self.place,

@@ -55,6 +55,7 @@ pub(super) struct AccountRow {
     pub(super) texts: RowTexts<4>,
     pub(super) notify: u32,
     pub(super) labels: u32,
+    pub(super) source_state: u32,
     pub(super) role: u32,
     pub(super) credential: u32,
     pub(super) place: u32,

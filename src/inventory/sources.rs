@@ -130,6 +130,7 @@ impl InventoryBuilder {
             notify: old.notify(),
             opted_out: old.opted_out(),
             reconnect_url: given(old.reconnect_url()),
+            source_state: old.source_state(),
             role: *old.settings(),
         })
     }

@@ -63,6 +63,15 @@ impl<'a> AccountView<'a> {
         self.text(RECONNECT_URL)
     }
 
+    /// What the product thinks of it that it comes from.
+    pub fn source_state(&self) -> Option<&'a str> {
+        Some(self.inventory.words.plain(self.row.source_state)).filter(|state| !state.is_empty())
+    }
+
+    pub fn escaped_source_state(&self) -> Option<&'a str> {
+        Some(self.inventory.words.escaped(self.row.source_state)).filter(|state| !state.is_empty())
+    }
+
     /// The texts of `connection_info`; none if there is no credential.
     pub fn escaped(&self) -> Option<EscapedTexts<'a>> {
         let Self { inventory, row } = *self;

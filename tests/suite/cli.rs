@@ -19,7 +19,7 @@ fn program(arguments: &[&str]) -> Command {
     command
 }
 
-fn run(arguments: &[&str], input: &str) -> Output {
+pub(crate) fn run(arguments: &[&str], input: &str) -> Output {
     let mut child = program(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -31,7 +31,7 @@ fn run(arguments: &[&str], input: &str) -> Output {
     child.wait_with_output().expect("its end")
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -53,6 +53,8 @@ fn help_is_as_before() {
         ("help-generate-rules", vec!["generate", "rules", "--help"]),
         ("help-generate-alertmanager", vec!["generate", "alertmanager", "--help"]),
         ("help-healthcheck", vec!["healthcheck", "--help"]),
+        ("help-init", vec!["init", "--help"]),
+        ("help-recipe", vec!["recipe", "--help"]),
     ] {
         let output = program(&arguments).env("COLUMNS", "120").output().expect("the program");
         assert!(output.status.success());

@@ -22,14 +22,14 @@ use crate::token_commands::{ends, noted};
 type Row = Map<String, Value>;
 
 #[derive(Clone, Deserialize)]
-struct Known {
+pub(crate) struct Known {
     name: String,
     scheme: String,
-    key: String,
-    previous: Option<String>,
-    salt: Option<String>,
+    pub(crate) key: String,
+    pub(crate) previous: Option<String>,
+    pub(crate) salt: Option<String>,
     key_form: Option<String>,
-    value: String,
+    pub(crate) value: String,
     iv: Option<String>,
     tag: Option<String>,
     opened: Value,
@@ -40,7 +40,7 @@ fn known() -> Vec<Known> {
     serde_yaml::from_str(&text).expect("a list")
 }
 
-fn named(name: &str) -> Known {
+pub(crate) fn named(name: &str) -> Known {
     known().into_iter().find(|known| known.name == name).expect("a name of the fixture")
 }
 

@@ -78,6 +78,7 @@ fn filled() -> Option<InventoryBuilder> {
             notify: "a@example.com,b@example.com",
             opted_out: number == 8,
             reconnect_url: Some(url[number % 3].as_str()).filter(|url| !url.is_empty()),
+            source_state: Some("refresh_needed").filter(|_| number % 2 > 0),
             role: role(Some(interval).filter(|_| number > 2))?,
         };
         builder.add_account(&account).ok()?;
@@ -99,7 +100,7 @@ fn told(inventory: &Inventory, id: &str) -> Option<String> {
     let of_account = (
         account.name(),
         account.external_id(),
-        account.reconnect_url(),
+        (account.reconnect_url(), account.source_state()),
         labels,
         account.notify(),
         account.interval(None),
@@ -182,12 +183,14 @@ fn samples_find_every_text_escaped() {
             notify,
             opted_out: false,
             reconnect_url: Some(url),
+            source_state: Some(name),
             role: role(None)?,
         };
         builder.add_account(&account).ok()?;
         let inventory = built(builder, |_| true);
         let account = inventory.account(0)?;
         let found = account.escaped()?;
+        assert_eq!(account.escaped_source_state(), Some(&*escape(name)));
         let label_of = |name: &str, text: &str| format!("{name}=\"{}\"", escape(text));
         let account_labels = format!("{{{},network=\"mastodon\"", label_of("account", id));
         assert_eq!(inventory.account_labels(0), account_labels);
@@ -235,6 +238,7 @@ fn with_texts<'t>(texts: impl Iterator<Item = &'t str>) -> Option<Inventory> {
             notify: text,
             opted_out: false,
             reconnect_url: None,
+            source_state: None,
             role: role(None)?,
         };
         builder.add_account(&account).ok()?;

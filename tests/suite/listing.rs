@@ -6,6 +6,7 @@ use secrecy::zeroize::Zeroizing;
 
 use token_exporter::config::{self, Config, Known, Last, load, load_keeping};
 use token_exporter::inventory::{Inventory, SecretSource, SourceStatus};
+use token_exporter::model::Secret;
 use token_exporter::simulator::fixture_token;
 
 use crate::daemon::{Running, network, sample};
@@ -309,12 +310,34 @@ fn lists_survive_a_restart_without_their_tokens() {
     assert!(matches!(token(&listed), SecretSource::Inline(_)));
 }
 
+#[test]
+fn a_key_may_have_several_places() {
+    let mut listed = Listed::with(
+        "map: {network: provider, token: \"data.access, data.oauth , plain\"}, apps: {mastodon: masto}",
+    );
+    let problems = listed.refresh(
+        "p",
+        &[r#"{"accounts": [
+            {"id": "1", "provider": "mastodon", "data": {"access": "sim-1", "oauth": "sim-not"}},
+            {"id": "2", "provider": "mastodon", "data": {"access": "", "oauth": "sim-2"}, "plain": "sim-not"},
+            {"id": "3", "provider": "mastodon", "data": "text", "plain": "sim-3"}
+        ]}"#],
+    );
+    assert!(problems.is_empty(), "{problems:?}");
+    for id in ["1", "2", "3"] {
+        let account = listed.inventory.account(listed.inventory.find(id).unwrap()).unwrap();
+        let token = account.credential().unwrap().token();
+        assert_eq!(token, SecretSource::Inline(Secret::new(format!("sim-{id}"))), "{id}");
+    }
+}
+
 /// The account `x-N` of X, with a token of this kind.
 fn row(number: u32, kind: &str) -> String {
     let id = (1_000_000 + number).to_string();
     let token = fixture_token(network("x"), kind, &id);
     format!(
-        "{{\"id\": \"x-{number}\", \"network\": \"x\", \"external_id\": \"{id}\", \"token\": \"{token}\"}}"
+        "{{\"id\": \"x-{number}\", \"network\": \"x\", \"external_id\": \"{id}\", \"token\": \"{token}\", \
+         \"state\": \"refresh {number}\"}}"
     )
 }
 
@@ -347,6 +370,14 @@ async fn a_source_that_fails_keeps_its_accounts_over_restarts() {
     let all = |text: &str| (1..=3).all(|id| valid(text, id));
     let before = daemon.until("all are probed", all).await;
     assert_eq!((source(&before, "up"), source(&before, "accounts")), (Some(1.0), Some(3.0)));
+    // What the product thinks of it is shown beside the verdict.
+    let state =
+        |text: &str, id: u32| of(text, "connection_source_state", id, &format!(",state=\"refresh {id}\""));
+    assert!((1..=3).all(|id| state(&before, id) == Some(1.0)));
+    let one = get(&format!("http://{}/api/v1/connections/x-2", daemon.address)).await.unwrap();
+    assert!(one.contains("\"source_state\":\"refresh 2\""), "{one}");
+    let page = get(&format!("http://{}/account?id=x-2", daemon.address)).await.unwrap();
+    assert!(page.contains("<dt>State in the product</dt><dd>refresh 2</dd>"), "{page}");
 
     // It fails: nothing but its own metrics changes, and the page says why.
     *body.lock().unwrap() = None;
@@ -363,6 +394,7 @@ async fn a_source_that_fails_keeps_its_accounts_over_restarts() {
     let text = daemon.until("no token is known", |text| (1..=3).all(|id| unavailable(text, id))).await;
     assert!(all(&text));
     for id in 1..=3 {
+        assert_eq!(state(&text, id), Some(1.0));
         assert_eq!(since(&text, id), since(&before, id), "nothing has changed");
     }
     assert_eq!(source(&text, "up"), Some(0.0));

@@ -57,6 +57,7 @@ mod probing;
 mod prometheus;
 mod query;
 mod reading;
+mod recipes;
 mod readme;
 mod requests;
 mod rooms;

@@ -99,6 +99,7 @@ fn the_schema_and_the_program_accept_the_same() {
         account("scopes", json!(["pages_show_list"])),
         account("needs", json!("publish, inbox")),
         account("notify", json!("jane@example.com,bob@example.com")),
+        account("state", json!("refresh_needed")),
     ];
     let bad = [
         json!("accounts"),
@@ -114,6 +115,7 @@ fn the_schema_and_the_program_accept_the_same() {
         account("token", json!("sim a")),
         account("needs", json!(["all"])),
         account("use", json!("rented")),
+        account("state", json!("a".repeat(65))),
         account("labels", json!({"9": "x"})),
         account("expires_at", json!(1_800_000_000_000_u64)),
         account("auto_refresh", json!("perhaps")),

@@ -261,7 +261,7 @@ fn rows_are_stored_without_their_tokens() {
          {pointer: /error/code, value: 17, reason: token_expired}]}\naccounts:\n- {id: a, name: 'A \"page\"', \
          network: mastodon, kind: profile, external_id: '1', credential: jane, needs: [publish, analytics], use: \
          paid, labels: {team: x, zone: y}, notify: [a@example.com, b@example.com], reconnect_url: \
-         \"https://app.example.com/a\", probe_interval: 90m}\n- {id: b, network: mastodon, credential: jane, \
+         \"https://app.example.com/a\", probe_interval: 90m, state: refresh needed}\n- {id: b, network: mastodon, credential: jane, \
          needs: [], notify: [a@example.com], notify_opt_out: [a@example.com]}\n- {id: c, network: oauth2, \
          credential: any}\n",
     );
@@ -283,7 +283,7 @@ fn rows_are_stored_without_their_tokens() {
             account.name(),
             account.external_id(),
             (account.notify(), account.opted_out()),
-            account.reconnect_url(),
+            (account.reconnect_url(), account.source_state()),
             (place.path.file_name(), &place.source)
         );
         (of_account, format!("{:?} {clocks:?} {:?}", credential.settings(), credential.connected_by()))

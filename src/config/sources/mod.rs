@@ -43,7 +43,8 @@ pub enum SourceKind {
 /// How the rows of a source become accounts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RowRules {
-    /// Keys of accounts, and where a row has their value: dots lead into nested objects.
+    /// Keys of accounts, and where a row has their value: dots lead into nested objects, and commas
+    /// separate places, of which the first with a value counts.
     pub(super) map: Vec<(String, String)>,
     /// By key: texts of the source, and what they mean here.
     pub(super) values: Vec<(String, Vec<(String, String)>)>,

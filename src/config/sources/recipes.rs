@@ -26,7 +26,7 @@ pub fn recipe(name: &str) -> Option<&'static str> {
 
 /// A source with what its recipe says where it says nothing itself; none, with its problem, if there
 /// is no such recipe. A source without a recipe stays as it is.
-pub(super) fn applied(source: &Field<'_>) -> Option<Node> {
+pub(super) fn applied<'f>(source: &Field<'f>) -> Option<Node<'f>> {
     let mut node = source.node.clone();
     let mapping = source.as_mapping();
     let sql = mapping.as_ref().and_then(|mapping| mapping.get("sql"));
@@ -60,22 +60,22 @@ pub(super) fn applied(source: &Field<'_>) -> Option<Node> {
     Some(node)
 }
 
-fn member<'n>(node: &'n mut Node, key: &str) -> Option<&'n mut Node> {
+fn member<'n, 't>(node: &'n mut Node<'t>, key: &str) -> Option<&'n mut Node<'t>> {
     let Value::Map(entries) = &mut node.value else { return None };
     entries.iter_mut().find(|(known, _)| known.text == key).map(|(_, node)| node)
 }
 
-fn remove(node: &mut Node, key: &str) -> Option<Node> {
+fn remove<'t>(node: &mut Node<'t>, key: &str) -> Option<Node<'t>> {
     let Value::Map(entries) = &mut node.value else { return None };
     let index = entries.iter().position(|(known, _)| known.text == key)?;
     Some(entries.remove(index).1)
 }
 
 /// Adds what is missing.
-fn merge(node: &mut Node, more: Node) {
+fn merge<'t>(node: &mut Node<'t>, more: Node<'t>) {
     let (Value::Map(entries), Value::Map(more)) = (&mut node.value, more.value) else { return };
     for (key, value) in more {
-        match entries.iter_mut().find(|(known, _): &&mut (Key, Node)| known.text == key.text) {
+        match entries.iter_mut().find(|(known, _): &&mut (Key<'t>, Node<'t>)| known.text == key.text) {
             Some((_, own)) => merge(own, value),
             None => entries.push((key, value)),
         }
