@@ -49,6 +49,7 @@ impl AskedSource {
     /// # Errors
     /// If it cannot be read as a whole, or not be decrypted at all.
     pub async fn ask(&mut self) -> Result<Reply, Failed> {
+        self.offered = None;
         let listing = match &mut self.kind {
             Kind::Http(source) => match source.read().await? {
                 HttpAnswer::Unchanged => return Ok(Reply::Unchanged),

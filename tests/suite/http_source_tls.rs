@@ -1,7 +1,7 @@
 //! Settings of lists over HTTP, certificates and proxies.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -10,7 +10,7 @@ use rustls::{RootCertStore, ServerConfig};
 use token_exporter::config::{HttpAuthorization, HttpConnection, HttpSettings, SourceKind, load};
 use token_exporter::inventory::SecretSource;
 use token_exporter::model::Secret;
-use token_exporter::source::HttpSource;
+use token_exporter::source::{AskedSource, HttpSource, Reply};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -53,7 +53,8 @@ fn settings_are_those_of_prometheus() {
     );
     let found = with("basic_auth: {username: jane, password: sim-password}").unwrap().authorization;
     assert!(matches!(found, HttpAuthorization::Basic { username, .. } if username == "jane"));
-    let tls = "tls_config: {ca_file: ca.crt, cert_file: own.crt, key_file: own.key}, proxy_url: 'http://proxy:3128'";
+    let tls = "tls_config: {ca_file: ca.crt, cert_file: own.crt, key_file: own.key}, proxy_url: \
+               'http://proxy:3128'";
     let oauth2 = format!(
         "oauth2: {{client_id: key, client_secret_file: secret, token_url: 'https://id.example.com/token', \
          scopes: [a, b], {tls}}}"
@@ -101,6 +102,33 @@ fn settings_are_those_of_prometheus() {
     ] {
         let problems = configured(http).unwrap_err();
         assert!(problems.contains(expected) && !problems.contains("sim-"), "{http}: {problems}");
+    }
+}
+
+/// A list that was not accepted, the accepted one again, and once more the other.
+#[tokio::test]
+async fn a_list_that_was_not_accepted_is_never_unchanged() {
+    let body = Arc::new(Mutex::new("[1]"));
+    let served = body.clone();
+    let server = Server::start(move |_| json(*served.lock().unwrap())).await;
+    let folder = tempfile::tempdir().unwrap();
+    let main = folder.path().join("main.yaml");
+    let text = format!("sources: [{{id: product, http: {{url: '{}'}}}}]\n", server.url("/"));
+    std::fs::write(&main, text).unwrap();
+    let mut source = AskedSource::new(&load(&[main]).unwrap().sources[0]);
+    for (list, accept, unchanged) in [
+        ("[1]", true, false),
+        ("[2]", false, false),
+        ("[1]", true, true),
+        ("[2]", true, false),
+        ("[2]", true, true),
+    ] {
+        *body.lock().unwrap() = list;
+        let reply = source.ask().await.unwrap();
+        assert_eq!(matches!(reply, Reply::Unchanged), unchanged, "{list}");
+        if accept {
+            source.accepted();
+        }
     }
 }
 

@@ -391,13 +391,13 @@ async fn a_source_that_fails_keeps_its_accounts_over_restarts() {
     let unavailable = |text: &str, id: u32| {
         of(text, "connection_undetermined", id, ",cause=\"source_unavailable\"") == Some(1.0)
     };
-    let text = daemon.until("no token is known", |text| (1..=3).all(|id| unavailable(text, id))).await;
+    let down = |text: &str| source(text, "up") == Some(0.0) && (1..=3).all(|id| unavailable(text, id));
+    let text = daemon.until("no token is known", down).await;
     assert!(all(&text));
     for id in 1..=3 {
         assert_eq!(state(&text, id), Some(1.0));
         assert_eq!(since(&text, id), since(&before, id), "nothing has changed");
     }
-    assert_eq!(source(&text, "up"), Some(0.0));
 
     // It is back, with a token that was revoked, and without an account.
     list(&[row(1, "valid"), row(2, "locked")]);
