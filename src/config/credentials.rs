@@ -1,5 +1,7 @@
 //! The members of the section `credentials`, and accounts that have a token of their own.
 
+use url::Url;
+
 use super::apps::{GENERIC, default_api, network};
 use super::field::{Field, Mapping};
 use super::keys;
@@ -7,6 +9,7 @@ use super::probe_rules::probe_rules;
 use super::quoting::shown;
 use super::secrets::secret_source;
 use super::validator::{Origin, Rows, SourceFile, Validator};
+use super::yaml::Value;
 use crate::inventory::{CredentialSettings, Full, NewCredential, SecretSource};
 use crate::network::parse::split_scopes;
 use crate::network::{AppNeed, NetworkId};
@@ -80,7 +83,7 @@ impl Validator<'_> {
             Some(n) if n.description().app == AppNeed::Required => {
                 f.reject(format!("belongs to the app: {n} credentials have one"))
             }
-            _ => f.base_url(),
+            _ => base_url(&f, &mut self.last_base_url),
         });
         let probe_rules = probe_rules(mapping);
         let (network, app) = (network?, app?);
@@ -279,6 +282,18 @@ impl Validator<'_> {
         self.logins.insert(key, index);
         Some(index)
     }
+}
+
+/// `last` is the last one that was right: many credentials have the same.
+fn base_url(field: &Field<'_>, last: &mut Option<(String, Url)>) -> Option<Url> {
+    if let (Some((text, url)), Value::Scalar(same)) = (&*last, &field.node.value)
+        && text == same
+    {
+        return Some(url.clone());
+    }
+    let url = field.base_url()?;
+    *last = Some((field.text()?.to_owned(), url.clone()));
+    Some(url)
 }
 
 /// Scopes as a list, or as the text that token responses have.

@@ -8,6 +8,8 @@ use std::hash::RandomState;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use url::Url;
+
 use super::accounts::addresses;
 use super::field::{Field, Mapping};
 use super::findings::{Findings, Position, Problem};
@@ -121,6 +123,8 @@ pub(super) struct Validator<'o> {
     /// Those that have problems and are not in the table, by id.
     pub(super) broken_credentials: HashMap<String, Origin>,
     pub(super) broken_accounts: HashMap<String, Origin>,
+    /// The last one that was right.
+    pub(super) last_base_url: Option<(String, Url)>,
     /// What an address that was right begins with, up to the last slash of its path.
     pub(super) reconnect_folder: Option<String>,
     /// The credentials that lines of account files name, by the number of the file.
@@ -151,6 +155,7 @@ impl<'o> Validator<'o> {
             accounts: Vec::new(),
             broken_credentials: HashMap::new(),
             broken_accounts: HashMap::new(),
+            last_base_url: None,
             reconnect_folder: None,
             named: HashMap::new(),
         }
