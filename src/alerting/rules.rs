@@ -40,6 +40,8 @@ pub const RUNBOOKS: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/doc
 /// The longest time between two probes of an invalid token, unless its probe interval is longer.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(DAY);
 
+/// How long before a planned use of an invalid connection there is an alert, in seconds.
+const USED_SOON: u64 = DAY;
 /// How long before the end of an API version there is a warning, in seconds.
 const VERSION_ENDS_SOON: u64 = 60 * DAY;
 /// How long before the end of an API version it is critical, in seconds.
@@ -84,6 +86,8 @@ pub fn rules(schedule: &[ScheduleRule], options: &Options) -> String {
             ("APP_PROBLEM", &escaped(&by_value("problem", problems))),
             ("ACCOUNT_DASHBOARD", &dashboard(options, ACCOUNT_DASHBOARD)),
             ("EXPORTER_DASHBOARD", &dashboard(options, "token-exporter-exporter")),
+            ("NEXT_USE", &escaped(&next_use(options))),
+            ("USED_SOON", &USED_SOON.to_string()),
             ("VERSION_ENDS_SOON", &VERSION_ENDS_SOON.to_string()),
             ("VERSION_ENDS_NOW", &VERSION_ENDS_NOW.to_string()),
             ("RUNBOOKS", &escaped(&options.runbooks)),
@@ -194,18 +198,36 @@ fn by_value<'a>(label: &str, texts: impl Iterator<Item = (&'a str, &'a str)>) ->
     texts.map(text).collect()
 }
 
-/// The alerts for the notices of the schedule, one for each notice.
-fn expiring(windows: &[(Window, Accounts)], options: &Options) -> String {
-    let offset = options.utc_offset;
-    let local_time = match offset {
-        0 => "(toTime $value)".to_owned(),
-        _ => format!("((toTime $value).Add {offset}000000000)"),
-    };
-    let sign = if offset < 0 { '-' } else { '+' };
-    let utc_offset = match offset.unsigned_abs() {
+/// A time in the calendar of [`Options::utc_offset`], of a number in a template.
+fn local_time(number: &str, options: &Options) -> String {
+    match options.utc_offset {
+        0 => format!("(toTime {number})"),
+        offset => format!("((toTime {number}).Add {offset}000000000)"),
+    }
+}
+
+fn utc_offset(options: &Options) -> String {
+    let sign = if options.utc_offset < 0 { '-' } else { '+' };
+    match options.utc_offset.unsigned_abs() {
         0 => String::new(),
         seconds => format!("{sign}{:02}:{:02}", seconds / 3600, seconds % 3600 / 60),
-    };
+    }
+}
+
+/// When the account is next used, if that is known.
+fn next_use(options: &Options) -> String {
+    format!(
+        "{{{{ range query (printf \"last_over_time(connection:next_use_timestamp_seconds\
+         {{account=%q,network=%q}}[500ms]) > time()\" $labels.account $labels.network) }}}}\
+         {{{{ {}.Format \"Monday 2 January 2006, 15:04\" }}}} UTC{}{{{{ end }}}}",
+        local_time("(value .)", options),
+        utc_offset(options)
+    )
+}
+
+/// The alerts for the notices of the schedule, one for each notice.
+fn expiring(windows: &[(Window, Accounts)], options: &Options) -> String {
+    let (local_time, utc_offset) = (local_time("$value", options), utc_offset(options));
     let alerts = windows.chunk_by(|(a, _), (b, _)| a.notice == b.notice).filter_map(|same| {
         let (first, _) = same.first()?;
         let exprs: Vec<String> =
@@ -219,6 +241,7 @@ fn expiring(windows: &[(Window, Accounts)], options: &Options) -> String {
                 ("BY", if first.notice == Notice::Today { "today," } else { "by" }),
                 ("LOCAL_TIME", &local_time),
                 ("UTC_OFFSET", &utc_offset),
+                ("NEXT_USE", &escaped(&next_use(options))),
                 ("NEEDED_CAPABILITIES", &escaped(&needed_capabilities())),
                 ("ALL_CAPABILITIES", &all_capabilities()),
                 ("RUNBOOKS", &escaped(&options.runbooks)),

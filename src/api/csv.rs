@@ -27,6 +27,7 @@ static COLUMNS: &[(&str, Field)] = &[
     ("since", |out, c, _| out.instant(c.account_state.since)),
     ("stops", |out, c, _| out.list(c.stops().map(|s| s.label()))),
     ("deadline", |out, c, _| out.instant(c.deadline_ahead().and_then(Expiry::at))),
+    ("next_use", |out, c, _| out.instant(c.account.next_use())),
     ("connected_by", |out, c, _| out.text(c.credential.connected_by().unwrap_or(""))),
     ("reconnect_url", |out, c, _| out.text(c.reconnect_url().unwrap_or_default())),
     ("credential", |out, c, _| out.text(c.credential.id())),

@@ -112,6 +112,7 @@ impl Serialize for ConnectionJson<'_> {
         out.some("last_conclusive_probe", account_state.last_conclusive.map(Instant))?;
         out.some("next_probe", plan.map(|plan| Instant(plan.at)))?;
         out.some("next_probe_reason", plan.map(Plan::label))?;
+        out.some("next_use", account.next_use().map(Instant))?;
         out.some("next_token_read", plan.and_then(|plan| plan.token_read).map(Instant))?;
         let advice = connection.reasons().next().map(|reason| {
             let info = reason.info();

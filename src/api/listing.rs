@@ -57,6 +57,8 @@ pub struct Listing {
     labels: BTreeMap<String, BTreeSet<String>>,
     /// A bit for each reason that some connection has.
     reasons: u32,
+    /// Whether a use of some account lies ahead.
+    pub has_next_uses: bool,
     pub(super) made: Instant,
     /// How long it took to make it.
     pub(super) cost: Duration,
@@ -109,8 +111,9 @@ impl Listing {
             }
         }
         let labels = label_values(inventory);
+        let has_next_uses = inventory.accounts().any(|account| account.next_use() > Some(at));
         let cost = made.elapsed();
-        Self { overview, tags, labels, reasons, at, made, cost, snapshot }
+        Self { has_next_uses, overview, tags, labels, reasons, at, made, cost, snapshot }
     }
 
     pub fn label_names(&self) -> impl Iterator<Item = &str> + Clone {
@@ -136,6 +139,12 @@ impl Listing {
 
     pub fn page(&self, query: &Query) -> ListingPage {
         let before = (query.page - 1).saturating_mul(query.per_page);
+        if query.by_next_use {
+            let accounts = self.by_next_use(&Filter::new(self, query));
+            let total = accounts.len();
+            let shown = accounts.into_iter().skip(before).take(query.per_page);
+            return ListingPage { total, before, accounts: shown.collect() };
+        }
         if query.is_everything() {
             let tags = self.tags.iter().skip(before).take(query.per_page);
             return ListingPage {
@@ -155,16 +164,31 @@ impl Listing {
         page
     }
 
+    /// The accounts that match, those that are used next first.
+    fn by_next_use(&self, filter: &Filter) -> Vec<usize> {
+        let matching =
+            self.tags.iter().filter(|tag| filter.matches(self, tag)).map(|tag| tag.account as usize);
+        let next_use = |account: &usize| self.snapshot.inventory.account(*account)?.next_use();
+        let ahead = |account: &usize| next_use(account).filter(|at| *at > self.at);
+        let mut accounts: Vec<usize> = matching.collect();
+        accounts.sort_by_cached_key(|account| ahead(account).map_or((true, None), |at| (false, Some(at))));
+        accounts
+    }
+
     /// All accounts that match, by index in the inventory.
     pub fn matches(self: Arc<Self>, query: &Query) -> Matches {
-        Matches { filter: Filter::new(&self, query), listing: self, next: 0 }
+        let filter = Filter::new(&self, query);
+        let sorted = query.by_next_use.then(|| self.by_next_use(&filter));
+        Matches { filter, listing: self, sorted, next: 0 }
     }
 }
 
-/// Iterates over the accounts that match a query, in the order of the listing.
+/// Iterates over the accounts that match a query, in its order.
 pub struct Matches {
     pub listing: Arc<Listing>,
     filter: Filter,
+    /// All of them, unless they come in the order of the listing.
+    sorted: Option<Vec<usize>>,
     next: usize,
 }
 
@@ -172,6 +196,10 @@ impl Iterator for Matches {
     type Item = usize;
 
     fn next(&mut self) -> Option<usize> {
+        if let Some(sorted) = &self.sorted {
+            self.next += 1;
+            return sorted.get(self.next - 1).copied();
+        }
         while let Some(tag) = self.listing.tags.get(self.next) {
             self.next += 1;
             if self.filter.matches(&self.listing, tag) {

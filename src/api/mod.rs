@@ -29,5 +29,5 @@ pub use listing::{Listing, ListingPage, Matches, Overview};
 pub use mail_plan::{
     ExpiryStatus, Mail, MailAccount, MailPlan, Period, SkippedAccounts, expiry_statuses, plan_mails,
 };
-pub use query::{MAX_PER_PAGE, PARAMETERS, Query, QueryProblem};
+pub use query::{MAX_PER_PAGE, NEXT_USE, PARAMETERS, Query, QueryProblem};
 pub use targets::{TargetFilter, write_targets};

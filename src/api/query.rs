@@ -18,8 +18,10 @@ const MAX_SEARCH: usize = 200;
 const MAX_VALUES: usize = 100;
 
 /// The fixed parameters. All others are names of labels from the configuration.
-pub const PARAMETERS: [&str; 8] =
-    ["q", "network", "reason", "state", "use", "expires_within", "page", "per_page"];
+pub const PARAMETERS: [&str; 9] =
+    ["q", "network", "reason", "state", "use", "expires_within", "sort", "page", "per_page"];
+/// The value of `sort` for the nearest use first.
+pub const NEXT_USE: &str = "next_use";
 
 /// A query. Values of the same parameter are alternatives; different parameters must all match.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub struct Query {
     pub labels: Vec<(String, String)>,
     /// Only connections that are not disconnected and have a deadline within this time.
     pub expires_within: Option<Duration>,
+    /// Whether those that are used next come first, instead of the most urgent.
+    pub by_next_use: bool,
     /// The number of the page, from 1.
     pub page: usize,
     pub per_page: usize,
@@ -49,6 +53,7 @@ impl Default for Query {
             uses: Vec::new(),
             labels: Vec::new(),
             expires_within: None,
+            by_next_use: false,
             page: 1,
             per_page: PER_PAGE,
         }
@@ -134,6 +139,8 @@ impl Query {
                 let given = parse_duration(value).filter(|_| self.expires_within.is_none());
                 self.expires_within = Some(given.ok_or("a single duration such as 10d, 12h or 30m")?);
             }
+            "sort" if value == NEXT_USE => self.by_next_use = true,
+            "sort" => return Err(NEXT_USE.to_owned()),
             "page" => self.page = number(value, usize::MAX).ok_or("a number of at least 1")?,
             _ => {
                 self.per_page = number(value, MAX_PER_PAGE)
@@ -175,6 +182,9 @@ impl Query {
         let mut out = Serializer::new(String::new());
         for (_, (name, value)) in self.filters().enumerate().filter(|(i, _)| keep(*i)) {
             out.append_pair(name, &value);
+        }
+        if self.by_next_use {
+            out.append_pair("sort", NEXT_USE);
         }
         for (name, value, default) in [("per_page", self.per_page, PER_PAGE), ("page", page, 1)] {
             if value != default {

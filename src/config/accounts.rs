@@ -78,6 +78,7 @@ impl Validator<'_> {
         let state = mapping.get("state");
         let source_state = state.as_ref().and_then(source_state);
         let probe_interval = mapping.get("probe_interval").and_then(|f| f.duration(SECOND, YEAR));
+        let next_use = mapping.get("next_use").and_then(|f| f.instant());
         let (id, origin) = id?;
         let account = NewAccount {
             id,
@@ -89,6 +90,7 @@ impl Validator<'_> {
             opted_out: named && notify.is_empty(),
             reconnect_url,
             source_state,
+            next_use,
             role: AccountSettings { network: network?, kind: kind?, needs, purpose, probe_interval },
         };
         let added = self.config.table.add_account(&account);

@@ -31,7 +31,7 @@ pub(super) const CREDENTIAL: &[&[&str]] =
 const ACCOUNT_START: &[&str] =
     &["id", "name", "network", "kind", "external_id", "credential", "needs", "use"];
 const ACCOUNT_END: &[&str] =
-    &["labels", "notify", "notify_opt_out", "reconnect_url", "probe_interval", "state"];
+    &["labels", "notify", "notify_opt_out", "reconnect_url", "probe_interval", "next_use", "state"];
 pub(super) const ACCOUNT: &[&[&str]] =
     &[ACCOUNT_START, ACCOUNT_END, GRANT_START, TOKEN, TOKEN_SECRET, GRANT_END, PROBE_RULES];
 

@@ -153,6 +153,7 @@ fn account(account: AccountView<'_>) -> Map<String, Value> {
     put(&mut row, "reconnect_url", account.reconnect_url());
     put(&mut row, "state", account.source_state());
     put(&mut row, "probe_interval", settings.probe_interval.map(format_duration));
+    put(&mut row, "next_use", account.next_use().map(Timestamp::unix));
     row
 }
 

@@ -211,6 +211,12 @@ pub static FAMILIES: &[Family] = &[
         "Time of the last conclusive probe.",
         |account| Some(account.state()?.last_conclusive?.unix()),
     ),
+    one(
+        "connection_next_use_timestamp_seconds",
+        "When something is next done with the connection, such as a planned post. Absent unless the \
+         configuration or a source says so.",
+        |account| Some(account.view()?.next_use()?.unix()),
+    ),
 ];
 
 impl Family {

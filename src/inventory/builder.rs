@@ -62,6 +62,8 @@ pub struct NewAccount<'a> {
     pub reconnect_url: Option<&'a str>,
     /// What the product thinks of it that it comes from.
     pub source_state: Option<&'a str>,
+    /// When something is next done with it: the next planned post.
+    pub next_use: Option<Timestamp>,
     pub role: AccountSettings,
 }
 
@@ -181,6 +183,7 @@ impl InventoryBuilder {
             role,
             credential: number(account.credential)?,
             place: self.place,
+            next_use: account.next_use,
         };
         let index = inventory.accounts.len();
         // The labels that all samples have must find room as well.

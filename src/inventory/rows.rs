@@ -59,6 +59,7 @@ pub(super) struct AccountRow {
     pub(super) role: u32,
     pub(super) credential: u32,
     pub(super) place: u32,
+    pub(super) next_use: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug)]

@@ -131,6 +131,7 @@ impl InventoryBuilder {
             opted_out: old.opted_out(),
             reconnect_url: given(old.reconnect_url()),
             source_state: old.source_state(),
+            next_use: old.next_use(),
             role: *old.settings(),
         })
     }

@@ -128,6 +128,10 @@ impl<'a> AccountView<'a> {
         self.settings().needs
     }
 
+    pub fn next_use(&self) -> Option<Timestamp> {
+        self.row.next_use
+    }
+
     /// How often it is probed, if this is the usual interval.
     pub fn interval(&self, usual: Option<Duration>) -> Duration {
         self.settings().interval(usual)
@@ -252,6 +256,12 @@ impl<'a> CredentialView<'a> {
         let Inventory { accounts, credentials, .. } = self.inventory;
         let end = credentials.get(self.index + 1).map_or(accounts.len(), |next| next.first_account as usize);
         self.row.first_account as usize..end
+    }
+
+    /// The first use of its accounts after a time.
+    pub fn next_use(&self, after: Timestamp) -> Option<Timestamp> {
+        let rows = self.inventory.accounts.get(self.accounts()).unwrap_or_default();
+        rows.iter().filter_map(|row| row.next_use).filter(|at| *at > after).min()
     }
 
     /// How often it is probed: the shortest interval of its accounts.

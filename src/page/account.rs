@@ -239,6 +239,9 @@ fn probes(listing: &Listing, connection: &Connection<'_>, now: Timestamp) -> Mar
                         dt { "Token is read" } dd { (soon(at)) ", and probed at once if it has changed" }
                     }
                 }
+                @if let Some(at) = connection.account.next_use() {
+                    dt { "Next use" } dd { (instant(now, at)) }
+                }
                 dt { "Probe interval" } dd { (format_duration(connection.credential.interval())) }
             }
         }

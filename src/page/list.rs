@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::words::{DAY, and, counted, date, distance, instant, number, time, words};
 use super::{Site, account_address, badge, frame, kind, reconnect};
-use crate::api::{Connection, ConnectionState, Listing, ListingPage, PARAMETERS, Query};
+use crate::api::{Connection, ConnectionState, Listing, ListingPage, NEXT_USE, PARAMETERS, Query};
 use crate::inventory::SourceStatus;
 use crate::model::{Expiry, Timestamp, Use, format_duration};
 
@@ -36,7 +36,7 @@ pub fn list(site: &Site<'_>, listing: &Listing, query: &Query, page: &ListingPag
             (filters(listing, query))
             (active_filters(query))
             section aria-labelledby="found" {
-                (found(query, page))
+                (found(listing, query, page))
                 @if page.accounts.is_empty() {
                     (empty(query, page))
                 } @else {
@@ -201,6 +201,7 @@ fn filters(listing: &Listing, query: &Query) -> Markup {
                     }
                 }
             }
+            @if query.by_next_use { input type="hidden" name="sort" value=(NEXT_USE); }
             @if query.per_page != Query::default().per_page {
                 input type="hidden" name="per_page" value=(query.per_page);
             }
@@ -255,7 +256,7 @@ fn active_filters(query: &Query) -> Markup {
 }
 
 /// The number of connections that match, and downloads of them.
-fn found(query: &Query, page: &ListingPage) -> Markup {
+fn found(listing: &Listing, query: &Query, page: &ListingPage) -> Markup {
     let from = page.before + 1;
     let to = page.before + page.accounts.len();
     let address = |path: &str| match query.address(1) {
@@ -271,6 +272,15 @@ fn found(query: &Query, page: &ListingPage) -> Markup {
                     (number(from)) "–" (number(to)) " of " (counted(page.total, "connection"))
                 }
                 @if !query.is_everything() { " found" }
+            }
+            @if listing.has_next_uses {
+                @let other = Query { by_next_use: !query.by_next_use, ..query.clone() };
+                p {
+                    @if query.by_next_use { "Those that are used next come first. " }
+                    a href=(list_address(other.address(1))) {
+                        @if query.by_next_use { "Sort by urgency" } @else { "Sort by next use" }
+                    }
+                }
             }
             @if page.total > 0 {
                 p {
@@ -368,6 +378,9 @@ fn row(connection: &Connection<'_>, explained: bool, cells: &Markup, now: Timest
             th scope="row" role="rowheader" {
                 a.name href=(account_address(connection)) { (connection.account.name()) }
                 span.quiet { (kind(connection)) }
+                @if let Some(at) = connection.account.next_use().filter(|at| *at > now) {
+                    " " span.quiet { "Next use " (instant(now, at)) }
+                }
             }
             td role="cell" data-title="State" {
                 (badge(connection.state(now)))

@@ -12,14 +12,31 @@ const FIRST_RETRY: Duration = Duration::from_secs(60);
 /// Time in seconds between probes of a token where only a new one helps.
 const OLD_TOKEN_INTERVAL: i64 = 86_400;
 
-/// Delay from the last probe of a credential, at `last`, to the next one. The same arguments always
-/// give the same delay, so that neither a reload nor a restart moves the next probe.
+/// How long before a planned use its credential is probed, in seconds.
+const LEAD: i64 = 600;
+
+/// Delay from the last probe of a credential, at `last`, to the next one. Neither a reload nor a
+/// restart moves the next probe.
 pub fn delay_after(
     next: NextProbe,
     watched: CredentialView<'_>,
     clocks: Clocks,
     last: Timestamp,
+    now: Timestamp,
 ) -> Duration {
+    let usual = usual_delay(next, watched, clocks, last);
+    let before_use = before_use(watched, last, now).filter(|_| next != NextProbe::Confirm);
+    let before_use = before_use.and_then(|at| u64::try_from(at.since(last)).ok()).map(Duration::from_secs);
+    before_use.map_or(usual, |before_use| before_use.min(usual))
+}
+
+/// When a credential is probed because one of its accounts is about to be used; none if no use lies
+/// ahead, or the last probe was so shortly before it that it is enough.
+pub(super) fn before_use(watched: CredentialView<'_>, last: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    Some(watched.next_use(now.max(last.plus(LEAD)))?.plus(-LEAD))
+}
+
+fn usual_delay(next: NextProbe, watched: CredentialView<'_>, clocks: Clocks, last: Timestamp) -> Duration {
     let (id, interval) = (watched.id(), watched.interval());
     let jitter = || fraction(&format!("{id} {}", last.unix()));
     match next {

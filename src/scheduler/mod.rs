@@ -273,7 +273,8 @@ impl Scheduler {
         }
         let Some(watched) = self.prober.inventory().credential(credential) else { return };
         let (next, clocks) = (NextProbe::NewToken, Clocks::default());
-        let delay = delay_after(next, watched, clocks, Timestamp::now());
+        let now = Timestamp::now();
+        let delay = delay_after(next, watched, clocks, now, now);
         if self.settings.plans(next) && self.slots.get(credential).is_some_and(|slot| !slot.is_ready()) {
             self.timetable.plan(&mut self.slots, credential, Instant::now() + delay);
         }
@@ -326,7 +327,7 @@ impl Scheduler {
                 let _ = waiter.send(applied.version);
             }
             let (now, instant) = (Timestamp::now(), Instant::now());
-            let delay = delay_after(applied.next, watched, applied.clocks, outcome.at);
+            let delay = delay_after(applied.next, watched, applied.clocks, outcome.at, now);
             let at = (instant + delay).max(instant_of(applied.paused, now, instant).unwrap_or(instant));
             let Some((slot, lane)) = self.slot_and_lane(credential) else { continue };
             lane.paused = lane.paused.max(instant_of(applied.app_paused, now, instant));

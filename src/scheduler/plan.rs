@@ -1,6 +1,6 @@
 //! When a credential is probed next, and why, by what the store knows about it.
 
-use super::delay::{delay_after, old_token_due};
+use super::delay::{before_use, delay_after, old_token_due};
 use crate::model::Timestamp;
 use crate::state::{NextProbe, Snapshot};
 
@@ -11,6 +11,8 @@ pub struct Plan {
     pub why: NextProbe,
     /// Whether it is later than `why` tells because the network has asked for a pause.
     pub paused: bool,
+    /// Whether it is then because an account is about to be used.
+    pub before_use: bool,
     /// If only a new token helps: when the token's source is read next. A new token is probed then.
     pub token_read: Option<Timestamp>,
 }
@@ -28,6 +30,7 @@ impl Plan {
     fn reason(self) -> (&'static str, &'static str) {
         match self.why {
             _ if self.paused => ("pause", "the network has asked for a pause"),
+            _ if self.before_use => ("next_use", "an account of this login is used ten minutes later"),
             NextProbe::Regular => ("interval", "one probe interval after another"),
             NextProbe::Failed(_) => ("retry", "the last probe was inconclusive"),
             NextProbe::Confirm => ("confirmation", "a second probe must confirm the refusal"),
@@ -46,7 +49,7 @@ pub fn planned(snapshot: &Snapshot, credential: usize, now: Timestamp) -> Option
     let state = snapshot.credentials.get(credential)?;
     let last = state.last_probe?.min(now);
     let after = |from: Timestamp| {
-        let delay = delay_after(why, watched, state.clocks, from);
+        let delay = delay_after(why, watched, state.clocks, from, now);
         from.plus(i64::try_from(delay.as_secs()).unwrap_or(i64::MAX))
     };
     let (at, token_read) = match why {
@@ -55,5 +58,7 @@ pub fn planned(snapshot: &Snapshot, credential: usize, now: Timestamp) -> Option
     };
     let app = watched.app().and_then(|app| snapshot.apps.get(app)).and_then(|app| app.paused);
     let pause = state.paused.max(app).unwrap_or(at);
-    Some(Plan { at: at.max(pause), why, paused: pause > at, token_read })
+    let before_use =
+        why != NextProbe::Confirm && before_use(watched, last, now).is_some_and(|due| due.max(now) == at);
+    Some(Plan { at: at.max(pause), why, paused: pause > at, before_use, token_read })
 }

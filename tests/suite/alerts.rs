@@ -63,7 +63,8 @@ fn rules_read_only_what_their_evaluation_has_written() {
     let text = lines.join("\n");
     let rules: Vec<&str> = text.split("\n      - ").collect();
     for series in "info latest_verdict verdict capability_lost state_change_timestamp_seconds invalid \
-                   lost_timestamp_seconds degraded operator_cause"
+                   lost_timestamp_seconds degraded operator_cause next_use_timestamp_seconds \
+                   planned_use_at_risk_timestamp_seconds"
         .split(' ')
     {
         let name = format!("connection:{series}");
@@ -359,6 +360,7 @@ fn an_alert_says_when_and_for_how_long() {
                     "reconnect_url": "",
                     "deadline": deadline,
                     "left": left,
+                    "next_use": "",
                     "runbook_url": format!("{RUNBOOKS}ConnectionExpiring.md"),
                 },
             }],
@@ -479,6 +481,9 @@ fn every_alert_takes_its_route() {
         (vec!["alertname=ConnectionLost", "severity=warning", someone], "people"),
         (vec!["alertname=ConnectionLost", "severity=warning"], "operator"),
         (vec!["alertname=ConnectionInvalid", "severity=critical", someone], "pager"),
+        (vec!["alertname=ConnectionPlannedUseAtRisk", "severity=critical", someone], "pager,people"),
+        (vec!["alertname=ConnectionPlannedUseAtRisk", "severity=critical"], "pager,operator"),
+        (vec!["alertname=ConnectionPlannedUseAtRisk", "severity=critical", opted_out], "pager,nobody"),
         (vec!["alertname=ConnectionDegraded", "severity=warning", "news=yes", someone], "people"),
         (vec!["alertname=ConnectionDegraded", "severity=warning", "news=yes"], "operator"),
         (vec!["alertname=ConnectionDegraded", "severity=warning", someone], "nobody"),

@@ -28,19 +28,19 @@ fn logins(count: usize, interval: &str, more: &str) -> Arc<Inventory> {
 }
 
 fn delay(logins: &Inventory, next: NextProbe, clocks: Clocks, last: Timestamp) -> Duration {
-    delay_after(next, logins.credential(0).expect("a login"), clocks, last)
+    delay_after(next, logins.credential(0).expect("a login"), clocks, last, last)
 }
 
 #[test]
 fn probes_are_spread_over_the_interval_and_keep_their_place() {
     let mut minutes = [0_u32; 60];
     for login in logins(6000, "1h", "").credentials() {
-        let wait = delay_after(NextProbe::Regular, login, Clocks::default(), at(0));
+        let wait = delay_after(NextProbe::Regular, login, Clocks::default(), at(0), at(0));
         assert!(wait >= HOUR / 10 && wait <= HOUR * 11 / 10, "{wait:?}");
         let due = at(i64::try_from(wait.as_secs()).unwrap_or(0));
         minutes[usize::try_from(due.unix() % 3600 / 60).unwrap_or(0)] += 1;
         // From its place on, it comes once an interval.
-        let again = delay_after(NextProbe::Regular, login, Clocks::default(), due);
+        let again = delay_after(NextProbe::Regular, login, Clocks::default(), due, due);
         assert!(again.abs_diff(HOUR) <= Duration::from_secs(2), "{again:?}");
     }
     let busiest = minutes.iter().max().copied().unwrap_or(0);
@@ -144,7 +144,7 @@ fn a_day_without_networks_changes_nothing_and_ends_gently() -> anyhow::Result<()
         }
         recovered += usize::from(second >= back && before.last_conclusive < Some(at(outage)));
         let Some(watched) = inventory.credential(credential) else { continue };
-        let wait = delay_after(applied.next, watched, applied.clocks, at(second));
+        let wait = delay_after(applied.next, watched, applied.clocks, at(second), at(second));
         heap.push(Reverse((second + i64::try_from(wait.as_secs())?.max(1), credential)));
     }
     assert_eq!(recovered, COUNT, "all come back");

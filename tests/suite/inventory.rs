@@ -79,6 +79,7 @@ fn filled() -> Option<InventoryBuilder> {
             opted_out: number == 8,
             reconnect_url: Some(url[number % 3].as_str()).filter(|url| !url.is_empty()),
             source_state: Some("refresh_needed").filter(|_| number % 2 > 0),
+            next_use: i64::try_from(number).ok().and_then(Timestamp::from_unix),
             role: role(Some(interval).filter(|_| number > 2))?,
         };
         builder.add_account(&account).ok()?;
@@ -184,6 +185,7 @@ fn samples_find_every_text_escaped() {
             opted_out: false,
             reconnect_url: Some(url),
             source_state: Some(name),
+            next_use: None,
             role: role(None)?,
         };
         builder.add_account(&account).ok()?;
@@ -239,6 +241,7 @@ fn with_texts<'t>(texts: impl Iterator<Item = &'t str>) -> Option<Inventory> {
             opted_out: false,
             reconnect_url: None,
             source_state: None,
+            next_use: None,
             role: role(None)?,
         };
         builder.add_account(&account).ok()?;

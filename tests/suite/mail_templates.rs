@@ -101,6 +101,17 @@ fn a_mail_about_one_login_tells_reasons_apart() {
     for part in ["https://app.example.com/P2?a=1&amp;b=2", runbook, "Not working: inbox"] {
         assert_eq!(html.matches(part).count(), 1, "{part}: {html}");
     }
+    assert!(!text.contains("Next planned post") && !html.contains("Next planned post"));
+    let mut planned = alerts.clone();
+    planned[1].1["next_use"] = "Friday 2 January 1970, 01:00 UTC".into();
+    let lost = data("ConnectionLost", &planned);
+    for mail in [render("text", &lost), render("html", &lost)] {
+        assert_eq!(mail.matches("Next planned post: Friday 2 January 1970, 01:00 UTC").count(), 1, "{mail}");
+    }
+    let at_risk = data("ConnectionPlannedUseAtRisk", &planned[1..2]);
+    let subject = "P2 (Instagram) disconnected before a planned post on Friday 2 January 1970, 01:00 UTC: \
+                   missing permission";
+    assert_eq!(render("subject", &at_risk), subject);
     let one = data("ConnectionLost", &alerts[..1]);
     assert_eq!(render("subject", &one), "P1 (Facebook) disconnected: missing role");
     assert!(render("text", &one).contains("Not working: ads\n"));

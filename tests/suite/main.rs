@@ -49,6 +49,7 @@ mod model;
 mod networks;
 mod new_network;
 mod oauth2;
+mod next_use;
 mod page;
 mod page_offers;
 mod page_words;

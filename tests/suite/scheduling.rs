@@ -57,7 +57,7 @@ impl Scheduled {
 const TIMEOUT: u128 = 2000;
 
 /// A server that never answers. Returns its address, and the number of connections that it has got.
-async fn silent() -> (String, Arc<AtomicUsize>) {
+pub(crate) async fn silent() -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let address = format!("http://{}", listener.local_addr().expect("an address"));
     let count: Arc<AtomicUsize> = Arc::default();
@@ -73,7 +73,7 @@ async fn silent() -> (String, Arc<AtomicUsize>) {
 }
 
 /// Logins at instances of Mastodon, this many at each.
-fn instances(instances: &[(&str, usize)]) -> String {
+pub(crate) fn instances(instances: &[(&str, usize)]) -> String {
     let mut yaml = "accounts:\n".to_owned();
     for (instance, (base, count)) in instances.iter().enumerate() {
         for i in 0..*count {
@@ -95,7 +95,7 @@ fn logins(base: &str, count: usize) -> String {
     yaml
 }
 
-fn store(yaml: &str) -> (Arc<Store>, Prober) {
+pub(crate) fn store(yaml: &str) -> (Arc<Store>, Prober) {
     let store = Arc::new(Store::default());
     let inventory = inventory(yaml);
     store.replace_inventory(inventory.clone());
