@@ -50,7 +50,8 @@ pub enum KeyForm {
 const SCHEMES: &[&str] = &["laravel", "rails", "n8n", "aes-256-gcm"];
 
 pub(super) fn decrypt(field: &Field<'_>) -> Option<DecryptSettings> {
-    let given = field.as_mapping()?;
+    // What is no mapping is reported by the second.
+    let given = field.as_mapping().or_else(|| field.open_mapping())?;
     let named = given.get("scheme").and_then(|f| f.scalar("a scheme"));
     let keys: &[&[&str]] = match named {
         _ if given.has_any(&["command"]) => &[keys::DECRYPT, &["command"]],
