@@ -396,6 +396,13 @@ fn the_lists_name_every_network() {
     let names = |separator: &str| NetworkId::all().map(NetworkId::name).collect::<Vec<_>>().join(separator);
     assert_golden_part("../docs/openapi.yaml", "    Network:\n      enum: [", "]", &names(", "));
 
+    let accepted = NetworkId::all()
+        .flat_map(|network| [&[network.name()], network.description().aliases].concat())
+        .map(|name| format!("        \"{name}\""));
+    let accepted = accepted.collect::<Vec<_>>().join(",\n");
+    let schema = "../docs/sources.schema.json";
+    assert_golden_part(schema, "    \"network\": {\n      \"enum\": [\n", "\n      ]", &accepted);
+
     let example = "../config.example.yaml";
     assert_golden_part(example, "    network: facebook             # ", "\n", &names(" "));
     let apis = NetworkId::all().map(NetworkId::description).filter(|d| !d.apis.is_empty());

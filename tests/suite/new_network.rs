@@ -20,6 +20,7 @@ const PARTS: &[&str] = &[
     "alerts/templates",
     "benches",
     "docs",
+    "recipes",
     "src",
     "tests/golden",
     "tests/fixtures",
