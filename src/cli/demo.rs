@@ -44,6 +44,8 @@ impl Demo {
     }
 
     async fn serve(self) -> anyhow::Result<ExitCode> {
+        // Before anybody can know that it runs: shells start jobs in the background with SIGINT ignored.
+        let (stop, hangup) = signals().context("cannot watch signals")?;
         let listener =
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on loopback")?;
         let networks = listener.local_addr().context("cannot get the simulator's address")?;
@@ -93,7 +95,6 @@ impl Demo {
         greeting += "Every account shows within a minute or two: ambiguous refusals wait for a second \
                      probe. Stop with Ctrl-C.\n";
         print(&greeting)?;
-        let (stop, hangup) = signals().context("cannot watch signals")?;
         daemon.run(listeners, stop, hangup).await;
         simulation.abort();
         Ok(ExitCode::SUCCESS)
