@@ -109,6 +109,7 @@ async fn rows(conn: &mut Conn, settings: &SqlSettings) -> Result<Rows, Why> {
     }
     if let Some(mut answer) = result.stream::<Row>().await? {
         while let Some(row) = answer.try_next().await? {
+            // All cells, as none was taken from this row before: it fails for no input.
             rows.add(columns.iter().zip(row.unwrap()).map(|(column, cell)| value(column, cell)))?;
         }
     }
