@@ -12,7 +12,7 @@ use super::classification::steps;
 use super::options::{ConfigOptions, LogOptions};
 use super::{Classification, block_on, describe, print, table_width, until_stopped};
 use crate::api::{columns, paragraph};
-use crate::config::Config;
+use crate::config::{Config, Known, load_keeping};
 use crate::inventory::AccountView;
 use crate::model::{Reason, Timestamp, format_duration, stops};
 use crate::network::{Certainty, Finding, Verdict};
@@ -49,11 +49,17 @@ enum Output {
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         self.log.start();
-        let mut config = self.config.load()?;
+        let mut config = match &self.source {
+            // What is wrong with other sources does not matter.
+            Some(_) => load_keeping(&self.config.files, Known::Stored(None))?,
+            None => self.config.load()?,
+        };
         if let Some(id) = &self.source {
             let known: Vec<&str> = config.sources.iter().map(|source| source.id.as_str()).collect();
             anyhow::ensure!(known.contains(&&**id), "no such source in the configuration: {id}");
             config.sources.retain(|source| source.id == *id);
+            let refused = config.refused.list.iter();
+            refused.filter(|problem| config.source_of(problem) == Some(id)).for_each(|p| eprintln!("{p}"));
         }
         let checked = block_on(until_stopped(async {
             let mut config = read_sources(config).await?;

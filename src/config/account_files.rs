@@ -1,4 +1,5 @@
-//! `account_files`: which files a configuration includes, and how they are opened.
+//! `account_files`, and sources that are files: which files a configuration includes, and how they are
+//! opened.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -7,14 +8,15 @@ use std::path::{Path, PathBuf};
 
 use glob::{GlobError, MatchOptions};
 
-use super::field::{relative_to, why_unreadable};
-use super::findings::Problem;
+use super::field::{Field, Mapping, relative_to, why_unreadable};
+use super::sources::SourceSettings;
 use super::validator::{Document, Validator};
+use super::yaml::Value;
 
 /// The index of the account files among the sources.
 const ACCOUNT_FILES: usize = 0;
 
-/// A member of `account_files`.
+/// A member of `account_files`, or of a source's `file`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilePattern {
     glob: String,
@@ -53,49 +55,78 @@ impl FilePattern {
     }
 }
 
-/// The members of `account_files`, and the files that they match: each file once, in the order of
-/// patterns and names.
+/// The files that `account_files` and the sources of this kind match: each file once, in the order of
+/// sources, patterns and names, with the index of its source.
 pub(super) fn account_files(
     documents: &[Document<'_>],
     main: &[PathBuf],
     validator: &mut Validator<'_>,
-) -> (Vec<FilePattern>, Vec<(PathBuf, usize)>) {
-    let identity = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let mut known: HashSet<PathBuf> = main.iter().map(|path| identity(path)).collect();
-    let (mut patterns, mut files) = (Vec::new(), Vec::new());
-    for document in documents {
-        let Some(mapping) = document.field().as_mapping() else { continue };
-        mapping.each("account_files", |item| {
-            let Some(text) = item.text() else { return };
-            let Some(pattern) = FilePattern::new(&relative_to(document.file.path, ""), text) else {
-                item.problem("is not a pattern of file names like accounts.d/*.yml");
+) -> Vec<(PathBuf, usize)> {
+    let known = main.iter().map(|path| identity(path)).collect();
+    let mut found = Found { known, files: Vec::new(), validator };
+    let mappings: Vec<Mapping<'_>> = documents.iter().filter_map(|d| d.field().as_mapping()).collect();
+    for mapping in &mappings {
+        mapping.each("account_files", |item| found.add(item, ACCOUNT_FILES));
+    }
+    if !found.validator.config.patterns.is_empty() {
+        found.validator.config.sources.insert(0, SourceSettings::account_files());
+    }
+    for mapping in &mappings {
+        mapping.each("sources", |source| {
+            let source = source.as_mapping();
+            let Some(Value::Scalar(id)) = source.as_ref().and_then(|source| source.value_of("id")) else {
                 return;
             };
-            let matches = pattern.files();
-            if matches.is_empty() {
-                let folder = std::fs::metadata(&pattern.fixed);
-                match folder.err().filter(|_| validator.has_rows_of(&pattern.fixed)) {
-                    Some(e) => {
-                        let problem = Problem::of_file(&pattern.fixed, None, why_unreadable(&e));
-                        validator.unreadable(Some(ACCOUNT_FILES), problem);
-                    }
-                    None => item.warning("matches no file"),
-                }
+            let index = found.validator.config.statuses.iter().position(|status| status.id == **id);
+            if let (Some(source), Some(index)) = (&source, index) {
+                source.each("file", |item| found.add(item, index));
             }
-            for path in matches {
-                match path {
-                    Ok(path) if known.insert(identity(&path)) => files.push((path, ACCOUNT_FILES)),
-                    Ok(_) => {}
-                    Err(e) => {
-                        let problem = Problem::of_file(e.path(), None, why_unreadable(e.error()));
-                        validator.unreadable(Some(ACCOUNT_FILES), problem);
-                    }
-                }
-            }
-            patterns.push(pattern);
         });
     }
-    (patterns, files)
+    found.files
+}
+
+/// The same for all names of a file.
+fn identity(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+struct Found<'v, 'o> {
+    known: HashSet<PathBuf>,
+    files: Vec<(PathBuf, usize)>,
+    validator: &'v mut Validator<'o>,
+}
+
+impl Found<'_, '_> {
+    /// Adds the files that a pattern of a source matches.
+    fn add(&mut self, item: &Field<'_>, source: usize) {
+        let Some(text) = item.text() else { return };
+        let Some(pattern) = FilePattern::new(&relative_to(item.file, ""), text) else {
+            item.problem("is not a pattern of file names like accounts.d/*.yml");
+            return;
+        };
+        let matches = pattern.files();
+        if matches.is_empty() {
+            let folder = std::fs::metadata(&pattern.fixed);
+            match folder.err().filter(|_| self.validator.has_rows_of(&pattern.fixed)) {
+                Some(e) => self.unreadable(&pattern.fixed, source, &e),
+                None => item.warning("matches no file"),
+            }
+        }
+        for path in matches {
+            match path {
+                Ok(path) if self.known.insert(identity(&path)) => self.files.push((path, source)),
+                Ok(_) => {}
+                Err(e) => self.unreadable(e.path(), source, e.error()),
+            }
+        }
+        self.validator.config.patterns.push(pattern);
+    }
+
+    fn unreadable(&mut self, path: &Path, source: usize, error: &std::io::Error) {
+        let place = self.validator.file(path, Some(source));
+        self.validator.broken(place, None, why_unreadable(error).to_owned());
+    }
 }
 
 /// Opens a file for reading, without waiting: opening a pipe could take forever.

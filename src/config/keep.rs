@@ -11,8 +11,13 @@ use crate::inventory::{AccountView, CredentialView, Place};
 impl Validator<'_> {
     /// Whether the last inventory has rows of files in this folder.
     pub(super) fn has_rows_of(&self, folder: &Path) -> bool {
-        let places = self.last.into_iter().flat_map(|last| last.inventory.places());
-        places.filter(|place| place.source.is_some()).any(|place| place.path.starts_with(folder))
+        let Some(last) = self.last else { return false };
+        let places = last.inventory.places();
+        let inside = |place: usize| {
+            places.get(place).is_some_and(|p| p.source.is_some() && p.path.starts_with(folder))
+        };
+        last.inventory.accounts().any(|account| inside(account.place()))
+            || last.inventory.credentials().any(|credential| inside(credential.place()))
     }
 
     /// The position of a source in the configuration; 0 for the configuration itself. None if the
@@ -57,7 +62,10 @@ impl Validator<'_> {
                 let message = format!(
                     "{leaving} of {all} accounts are missing; they leave when they are missing again"
                 );
-                self.findings.problem(Problem::of_file(&Place::of_source(&status.id), None, message));
+                let path = Place::of_source(&status.id);
+                // The problem is the source's, not a file's.
+                self.config.table.add_place(&path, Some(&status.id));
+                self.findings.problem(Problem::of_file(&path, None, message));
             }
         }
     }

@@ -35,8 +35,8 @@ const ACCOUNT_END: &[&str] =
 pub(super) const ACCOUNT: &[&[&str]] =
     &[ACCOUNT_START, ACCOUNT_END, GRANT_START, TOKEN, TOKEN_SECRET, GRANT_END, PROBE_RULES];
 
-/// What is asked; a source has one of these.
-pub(super) const SOURCE_KINDS: &[&str] = &["http", "sql"];
+/// Where a source's accounts are; it has one of these.
+pub(super) const SOURCE_KINDS: &[&str] = &["file", "http", "sql"];
 const SOURCE_START: &[&str] = &["id"];
 const SOURCE_END: &[&str] = &["refresh_interval", "map", "values", "defaults", "apps"];
 pub(super) const SOURCE: &[&[&str]] = &[SOURCE_START, SOURCE_KINDS, SOURCE_END];
@@ -80,9 +80,13 @@ pub(super) const SCHEDULE_MATCH: &[&str] = &["network", "use"];
 /// Every key, in the order of the sections; a key of several sections occurs several times.
 pub fn keys() -> impl Iterator<Item = &'static str> {
     let rules: &[&[&str]] = &[ENDPOINTS, PROBE_FIELD, PROBE_REFUSAL];
+    let http = [HTTP, AUTHORIZATION, BASIC_AUTH, OAUTH2, &[TLS_CONFIG]];
     let sql: &[&[&str]] = &[SQL, SQL_SERVER, DSN, PASSWORD, QUERY];
-    let sections = [APP, rules, ACCOUNT, SOURCE, sql, &[MAIN, GLOBAL, SCHEDULE_RULE, SCHEDULE_MATCH]];
-    sections.into_iter().flatten().copied().flatten().copied()
+    let decrypt: &[&[&str]] = &[DECRYPT, DECRYPT_KEY, DECRYPT_PREVIOUS, DECRYPT_SALT, DECRYPT_GCM];
+    let sources = [SOURCE].into_iter().chain(http).chain([sql, decrypt]);
+    let rest: &[&[&str]] = &[MAIN, GLOBAL, SCHEDULE_RULE, SCHEDULE_MATCH];
+    let sections = [APP, rules, ACCOUNT].into_iter().chain(sources).chain([rest]);
+    sections.flatten().copied().flatten().copied()
 }
 
 /// The keys of accounts, and those of credentials.

@@ -14,7 +14,7 @@ use super::ahead::ahead;
 use super::field::{Field, Mapping, why_unreadable};
 use super::findings::{Position, Problem};
 use super::json;
-use super::load::{ACCOUNTS, CREDENTIALS};
+use super::load::{ACCOUNTS, CREDENTIALS, read_member};
 use super::validator::{SourceFile, Validator};
 use super::yaml::{self, Node, Value};
 
@@ -82,10 +82,8 @@ fn each_row(file: SourceFile<'_>, section: &'static str, validator: &mut Validat
             let line = Field::root(file.path, node, validator.findings);
             let mapping = line.as_mapping();
             let (kind, row) = mapping.as_ref().map_or((ACCOUNTS, line), |mapping| row(mapping, &named));
-            match kind {
-                _ if kind != section => {}
-                CREDENTIALS => validator.named_credential(file, &row),
-                _ => validator.account(file, &row),
+            if kind == section {
+                read_member(file, section, &row, validator);
             }
         }
         Err(e) if section == ACCOUNTS => {

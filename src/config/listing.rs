@@ -8,12 +8,11 @@ use secrecy::zeroize::Zeroizing;
 
 use super::field::{Field, KeyPath};
 use super::findings::{Findings, Position, Problem};
-use super::json;
 use super::load::{ACCOUNTS, CREDENTIALS};
 use super::sources::RowRules;
 use super::validator::{NOWHERE, Rows, Validator};
 use super::yaml::{Key, Member, Node, ROOT, Value};
-use super::{Config, Last};
+use super::{Config, Last, json, keys};
 use crate::inventory::{Place, SourceStatus};
 use crate::network::NetworkId;
 
@@ -122,7 +121,7 @@ fn members<'t>(page: &'t str, section: &str, each: &mut dyn FnMut(Node<'t>)) -> 
 
 impl RowRules {
     /// A row in the form of an account.
-    fn account<'t>(&self, row: Node<'t>) -> Node<'t> {
+    pub(super) fn account<'t>(&self, row: Node<'t>) -> Node<'t> {
         let Value::Map(entries) = row.value else { return row };
         let mut account: Vec<(Key<'t>, Node<'t>)> = Vec::with_capacity(entries.len());
         let mapped: Vec<(Key<'t>, Node<'t>)> = self
@@ -138,7 +137,11 @@ impl RowRules {
         let own = |name: &str| self.map.iter().any(|(key, _)| key == name);
         account.extend(entries.into_iter().filter(|(key, _)| !used(&key.text) && !own(&key.text)));
         account.extend(mapped);
-        account.retain(|(_, value)| !is_empty(value));
+        let says_nothing = |value: &Node<'t>| match &value.value {
+            Value::List(_) if self.empty_lists => false,
+            _ => is_empty(value),
+        };
+        account.retain(|(_, value)| !says_nothing(value));
         for (key, value) in &mut account {
             self.translate(&key.text, value);
             if LISTS.contains(&&*key.text) {
@@ -163,12 +166,12 @@ impl RowRules {
                 _ => account.push((key_of("labels"), Node { at: row.at, value: Value::Map(labels) })),
             }
         }
-        let has_token = account.iter().any(|(key, _)| key.text == "token");
+        let has_token = account.iter().any(|(key, _)| keys::TOKEN.contains(&&*key.text));
         Node { at: row.at, value: Value::Map(if has_token { self.with_app(account) } else { account }) }
     }
 
     /// A member of a source's `credentials`.
-    fn credential<'t>(&self, row: Node<'t>) -> Node<'t> {
+    pub(super) fn credential<'t>(&self, row: Node<'t>) -> Node<'t> {
         let Value::Map(mut entries) = row.value else { return row };
         entries.iter_mut().for_each(|(key, value)| self.translate(&key.text, value));
         Node { at: row.at, value: Value::Map(self.with_app(entries)) }

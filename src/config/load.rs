@@ -14,6 +14,7 @@ use super::account_files::{account_files, open_regular};
 use super::field::{Field, KeyPath, why_unreadable};
 use super::findings::{Findings, Position, Problems};
 use super::lines::read_lines;
+use super::sources::SourceSettings;
 use super::validator::{Document, SourceFile, Validator};
 use super::yaml::{self, Member, ROOT};
 use super::{Config, Known, Last};
@@ -69,12 +70,19 @@ fn read(paths: &[PathBuf], known: Option<Known<'_>>) -> Result<Config, Problems>
         let (inventory, sources) = stored.get_or_init(|| stored::read(folder, &validator));
         validator.start_from(Last { inventory, sources });
     }
-    // These are asked elsewhere.
-    validator.kept_sources = validator.config.sources.iter().map(|source| source.id.clone()).collect();
-    let (patterns, found) = account_files(&documents, &files, &mut validator);
+    let found = account_files(&documents, &files, &mut validator);
+    let sources = validator.config.sources.clone();
+    let (of_files, asked): (Vec<&SourceSettings>, Vec<_>) = sources.iter().partition(|s| s.is_file());
+    validator.kept_sources = asked.iter().map(|source| source.id.clone()).collect();
+    let is_file = |id: &str| of_files.iter().any(|source| source.id == id);
 
-    let included: Vec<SourceFile<'_>> =
-        found.iter().map(|(path, source)| validator.file(path, Some(*source))).collect();
+    let mut included = Vec::with_capacity(found.len());
+    for (path, source) in &found {
+        let id = validator.config.statuses.get(*source).map(|status| &status.id);
+        let settings = of_files.iter().find(|settings| Some(&settings.id) == id && settings.id != FILES);
+        let rules = settings.map(|settings| &settings.rows);
+        included.push(SourceFile { rules, ..validator.file(path, Some(*source)) });
+    }
     let sizes = main.iter().chain(&included).filter_map(|file| std::fs::metadata(file.path).ok());
     let bytes = sizes.map(|metadata| metadata.len().min(yaml::MAX_FILE_BYTES)).sum::<u64>();
     validator.config.table.reserve(usize::try_from(bytes).unwrap_or(0));
@@ -84,13 +92,19 @@ fn read(paths: &[PathBuf], known: Option<Known<'_>>) -> Result<Config, Problems>
             document.field().as_mapping().is_some_and(|mapping| mapping.get(section).is_some())
         };
         let main = documents.iter().filter(has_section).map(|document| document.file);
+        let mut source = None;
         for file in main.chain(included.iter().copied()) {
+            if let Some(index) = file.source.filter(|_| file.source != source) {
+                // An id that two sources give belongs to the first.
+                validator.keep(section == ACCOUNTS, |rank| rank <= index);
+                source = file.source;
+            }
             if !broken.contains(&file.number) && !read_list(file, section, &mut validator) {
                 broken.insert(file.number);
             }
         }
         if section == ACCOUNTS {
-            validator.keep_if_halved(|id| id == FILES);
+            validator.keep_if_halved(is_file);
         }
         validator.keep(section == ACCOUNTS, |_| true);
     }
@@ -103,8 +117,7 @@ fn read(paths: &[PathBuf], known: Option<Known<'_>>) -> Result<Config, Problems>
         return Err(problems);
     }
     problems.list.extend(unresolved);
-    config.patterns = patterns;
-    config.finish(problems, |id| id == FILES);
+    config.finish(problems, is_file);
     Ok(config)
 }
 
@@ -163,7 +176,18 @@ fn read_list(file: SourceFile<'_>, section: &'static str, validator: &mut Valida
     true
 }
 
-fn read_member(file: SourceFile<'_>, section: &str, item: &Field<'_>, validator: &mut Validator<'_>) {
+/// Adds a row, in the form of an account or a credential.
+pub(super) fn read_member(
+    file: SourceFile<'_>,
+    section: &str,
+    item: &Field<'_>,
+    validator: &mut Validator<'_>,
+) {
+    let row = file.rules.map(|rules| match section {
+        CREDENTIALS => rules.credential(item.node.clone()),
+        _ => rules.account(item.node.clone()),
+    });
+    let item = &Field { node: row.as_ref().unwrap_or(item.node), ..*item };
     if section == CREDENTIALS {
         validator.named_credential(file, item);
     } else {

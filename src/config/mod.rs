@@ -65,12 +65,11 @@ pub struct Config {
     pub table: InventoryBuilder,
     /// Which notices are sent. The first rule that matches an account counts.
     pub schedule: Vec<ScheduleRule>,
-    /// The members of `account_files`, for watching: a new file that matches is part of the
-    /// configuration.
+    /// Which files are part of the configuration, for watching: a new file that matches is, too.
     pub patterns: Vec<FilePattern>,
-    /// The sources that are asked.
+    /// The sources of accounts: first the account files, if there are any, then `sources`.
     pub sources: Vec<SourceSettings>,
-    /// How all sources were read: first the account files, then `sources`.
+    /// How all sources were read, in the same order.
     pub statuses: Vec<SourceStatus>,
     pub warnings: Vec<Problem>,
     /// The problems of sources, of which the last good rows stay.
@@ -123,17 +122,18 @@ impl Default for Global {
     }
 }
 
+/// The status of a source of files before these are read.
+fn before_reading(id: &str, last: Option<Last<'_>>) -> SourceStatus {
+    let before = last.and_then(|last| last.source(id)).cloned().unwrap_or_default();
+    let (last_success, shrunk) = (before.last_success, before.shrunk);
+    SourceStatus { id: id.to_owned(), last_success, shrunk, ..SourceStatus::default() }
+}
+
 impl Config {
     /// The configuration before it is read.
     fn start(last: Option<Last<'_>>) -> Self {
-        let before = last.and_then(|last| last.source(FILES)).cloned().unwrap_or_default();
-        let files = SourceStatus {
-            id: FILES.to_owned(),
-            last_success: before.last_success,
-            shrunk: before.shrunk,
-            ..SourceStatus::default()
-        };
-        Self { schedule: default_schedule(), statuses: vec![files], ..Self::default() }
+        let statuses = vec![before_reading(FILES, last)];
+        Self { schedule: default_schedule(), statuses, ..Self::default() }
     }
 
     /// All of it but the accounts and credentials.
@@ -156,11 +156,7 @@ impl Config {
     fn finish(&mut self, mut problems: Problems, read: impl Fn(&str) -> bool) {
         let places: HashMap<&Path, &Option<String>> =
             self.table.places().iter().map(|place| (&*place.path, &place.source)).collect();
-        // A folder that cannot be read is no place; only account files are in folders.
-        let source = |problem: &Problem| match places.get(&*problem.file) {
-            Some(source) => source.as_deref(),
-            None => Some(FILES),
-        };
+        let source = |problem: &Problem| places.get(&*problem.file)?.as_deref();
         for status in self.statuses.iter_mut().filter(|status| read(&status.id)) {
             let own = problems.list.iter().filter(|problem| source(problem) == Some(&status.id));
             status.problems = own.take(SHOWN_PROBLEMS).map(ToString::to_string).collect();
@@ -169,11 +165,21 @@ impl Config {
                 status.last_success = Some(Timestamp::now());
             }
         }
-        if self.patterns.is_empty() {
-            self.statuses.retain(|status| status.id != FILES);
-        }
+        self.statuses.retain(|status| self.sources.iter().any(|source| source.id == status.id));
         self.warnings = std::mem::take(&mut problems.warnings);
         self.refused = problems;
+    }
+
+    /// How the sources that are files were read.
+    pub fn statuses_of_files(&self) -> impl Iterator<Item = &SourceStatus> {
+        let is_file = |id: &str| self.sources.iter().any(|source| source.id == id && source.is_file());
+        self.statuses.iter().filter(move |status| is_file(&status.id))
+    }
+
+    /// The source that a problem is about.
+    pub fn source_of(&self, problem: &Problem) -> Option<&str> {
+        let place = self.table.places().iter().find(|place| place.path == problem.file);
+        place.and_then(|place| place.source.as_deref())
     }
 
     /// The inventory of the credentials that `mine` picks (a shard's share) and of their accounts.

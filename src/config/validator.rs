@@ -14,9 +14,10 @@ use super::accounts::addresses;
 use super::field::{Field, Mapping};
 use super::findings::{Findings, Position, Problem};
 use super::quoting::shown;
+use super::sources::RowRules;
 use super::yaml::Node;
 use super::{Config, Last, keys, schedule, sources};
-use crate::inventory::{FILES, Mark, SourceStatus};
+use crate::inventory::{Mark, SourceStatus};
 use crate::network::NetworkId;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -43,6 +44,8 @@ pub(super) struct SourceFile<'f> {
     pub(super) number: u32,
     /// The index among the sources; none if it is named on the command line.
     pub(super) source: Option<usize>,
+    /// How its rows become accounts, unless they are accounts already.
+    pub(super) rules: Option<&'f RowRules>,
 }
 
 impl SourceFile<'_> {
@@ -164,7 +167,7 @@ impl<'o> Validator<'o> {
     pub(super) fn file<'f>(&mut self, path: &'f Path, source: Option<usize>) -> SourceFile<'f> {
         let id = source.and_then(|source| self.config.statuses.get(source)).map(|status| &*status.id);
         let number = self.config.table.add_place(path, id);
-        SourceFile { path, number, source }
+        SourceFile { path, number, source, rules: None }
     }
 
     /// The status of a source. What the main files refer to and cannot be found is the account files'.
@@ -313,12 +316,15 @@ impl<'o> Validator<'o> {
         }
         let statuses = &mut self.config.statuses;
         if statuses.iter().any(|status| status.id == source.id) {
-            let reserved = if source.id == FILES { " by account_files" } else { "" };
-            field.problem(format!("the id {} is already used{reserved}", shown(&source.id)));
+            field.problem(format!("the id {} is already used", shown(&source.id)));
             return;
         }
-        let before = self.last.and_then(|last| last.source(&source.id)).cloned().unwrap_or_default();
-        statuses.push(SourceStatus { id: source.id.clone(), ..before });
+        statuses.push(if source.is_file() {
+            super::before_reading(&source.id, self.last)
+        } else {
+            let before = self.last.and_then(|last| last.source(&source.id)).cloned().unwrap_or_default();
+            SourceStatus { id: source.id.clone(), ..before }
+        });
         self.config.sources.push(source);
     }
 
@@ -398,7 +404,7 @@ impl<'o> Validator<'o> {
             used[account.credential_index()] = true;
         }
         // What sources list is not known yet.
-        let listed = !self.config.sources.is_empty();
+        let listed = self.config.sources.iter().any(|source| !source.is_file());
         let unused = |index: usize| !listed && !self.used_apps[index];
         let apps = self.apps.iter().filter(|(_, app)| app.index.is_some_and(unused));
         let apps = apps.map(|(id, app)| ("app", id.as_str(), app.origin, "credential"));

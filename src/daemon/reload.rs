@@ -10,7 +10,7 @@ use tokio::time::MissedTickBehavior;
 use super::run::DaemonSettings;
 use super::sources::{Refresh, SourceTasks};
 use super::watch::{ConfigWatch, TokenWatch};
-use crate::config::{self, Config, Known, Last, Problems};
+use crate::config::{self, Config, Known, Last};
 use crate::inventory::{FILES, Inventory, SourceStatus};
 use crate::model::Timestamp;
 use crate::page::ReloadFailure;
@@ -188,7 +188,7 @@ impl Reloader {
             let last = Last { inventory: &inventory, sources: &sources };
             let refused = refused.into_iter().map(|problem| (problem.row, problem.to_string()));
             let config = config::refresh(&config, last, &id, &listing.pages, refused)?;
-            log_refused(&id, &config.refused);
+            log_refused(&config);
             let rest = config.without_rows();
             Ok((rest, Arc::new(config.inventory(|credential| shard.holds(credential)))))
         };
@@ -229,8 +229,8 @@ impl Reloader {
     }
 
     pub(super) fn start(&mut self, Setup { config, inventory, client, seconds }: Setup) {
-        if let Some(seconds) = seconds.filter(|_| config.statuses.iter().any(|source| source.id == FILES)) {
-            self.metrics.refreshed(FILES, seconds);
+        if let Some(seconds) = seconds {
+            config.statuses_of_files().for_each(|source| self.metrics.refreshed(&source.id, seconds));
         }
         tracing::info!(
             accounts = inventory.len(),
@@ -306,13 +306,15 @@ impl Reloader {
 /// Maximum number of problems, and of warnings, in the log, where more would hide the rest.
 const SHOWN: usize = 20;
 
-fn log_refused(source: &str, problems: &Problems) {
+fn log_refused(config: &Config) {
+    let problems = &config.refused;
     for problem in problems.list.iter().take(SHOWN) {
+        let source = config.source_of(problem).unwrap_or(FILES);
         tracing::error!(source, %problem, "row or file refused, its last good content stays");
     }
     let more = (problems.list.len() + problems.more).saturating_sub(SHOWN);
     if more > 0 {
-        tracing::error!(source, more, "further rows or files refused: --config.check shows them all");
+        tracing::error!(more, "further rows or files refused: --config.check shows them all");
     }
 }
 
@@ -329,15 +331,16 @@ pub(super) fn load(
     let read = |known| config::load_keeping(&settings.config_files, known).map_err(|p| p.to_string());
     let mine = |credential: &str| settings.shard.holds(credential);
     let mut config = read(known)?;
-    if config.statuses.iter().any(|source| source.id == FILES && source.shrunk) {
-        tracing::warn!(source = FILES, "more than half of the accounts are missing; reading again");
+    let shrunk = config.statuses_of_files().find(|source| source.shrunk).map(|source| source.id.clone());
+    if let Some(source) = shrunk {
+        tracing::warn!(source, "more than half of the accounts are missing; reading again");
         std::thread::sleep(SECOND_LOOK);
         let sources = std::mem::take(&mut config.statuses);
         let inventory = config.inventory(mine);
         config = read(Known::Last(Last { inventory: &inventory, sources: &sources }))?;
     }
-    files.trouble = config.statuses.iter().any(|source| source.id == FILES && source.up == Some(false));
-    log_refused(FILES, &config.refused);
+    files.trouble = config.statuses_of_files().any(|source| source.up == Some(false));
+    log_refused(&config);
     if settings.show_warnings {
         for warning in config.warnings.iter().take(SHOWN) {
             tracing::warn!(%warning, "configuration warning");

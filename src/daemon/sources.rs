@@ -26,16 +26,17 @@ impl SourceTasks {
     pub(super) fn start(config: &Config, refreshes: &mpsc::Sender<Refresh>) -> Self {
         let mut tasks = JoinSet::new();
         for settings in &config.sources {
-            tasks.spawn(ask_regularly(settings.clone(), refreshes.clone()));
+            if let Some(source) = AskedSource::new(settings) {
+                tasks.spawn(ask_regularly(settings.clone(), source, refreshes.clone()));
+            }
         }
         Self { _tasks: tasks }
     }
 }
 
 /// A refresh ends before the next one begins, so that they never overlap.
-async fn ask_regularly(settings: SourceSettings, refreshes: mpsc::Sender<Refresh>) {
+async fn ask_regularly(settings: SourceSettings, mut source: AskedSource, refreshes: mpsc::Sender<Refresh>) {
     let interval = settings.refresh_interval;
-    let mut source = AskedSource::new(&settings);
     loop {
         let begin = Instant::now();
         let mut backoff = Backoff::new(interval);

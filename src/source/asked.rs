@@ -33,15 +33,17 @@ enum Kind {
 }
 
 impl AskedSource {
-    pub fn new(settings: &SourceSettings) -> Self {
+    /// None for files, which are read with the configuration.
+    pub fn new(settings: &SourceSettings) -> Option<Self> {
         let kind = match &settings.kind {
+            SourceKind::File => return None,
             SourceKind::Http(http) => {
                 Kind::Http(Box::new(HttpSource::new(http.clone(), settings.refresh_interval)))
             }
             SourceKind::Sql(sql) => Kind::Sql(sql.clone()),
         };
         let decrypt = settings.decrypt.clone();
-        Self { kind, decrypt, hasher: RandomState::new(), accepted: None, offered: None }
+        Some(Self { kind, decrypt, hasher: RandomState::new(), accepted: None, offered: None })
     }
 
     /// Reads the list.
@@ -93,8 +95,9 @@ pub struct Asked {
 pub async fn ask_once(mut config: Config) -> (Config, Vec<Asked>) {
     let mut answers = Vec::new();
     for settings in config.sources.clone() {
+        let Some(mut source) = AskedSource::new(&settings) else { continue };
         let mut asked = Asked { id: settings.id.clone(), error: None, refused: config::Problems::default() };
-        match AskedSource::new(&settings).ask().await {
+        match source.ask().await {
             Ok(Reply::Listed(listing, refused)) => {
                 let rest = config.without_rows();
                 let sources = rest.statuses.clone();

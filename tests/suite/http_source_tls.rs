@@ -29,8 +29,7 @@ fn configured(http: &str) -> Result<HttpSettings, String> {
     match load(&[main]) {
         Ok(config) => match &config.sources[0].kind {
             SourceKind::Http(settings) => Ok(settings.clone()),
-            #[allow(unreachable_patterns, reason = "there may be other kinds")]
-            other @ SourceKind::Sql(_) => panic!("{other:?}"),
+            other => panic!("{other:?}"),
         },
         Err(problems) => Err(problems.to_string()),
     }
@@ -115,7 +114,7 @@ async fn a_list_that_was_not_accepted_is_never_unchanged() {
     let main = folder.path().join("main.yaml");
     let text = format!("sources: [{{id: product, http: {{url: '{}'}}}}]\n", server.url("/"));
     std::fs::write(&main, text).unwrap();
-    let mut source = AskedSource::new(&load(&[main]).unwrap().sources[0]);
+    let mut source = AskedSource::new(&load(&[main]).unwrap().sources[0]).unwrap();
     for (list, accept, unchanged) in [
         ("[1]", true, false),
         ("[2]", false, false),

@@ -30,6 +30,7 @@ mod envelopes;
 mod exporter;
 mod exposition;
 mod faults;
+mod file_sources;
 mod fuzzing;
 mod golden;
 mod http_source;

@@ -36,6 +36,8 @@ pub struct SourceSettings {
 
 #[derive(Clone, Debug)]
 pub enum SourceKind {
+    /// Files, which are read with the configuration.
+    File,
     Http(HttpSettings),
     Sql(SqlSettings),
 }
@@ -52,6 +54,25 @@ pub(super) struct RowRules {
     pub(super) defaults: Vec<(String, Node<'static>)>,
     /// Networks, and the apps that their logins belong to.
     pub(super) apps: Vec<(NetworkId, String)>,
+    /// Whether an empty list is a value, as in files that people write.
+    pub(super) empty_lists: bool,
+}
+
+impl SourceSettings {
+    /// The source that the account files are.
+    pub(super) fn account_files() -> Self {
+        Self {
+            id: FILES.to_owned(),
+            kind: SourceKind::File,
+            refresh_interval: DEFAULT_INTERVAL,
+            decrypt: None,
+            rows: RowRules::default(),
+        }
+    }
+
+    pub fn is_file(&self) -> bool {
+        matches!(self.kind, SourceKind::File)
+    }
 }
 
 /// A member of `sources`; none, with its problems, if it cannot be used.
@@ -61,8 +82,8 @@ pub(super) fn source(field: &Field<'_>) -> Option<SourceSettings> {
     let mapping = field.mapping(keys::SOURCE)?;
     let id = mapping.required("id").and_then(|f| source_id(&f));
     let interval = mapping.get("refresh_interval").map(|f| f.duration(SECOND, DAY));
-    let rows = row_rules(&mapping);
     let kind = kind(&mapping);
+    let rows = RowRules { empty_lists: matches!(kind, Some(SourceKind::File)), ..row_rules(&mapping) };
     let refresh_interval = interval.unwrap_or(Some(DEFAULT_INTERVAL))?;
     let sql = mapping.get("sql");
     let decrypt = sql.as_ref().and_then(|f| f.as_mapping()?.get("decrypt").map(|f| decrypt::decrypt(&f)));
@@ -85,10 +106,22 @@ fn source_id<'a>(field: &Field<'a>) -> Option<&'a str> {
 fn kind(mapping: &Mapping<'_>) -> Option<SourceKind> {
     let given = keys::SOURCE_KINDS.iter().filter_map(|key| Some((*key, mapping.get(key)?)));
     match given.collect::<Vec<_>>().as_slice() {
+        [("file", field)] => file(field, mapping),
         [("http", field)] => http::http(field).map(SourceKind::Http),
         [(_, field)] => sql::sql(field).map(SourceKind::Sql),
         _ => mapping.field.reject(format!("expected exactly one of {}", keys::SOURCE_KINDS.join(", "))),
     }
+}
+
+/// The patterns are read together with those of `account_files`.
+fn file(field: &Field<'_>, mapping: &Mapping<'_>) -> Option<SourceKind> {
+    if let Some(interval) = mapping.get("refresh_interval") {
+        interval.problem("is not for files: they are read again when they change");
+    }
+    if field.is_list() && field.items().next().is_none() {
+        return field.reject("names no file: expected a list like [accounts.d/*.yml]");
+    }
+    Some(SourceKind::File)
 }
 
 fn row_rules(mapping: &Mapping<'_>) -> RowRules {
