@@ -129,7 +129,7 @@ impl RowRules {
             .iter()
             .filter_map(|(key, paths)| {
                 let value = places(paths).filter_map(|path| at(&entries, path)).find(|n| !is_empty(n));
-                Some((key_of(key), value?.clone()))
+                Some((key_of(key), value?))
             })
             .collect();
         let paths = self.map.iter().flat_map(|(_, paths)| places(paths));
@@ -210,18 +210,22 @@ fn key_of(name: &str) -> Key<'static> {
     Key { at: NOWHERE, text: Cow::Owned(name.to_owned()) }
 }
 
-/// The value at a path of keys, if there is one.
-fn at<'n, 't>(entries: &'n [(Key<'t>, Node<'t>)], path: &str) -> Option<&'n Node<'t>> {
-    let find = |entries: &'n [(Key<'t>, Node<'t>)], name: &str| {
-        entries.iter().find(|(key, _)| key.text == name).map(|(_, node)| node)
-    };
+/// The value at a path of keys, if there is one. A path leads into texts that hold a JSON object, too:
+/// MariaDB and SQLite have no other columns for JSON.
+fn at<'t>(entries: &[(Key<'t>, Node<'t>)], path: &str) -> Option<Node<'t>> {
+    let find = |name: &str| entries.iter().find(|(key, _)| key.text == name).map(|(_, node)| node);
     // A name may hold dots itself.
-    if let Some(node) = find(entries, path) {
-        return Some(node);
+    if let Some(node) = find(path) {
+        return Some(node.clone());
     }
     let (first, rest) = path.split_once('.')?;
-    match &find(entries, first)?.value {
+    match &find(first)?.value {
         Value::Map(inner) => at(inner, rest),
+        Value::Scalar(text) if text.trim_start().starts_with('{') => {
+            let object = json::Reader::default().tree(text, 1).ok()?;
+            let Value::Map(inner) = object.without_positions().value else { return None };
+            at(&inner, rest)
+        }
         _ => None,
     }
 }

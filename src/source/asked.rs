@@ -29,7 +29,7 @@ pub struct AskedSource {
 
 enum Kind {
     Http(Box<HttpSource>),
-    Sql(SqlSettings),
+    Sql(Box<SqlSettings>),
 }
 
 impl AskedSource {
@@ -40,7 +40,7 @@ impl AskedSource {
             SourceKind::Http(http) => {
                 Kind::Http(Box::new(HttpSource::new(http.clone(), settings.refresh_interval)))
             }
-            SourceKind::Sql(sql) => Kind::Sql(sql.clone()),
+            SourceKind::Sql(sql) => Kind::Sql(Box::new(sql.clone())),
         };
         let decrypt = settings.decrypt.clone();
         Some(Self { kind, decrypt, hasher: RandomState::new(), accepted: None, offered: None })

@@ -11,13 +11,13 @@ CREATE TABLE social_accounts (id text PRIMARY KEY, workspace_id text NOT NULL, s
 INSERT INTO users VALUES ('u1', 'ada@example.com', 'Ada');
 INSERT INTO workspaces VALUES ('w1', 'o1', 'Bakery');
 INSERT INTO oauth_grants VALUES
-  ('g1', 'w1', 'facebook', '77', '', '{{known: AES-256-GCM, hexadecimal digits of PostgreSQL}}', NULL, '2027-01-29T12:00:00Z', NULL,
+  ('g1', 'w1', 'facebook', '77', '', {{bytes: AES-256-GCM, base64}}, NULL, '2027-01-29T12:00:00Z', NULL,
     'pages_show_list pages_manage_posts', 'u1', 'valid', '', NULL),
-  ('g2', 'w1', 'mastodon', '109', 'https://social.example', decode('{{known: AES-256-GCM, base64}}', 'base64'), NULL, NULL, NULL,
+  ('g2', 'w1', 'mastodon', '109', 'https://social.example', {{bytes: AES-256-GCM, base64}}, NULL, NULL, NULL,
     'read write', '', 'valid', '', NULL),
-  ('g3', 'w1', 'tiktok', 'open-id', '', decode('{{known: AES-256-GCM, base64}}', 'base64'), '\xaa', '2026-12-01T00:00:00Z',
+  ('g3', 'w1', 'tiktok', 'open-id', '', {{bytes: AES-256-GCM, base64}}, {{hex: aa}}, '2026-12-01T00:00:00Z',
     '2027-11-01T00:00:00Z', 'user.info.basic,video.publish', 'u1', 'refresh_failed', 'invalid_grant', NULL),
-  ('g4', 'w1', 'x', '17', '', '\xaa', NULL, NULL, NULL, '', 'u1', 'revoked', '', now());
+  ('g4', 'w1', 'x', '17', '', {{hex: aa}}, NULL, NULL, NULL, '', 'u1', 'revoked', '', '2026-11-01T00:00:00Z');
 INSERT INTO social_accounts (id, workspace_id, slug, platform, account_id, account_username, oauth_grant_id, is_active) VALUES
   ('a1', 'w1', 'bakery-ig', 'instagram', '17841400000000001', 'bakery', 'g1', true),
   ('a2', 'w1', 'bakery', 'facebook', '1000001', 'Bakery', 'g1', true),

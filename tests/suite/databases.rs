@@ -20,6 +20,7 @@ const NOBODY: u32 = 65534;
 
 pub(crate) struct DatabaseServer {
     process: Process,
+    command: Command,
     folder: tempfile::TempDir,
     driver: SqlDriver,
     pub(crate) port: u16,
@@ -72,11 +73,8 @@ impl DatabaseServer {
         let log = std::fs::File::create(folder.path().join("log")).expect("a log");
         command.stdout(Stdio::null()).stderr(log);
         let process = Process(command.spawn().expect("a server; tests/run installs it"));
-        let server = Self { process, folder, driver, port };
-        eventually("the server answers", Duration::from_secs(30), async || {
-            server.client("SELECT 1").output().expect("a client").status.success().then_some(())
-        })
-        .await;
+        let server = Self { process, command, folder, driver, port };
+        server.answers().await;
         let quoted = PASSWORD.replace('\'', "''");
         server.execute(&match driver {
             SqlDriver::Postgres => {
@@ -88,6 +86,19 @@ impl DatabaseServer {
             ),
         });
         server
+    }
+
+    async fn answers(&self) {
+        eventually("the server answers", Duration::from_secs(30), async || {
+            self.client("SELECT 1").output().expect("a client").status.success().then_some(())
+        })
+        .await;
+    }
+
+    /// Starts the server after it was killed.
+    pub(crate) async fn start_again(&mut self) {
+        self.process = Process(self.command.spawn().expect("a server"));
+        self.answers().await;
     }
 
     /// The server's own client, as an administrator.
@@ -143,6 +154,19 @@ impl DatabaseServer {
         let _ = self.process.0.wait();
     }
 
+    /// The server in the form of the configuration.
+    pub(crate) fn yaml(&self) -> String {
+        let driver = if self.driver == SqlDriver::Postgres { "postgres" } else { "mysql" };
+        let password = self.folder.path().join("password");
+        std::fs::write(&password, PASSWORD).expect("written");
+        std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).expect("permissions");
+        format!(
+            "driver: {driver}, host: 127.0.0.1, port: {}, database: product, user: exporter, password_file: \
+             {password:?}",
+            self.port
+        )
+    }
+
     pub(crate) fn settings(&self, query: &str) -> SqlSettings {
         SqlSettings {
             database: Database::Server(SqlServer {
@@ -158,6 +182,7 @@ impl DatabaseServer {
                 plaintext: false,
             }),
             query: query.to_owned(),
+            bytes: Vec::new(),
             timeout: Duration::from_secs(30),
             max_rows: 100_000,
             max_bytes: 64 << 20,

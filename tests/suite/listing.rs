@@ -320,11 +320,12 @@ fn a_key_may_have_several_places() {
         &[r#"{"accounts": [
             {"id": "1", "provider": "mastodon", "data": {"access": "sim-1", "oauth": "sim-not"}},
             {"id": "2", "provider": "mastodon", "data": {"access": "", "oauth": "sim-2"}, "plain": "sim-not"},
-            {"id": "3", "provider": "mastodon", "data": "text", "plain": "sim-3"}
+            {"id": "3", "provider": "mastodon", "data": "{text", "plain": "sim-3"},
+            {"id": "4", "provider": "mastodon", "data": " {\"access\": null, \"oauth\": \"sim-4\"}", "plain": "sim-not"}
         ]}"#],
     );
     assert!(problems.is_empty(), "{problems:?}");
-    for id in ["1", "2", "3"] {
+    for id in ["1", "2", "3", "4"] {
         let account = listed.inventory.account(listed.inventory.find(id).unwrap()).unwrap();
         let token = account.credential().unwrap().token();
         assert_eq!(token, SecretSource::Inline(Secret::new(format!("sim-{id}"))), "{id}");

@@ -12,7 +12,7 @@ use token_exporter::inventory::{AccountView, SecretSource};
 use token_exporter::source::{Asked, ask_once};
 
 use crate::cli::{run, text};
-use crate::databases::{DatabaseServer, PASSWORD};
+use crate::databases::DatabaseServer;
 use crate::envelopes::named;
 use crate::golden::assert_golden;
 
@@ -44,8 +44,54 @@ fn page(name: &str) -> String {
     read(&format!("docs/sources/{name}.md"))
 }
 
-/// Tables and rows, with encrypted values for `{{known: NAME}}` (of the envelopes) and `{{laravel: TEXT}}`.
-fn tables(name: &str) -> String {
+/// The database of a product.
+enum Product<'d> {
+    Postgres(&'d DatabaseServer),
+    Mariadb(&'d DatabaseServer),
+    Sqlite(&'d Path),
+}
+
+impl Product<'_> {
+    fn yaml(&self) -> String {
+        match self {
+            Self::Postgres(server) | Self::Mariadb(server) => server.yaml(),
+            Self::Sqlite(file) => format!("driver: sqlite, database: {file:?}"),
+        }
+    }
+
+    /// Fills it, and grants the rights that the page tells to grant.
+    fn fill(&self, name: &str) {
+        let (tables, page) = (tables(name, matches!(self, Self::Postgres(_))), page(name));
+        let grants = block(&page, "sql").split(';').map(str::trim).filter(|s| s.starts_with("GRANT"));
+        match self {
+            Self::Postgres(server) => {
+                server.execute(&tables);
+                grants.for_each(|grant| server.execute(&grant.replace("token_exporter", "exporter")));
+            }
+            Self::Mariadb(server) => {
+                let tables = tables.replace("jsonb", "json").replace("timestamptz", "datetime");
+                server.execute(&format!("USE product; {}", tables.replace("00Z'", "00'")));
+                for grant in grants {
+                    // PostgreSQL takes several tables at once.
+                    let (rights, tables) = grant.split_once(" ON ").unwrap();
+                    let (tables, _) = tables.split_once(" TO ").unwrap();
+                    for table in tables.split(", ").map(|table| table.trim_start_matches("mixpost.")) {
+                        server.execute(&format!("{rights} ON product.{table} TO exporter@localhost"));
+                    }
+                }
+            }
+            Self::Sqlite(file) => {
+                let database = rusqlite::Connection::open(file).unwrap();
+                database.execute_batch(&tables).unwrap();
+            }
+        }
+    }
+}
+
+/// Tables and rows, with encrypted values for `{{known: NAME}}` (of the envelopes), `{{laravel: TEXT}}` and, as
+/// bytes, `{{bytes: NAME}}`; `{{hex: DIGITS}}` are bytes, too.
+fn tables(name: &str, postgres: bool) -> String {
+    let bytes = |digits: &str| if postgres { format!("'\\x{digits}'") } else { format!("x'{digits}'") };
     let source = read(&format!("tests/recipes/{name}.sql"));
     let mut parts = source.split("{{");
     let mut out = parts.next().unwrap().to_owned();
@@ -57,6 +103,11 @@ fn tables(name: &str) -> String {
         }
         out += &match scheme {
             "known" => named(&rest[..end]).value,
+            "hex" => bytes(&rest[..end]),
+            "bytes" => {
+                let value = STANDARD.decode(named(&rest[..end]).value).unwrap();
+                bytes(&value.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+            }
             _ => laravel(&rest[..end]),
         };
         out += &rest[end + 2..];
@@ -65,7 +116,7 @@ fn tables(name: &str) -> String {
 }
 
 /// Encrypts as Laravel does with AES-256-GCM.
-fn laravel(text: &str) -> String {
+pub(crate) fn laravel(text: &str) -> String {
     let key = STANDARD.decode(&named("Laravel, AES-256-GCM").key["base64:".len()..]).unwrap();
     let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key).unwrap());
     let mut bytes = text.as_bytes().to_vec();
@@ -93,19 +144,17 @@ fn keys(name: &str) -> Vec<(&'static str, String)> {
 }
 
 /// Reads the accounts of a product with its recipe.
-async fn listed(server: &DatabaseServer, name: &str, keys: &[(&str, String)]) -> (Config, Asked) {
+async fn listed(product: &Product<'_>, name: &str, keys: &[(&str, String)]) -> (Config, Asked) {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("password"), PASSWORD).unwrap();
     let decrypt: Vec<String> = keys.iter().map(|(key, value)| format!("{key}: {value:?}")).collect();
     let decrypt = match decrypt.as_slice() {
         [] => String::new(),
-        keys => format!("\n    decrypt: {{{}}}", keys.join(", ")),
+        keys => format!(", decrypt: {{{}}}", keys.join(", ")),
     };
     let yaml = format!(
-        "{APPS}sources:\n- id: {name}\n  sql:\n    host: 127.0.0.1\n    port: {}\n    database: product\n    \
-         user: exporter\n    password_file: password\n    recipe: {name}{decrypt}\n  apps: {{instagram: \
-         instagram, tiktok: tiktok}}\n",
-        server.port
+        "{APPS}sources:\n- id: {name}\n  sql: {{{}, recipe: {name}{decrypt}}}\n  apps: {{instagram: instagram, \
+         tiktok: tiktok}}\n",
+        product.yaml()
     );
     let file = folder.path().join("config.yaml");
     std::fs::write(&file, yaml).unwrap();
@@ -148,18 +197,10 @@ fn shown(account: AccountView<'_>) -> String {
     out + "\n"
 }
 
-async fn reads(server: &DatabaseServer, name: &str) {
-    let begin = if name == "mixpost" { "USE product; " } else { "" };
-    server.execute(&format!("{begin}{}", tables(name)));
-    // The rights that the page tells to grant are enough.
-    let page = page(name);
-    for statement in block(&page, "sql").split(';').filter(|s| s.trim().starts_with("GRANT")) {
-        let statement = statement.replace("token_exporter@'%'", "exporter@localhost");
-        let statement = statement.replace("token_exporter", "exporter").replace(" mixpost.", " product.");
-        server.execute(statement.trim());
-    }
+async fn reads(product: Product<'_>, name: &str) {
+    product.fill(name);
     let keys = keys(name);
-    let (config, asked) = listed(server, name, &keys).await;
+    let (config, asked) = listed(&product, name, &keys).await;
     assert_eq!(asked.error, None, "{name}");
     let inventory = config.clone().inventory(|_| true);
     let mut accounts: Vec<String> = inventory.accounts().map(shown).collect();
@@ -180,7 +221,7 @@ async fn reads(server: &DatabaseServer, name: &str) {
     let wrong: Vec<(&str, String)> = std::iter::once((*key, other))
         .chain(keys[1..].iter().filter(|(key, _)| *key != "previous_keys").cloned())
         .collect();
-    let (config, asked) = listed(server, name, &wrong).await;
+    let (config, asked) = listed(&product, name, &wrong).await;
     let error = asked.error.expect("a wrong key");
     assert!(error.ends_with("encrypted values can be decrypted: the key is wrong"), "{name}: {error}");
     assert!(asked.refused.list.is_empty() && config.table.is_empty(), "{name}");
@@ -190,7 +231,7 @@ async fn reads(server: &DatabaseServer, name: &str) {
 async fn recipes_read_the_tables_of_their_products_in_postgresql() {
     let server = DatabaseServer::postgres().await;
     for name in NAMES.into_iter().filter(|name| *name != "mixpost") {
-        reads(&server, name).await;
+        reads(Product::Postgres(&server), name).await;
         server.execute(
             "DROP SCHEMA public CASCADE; DROP SCHEMA IF EXISTS nango CASCADE; CREATE SCHEMA public; GRANT \
              USAGE ON SCHEMA public TO PUBLIC",
@@ -199,10 +240,20 @@ async fn recipes_read_the_tables_of_their_products_in_postgresql() {
 }
 
 #[tokio::test]
-async fn the_recipe_of_mixpost_reads_its_tables_in_mariadb() {
+async fn recipes_read_the_tables_of_their_products_in_mariadb() {
     let server = DatabaseServer::mariadb().await;
     server.execute("REVOKE ALL ON product.* FROM exporter@localhost");
-    reads(&server, "mixpost").await;
+    for name in ["mixpost", "trypost", "allauth"] {
+        reads(Product::Mariadb(&server), name).await;
+    }
+}
+
+#[tokio::test]
+async fn recipes_read_the_tables_of_their_products_in_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["openpost", "trypost", "allauth"] {
+        reads(Product::Sqlite(&folder.path().join(name)), name).await;
+    }
 }
 
 #[test]

@@ -50,6 +50,16 @@ fn with_dsn(mut settings: SqlSettings, dsn: &str) -> SqlSettings {
     settings
 }
 
+/// The same settings with a column that is encrypted.
+fn encrypted(settings: SqlSettings) -> SqlSettings {
+    SqlSettings { bytes: vec!["bytes".to_owned()], ..settings }
+}
+
+/// The byte 0 in an encrypted column.
+fn digits() -> Value {
+    json!({"bytes": "00"})
+}
+
 #[tokio::test]
 async fn postgresql_gives_rows_of_all_types() {
     let database = DatabaseServer::postgres().await;
@@ -87,6 +97,7 @@ async fn postgresql_gives_rows_of_all_types() {
     let bytes = "the column bytes holds bytes, which are no text; encode(column, 'hex') or \
                  convert_from(column, 'UTF8') turns them into one";
     assert_eq!(refused("SELECT id, bytes FROM accounts").await, bytes);
+    assert_eq!(accounts(&encrypted(database.settings("SELECT bytes FROM accounts"))).await, [digits()]);
     assert_eq!(
         refused("SELECT nane FROM accounts").await,
         "the server says: column \"nane\" does not exist (Perhaps you meant to reference the column \
@@ -154,6 +165,7 @@ async fn mariadb_gives_rows_of_all_types() {
     let bytes = "the column bytes holds bytes, which are no text; CONVERT(column USING utf8mb4) or \
                  HEX(column) turns them into one";
     assert_eq!(refused("SELECT id, bytes FROM accounts").await, bytes);
+    assert_eq!(accounts(&encrypted(database.settings("SELECT bytes FROM accounts"))).await, [digits()]);
     assert_eq!(
         refused("SELECT nane FROM accounts").await,
         "the server says: Unknown column 'nane' in 'SELECT'"
@@ -324,7 +336,7 @@ impl Sqlite {
     fn settings(&self, query: &str) -> SqlSettings {
         let (database, timeout) = (Database::Sqlite(self.file()), Duration::from_secs(1));
         let (max_rows, max_bytes) = (100_000, 64 << 20);
-        SqlSettings { database, query: query.to_owned(), timeout, max_rows, max_bytes }
+        SqlSettings { database, query: query.to_owned(), bytes: Vec::new(), timeout, max_rows, max_bytes }
     }
 }
 
@@ -352,6 +364,7 @@ async fn sqlite_gives_rows_of_all_types() {
         "the column bytes holds bytes, which are no text; CAST(column AS TEXT) or hex(column) turns them \
          into one"
     );
+    assert_eq!(accounts(&encrypted(database.settings("SELECT bytes FROM accounts"))).await, [digits()]);
     assert_eq!(refused("SELECT nane FROM accounts").await, "SQLite says: no such column: nane");
     assert_eq!(refused("SELECT * FROM acounts").await, "SQLite says: no such table: acounts");
     assert_eq!(refused("SELEC 1").await, "SQLite says: near \"SELEC\": syntax error");

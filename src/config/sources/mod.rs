@@ -82,12 +82,12 @@ pub(super) fn source(field: &Field<'_>) -> Option<SourceSettings> {
     let mapping = field.mapping(keys::SOURCE)?;
     let id = mapping.required("id").and_then(|f| source_id(&f));
     let interval = mapping.get("refresh_interval").map(|f| f.duration(SECOND, DAY));
-    let kind = kind(&mapping);
-    let rows = RowRules { empty_lists: matches!(kind, Some(SourceKind::File)), ..row_rules(&mapping) };
-    let refresh_interval = interval.unwrap_or(Some(DEFAULT_INTERVAL))?;
     let sql = mapping.get("sql");
     let decrypt = sql.as_ref().and_then(|f| f.as_mapping()?.get("decrypt").map(|f| decrypt::decrypt(&f)));
     let decrypt = decrypt.map_or(Some(None), |decrypt| decrypt.map(Some));
+    let kind = kind(&mapping, decrypt.as_ref().and_then(Option::as_ref));
+    let rows = RowRules { empty_lists: matches!(kind, Some(SourceKind::File)), ..row_rules(&mapping) };
+    let refresh_interval = interval.unwrap_or(Some(DEFAULT_INTERVAL))?;
     Some(SourceSettings { id: id?.to_owned(), kind: kind?, refresh_interval, decrypt: decrypt?, rows })
 }
 
@@ -103,12 +103,12 @@ fn source_id<'a>(field: &Field<'a>) -> Option<&'a str> {
     Some(id)
 }
 
-fn kind(mapping: &Mapping<'_>) -> Option<SourceKind> {
+fn kind(mapping: &Mapping<'_>, decrypt: Option<&DecryptSettings>) -> Option<SourceKind> {
     let given = keys::SOURCE_KINDS.iter().filter_map(|key| Some((*key, mapping.get(key)?)));
     match given.collect::<Vec<_>>().as_slice() {
         [("file", field)] => file(field, mapping),
         [("http", field)] => http::http(field).map(SourceKind::Http),
-        [(_, field)] => sql::sql(field).map(SourceKind::Sql),
+        [(_, field)] => sql::sql(field, decrypt).map(SourceKind::Sql),
         _ => mapping.field.reject(format!("expected exactly one of {}", keys::SOURCE_KINDS.join(", "))),
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::decrypt::{DecryptScheme, DecryptSettings};
 use crate::config::field::{Field, Mapping, relative_to, why_unreadable};
 use crate::config::keys;
 use crate::config::secrets::secret_source;
@@ -14,6 +15,8 @@ use crate::inventory::SecretSource;
 pub struct SqlSettings {
     pub database: Database,
     pub query: String,
+    /// Columns that may hold bytes, which become hexadecimal digits: encrypted ones.
+    pub bytes: Vec<String>,
     /// Time limit of the query.
     pub timeout: Duration,
     /// Maximum number of rows.
@@ -68,7 +71,7 @@ const MAX_BYTES: usize = 512 << 20;
 /// Maximum size of a query in a file.
 const MAX_QUERY_BYTES: u64 = 1 << 20;
 
-pub(super) fn sql(field: &Field<'_>) -> Option<SqlSettings> {
+pub(super) fn sql(field: &Field<'_>, decrypt: Option<&DecryptSettings>) -> Option<SqlSettings> {
     let mapping = field.mapping(&[keys::SQL, keys::SQL_SERVER, keys::DSN, keys::PASSWORD, keys::QUERY])?;
     let driver = mapping
         .required("driver")
@@ -84,8 +87,15 @@ pub(super) fn sql(field: &Field<'_>) -> Option<SqlSettings> {
         Some(field) => field.duration(Duration::from_secs(1), MAX_TIMEOUT),
         None => Some(DEFAULT_TIMEOUT),
     };
+    let bytes = match decrypt {
+        Some(DecryptSettings { columns, scheme: DecryptScheme::Aes256Gcm { apart: None, .. } }) => {
+            columns.clone()
+        }
+        _ => Vec::new(),
+    };
     let (max_rows, max_bytes) = (MAX_ROWS, MAX_BYTES);
-    Some(SqlSettings { database: database?, query: query?, timeout: timeout?, max_rows, max_bytes })
+    let (database, query, timeout) = (database?, query?, timeout?);
+    Some(SqlSettings { database, query, bytes, timeout, max_rows, max_bytes })
 }
 
 fn sqlite(mapping: &Mapping<'_>) -> Option<Database> {

@@ -9,7 +9,7 @@ use mysql_async::{
 use serde_json::Value;
 
 use super::address::{Address, Place, closed, no_name, no_tls};
-use super::rows::{Rows, binary, number, time};
+use super::rows::{Rows, binary, digits, number, time};
 use super::{error, in_time, server_error, took_too_long};
 use crate::config::SqlSettings;
 use crate::source::retry::Failed;
@@ -103,7 +103,8 @@ async fn rows(conn: &mut Conn, settings: &SqlSettings) -> Result<Rows, Why> {
     let columns = result.columns().unwrap_or_default();
     let names: Vec<_> = columns.iter().map(Column::name_str).collect();
     let mut rows = Rows::new(names.iter().map(AsRef::as_ref), settings)?;
-    if let Some(column) = columns.iter().find(|column| is_binary(column)) {
+    let given = |column: &Column| settings.bytes.iter().any(|name| *name == column.name_str());
+    if let Some(column) = columns.iter().find(|column| is_binary(column) && !given(column)) {
         let instead = "CONVERT(column USING utf8mb4) or HEX(column)";
         return Err(binary(&column.name_str(), instead).into());
     }
@@ -157,6 +158,7 @@ fn value(column: &Column, cell: Cell) -> Result<Value, Failed> {
             let number = bytes.iter().fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
             if boolean { (number != 0).into() } else { number.into() }
         }
+        Cell::Bytes(bytes) if is_binary(column) => digits(&bytes),
         Cell::Bytes(bytes) => {
             let not_text = |_| error(format!("the column {} holds no UTF-8 text", column.name_str()));
             let text = String::from_utf8(bytes).map_err(not_text)?;

@@ -87,7 +87,9 @@ async fn rows(client: Client, address: &Address, settings: &SqlSettings) -> Resu
     }
     let mut rows = Rows::new(statement.columns().iter().map(|column| column.name()), settings)?;
     let types: Vec<Type> = statement.columns().iter().map(|column| column.type_().clone()).collect();
-    if let Some(column) = statement.columns().iter().find(|column| is_binary(column.type_())) {
+    let given = |name: &str| settings.bytes.iter().any(|column| column == name);
+    let mut binary_columns = statement.columns().iter().filter(|column| is_binary(column.type_()));
+    if let Some(column) = binary_columns.find(|column| !given(column.name())) {
         return Err(binary(column.name(), "encode(column, 'hex') or convert_from(column, 'UTF8')"));
     }
     drop(statement);
@@ -126,6 +128,7 @@ fn value(kind: &Type, text: &str) -> Value {
             number(text)
         }
         Type::TIMESTAMP | Type::TIMESTAMPTZ | Type::DATE => time(text),
+        Type::BYTEA => text.trim_start_matches("\\x").into(),
         Type::JSON | Type::JSONB => serde_json::from_str(text).unwrap_or_else(|_| text.into()),
         _ => text.into(),
     }

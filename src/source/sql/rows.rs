@@ -159,6 +159,11 @@ pub(super) fn time(text: &str) -> Value {
     format!("{date}T{clock}{zone}").into()
 }
 
+/// Bytes as hexadecimal digits.
+pub(super) fn digits(bytes: &[u8]) -> Value {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
+}
+
 /// The error for a column that holds bytes.
 pub(super) fn binary(column: &str, instead: &str) -> Failed {
     error(format!("the column {column} holds bytes, which are no text; {instead} turns them into one"))

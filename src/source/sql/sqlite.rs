@@ -7,7 +7,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
 use serde_json::Value;
 
-use super::rows::{Rows, binary, time};
+use super::rows::{Rows, binary, digits, time};
 use super::{error, took_too_long};
 use crate::config::{SqlSettings, why_unreadable};
 use crate::model::Timestamp;
@@ -55,10 +55,9 @@ fn rows(file: &Path, settings: &SqlSettings) -> Result<Rows, Failed> {
     let mut answer = statement.query([]).map_err(failed)?;
     while let Some(row) = answer.next().map_err(failed)? {
         rows.add(
-            columns
-                .iter()
-                .enumerate()
-                .map(|(i, (name, kind))| value(name, *kind, row.get_ref(i).map_err(failed)?)),
+            columns.iter().enumerate().map(|(i, (name, kind))| {
+                value(name, *kind, row.get_ref(i).map_err(failed)?, &settings.bytes)
+            }),
         )?;
     }
     Ok(rows)
@@ -84,7 +83,7 @@ impl Kind {
     }
 }
 
-fn value(name: &str, kind: Kind, cell: ValueRef<'_>) -> Result<Value, Failed> {
+fn value(name: &str, kind: Kind, cell: ValueRef<'_>, bytes: &[String]) -> Result<Value, Failed> {
     /// As seconds, this is in the year 5138.
     const MILLISECONDS_FROM: i64 = 100_000_000_000;
     Ok(match cell {
@@ -101,6 +100,7 @@ fn value(name: &str, kind: Kind, cell: ValueRef<'_>) -> Result<Value, Failed> {
             let text = text.map_err(|_| error(format!("the column {name} holds no UTF-8 text")))?;
             if kind == Kind::Time { time(text) } else { text.into() }
         }
+        ValueRef::Blob(blob) if bytes.iter().any(|column| column == name) => digits(blob),
         ValueRef::Blob(_) => return Err(binary(name, "CAST(column AS TEXT) or hex(column)")),
     })
 }
