@@ -206,14 +206,12 @@ impl Reloader {
         let mut statuses = self.store.snapshot().sources.to_vec();
         let Some(status) = statuses.iter_mut().find(|status| status.id == source) else { return };
         let was_up = status.up != Some(false);
-        if !was_up && !status.problems.is_empty() {
-            // The error of the last attempt.
-            status.problems.remove(0);
-        }
+        // The error of the last attempt.
+        let last = (!was_up && !status.problems.is_empty()).then(|| status.problems.remove(0));
         status.up = Some(error.is_none());
         match error {
             Some(error) => {
-                if was_up {
+                if last.as_ref() != Some(&error) {
                     tracing::error!(source, error, "source not read, its last good list stays");
                 }
                 status.problems.insert(0, error);

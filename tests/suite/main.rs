@@ -18,6 +18,7 @@ mod conclude;
 mod confirmation;
 mod conformance;
 mod daemon;
+mod database_outages;
 mod databases;
 mod dashboards;
 mod dashboards_live;

@@ -2,11 +2,12 @@
 //! proofs.
 
 use std::io::Write;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use token_exporter::model::{Cause, Secret};
 use token_exporter::network::{Call, NetworkId};
-use token_exporter::simulator::load_fixtures;
+use token_exporter::simulator::{fixture_token, load_fixtures};
 use token_exporter::transport::Client;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tracing::Level;
@@ -14,7 +15,12 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
+use crate::daemon::sample;
+use crate::envelopes::named;
+use crate::exporter::Exporter;
+use crate::http_source::{Server, json, reply};
 use crate::prometheus::{eventually, get, start_demo};
+use crate::recipes::laravel;
 
 /// What must not appear: tokens, client and token secrets (all fixtures' start alike), and values
 /// derived from them.
@@ -22,10 +28,8 @@ fn secrets_in(text: &str) -> Option<&str> {
     let proof = Secret::new("sim-client-secret");
     let signs = ["sim-", "sim%2D", "c2ltLW", "oauth_signature", "appsecret_proof="];
     let found = signs.iter().find_map(|sign| text.find(sign)).or_else(|| {
-        let known = NetworkId::all().map(|n| {
-            Secret::new(token_exporter::simulator::fixture_token(n, "valid", "1000001"))
-                .hmac_sha256_hex(&proof)
-        });
+        let known = NetworkId::all()
+            .map(|n| Secret::new(fixture_token(n, "valid", "1000001")).hmac_sha256_hex(&proof));
         known.into_iter().find_map(|p| text.find(p.reveal()))
     })?;
     let start = found.saturating_sub(60);
@@ -93,6 +97,114 @@ fn no_fixture_brings_a_secret_into_logs_findings_or_debug_output() {
     assert!(secrets_in("Bearer sim-x").is_some(), "the hunt finds what it looks for");
 }
 
+/// Asks for everything that is shown to programs and people.
+async fn answers_without_secrets(address: &str, account: &str) {
+    let paths = [
+        format!("/account?id={account}"),
+        "/?q=sim&network=x".to_owned(),
+        "/?per_page=1000".to_owned(),
+        "/connections.csv".to_owned(),
+        "/connections.ics".to_owned(),
+        "/api/v1/connections?per_page=1000".to_owned(),
+    ];
+    for path in paths {
+        let page = get(&format!("http://{address}{path}")).await.unwrap_or_default();
+        // A calendar without deadlines is short.
+        assert!(
+            page.len() > 500 || path.ends_with("ics") && page.contains("END:VCALENDAR"),
+            "{path}: {page}"
+        );
+        assert_eq!(secrets_in(&page), None, "{path}");
+    }
+    let probe = format!("/probe?account={account}");
+    for path in ["/", &probe, "/probe?account=sim", "/-/healthy", "/nowhere", "/metrics?x=1"] {
+        let page = get(&format!("http://{address}{path}")).await.unwrap_or_default();
+        assert_eq!(secrets_in(&page), None, "{path}");
+    }
+}
+
+/// Looks for secrets in the answers, the log and the state of an exporter that logs all it can.
+pub(crate) async fn nothing_shows_a_secret(exporter: &Exporter, data: &Path, account: &str) {
+    answers_without_secrets(&exporter.listens().expect("it runs"), account).await;
+    let files = std::fs::read_dir(data).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let files: Vec<_> = files.filter(|path| path.is_file()).collect();
+    assert!(files.iter().any(|path| path.extension().is_some_and(|e| e == "jsonl")), "{files:?}");
+    for path in files {
+        let text = String::from_utf8_lossy(&std::fs::read(&path).expect("a file")).into_owned();
+        assert_eq!(secrets_in(&text), None, "{}", path.display());
+    }
+    let log = exporter.log();
+    assert!(log.contains("answered"), "trace messages are captured: {log}");
+    assert_eq!(secrets_in(&log), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sources_show_no_secret_anywhere() {
+    let (_simulator, networks) = crate::probing::simulator().await;
+    let row = |id: &str, rest: &str| format!("{{\"id\": \"{id}\", \"network\": \"x\", {rest}}}");
+    let token = |id: &str| fixture_token(crate::daemon::network("x"), "valid", id);
+    let valid = row("x-1", &format!("\"external_id\": \"1000001\", \"token\": \"{}\"", token("1000001")));
+    let bad = [
+        row("blank", "\"token\": \"sim- token\""),
+        row("list", "\"token\": [\"sim-token\"]"),
+        row("key", "\"token\": \"sim-token\", \"sim-key\": 1"),
+        row("state", "\"token\": \"sim-token\", \"expires_at\": \"sim-token\""),
+        row("file", "\"token_file\": \"sim-token\""),
+        "{\"id\": \"network\", \"network\": \"sim-token\", \"token\": \"sim-token\"}".to_owned(),
+    ];
+    let rows = format!("[{valid},{}]", bad.join(","));
+    let server = Server::start(move |request| match request.split([' ', '?']).nth(1)? {
+        "/rows" => json(&rows),
+        "/cut" => json(&rows[..rows.len() - 20]),
+        "/text" => json("sim-token"),
+        _ => Some(reply(500, &["x-problem: sim-token"], "sim-token")),
+    })
+    .await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let database = rusqlite::Connection::open(path("product.db")).expect("a database");
+    let sealed = laravel(&token("1000002"));
+    let statements = format!(
+        "CREATE TABLE accounts (id, network, external_id, token); INSERT INTO accounts VALUES ('x-2', 'x', \
+         '1000002', '{sealed}'), ('bad', 'x', NULL, 'sim-not-encrypted')"
+    );
+    database.execute_batch(&statements).expect("a table");
+    let [right, wrong] = ["Laravel, AES-256-GCM", "Laravel, AES-256-CBC with a previous key"].map(named);
+    let wrong = wrong.previous.expect("another key");
+    let mut yaml = format!(
+        "global: {{probe_interval: 1s}}\napps: [{{id: app, network: x, client_id: key, base_url: \
+         \"http://{networks}/x\"}}]\nsources:\n"
+    );
+    for name in ["rows", "cut", "text", "error"] {
+        yaml += &format!(
+            "- {{id: {name}, http: {{url: {:?}, authorization: {{credentials: sim-token}}}}}}\n",
+            server.url(&format!("/{name}?key=sim-token"))
+        );
+    }
+    for (id, key) in [("right", &right.key), ("wrong", &wrong)] {
+        yaml += &format!(
+            "- {{id: {id}, sql: {{driver: sqlite, database: product.db, query: SELECT * FROM accounts, \
+             decrypt: {{scheme: laravel, key: {key:?}, columns: [token]}}}}}}\n"
+        );
+    }
+    std::fs::write(path("config.yaml"), yaml).expect("written");
+    let exporter = Exporter::start(folder.path(), |command| _ = command.args(["--log.level", "trace"]));
+    let up =
+        |text: &str, source: &str| sample(text, &format!("token_exporter_source_up{{source={source:?}}}"));
+    exporter.wait_for("all sources have answered", || {
+        let text = exporter.ask("/metrics")?;
+        let answered = ["rows", "right"].iter().all(|id| up(&text, id) == Some(1.0))
+            && ["cut", "text", "error", "wrong"].iter().all(|id| up(&text, id) == Some(0.0));
+        (answered && text.matches("connection_last_probe_timestamp_seconds{").count() == 2).then_some(())
+    });
+    nothing_shows_a_secret(&exporter, &path("data"), "x-1").await;
+    let log = exporter.log();
+    for seen in ["blank", "the key is wrong", "not encrypted in the way", "HTTP 500 Internal Server Error"] {
+        assert!(log.contains(seen), "{seen}: {log}");
+    }
+    assert!(![&right.key, &wrong, &sealed].iter().any(|secret| log.contains(&secret[..20])), "{log}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_running_demo_shows_no_secret_anywhere() {
     let (demo, address, log) = start_demo(&["--log.level", "trace"]);
@@ -106,25 +218,7 @@ async fn the_running_demo_shows_no_secret_anywhere() {
     })
     .await;
     assert_eq!(secrets_in(&text), None);
-    let looked_at = [
-        "/account?id=facebook-valid",
-        "/?q=sim&network=x",
-        "/?per_page=1000",
-        "/connections.csv",
-        "/connections.ics",
-        "/api/v1/connections?per_page=1000",
-    ];
-    for path in looked_at {
-        let page = get(&format!("http://{address}{path}")).await.unwrap_or_default();
-        assert!(page.len() > 500, "{path} was answered: {page}");
-        assert_eq!(secrets_in(&page), None, "{path}");
-    }
-    for path in
-        ["/", "/probe?account=facebook-valid", "/probe?account=sim", "/-/healthy", "/nowhere", "/metrics?x=1"]
-    {
-        let page = get(&format!("http://{address}{path}")).await.unwrap_or_default();
-        assert_eq!(secrets_in(&page), None, "{path}");
-    }
+    answers_without_secrets(&address, "facebook-valid").await;
     drop(demo);
     let log = log.join().expect("the log");
     assert!(log.contains("answered"), "trace messages are captured: {log}");
