@@ -31,6 +31,11 @@ impl Places {
         format!("http://{}/{network}", self.networks)
     }
 
+    /// When a post is planned.
+    fn next_use(&self) -> Timestamp {
+        self.deadline.plus(7200)
+    }
+
     fn token(network: &str, case: &str, id: &str) -> String {
         fixture_token(NetworkId::from_name(network).expect("a network"), case, id)
     }
@@ -110,7 +115,9 @@ impl Places {
         };
         for i in 0..PAGES {
             let name = if i == 7 { ODD.to_owned() } else { format!("Store {i:02} of ACME") };
-            yaml += &page(&format!("page-{i}"), i, &name, ", notify: [jane@example.com, joe@example.com]");
+            let planned = if i == 3 { format!(", next_use: \"{}\"", self.next_use()) } else { String::new() };
+            let more = format!(", notify: [jane@example.com, joe@example.com]{planned}");
+            yaml += &page(&format!("page-{i}"), i, &name, &more);
         }
         yaml += &page("shared", 0, "Also of Ann", ", notify: [ann@example.com]");
         yaml += &page(
@@ -259,6 +266,8 @@ fn check(mails: &[Mail], places: &Places) {
             "{name}: once in each part"
         );
     }
+    let next_use = places.next_use().utc().format("Next planned post: %A %-d %B %Y, %H:%M UTC").to_string();
+    assert_eq!(jane.text.matches(&next_use).count(), 1, "one mail, which names the next post: {}", jane.text);
     assert!(jane.text.contains(ODD) && !jane.html.contains(ODD));
     assert!(jane.html.contains("&lt;b&gt;&#34;Ünïcode&#34; &amp; Söhne&lt;/b&gt;"));
     assert!(!jane.text.contains("Also of Ann") && !jane.text.contains("Of nobody"));
@@ -319,7 +328,9 @@ async fn outages(programs: Option<&Path>) {
     for (outage, deadline) in deadlines.iter().enumerate() {
         for (kind, name) in ["lost", "ends", "back"].iter().enumerate() {
             let ends = if kind == 1 { format!(", expires_at: \"{deadline}\"") } else { String::new() };
-            let notify = format!(", notify: [{name}-{outage}@example.com]");
+            let planned =
+                if kind == 0 { format!(", next_use: \"{}\"", first.plus(7200)) } else { String::new() };
+            let notify = format!(", notify: [{name}-{outage}@example.com]{planned}");
             let (login, account) =
                 places.mastodon(&format!("{name}-{outage}"), &id(kind, outage), &ends, &notify);
             yaml += &login;
