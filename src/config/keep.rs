@@ -107,7 +107,10 @@ impl Validator<'_> {
             let (id, place) = (account.id(), account.place());
             let missing =
                 unread.contains(&place) || (chosen.contains(&place) && self.broken_accounts.contains_key(id));
-            if missing && self.config.table.find(id).is_none() {
+            let taken = self.config.table.find(id).filter(|_| missing);
+            if let Some(index) = taken {
+                self.note_conflict(index, place);
+            } else if missing {
                 self.read_again(place, &mut numbers);
                 if self.keep_account(account).is_none() {
                     let path = places.get(place).map_or(Path::new(""), |place| &place.path);
@@ -115,6 +118,18 @@ impl Validator<'_> {
                     self.findings.problem(Problem::of_file(path, None, message));
                 }
             }
+        }
+    }
+
+    /// Notes that another source than before gives an account.
+    fn note_conflict(&mut self, account: usize, before: usize) {
+        let owner = self.accounts.get(account).map(|origin| origin.file as usize);
+        let owner = owner.and_then(|file| self.config.table.places().get(file));
+        let before = self.last.and_then(|last| last.inventory.places().get(before));
+        let (Some(owner), Some(before)) = (owner, before) else { return };
+        let statuses = self.config.statuses.iter_mut().filter(|_| owner.source != before.source);
+        if let Some(status) = statuses.into_iter().find(|status| before.is_of(&status.id)) {
+            status.conflicting = true;
         }
     }
 

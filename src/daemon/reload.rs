@@ -180,7 +180,8 @@ impl Reloader {
         listing: Listing,
         refused: Vec<RowProblem>,
     ) -> Result<bool, String> {
-        let Snapshot { inventory, sources, .. } = self.store.snapshot();
+        let before = self.store.snapshot();
+        let (inventory, sources) = (before.inventory.clone(), before.sources.clone());
         let (config, client) = self.in_force.clone().ok_or("nothing is in force")?;
         let config = Config { statuses: sources.to_vec(), ..config };
         let (shard, id) = (self.settings.shard, source.to_owned());
@@ -196,7 +197,16 @@ impl Reloader {
         let (config, inventory) = refreshed.unwrap_or_else(|_| Err("a fault in this program".to_owned()))?;
         let status = config.statuses.iter().find(|status| status.id == source);
         let settled = status.is_some_and(|status| !status.shrunk && !status.conflicting);
-        tracing::info!(source, accounts = inventory.accounts_of(source), "accounts of a source replaced");
+        let accounts = inventory.accounts_of(source);
+        tracing::info!(source, accounts, "accounts of a source replaced");
+        // Ids have come or gone that another source gives, too. Its list has not changed, but what counts
+        // of it has.
+        let gone = accounts < before.inventory.accounts_of(source);
+        let mut others =
+            config.statuses.iter().zip(before.sources.iter()).filter(|(new, _)| new.id != source);
+        if others.any(|(new, old)| new.conflicting && (gone || !old.conflicting)) {
+            self.files.forget();
+        }
         self.replace(Setup { config, inventory, client, seconds: None }).await;
         Ok(settled)
     }

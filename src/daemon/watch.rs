@@ -58,6 +58,12 @@ impl ConfigWatch {
         std::mem::replace(&mut self.digest, digest) != digest
     }
 
+    /// Makes the next check find a change.
+    pub(super) fn forget(&mut self) {
+        self.stamps.clear();
+        self.digest = 0;
+    }
+
     fn files(&self) -> Vec<PathBuf> {
         let included = self.patterns.iter().flat_map(FilePattern::files).flatten();
         self.main.iter().cloned().chain(included).collect()

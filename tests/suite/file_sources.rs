@@ -1,6 +1,7 @@
 //! Sources that are files: as the account files, with a name, defaults and problems of their own.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use secrecy::zeroize::Zeroizing;
 use token_exporter::config::{self, Config, Known, Last, load, load_keeping};
@@ -9,6 +10,7 @@ use token_exporter::simulator::fixture_token;
 
 use crate::cli::{run, text};
 use crate::daemon::{Running, network, sample};
+use crate::http_source::{Server, json};
 use crate::probing::simulator;
 
 const APPS: &str = "apps: [{id: masto, network: mastodon, base_url: \"http://127.0.0.1:1\"}, {id: other, \
@@ -289,4 +291,43 @@ async fn changes_are_noticed_and_a_check_shows_a_source() {
         "{problems}"
     );
     assert!(problems.contains("team-a: 2 accounts of 2 logins (x 2); 1 rows refused"), "{problems}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_returns_to_a_file_when_an_earlier_source_drops_it() {
+    let row = |number: u32, begin: &str| {
+        let id = (1_000_000 + number).to_string();
+        let token = fixture_token(network("x"), "valid", &id);
+        format!(
+            "{begin}{{\"id\": \"x-{number}\", \"network\": \"x\", \"token\": \"{token}\", \"external_id\": \"{id}\"}}"
+        )
+    };
+    let list = Arc::new(Mutex::new(format!("[{}{}]", row(1, ""), row(2, ","))));
+    let served = list.clone();
+    let server = Server::start(move |_| json(&*served.lock().unwrap())).await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("b.yml"), row(2, "- ")).unwrap();
+    let (url, file) = (server.url("/"), folder.path().join("b.yml").display().to_string());
+    let daemon = Running::start(|base| {
+        format!(
+            "global: {{probe_interval: 1h}}\napps: [{{id: app, network: x, client_id: key, base_url: \
+             \"{base}/x\"}}]\nsources: [{{id: product, http: {{url: '{url}'}}, refresh_interval: 1s}}, {{id: \
+             team-b, file: ['{file}']}}]\n"
+        )
+    })
+    .await;
+    let of = |text: &str, source: &str, name: &str| {
+        sample(text, &format!("token_exporter_source_{name}{{source=\"{source}\"}}"))
+    };
+    let owned = |text: &str, product: f64, team: f64, refused: f64| {
+        of(text, "product", "accounts") == Some(product)
+            && of(text, "team-b", "accounts") == Some(team)
+            && of(text, "team-b", "rows_refused") == Some(refused)
+    };
+    daemon
+        .until("the product has both, and the file's row is refused", |text| owned(text, 2.0, 0.0, 1.0))
+        .await;
+    *list.lock().unwrap() = format!("[{}]", row(1, ""));
+    daemon.until("the file's row counts", |text| owned(text, 1.0, 1.0, 0.0)).await;
+    daemon.end().await;
 }
