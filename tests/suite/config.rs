@@ -215,18 +215,42 @@ fn the_example_is_right_and_complete() {
     assert!(checked > 30, "{checked}");
 }
 
-#[test]
-fn the_examples_of_the_guide_to_oauth2_are_right() {
-    let guide = std::fs::read_to_string("docs/oauth2.md").unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let examples: Vec<&str> =
-        guide.split("```yaml\n").skip(1).map(|e| e.split("```").next().unwrap()).collect();
-    assert!(examples.len() >= 3);
-    for (i, example) in examples.iter().enumerate() {
-        let file = directory.path().join(format!("{i}.yaml"));
-        std::fs::write(&file, example).unwrap();
-        assert!(load_one(&file).is_ok(), "{example}");
+/// Examples that show a part of a configuration, with what belongs before it.
+fn whole(example: &str) -> String {
+    let source = "sources:\n  - id: example\n";
+    let sql = "      driver: sqlite\n      database: accounts.db\n      query: SELECT 1\n";
+    if example.starts_with("credentials:\n") {
+        format!("apps: [{{id: fb, network: facebook, client_id: key, client_secret: sim-s}}]\n{example}")
+    } else if example.starts_with("    sql:\n") {
+        format!("{source}{}", example.replacen("    sql:\n", &format!("    sql:\n{sql}"), 1))
+    } else if example.starts_with("      ") {
+        format!("{source}    sql:\n{sql}{example}")
+    } else {
+        example.to_owned()
     }
+}
+
+#[test]
+fn the_examples_of_the_guides_are_right() {
+    let folder = std::fs::read_dir("docs/sources").unwrap().map(|entry| entry.unwrap().path());
+    let guides = folder.chain(["docs/oauth2.md", "docs/sources.md"].map(Into::into));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.yaml");
+    let mut checked = 0;
+    for guide in guides {
+        let text = std::fs::read_to_string(&guide).unwrap();
+        for example in text.split("```yaml\n").skip(1).map(|e| e.split("```").next().unwrap()) {
+            // Those of other programs.
+            if ["# kustomization.yaml", "components:"].iter().any(|start| example.starts_with(start)) {
+                continue;
+            }
+            std::fs::write(&file, whole(example)).unwrap();
+            let problems = load_one(&file).err().map(|problems| problems.to_string()).unwrap_or_default();
+            assert_eq!(problems, "", "{}: {example}", guide.display());
+            checked += 1;
+        }
+    }
+    assert!(checked >= 18, "{checked}");
 }
 
 #[test]
