@@ -159,7 +159,8 @@ impl Yaml {
         add(&mut self.credentials, &credential);
 
         let name = demo.map_or(case.name.as_str(), |d| &d.name);
-        let account = account(network, case, id, person);
+        let mut account = account(network, case, id, person);
+        set(&mut account, "next_use", demo.and_then(|d| time(&d.next_use)));
         self.account(account.clone(), id, name, external_id);
         for also in demo.iter().flat_map(|d| &d.also) {
             self.account(account.clone(), &format!("{id}-{also}"), &format!("{name} {also}"), also);
@@ -188,6 +189,7 @@ fn account(network: NetworkId, case: &Case, credential: &str, person: &str) -> V
     set(&mut account, "kind", case.context.kind.clone());
     set(&mut account, "needs", case.context.needs.clone());
     set(&mut account, "use", demo.and_then(|d| d.purpose.clone()));
+    set(&mut account, "state", demo.and_then(|d| d.state.clone()));
     account
 }
 

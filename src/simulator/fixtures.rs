@@ -133,6 +133,10 @@ pub struct DemoAccount {
     pub also: Vec<String>,
     #[serde(default)]
     pub auto_refresh: bool,
+    /// What the product thinks of it.
+    pub state: Option<String>,
+    /// When it is next used, as a time that can be filled in.
+    pub next_use: Option<String>,
 }
 
 /// All fixtures, in the order of the networks.

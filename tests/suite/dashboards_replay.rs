@@ -216,3 +216,57 @@ fn waiting_unverified_lost_and_due_accounts_are_told_apart() {
     expected.extend(queries.iter().zip(answers).map(|(query, samples)| ("13h", query.as_str(), samples)));
     play(&series, &expected);
 }
+
+/// After ten minutes: what a product plans and thinks, beside the verdicts.
+#[test]
+fn plans_and_opinions_of_products_are_compared_with_the_verdicts() {
+    let connections = load("connections");
+    // Name, verdict, state in the product, next use.
+    let accounts = [
+        ("unnoticed", "access_revoked", Some("Authorized"), Some(9000.0)),
+        ("known", "account_locked", Some("disconnected"), Some(8000.0)),
+        ("past", "account_locked", None, Some(60.0)),
+        ("doubted", "ok", Some("refresh_needed"), Some(7000.0)),
+        ("fine", "ok", Some("ok"), None),
+        ("silent", "ok", None, None),
+    ];
+    let mut series = Vec::new();
+    for (name, verdict, state, next_use) in accounts {
+        for job in ["one", "two"] {
+            let mut add = |metric: &str, more: &str, value: f64| {
+                let labels = format!("account=\"{name}\",network=\"x\",job=\"{job}\"{more}");
+                series.push((format!("{metric}{{{labels}}}"), format!("{value}x10")));
+            };
+            add("connection_info", ",name=\"N\"", 1.0);
+            let reason = format!(",reason=\"{verdict}\"");
+            add("connection_valid", &reason, f64::from(u8::from(verdict == "ok")));
+            if let Some(state) = state {
+                add("connection_source_state", &format!(",state=\"{state}\""), 1.0);
+            }
+            if let Some(next_use) = next_use {
+                add("connection_next_use_timestamp_seconds", "", next_use);
+            }
+        }
+    }
+    let series: Vec<(&str, &str)> = series.iter().map(|(s, v)| (s.as_str(), v.as_str())).collect();
+    let revoked = "account=\"unnoticed\",name=\"N\",network=\"x\",reason=\"access_revoked\"";
+    let doubted = "{account=\"doubted\",name=\"N\",network=\"x\",reason=\"ok\",state=\"refresh_needed\"}";
+    play(
+        &series,
+        &[
+            (
+                "10m",
+                expr(&connections, "Planned posts that will fail"),
+                &[
+                    ("{account=\"known\",name=\"N\",network=\"x\",reason=\"account_locked\"}", 8_000_000.0),
+                    (&format!("{{{revoked}}}"), 9_000_000.0),
+                ],
+            ),
+            (
+                "10m",
+                expr(&connections, "Where the product disagrees"),
+                &[(&format!("{{{revoked},state=\"Authorized\"}}"), 2.0), (doubted, 1.0)],
+            ),
+        ],
+    );
+}
