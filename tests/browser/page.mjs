@@ -64,7 +64,7 @@ try {
   assert.ok((await page.locator('tbody').allInnerTexts()).every((row) => row.includes('Chloé')));
   await go(page, demo, '/?per_page=25');
   const first = await names(page);
-  await page.getByRole('link', { name: 'Next' }).click();
+  await page.getByRole('link', { name: 'Next', exact: true }).click();
   assert.match(await page.locator('.pages [aria-current=page]').innerText(), /^Page 2 of \d+$/);
   const second = await names(page);
   assert.equal(second.length, 25);
