@@ -88,9 +88,14 @@ impl Watched {
         get(&format!("http://{}/", self.exporter.listens().unwrap())).await.unwrap()
     }
 
-    async fn shows_problem(&self, why: &str) -> bool {
-        let page = self.page().await;
-        page.contains("The accounts of product could not all be read") && page.contains(why)
+    /// Waits for the page to show a problem: what it shows may be a moment old.
+    async fn shows_problem(&self, why: &str) {
+        let shown = async || {
+            let page = self.page().await;
+            (page.contains("The accounts of product could not all be read") && page.contains(why))
+                .then_some(())
+        };
+        eventually(why, LONG, shown).await;
     }
 
     /// Has the source asked again, and returns the length of the log before.
@@ -105,7 +110,7 @@ impl Watched {
         let logged = self.ask();
         let text = self.until(why, |text| source(text, "up") == Some(0.0));
         self.until_logged(logged, &["level=error", "source not read, its last good list stays", why]);
-        assert!(self.shows_problem(why).await, "{}", self.page().await);
+        self.shows_problem(why).await;
         self.ask();
         let attempts = source(&text, "refresh_duration_seconds_count");
         let again = self.until("another attempt", |text| {
@@ -136,7 +141,7 @@ impl Watched {
     async fn lacks_rows(&self, refused: f64, why: &str) {
         let logged = self.ask();
         self.until_logged(logged, &["level=error", "row or file refused, its last good content stays", why]);
-        eventually(why, LONG, async || self.shows_problem(why).await.then_some(())).await;
+        self.shows_problem(why).await;
         let text = self.until(why, |text| source(text, "rows_refused") == Some(refused));
         assert_eq!(source(&text, "up"), Some(1.0));
         let (before, after) = (&self.good, shown(&text));
