@@ -65,7 +65,7 @@ pub fn refresh(
         let file = *file.get_or_insert_with(|| validator.file(&path, Some(index)));
         validator.config.table.read_from(file.number);
         let mut number = 0;
-        for page in pages {
+        for page in pages.iter().filter(|page| may_hold(page, section)) {
             members(page, section, &mut |node| {
                 let node = if section == ACCOUNTS { rules.account(node) } else { rules.credential(node) };
                 let list = KeyPath::Key(&KeyPath::Root, section);
@@ -89,6 +89,12 @@ pub fn refresh(
     problems.list.extend(unresolved);
     config.finish(problems, |id| id == source);
     Ok(config)
+}
+
+/// Whether a page may hold a section. Most have no credentials, and need not be read for them.
+fn may_hold(page: &str, section: &str) -> bool {
+    // A key may be written with escapes.
+    section == ACCOUNTS || page.contains(&format!("\"{section}\"")) || page.contains("\\u")
 }
 
 /// Hands out the members of a section of a page. A page that is a list is the section `accounts`.

@@ -65,17 +65,24 @@ pub fn store(folder: &Path, inventory: &Inventory, source: &SourceStatus) -> std
     let path = file_of(folder, &source.id);
     let new = path.with_extension("jsonl.new");
     let mut out = BufWriter::with_capacity(1 << 16, File::create(&new)?);
-    let mut write = |value: Value| writeln!(out, "{value}");
+    let mut write = |value: &Value| {
+        serde_json::to_writer(&mut out, value)?;
+        out.write_all(b"\n")
+    };
+    let line = |place: usize, kind: &str, row: Map<String, Value>| {
+        let entries = [("place".to_owned(), place.into()), (kind.to_owned(), Value::Object(row))];
+        Value::Object(Map::from_iter(entries))
+    };
     let last_success = source.last_success.map(Timestamp::unix);
-    write(json!({"version": VERSION, "last_success": last_success, "places": places}))?;
+    write(&json!({"version": VERSION, "last_success": last_success, "places": places}))?;
     for row in inventory.credentials() {
         if let Some(place) = number(row.place()) {
-            write(json!({"place": place, "credential": credential(row)}))?;
+            write(&line(place, "credential", credential(row)))?;
         }
     }
     for row in inventory.accounts() {
         if let Some(place) = number(row.place()) {
-            write(json!({"place": place, "account": account(row)}))?;
+            write(&line(place, "account", account(row)))?;
         }
     }
     out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
