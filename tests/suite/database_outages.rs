@@ -1,4 +1,5 @@
-//! What becomes of the accounts in a database while something is wrong with it: the real program with real servers.
+//! What becomes of the accounts in a database while something is wrong with it: the real program, and
+//! real servers.
 
 use std::path::PathBuf;
 
@@ -153,14 +154,15 @@ impl Watched {
     }
 }
 
-/// A query that takes longer than the interval of its source runs once at a time: else its list would change.
+/// A query that takes longer than the interval of its source runs once at a time: otherwise its list
+/// would change.
 fn refreshes_do_not_overlap(server: &DatabaseServer) {
     let folder = tempfile::tempdir().unwrap();
     let database = server.yaml();
     let yaml = format!(
-        "apps: [{{id: app, network: x, client_id: key, base_url: \"http://127.0.0.1:1\"}}]\nsources:\n- {{id: \
-         product, sql: {{{database}, query: \"SELECT 'x-1' AS id, 'x' AS network, 'sim-x' AS token, (SELECT \
-         count(*) FROM pg_stat_activity WHERE query LIKE '%never two%' AND state = 'active') || \
+        "apps: [{{id: app, network: x, client_id: key, base_url: \"http://127.0.0.1:1\"}}]\nsources:\n- \
+         {{id: product, sql: {{{database}, query: \"SELECT 'x-1' AS id, 'x' AS network, 'sim-x' AS token, \
+         (SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%never two%' AND state = 'active') || \
          pg_sleep(1.2)::text AS label_running\"}}, refresh_interval: 1s}}\n"
     );
     std::fs::write(folder.path().join("config.yaml"), yaml).unwrap();
@@ -178,7 +180,10 @@ fn refreshes_do_not_overlap(server: &DatabaseServer) {
 async fn accounts_outlast_what_goes_wrong_with_postgresql() {
     let server = DatabaseServer::postgres().await;
     refreshes_do_not_overlap(&server);
-    server.execute("CREATE SCHEMA product; GRANT USAGE ON SCHEMA product TO exporter; ALTER DEFAULT PRIVILEGES IN SCHEMA product GRANT SELECT ON TABLES TO exporter");
+    server.execute(
+        "CREATE SCHEMA product; GRANT USAGE ON SCHEMA product TO exporter; ALTER DEFAULT PRIVILEGES IN \
+         SCHEMA product GRANT SELECT ON TABLES TO exporter",
+    );
     let query = "SELECT id, network, external_id, token, state FROM product.listed ORDER BY id";
     let mut watched = Watched::start(server, query, "").await;
 
@@ -254,8 +259,8 @@ async fn accounts_outlast_what_goes_wrong_with_postgresql() {
 async fn accounts_outlast_what_goes_wrong_with_mariadb() {
     let server = DatabaseServer::mariadb().await;
     server.execute(&format!(
-        "CREATE TABLE product.others (id text, network text, external_id text, token text, state text); INSERT \
-         INTO product.others VALUES {}, ('x-1', 'x', '1', 'sim-other', 'ok')",
+        "CREATE TABLE product.others (id text, network text, external_id text, token text, state text); \
+         INSERT INTO product.others VALUES {}, ('x-1', 'x', '1', 'sim-other', 'ok')",
         row(6)
     ));
     let others = format!("- {{id: others, sql: {{{}, query: SELECT * FROM others}}}}\n", server.yaml());

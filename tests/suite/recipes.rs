@@ -88,8 +88,8 @@ impl Product<'_> {
     }
 }
 
-/// Tables and rows, with encrypted values for `{{known: NAME}}` (of the envelopes), `{{laravel: TEXT}}` and, as
-/// bytes, `{{bytes: NAME}}`; `{{hex: DIGITS}}` are bytes, too.
+/// Tables and rows, with encrypted values for `{{known: NAME}}` (of the envelopes), `{{laravel: TEXT}}`
+/// and, as bytes, `{{bytes: NAME}}`; `{{hex: DIGITS}}` are bytes, too.
 fn tables(name: &str, postgres: bool) -> String {
     let bytes = |digits: &str| if postgres { format!("'\\x{digits}'") } else { format!("x'{digits}'") };
     let source = read(&format!("tests/recipes/{name}.sql"));
@@ -152,8 +152,8 @@ async fn listed(product: &Product<'_>, name: &str, keys: &[(&str, String)]) -> (
         keys => format!(", decrypt: {{{}}}", keys.join(", ")),
     };
     let yaml = format!(
-        "{APPS}sources:\n- id: {name}\n  sql: {{{}, recipe: {name}{decrypt}}}\n  apps: {{instagram: instagram, \
-         tiktok: tiktok}}\n",
+        "{APPS}sources:\n- id: {name}\n  sql: {{{}, recipe: {name}{decrypt}}}\n  apps: {{instagram: \
+         instagram, tiktok: tiktok}}\n",
         product.yaml()
     );
     let file = folder.path().join("config.yaml");
