@@ -65,18 +65,31 @@ pub(crate) fn configuration(folder: &Path, accounts: usize, shape: Shape, format
     let mut main = "global: {probe_interval: 1d, notify: [ops@example.com]}\naccount_files: \
                     [\"accounts.d/0*\"]\n"
         .to_owned();
-    if shape == Shape::Shared {
-        main += "credentials:\n";
-        for i in 0..accounts.div_ceil(10) {
-            let person = i % 500;
-            let _ = writeln!(
-                main,
+    let mut logins = String::new();
+    for i in (0..accounts.div_ceil(10)).filter(|_| shape == Shape::Shared) {
+        let person = i % 500;
+        let _ = match format {
+            FileFormat::Yaml => writeln!(
+                logins,
                 "  - {{id: login-{i}, network: mastodon, connected_by: Person {person}, token_file: \
                  accounts.d/token, {BASE}}}"
-            );
-        }
+            ),
+            FileFormat::JsonLines => writeln!(
+                logins,
+                "{}",
+                json!({"credential": {
+                    "id": format!("login-{i}"), "network": "mastodon", "connected_by": format!("Person {person}"),
+                    "token_file": "token", "base_url": "http://127.0.0.1:9"
+                }})
+            ),
+        };
     }
-    let mut bytes = main.len();
+    if format == FileFormat::JsonLines {
+        std::fs::write(folder.join("accounts.d/0.jsonl"), &logins).expect("written");
+    } else if !logins.is_empty() {
+        main += &format!("credentials:\n{logins}");
+    }
+    let mut bytes = main.len() + if format == FileFormat::JsonLines { logins.len() } else { 0 };
     std::fs::write(folder.join("config.yaml"), main).expect("written");
     for first in (0..accounts).step_by(PER_FILE) {
         let mut text = String::new();

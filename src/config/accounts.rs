@@ -2,7 +2,7 @@
 
 use super::apps::network;
 use super::credentials::FULL;
-use super::field::{Field, Mapping, is_name};
+use super::field::{Field, MAX_TEXT, Mapping, is_line, is_name};
 use super::keys;
 use super::validator::{Origin, SECOND, SourceFile, Validator, YEAR};
 use super::yaml::Value;
@@ -15,7 +15,7 @@ const MAX_LABELS: usize = 32;
 /// Maximum length of a label's name, in characters.
 const MAX_LABEL_NAME: usize = 64;
 /// Maximum length of a product's state, which is the value of a label.
-const MAX_STATE: usize = 64;
+pub(super) const MAX_STATE: usize = 64;
 
 /// Labels that metrics and alerts have already, or that Prometheus and Alertmanager set.
 const RESERVED_LABELS: [&[&str]; 4] = [
@@ -26,24 +26,24 @@ const RESERVED_LABELS: [&[&str]; 4] = [
 ];
 
 impl Validator<'_> {
-    pub(super) fn account(&mut self, file: SourceFile<'_>, field: &Field<'_>) {
+    /// Returns whether it was added.
+    pub(super) fn account(&mut self, file: SourceFile<'_>, field: &Field<'_>) -> bool {
         let begin = self.mark(file);
         let mapping = field.mapping(keys::ACCOUNT);
         let Some(mapping) = &mapping else {
             self.without_id(file);
-            self.end_row(file, begin, false);
-            return;
+            return self.end_row(file, begin, false);
         };
         let id = self.id(mapping, file, Self::defined_account);
         let added = self.account_with(id, mapping).is_some();
-        if !self.end_row(file, begin, added)
-            && let Some((id, origin)) = id
-        {
+        let added = self.end_row(file, begin, added);
+        if let Some((id, origin)) = id.filter(|_| !added) {
             self.broken_accounts.insert(id.to_owned(), origin);
         }
+        added
     }
 
-    fn defined_account(&self, id: &str) -> Option<Origin> {
+    pub(super) fn defined_account(&self, id: &str) -> Option<Origin> {
         let origin = self.config.table.find(id).and_then(|index| self.accounts.get(index));
         origin.or_else(|| self.broken_accounts.get(id)).copied()
     }
@@ -122,16 +122,20 @@ impl Validator<'_> {
 
     fn reconnect_url<'f>(&mut self, field: &Field<'f>) -> Option<&'f str> {
         let text = field.text()?;
-        // Most differ only in what follows the last slash.
-        let known = self.reconnect_folder.as_ref().and_then(|folder| text.strip_prefix(&**folder));
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-        if !known.is_some_and(|name| name.bytes().all(plain)) {
+        if !self.is_known_reconnect_url(text) {
             let url = field.url("https://app.example.com/reconnect")?;
             let (begin, _) = text.rsplit_once('/')?;
             let is_folder = url.as_str() == text && url.query().is_none() && url.fragment().is_none();
             self.reconnect_folder = is_folder.then(|| format!("{begin}/"));
         }
         Some(text)
+    }
+
+    /// Whether an address differs from one that was right only in what follows the last slash.
+    pub(super) fn is_known_reconnect_url(&self, text: &str) -> bool {
+        let name = self.reconnect_folder.as_ref().and_then(|folder| text.strip_prefix(&**folder));
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        name.is_some_and(|name| is_line(text, MAX_TEXT) && name.bytes().all(plain))
     }
 }
 

@@ -18,24 +18,24 @@ use crate::network::{AppNeed, NetworkId};
 pub(super) const FULL: &str = "there is no room for more: the texts of all accounts may take 4 GiB";
 
 impl Validator<'_> {
-    pub(super) fn named_credential(&mut self, file: SourceFile<'_>, field: &Field<'_>) {
+    /// Returns whether it was added.
+    pub(super) fn named_credential(&mut self, file: SourceFile<'_>, field: &Field<'_>) -> bool {
         let begin = self.mark(file);
         let mapping = field.mapping(keys::CREDENTIAL);
         let Some(mapping) = &mapping else {
             self.complete = false;
             self.without_id(file);
-            self.end_row(file, begin, false);
-            return;
+            return self.end_row(file, begin, false);
         };
         let id = self.id(mapping, file, Self::defined_credential);
         self.complete &= id.is_some();
         let credential = self.credential(mapping, id.map_or("", |(id, _)| id), network(mapping));
         let added = id.zip(credential).and_then(|((_, at), new)| self.add_credential(field, new, at));
-        if !self.end_row(file, begin, added.is_some())
-            && let Some((id, origin)) = id
-        {
+        let added = self.end_row(file, begin, added.is_some());
+        if let Some((id, origin)) = id.filter(|_| !added) {
             self.broken_credentials.insert(id.to_owned(), origin);
         }
+        added
     }
 
     pub(super) fn defined_credential(&self, id: &str) -> Option<Origin> {

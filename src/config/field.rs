@@ -51,9 +51,9 @@ pub(super) struct Mapping<'a> {
 }
 
 /// Maximum length of ids, in characters.
-const MAX_ID: usize = 128;
+pub(super) const MAX_ID: usize = 128;
 /// Maximum length of other texts that become labels or parts of mails, in characters.
-const MAX_TEXT: usize = 1024;
+pub(super) const MAX_TEXT: usize = 1024;
 /// Maximum number of keys in a mapping. Finding duplicates takes the square of the number.
 const MAX_KEYS: usize = 100;
 
@@ -175,9 +175,7 @@ impl<'a> Field<'a> {
 
     fn line(&self, expected: &str, most: usize) -> Option<&'a str> {
         let text = self.scalar(expected)?;
-        // Almost all texts are ASCII, where looking at bytes is enough.
-        let plain = text.bytes().fold(true, |plain, b| plain & matches!(b, b' '..=b'~'));
-        if plain && (1..=most).contains(&text.len()) && !text.starts_with(' ') && !text.ends_with(' ') {
+        if is_line(text, most) {
             return Some(text);
         }
         let wrong = if text.trim().is_empty() {
@@ -229,14 +227,13 @@ impl<'a> Field<'a> {
     }
 
     pub(super) fn instant(&self) -> Option<Timestamp> {
-        /// As seconds, this is in the year 5138.
-        const MILLISECONDS_FROM: f64 = 100_000_000_000.0;
         let text = self.scalar("an instant")?;
-        if text.parse::<f64>().is_ok_and(|n| n >= MILLISECONDS_FROM) {
-            return self.reject(format!("{} looks like milliseconds; expected Unix seconds", shown(text)));
-        }
-        Timestamp::parse(text).or_else(|| {
-            let wrong = "is not an instant; expected 2027-01-31T00:00:00Z or Unix seconds";
+        instant(text).or_else(|| {
+            let wrong = if is_in_milliseconds(text) {
+                "looks like milliseconds; expected Unix seconds"
+            } else {
+                "is not an instant; expected 2027-01-31T00:00:00Z or Unix seconds"
+            };
             self.reject(format!("{} {wrong}", shown(text)))
         })
     }
@@ -297,24 +294,10 @@ impl<'a> Field<'a> {
 
     pub(super) fn mail_address(&self) -> Option<&'a str> {
         let text = self.scalar("a mail address")?;
-        let wrong = match text.split_once('@') {
-            _ if !text.bytes().all(|b| b.is_ascii_graphic())
-                && text.chars().any(|c| c.is_whitespace() || c.is_control()) =>
-            {
-                "holds blanks or control characters"
-            }
-            _ if text.bytes().any(|b| matches!(b, b',' | b';')) => {
-                "holds a comma or semicolon; write one address per list item"
-            }
-            _ if text.bytes().any(|b| matches!(b, b'<' | b'>' | b'"')) => {
-                "holds < > or quotes; write the bare address"
-            }
-            _ if text.len() > 254 => "is longer than 254 characters",
-            None => "has no @",
-            Some((name, host)) if name.is_empty() || host.is_empty() || host.contains('@') => "is incomplete",
-            Some(_) => return Some(text),
-        };
-        self.reject(format!("is not a mail address: it {wrong}"))
+        match mail_problem(text) {
+            None => Some(text),
+            Some(wrong) => self.reject(format!("is not a mail address: it {wrong}")),
+        }
     }
 }
 
@@ -367,6 +350,43 @@ impl<'a> Mapping<'a> {
             }
         }
     }
+}
+
+/// What is wrong with a mail address.
+pub(super) fn mail_problem(text: &str) -> Option<&'static str> {
+    Some(match text.split_once('@') {
+        _ if !text.bytes().all(|b| b.is_ascii_graphic())
+            && text.chars().any(|c| c.is_whitespace() || c.is_control()) =>
+        {
+            "holds blanks or control characters"
+        }
+        _ if text.bytes().any(|b| matches!(b, b',' | b';')) => {
+            "holds a comma or semicolon; write one address per list item"
+        }
+        _ if text.bytes().any(|b| matches!(b, b'<' | b'>' | b'"')) => {
+            "holds < > or quotes; write the bare address"
+        }
+        _ if text.len() > 254 => "is longer than 254 characters",
+        None => "has no @",
+        Some((name, host)) if name.is_empty() || host.is_empty() || host.contains('@') => "is incomplete",
+        Some(_) => return None,
+    })
+}
+
+/// Whether a text is certainly a right line. Almost all are ASCII, where looking at bytes is enough.
+pub(super) fn is_line(text: &str, most: usize) -> bool {
+    let plain = text.bytes().fold(true, |plain, b| plain & matches!(b, b' '..=b'~'));
+    plain && (1..=most).contains(&text.len()) && !text.starts_with(' ') && !text.ends_with(' ')
+}
+
+pub(super) fn instant(text: &str) -> Option<Timestamp> {
+    Timestamp::parse(text).filter(|_| !is_in_milliseconds(text))
+}
+
+fn is_in_milliseconds(text: &str) -> bool {
+    /// As seconds, this is in the year 5138.
+    const MILLISECONDS_FROM: f64 = 100_000_000_000.0;
+    text.parse::<f64>().is_ok_and(|n| n >= MILLISECONDS_FROM)
 }
 
 pub(super) fn relative_to(file: &Path, path: &str) -> PathBuf {

@@ -6,15 +6,18 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Result};
+use std::sync::OnceLock;
 
 use memchr::{memchr, memmem};
 
 use super::account_files::open_regular;
 use super::ahead::ahead;
-use super::field::{Field, Mapping, why_unreadable};
+use super::alike::{Example, Values};
+use super::field::{Field, KeyPath, why_unreadable};
 use super::findings::{Position, Problem};
 use super::json;
 use super::load::{ACCOUNTS, CREDENTIALS, read_member};
+use super::shape::{Role, Shape, wrapper};
 use super::validator::{SourceFile, Validator};
 use super::yaml::{self, Node, Value};
 
@@ -41,10 +44,13 @@ fn credentials(file: SourceFile<'_>, validator: &mut Validator<'_>) -> Result<()
     }
     let mut named = HashSet::new();
     each_line(file, &mut |line| {
-        if let Ok(node) = &line {
-            let line = Field::root(file.path, node, validator.findings);
-            let mapping = line.as_mapping();
-            named.extend(mapping.as_ref().and_then(|line| text(line, "credential")).map(str::to_owned));
+        let id = match (line.values(), &line.tree) {
+            (_, Some(tree)) => tree.as_ref().ok().and_then(|node| text(node, "credential")),
+            (Some(values), None) => values.by_role()[Role::Credential as usize],
+            (None, None) => None,
+        };
+        if let Some(id) = id.filter(|id| !named.contains(*id)) {
+            named.insert(id.to_owned());
         }
     })?;
     validator.named.insert(file.number, named);
@@ -55,21 +61,18 @@ fn accounts(file: SourceFile<'_>, validator: &mut Validator<'_>) -> Result<()> {
     each_row(file, ACCOUNTS, validator)
 }
 
-/// Whether both a token and the key `credential` occur: without them, no line is a credential.
+/// Whether the key `credential` occurs: without it, no line is a credential.
 fn may_hold_credentials(file: SourceFile<'_>) -> Result<bool> {
     let mut reader = BufReader::new(open_regular(file.path)?);
-    let (mut token, mut credential) = (false, false);
+    let key = memmem::Finder::new("\"credential\"");
     loop {
         let part = next_part(&mut reader)?;
-        if part.is_empty() {
-            return Ok(false);
-        }
+        // Escapes of letters could hide it.
         let has = |text: &str| memmem::find(&part, text.as_bytes()).is_some();
-        token = token || has("\"token");
-        credential = credential || has("\"credential\"");
-        // Escapes of letters could hide them.
-        if (token && credential) || has("\\u006") || has("\\u007") {
-            return Ok(true);
+        let escapes = memchr(b'\\', &part).is_some() && (has("\\u006") || has("\\u007"));
+        let found = escapes || key.find(&part).is_some();
+        if found || part.is_empty() {
+            return Ok(found);
         }
     }
 }
@@ -77,46 +80,128 @@ fn may_hold_credentials(file: SourceFile<'_>) -> Result<bool> {
 /// Checks the rows of a section.
 fn each_row(file: SourceFile<'_>, section: &'static str, validator: &mut Validator<'_>) -> Result<()> {
     let named = validator.named.get(&file.number).cloned().unwrap_or_default();
-    each_line(file, &mut |line| match &line {
-        Ok(node) => {
-            let line = Field::root(file.path, node, validator.findings);
-            let mapping = line.as_mapping();
-            let (kind, row) = mapping.as_ref().map_or((ACCOUNTS, line), |mapping| row(mapping, &named));
-            if kind == section {
-                read_member(file, section, &row, validator);
+    let mut examples: [Option<Example>; MAX_SHAPES] = Default::default();
+    each_line(file, &mut |mut line| {
+        let tree = line.tree.take();
+        let values = line.values();
+        let example = line.shape.and_then(|(number, _)| examples.get_mut(number));
+        let mut none = None;
+        let example = example.unwrap_or(&mut none);
+        if let (Some(values), None) = (&values, &tree) {
+            let [id, credential] = [Role::Id, Role::Credential].map(|role| values.by_role()[role as usize]);
+            let unnamed = || unnamed(id, credential, &named);
+            if section != values.shape.wrapper.map_or_else(unnamed, |(_, section)| section) {
+                return;
+            }
+            *example = example.take().and_then(|example| validator.add_alike(file, values, example));
+            if example.is_some() {
+                return;
             }
         }
-        Err(e) if section == ACCOUNTS => {
-            validator.broken_row(file, Problem::of_file(file.path, e.at, &*e.message))
+        let parsed = || json::Reader::default().tree(line.text, line.number);
+        match &tree.unwrap_or_else(parsed) {
+            Ok(node) => {
+                let whole = Field::root(file.path, node, validator.findings);
+                let (kind, row) = row(whole, &named);
+                if kind != section {
+                    return;
+                }
+                let problems = validator.findings.problems();
+                let added = read_member(file, section, &row, validator);
+                // With rules, a row is not what stands in its line.
+                if added && file.rules.is_none() && validator.findings.problems() == problems {
+                    *example = values.and_then(|values| validator.example(section, &values));
+                }
+            }
+            Err(e) if section == ACCOUNTS => {
+                validator.broken_row(file, Problem::of_file(file.path, e.at, &*e.message));
+            }
+            Err(_) => {}
         }
-        Err(_) => {}
     })
 }
 
-/// The section to which the row in a line belongs, and the row. A line may name the section. Else it
-/// is an account, unless another line names it as its credential.
-fn row<'a>(line: &'a Mapping<'a>, named: &HashSet<String>) -> (&'static str, Field<'a>) {
-    for (key, section) in [("credential", CREDENTIALS), ("account", ACCOUNTS)] {
-        let inner = line.get(key).filter(|inner| inner.as_mapping().is_some());
-        if let Some(inner) = inner.filter(|_| line.len() == 1) {
-            return (section, inner);
-        }
+/// The section to which the row in a line belongs, and the row. A line may name the section.
+fn row<'a>(line: Field<'a>, named: &HashSet<String>) -> (&'static str, Field<'a>) {
+    let Value::Map(entries) = &line.node.value else { return (ACCOUNTS, line) };
+    if let [(key, node)] = &**entries
+        && let (Some((key, section)), Value::Map(_)) = (wrapper(&key.text), &node.value)
+    {
+        return (section, Field { path: KeyPath::Key(&KeyPath::Root, key), at: node.at, node, ..line });
     }
-    let is_named = || text(line, "id").is_some_and(|id| named.contains(id));
-    let is_credential = !named.is_empty() && text(line, "credential").is_none() && is_named();
-    (if is_credential { CREDENTIALS } else { ACCOUNTS }, line.field)
+    (unnamed(text(line.node, "id"), text(line.node, "credential"), named), line)
 }
 
-fn text<'a>(line: &Mapping<'a>, key: &str) -> Option<&'a str> {
-    match line.value_of(key) {
-        Some(Value::Scalar(text)) => Some(text),
+/// The section of a row that does not name it: an account, unless another line names it as its
+/// credential.
+fn unnamed(id: Option<&str>, credential: Option<&str>, named: &HashSet<String>) -> &'static str {
+    let is_named = credential.is_none() && id.is_some_and(|id| named.contains(id));
+    if is_named { CREDENTIALS } else { ACCOUNTS }
+}
+
+fn text<'a>(node: &'a Node<'_>, key: &str) -> Option<&'a str> {
+    let Value::Map(entries) = &node.value else { return None };
+    match &entries.iter().find(|(known, _)| known.text == key)?.1.value {
+        Value::Scalar(text) => Some(text),
         _ => None,
     }
 }
 
-/// Hands out the values of all lines that are not empty.
-fn each_line(file: SourceFile<'_>, take: &mut dyn FnMut(yaml::Result<Node<'_>>)) -> Result<()> {
+/// Maximum number of shapes of which lines are recognised.
+const MAX_SHAPES: usize = 8;
+
+/// A line of a file, taken apart.
+struct Line<'t> {
+    text: &'t str,
+    number: u32,
+    /// Its shape and the number of that, if it has one, and its values.
+    shape: Option<(usize, &'t Shape)>,
+    values: Vec<&'t str>,
+    /// None if an earlier line has the same shape.
+    tree: Option<yaml::Result<Node<'t>>>,
+}
+
+impl<'t> Line<'t> {
+    /// Takes a line apart; its shape is added to those that are known.
+    fn new(line: &'t [u8], number: u32, shapes: &'t [OnceLock<Shape>], json: &mut json::Reader<'t>) -> Self {
+        let mut this = Self { text: "", number, shape: None, values: Vec::new(), tree: None };
+        match text_of(line, number) {
+            Ok(text) => this.text = text,
+            Err(e) => {
+                this.tree = Some(Err(e));
+                return this;
+            }
+        }
+        for (index, shape) in shapes.iter().enumerate() {
+            let known = match shape.get() {
+                Some(known) => known,
+                None => {
+                    let tree = json.tree(this.text, number);
+                    let new = Shape::of(this.text).filter(|_| tree.is_ok());
+                    this.tree = Some(tree);
+                    let Some(new) = new else { return this };
+                    shape.get_or_init(|| new)
+                }
+            };
+            if let Some(values) = known.values(this.text) {
+                (this.shape, this.values) = (Some((index, known)), values);
+                return this;
+            }
+        }
+        this.tree.get_or_insert_with(|| json.tree(this.text, number));
+        this
+    }
+
+    fn values(&self) -> Option<Values<'_, 't>> {
+        let (_, shape) = self.shape?;
+        Some(Values { line: self.text, number: self.number, shape, values: &self.values })
+    }
+}
+
+/// Hands out all lines that are not empty.
+fn each_line(file: SourceFile<'_>, take: &mut dyn FnMut(Line<'_>)) -> Result<()> {
     let mut reader = BufReader::new(open_regular(file.path)?);
+    let shapes: [OnceLock<Shape>; MAX_SHAPES] = Default::default();
     let (mut part, mut first) = (next_part(&mut reader)?, 1);
     while !part.is_empty() {
         let (next, number) = ahead(
@@ -126,7 +211,7 @@ fn each_line(file: SourceFile<'_>, take: &mut dyn FnMut(yaml::Result<Node<'_>>))
                 while !rest.is_empty() {
                     let end = memchr(b'\n', rest).unwrap_or(rest.len());
                     if !rest[..end].trim_ascii().is_empty() {
-                        send(value(&rest[..end], number, &mut json));
+                        send(Line::new(&rest[..end], number, &shapes, &mut json));
                     }
                     rest = rest.get(end + 1..).unwrap_or_default();
                     number += 1;
@@ -143,7 +228,7 @@ fn each_line(file: SourceFile<'_>, take: &mut dyn FnMut(yaml::Result<Node<'_>>))
     Ok(())
 }
 
-fn value<'t>(line: &'t [u8], number: u32, reader: &mut json::Reader<'t>) -> yaml::Result<Node<'t>> {
+fn text_of(line: &[u8], number: u32) -> yaml::Result<&str> {
     let error = |column: usize, message: &str| {
         let column = u32::try_from(column).unwrap_or(u32::MAX);
         yaml::error(Position { line: number, column }, message)
@@ -156,8 +241,7 @@ fn value<'t>(line: &'t [u8], number: u32, reader: &mut json::Reader<'t>) -> yaml
         error(before.chars().count() + 1, "is not UTF-8 text")
     })?;
     // A byte order mark may begin the file.
-    let text = text.strip_prefix('\u{feff}').filter(|_| number == 1).unwrap_or(text);
-    reader.tree(text, number)
+    Ok(text.strip_prefix('\u{feff}').filter(|_| number == 1).unwrap_or(text))
 }
 
 /// Whole lines, and perhaps the beginning of one that is too long. Empty at the end of the file.

@@ -141,7 +141,7 @@ fn read_list(file: SourceFile<'_>, section: &'static str, validator: &mut Valida
         if name == section || (name == ROOT && section == ACCOUNTS) {
             let path = KeyPath::Index(&list, index);
             let field = Field { path, ..Field::root(file.path, &node, findings) };
-            read_member(file, section, &field, validator);
+            _ = read_member(file, section, &field, validator);
         }
     };
     let parsed = if file.is_of("json") {
@@ -177,21 +177,22 @@ fn read_list(file: SourceFile<'_>, section: &'static str, validator: &mut Valida
 }
 
 /// Adds a row, in the form of an account or a credential.
+/// Returns whether it was added.
 pub(super) fn read_member(
     file: SourceFile<'_>,
     section: &str,
     item: &Field<'_>,
     validator: &mut Validator<'_>,
-) {
+) -> bool {
     let row = file.rules.map(|rules| match section {
         CREDENTIALS => rules.credential(item.node.clone()),
         _ => rules.account(item.node.clone()),
     });
     let item = &Field { node: row.as_ref().unwrap_or(item.node), ..*item };
     if section == CREDENTIALS {
-        validator.named_credential(file, item);
+        validator.named_credential(file, item)
     } else {
-        validator.account(file, item);
+        validator.account(file, item)
     }
 }
 

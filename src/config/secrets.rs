@@ -1,5 +1,6 @@
 //! Where the configuration says that a secret comes from.
 
+use std::fs::Metadata;
 use std::path::PathBuf;
 
 use super::field::{Field, Mapping, is_name, relative_to, why_unreadable};
@@ -19,16 +20,19 @@ pub(super) fn secret_source(mapping: &Mapping<'_>, keys: &[&str], rows: Rows) ->
         alone = false;
         further.problem(format!("only one of {} may be given", keys.join(", ")));
     }
+    if alone { secret_of(key, &field, rows) } else { None }
+}
+
+pub(super) fn secret_of(key: &str, field: &Field<'_>, rows: Rows) -> Option<SecretSource> {
     match key.rsplit_once('_') {
-        _ if !alone => None,
         Some((_, "file" | "env" | "command")) if rows == Rows::Listed => {
             field.reject("a source may only give the secret itself")
         }
-        Some((_, "file")) => secret_file(&field),
-        Some((_, "env")) => secret_env(&field),
-        Some((_, "command")) => program(&field).map(SecretSource::Command),
+        Some((_, "file")) => secret_file(field),
+        Some((_, "env")) => secret_env(field),
+        Some((_, "command")) => program(field).map(SecretSource::Command),
         _ if rows == Rows::Stored => Some(SecretSource::Unread),
-        _ => inline_secret(&field, key, rows),
+        _ => inline_secret(field, key, rows),
     }
 }
 
@@ -63,8 +67,8 @@ pub fn is_variable(text: &str) -> bool {
 }
 
 fn secret_file(field: &Field<'_>) -> Option<SecretSource> {
-    let path = file_name(field)?;
-    if let Ok(metadata) = std::fs::metadata(&path) {
+    let (path, metadata) = named_file(field)?;
+    if let Some(metadata) = metadata {
         warn_if_readable_by_all(field, &metadata);
     }
     Some(SecretSource::File(path))
@@ -72,21 +76,28 @@ fn secret_file(field: &Field<'_>) -> Option<SecretSource> {
 
 /// The path of a file, which need not exist yet.
 pub(super) fn file_name(field: &Field<'_>) -> Option<PathBuf> {
+    named_file(field).map(|(path, _)| path)
+}
+
+/// The path of a file, and what is known about it if it exists.
+fn named_file(field: &Field<'_>) -> Option<(PathBuf, Option<Metadata>)> {
     let text = field.scalar("the name of a file")?;
     if text.is_empty() || text.chars().any(char::is_control) {
         return field.reject("is not the name of a file");
     }
     let path = relative_to(field.file, text);
     match std::fs::metadata(&path) {
-        Ok(metadata) if !metadata.is_file() => return field.reject("is not a file"),
-        Ok(_) => {}
+        Ok(metadata) if !metadata.is_file() => field.reject("is not a file"),
+        Ok(metadata) => Some((path, Some(metadata))),
         // A token instead of the name of its file.
         Err(_) if looks_secret(text) && !text.contains(['/', '\\']) => {
-            return field.reject("looks like a secret, not like the name of a file");
+            field.reject("looks like a secret, not like the name of a file")
         }
-        Err(e) => field.warning(format!("the file {}", why_unreadable(&e))),
+        Err(e) => {
+            field.warning(format!("the file {}", why_unreadable(&e)));
+            Some((path, None))
+        }
     }
-    Some(path)
 }
 
 fn secret_env(field: &Field<'_>) -> Option<SecretSource> {
@@ -130,19 +141,19 @@ pub(super) fn program(field: &Field<'_>) -> Option<Vec<String>> {
     Some(words)
 }
 
-pub(super) fn warn_if_readable_by_all(field: &Field<'_>, metadata: &std::fs::Metadata) {
+pub(super) fn warn_if_readable_by_all(field: &Field<'_>, metadata: &Metadata) {
     if readable_by_all(metadata) {
         field.warning("everybody on this machine may read this file (chmod 600)");
     }
 }
 
 #[cfg(unix)]
-fn readable_by_all(metadata: &std::fs::Metadata) -> bool {
+fn readable_by_all(metadata: &Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt;
     metadata.permissions().mode() & 0o004 != 0
 }
 
 #[cfg(not(unix))]
-fn readable_by_all(_: &std::fs::Metadata) -> bool {
+fn readable_by_all(_: &Metadata) -> bool {
     false
 }

@@ -13,7 +13,7 @@ use crate::network::{NetworkId, ProbeRules, Style};
 
 /// A credential to be added: one token of one person.
 #[derive(Clone, Debug)]
-pub struct NewCredential<'a> {
+pub struct NewCredential<'a, G = CredentialSettings> {
     /// The account's id if the account has a token of its own.
     pub id: &'a str,
     /// The person who granted it.
@@ -25,7 +25,7 @@ pub struct NewCredential<'a> {
     pub expires_at: Option<Timestamp>,
     /// When the refresh token expires, if the network does not tell.
     pub refresh_expires_at: Option<Timestamp>,
-    pub grant: CredentialSettings,
+    pub grant: G,
 }
 
 /// Settings that many credentials share.
@@ -49,7 +49,7 @@ pub struct CredentialSettings {
 
 /// An account to be added: a page, profile, channel…
 #[derive(Clone, Debug)]
-pub struct NewAccount<'a> {
+pub struct NewAccount<'a, R = AccountSettings> {
     pub id: &'a str,
     /// The name for people; the id if there is none.
     pub name: Option<&'a str>,
@@ -64,7 +64,7 @@ pub struct NewAccount<'a> {
     pub source_state: Option<&'a str>,
     /// When something is next done with it: the next planned post.
     pub next_use: Option<Timestamp>,
-    pub role: AccountSettings,
+    pub role: R,
 }
 
 /// Settings that many accounts share.
@@ -110,7 +110,29 @@ impl InventoryBuilder {
     /// # Errors
     /// If there is no room.
     pub fn add_credential(&mut self, credential: NewCredential<'_>) -> Result<usize, Full> {
-        let NewCredential { id, connected_by, token, token_secret, expires_at, refresh_expires_at, grant } =
+        let app_id = self.unsorted.words.put(&credential.grant.app_id)?;
+        let settings = self.unsorted.credential_settings.put(&credential.grant)?;
+        self.push_credential(credential, app_id, settings)
+    }
+
+    /// Adds a credential with the settings of the one that has the index `grant`. See
+    /// [`InventoryBuilder::add_credential`].
+    ///
+    /// # Errors
+    /// If there is no room.
+    pub fn add_credential_like(&mut self, credential: NewCredential<'_, usize>) -> Result<usize, Full> {
+        let like = self.unsorted.credentials.get(credential.grant).ok_or(Full)?;
+        let (app_id, settings) = (like.app_id, like.settings);
+        self.push_credential(credential, app_id, settings)
+    }
+
+    fn push_credential<G>(
+        &mut self,
+        credential: NewCredential<'_, G>,
+        app_id: u32,
+        settings: u32,
+    ) -> Result<usize, Full> {
+        let NewCredential { id, connected_by, token, token_secret, expires_at, refresh_expires_at, .. } =
             credential;
         let inventory = &mut self.unsorted;
         let (source, text) = match &token {
@@ -130,8 +152,8 @@ impl InventoryBuilder {
             token: if text.is_some() { source } else { TokenSource::Other(put_source(token)?) },
             token_secret: token_secret.map_or(Ok(0), put_source)?,
             connected_by: inventory.words.put(connected_by.unwrap_or(""))?,
-            app_id: inventory.words.put(&grant.app_id)?,
-            settings: inventory.credential_settings.put(grant)?,
+            app_id,
+            settings,
             expires_at,
             refresh_expires_at,
             place: self.place,
@@ -165,10 +187,25 @@ impl InventoryBuilder {
         let inventory = &mut self.unsorted;
         let credential = inventory.credential(account.credential);
         let style = credential.map_or(Style { api: "", oauth1: false }, |credential| credential.style());
-        let role = inventory.roles.put((account.role, style))?;
+        let role = inventory.roles.put(&(account.role, style))?;
         if role as usize == inventory.scopes.len() {
             inventory.scopes.push(required_scopes(&account.role, style));
         }
+        self.push_account(account, role)
+    }
+
+    /// Adds an account with the settings of the one that has the index `role`. Their credentials must
+    /// have the same settings. See [`InventoryBuilder::add_account`].
+    ///
+    /// # Errors
+    /// If there is no room.
+    pub fn add_account_like(&mut self, account: &NewAccount<'_, usize>) -> Result<usize, Full> {
+        let role = self.unsorted.accounts.get(account.role).ok_or(Full)?.role;
+        self.push_account(account, role)
+    }
+
+    fn push_account<R>(&mut self, account: &NewAccount<'_, R>, role: u32) -> Result<usize, Full> {
+        let inventory = &mut self.unsorted;
         let texts = [
             account.id,
             account.name.unwrap_or(account.id),

@@ -238,13 +238,13 @@ impl<T> Default for Distinct<T> {
     }
 }
 
-impl<T: Hash + Eq> Distinct<T> {
-    pub(super) fn put(&mut self, item: T) -> Result<u32, Full> {
-        if let Some(known) = self.index.find(&item, |known| self.get(known)) {
+impl<T: Hash + Eq + Clone> Distinct<T> {
+    pub(super) fn put(&mut self, item: &T) -> Result<u32, Full> {
+        if let Some(known) = self.index.find(item, |known| self.get(known)) {
             return Ok(known);
         }
         let new = number(self.items.len())?;
-        self.items.push(item);
+        self.items.push(item.clone());
         let Self { items, index } = self;
         index.insert(new, |number| &items[number as usize]);
         Ok(new)

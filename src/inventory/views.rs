@@ -99,6 +99,11 @@ impl<'a> AccountView<'a> {
         inventory.label_sets.get(self.row.labels).iter().map(|label| inventory.label(*label))
     }
 
+    /// The numbers of its own labels, as [`super::InventoryBuilder::put_label`] returns them.
+    pub fn label_numbers(&self) -> &'a [u32] {
+        self.inventory.label_sets.get(self.row.labels)
+    }
+
     /// The index of its own labels among [`Inventory::label_sets`].
     pub fn label_set(&self) -> usize {
         self.row.labels as usize

@@ -36,10 +36,14 @@ impl Folder {
         load(&[self.folder.path().join("main.yaml")])
     }
 
+    fn load_keeping(&self) -> Config {
+        let last = Last { inventory: &self.inventory, sources: &self.sources };
+        load_keeping(&[self.folder.path().join("main.yaml")], Known::Last(last)).unwrap()
+    }
+
     /// The ids and names of the accounts in force after a reload, and the problems.
     fn reload(&mut self) -> (String, String) {
-        let last = Last { inventory: &self.inventory, sources: &self.sources };
-        let mut config = load_keeping(&[self.folder.path().join("main.yaml")], Known::Last(last)).unwrap();
+        let mut config = self.load_keeping();
         let problems = self.shown(&config.refused.to_string());
         self.sources = std::mem::take(&mut config.statuses);
         self.inventory = config.inventory(|_| true);
@@ -62,20 +66,28 @@ impl Folder {
 fn rows(name: &str, content: &str) -> String {
     let folder = Folder::new(name, content);
     let config = folder.load().unwrap_or_else(|problems| panic!("{name}: {problems}"));
-    let inventory = config.inventory(|_| true);
-    let mut out = String::new();
-    for c in inventory.credentials() {
-        let token = folder.shown(&format!("{:?}", c.token()));
-        let settings = c.settings();
-        let _ = writeln!(out, "{} {token} {:?} {:?} {settings:?}", c.id(), c.expires_at(), c.connected_by());
+    folder.described(&config.inventory(|_| true))
+}
+
+impl Folder {
+    fn described(&self, inventory: &Inventory) -> String {
+        let folder = self;
+        let mut out = String::new();
+        for c in inventory.credentials() {
+            let token = folder.shown(&format!("{:?}", c.token()));
+            let settings = c.settings();
+            let _ =
+                writeln!(out, "{} {token} {:?} {:?} {settings:?}", c.id(), c.expires_at(), c.connected_by());
+        }
+        for a in inventory.accounts() {
+            let texts = [a.id(), a.name(), a.external_id(), a.reconnect_url(), a.notify()];
+            let labels: Vec<_> = a.labels().collect();
+            let credential = a.credential().unwrap();
+            let further = (a.source_state(), a.next_use(), a.opted_out());
+            let _ = writeln!(out, "{texts:?} {labels:?} {:?} {} {further:?}", a.settings(), credential.id());
+        }
+        out
     }
-    for a in inventory.accounts() {
-        let texts = [a.id(), a.name(), a.external_id(), a.reconnect_url(), a.notify()];
-        let labels: Vec<_> = a.labels().collect();
-        let credential = a.credential().unwrap();
-        let _ = writeln!(out, "{texts:?} {labels:?} {:?} {}", a.settings(), credential.id());
-    }
-    out
 }
 
 const JANE: &str = r#"{"id": "jane", "network": "mastodon", "token_file": "jane", "connected_by": "Jane", "expires_at": 1900000000, "auto_refresh": true, "scopes": ["read", "write"]}"#;
@@ -298,6 +310,67 @@ fn json_is_what_serde_json_accepts() {
         let config = config.map_err(|problems| TestCaseError::fail(problems.to_string()))?;
         let inventory = config.inventory(|_| true);
         prop_assert_eq!(inventory.account(0).unwrap().name(), name);
+        Ok(())
+    });
+    same.unwrap();
+}
+
+/// Lines of lists as programs write them, and values that their parts are replaced by.
+const LISTS: [&str; 3] = [
+    r#"{"id":"a-#","name":"Page 0","network":"mastodon","kind":"profile","external_id":"1000","credential":"jane","notify":["a@example.com"],"labels":{"team":"one","region":"emea"},"reconnect_url":"https://app.example.com/r/a-#","state":"authorized","next_use":1900000000}"#,
+    r#"{"account": {"id": "b-#", "network": "mastodon", "token_file": "jane", "connected_by": "Jane", "expires_at": 1900000000, "name": "Seite 0", "labels": {"n": 5}, "notify": ["a@example.com", "b@example.com"], "needs": ["publish"]}}"#,
+    r#"{"credential":{"id":"c-#","network":"mastodon","token":"sim-c-#","connected_by":"Jane","refresh_expires_at":"2030-01-01T00:00:00Z"}}"#,
+];
+const REPLACED: &[(&str, &[&str])] = &[
+    ("-#", &["-1", "-2", "", " ", "\u{e9}", "\\u00e9"]),
+    ("Page 0", &["", "Page 1", " Page", "Seite \u{fc}", "\\\"", "a,\"b"]),
+    ("jane", &["john", "", "nobody", "jane/jane"]),
+    ("mastodon", &["x", "facebook", "Mastodon"]),
+    ("1000", &["1001", "01", "-1", "1.5", "true"]),
+    ("1900000000", &["1900000001", "0", "01", "9900000000", "1900000000000", "\"soon\"", "null", "-1"]),
+    ("2030", &["2031", "2099", "never"]),
+    ("a@example.com", &["c@example.com", "A@example.com", "b@example.com", "nobody", ""]),
+    ("one", &["two", "", "\t", "\u{fc}"]),
+    ("5", &["6", "6.5", "[]", "{}"]),
+    ("https://app.example.com/r/", &["https://app.example.com/s/", "http://u:p@h/", "ftp://h/", ""]),
+    ("authorized", &["disabled", ""]),
+    ("sim-c-#", &["sim-c-1", "", "{}", "a b"]),
+    ("Jane", &["John", ""]),
+    ("\"labels\"", &["\"notify\"", "\"label\""]),
+    ("publish", &["inbox", "nothing"]),
+];
+
+/// Rows like the one before are read in a short way. With a different number of blanks at its end, no
+/// line is like another, and all are read in the long way.
+#[test]
+fn rows_that_are_alike_are_read_as_any_others() {
+    let change = (0..REPLACED.len(), 0..8usize);
+    let row = (0..LISTS.len(), 0..4usize, proptest::option::of(change));
+    let same = runner(150).run(&proptest::collection::vec(row, 2..9), |rows| {
+        let lines: Vec<String> = rows
+            .iter()
+            .map(|(list, number, change)| {
+                let line = LISTS[*list];
+                let numbered = |line: &str| line.replace("-#", &format!("-{number}"));
+                let Some((what, by)) = change else { return numbered(line) };
+                let (what, by) = (REPLACED[*what].0, REPLACED[*what].1[by % REPLACED[*what].1.len()]);
+                numbered(&line.replacen(what, by, 1))
+            })
+            .collect();
+        let read = |blanks: usize| {
+            let ends = (0..).map(|i| " ".repeat(i * blanks));
+            let lines = lines.iter().zip(ends).map(|(line, end)| format!("{line}{end}\n"));
+            let folder = Folder::new("a.jsonl", lines.collect::<String>());
+            folder.write("b.yml", format!("credentials: [{JANE}, {}]", JANE.replace("jane", "john")));
+            let mut config = folder.load_keeping();
+            config.statuses.iter_mut().for_each(|status| status.last_success = None);
+            let told = folder.shown(&format!("{:?}", config.refused));
+            let statuses = folder.shown(&format!("{:?}", config.statuses));
+            [folder.described(&config.inventory(|_| true)), told, statuses, folder.problems()]
+        };
+        for (short, long) in read(0).iter().zip(read(1)) {
+            prop_assert_eq!(short, &long, "{:#?}", lines);
+        }
         Ok(())
     });
     same.unwrap();
