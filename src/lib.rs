@@ -1,7 +1,7 @@
 //! token_exporter tells which social-media connection is about to expire or has broken, why, and
 //! what to do.
 //!
-//! The library has eighteen rooms. A room may use those before it and must not use those after it.
+//! The library has nineteen rooms. A room may use those before it and must not use those after it.
 //! In this order, they tell the story of one probe:
 //!
 //! - [`model`]: the words that all rooms share: reasons, causes, capabilities, times and secrets.
@@ -15,6 +15,7 @@
 //! - [`state`]: what is known about each account, in memory and on disk.
 //! - [`probe`]: reads a token, asks the network, and concludes.
 //! - [`scheduler`]: decides which credential is probed when.
+//! - [`report`]: reads what a product saw when it used a connection.
 //! - [`exposition`]: writes a snapshot of the state as metrics.
 //! - [`api`]: lists of connections for programs: JSON, CSV, calendars and targets.
 //! - [`page`]: the same lists as pages for people.
@@ -34,6 +35,7 @@ pub mod source;
 pub mod state;
 pub mod probe;
 pub mod scheduler;
+pub mod report;
 pub mod exposition;
 pub mod api;
 pub mod page;

@@ -15,12 +15,12 @@
 use std::sync::OnceLock;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use token_exporter::cli::describe;
 use token_exporter::model::{Capabilities, Capability, Cause, Reason, Secret, Timestamp};
 use token_exporter::network::{
     Account, Answer, Body, Call, Clocks, Description, Finding, Grant, Known, NetworkId, Param, Question,
     RateLimitStatus, Reading, ResolvedApp, Says, Seen, Style, Tokens, Verdict, clocks, conclude, read_answer,
 };
+use token_exporter::report::describe;
 use url::{Position, Url};
 
 use super::CANARY;

@@ -8,14 +8,14 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::{Serialize, Serializer};
 
-use super::classification::steps;
 use super::options::{ConfigOptions, LogOptions};
-use super::{Classification, block_on, describe, print, table_width, until_stopped};
+use super::{block_on, print, table_width, until_stopped};
 use crate::api::{columns, paragraph};
 use crate::config::{Config, Known, load_keeping};
 use crate::inventory::AccountView;
 use crate::model::{Reason, Timestamp, format_duration, stops};
 use crate::network::{Certainty, Finding, Verdict};
+use crate::report::{Classification, describe, steps};
 use crate::scheduler::probe_everything;
 use crate::source::ask_once;
 

@@ -7,8 +7,9 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{FAILED, Payload, PayloadContext, classify, describe, print};
+use super::{FAILED, print};
 use crate::model::Timestamp;
+use crate::report::{Payload, PayloadContext, classify};
 
 #[derive(Debug, Args)]
 pub(super) struct Classify {
@@ -58,8 +59,8 @@ impl Classify {
                 ..PayloadContext::default()
             }),
         };
-        let (finding, _, network) = classify(&payload, Timestamp::now())?;
-        print(&format!("{}\n", serde_json::to_string_pretty(&describe(&finding, network))?))?;
+        let classified = classify(&payload, Timestamp::now())?;
+        print(&format!("{}\n", serde_json::to_string_pretty(&classified.describe())?))?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -90,7 +91,7 @@ fn classify_lines() -> anyhow::Result<ExitCode> {
             .map_err(|e| format!("not a payload (column {})", e.column()))
             .and_then(|payload| classify(&payload, now).map_err(|e| e.to_string()));
         let printed = match result {
-            Ok((finding, _, network)) => serde_json::to_string(&describe(&finding, network))?,
+            Ok(classified) => serde_json::to_string(&classified.describe())?,
             Err(problem) => {
                 exit_code = ExitCode::from(FAILED);
                 eprintln!("token_exporter: line {}: {problem}", number + 1);

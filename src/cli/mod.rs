@@ -4,7 +4,6 @@
 #![allow(clippy::print_stderr, reason = "problems are printed there")]
 
 mod check;
-mod classification;
 mod classify;
 mod demo;
 mod generate;
@@ -26,8 +25,6 @@ use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::daemon::signals;
-
-pub use classification::{BadPayload, Classification, Payload, PayloadContext, classify, describe};
 
 /// Exit code for a program that could not do its work.
 pub const FAILED: u8 = 2;

@@ -21,6 +21,7 @@ pub use exchange::{Answer, Auth, Body, Call, CallInfo, Method, OAuth1Keys, Param
 pub use probe_rules::{ProbeField, ProbeRefusal, ProbeRules};
 pub use reading::{
     Budget, Certainty, Facts, List, Listed, RateLimitStatus, Reach, Reading, Refusal, Reset, Says, Scopes,
+    WriteFact,
 };
 
 use crate::model::{Capabilities, Capability, Cause, Reason, Secret, Timestamp};

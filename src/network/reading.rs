@@ -1,5 +1,7 @@
 //! A [`Reading`] is what a network makes of one answer. It knows no clock.
 
+use std::time::Duration;
+
 use crate::model::{AppProblem, Capability, Cause, Expiry, Reason, Secret, Timestamp};
 
 /// How far a refusal reaches.
@@ -145,6 +147,20 @@ pub enum List {
     ContinuesAt(String),
 }
 
+/// What the answer to a write, such as a post, tells that no read can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteFact {
+    /// The network accepts the token, but blocks what was tried for a while.
+    Blocked {
+        reason: Reason,
+        /// None if the network does not say for how long.
+        lasts: Option<Duration>,
+    },
+    /// What was sent is refused (a duplicate, too long, a wrong format). This says nothing about the
+    /// connection.
+    Content,
+}
+
 /// What one answer says.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
@@ -171,6 +187,10 @@ pub struct Reading {
     pub endpoints: Vec<(&'static str, String)>,
     /// Whether the API version that was asked for has ended: another one answered.
     pub version_ended: bool,
+    /// What only a write can show.
+    pub write: Option<WriteFact>,
+    /// The network's id of the person or account that the token belongs to, which its notices name.
+    pub user_id: Option<String>,
 }
 
 impl Reading {

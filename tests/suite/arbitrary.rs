@@ -9,13 +9,13 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
 use serde_json::{Map, Value, json};
-use token_exporter::cli::{Payload, classify, describe};
 use token_exporter::model::{Capabilities, Capability, Cause, Expiry, Reason, Secret, Timestamp};
 use token_exporter::network::{
     Account, Answer, CallInfo, Certainty, Clocks, Facts, Grant, Known, List, Listed, NetworkId, Question,
     Reach, Reading, Refusal, ResolvedApp, Says, Scopes, Seen, Style, Tokens, Verdict, clocks, conclude,
     read_answer,
 };
+use token_exporter::report::{Payload, classify};
 use token_exporter::simulator::{fill, load_fixtures};
 
 use crate::reading::ID;
@@ -429,6 +429,8 @@ fn reading() -> impl Strategy<Value = Reading> {
                 .collect(),
             list,
             endpoints,
+            write: None,
+            user_id: None,
         }
     })
 }
@@ -568,8 +570,8 @@ fn any_payload_is_classified_or_refused() {
         let payload =
             json!({"network": network, "call": call, "http_status": status, "headers": headers, "body": body, "context": context});
         let payload: Payload = serde_json::from_value(payload).expect("a payload");
-        if let Ok((finding, _, network)) = classify(&payload, Timestamp::now()) {
-            let described = describe(&finding, network);
+        if let Ok(classified) = classify(&payload, Timestamp::now()) {
+            let described = classified.describe();
             prop_assert!(described.reason.is_some() != described.cause.is_some());
         }
         Ok(())

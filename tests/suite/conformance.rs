@@ -1,9 +1,9 @@
 //! Properties of every network, tested with damaged copies of its healthy answers.
 
 use serde_json::{Value, json};
-use token_exporter::cli::{Payload, classify};
 use token_exporter::model::{Cause, Timestamp};
 use token_exporter::network::Verdict;
+use token_exporter::report::{Payload, classify};
 use token_exporter::simulator::{Fixtures, Reply, fill, load_fixtures};
 
 use crate::reading::ID;
@@ -18,7 +18,7 @@ fn verdict(fixtures: &Fixtures, key: &str, status: Option<u16>, body: Value) -> 
         "context": {"needs": [], "external_id": ID, "api": api},
     }))
     .expect("a payload");
-    classify(&payload, Timestamp::now()).expect("classified").0.verdict
+    classify(&payload, Timestamp::now()).expect("classified").finding.verdict
 }
 
 fn healthy(reply: &Reply) -> Value {

@@ -8,9 +8,9 @@ mod targets;
 use http::{HeaderMap, HeaderValue};
 use serde_json::json;
 use targets::seeds::Target;
-use token_exporter::cli::classify;
 use token_exporter::model::Timestamp;
 use token_exporter::network::{Answer, Verdict};
+use token_exporter::report::classify;
 use token_exporter::simulator::load_fixtures;
 
 #[test]
@@ -37,7 +37,7 @@ fn a_limit_says_nothing_about_an_account() {
             for call in case.answers.keys() {
                 let mut payload = crate::reading::payload(fixtures.network.name(), case, call, now);
                 payload.http_status = json!(429);
-                let (finding, ..) = classify(&payload, now).expect("a payload");
+                let finding = classify(&payload, now).expect("a payload").finding;
                 let kind = case.context.kind.as_deref().unwrap_or("");
                 let unsupported = !fixtures.network.network().supports(kind);
                 let told = matches!(finding.verdict, Verdict::Undetermined(_)) || unsupported;

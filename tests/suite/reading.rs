@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
-use token_exporter::cli::{Payload, classify, describe};
 use token_exporter::model::{AppProblem, Capability, Expiry, Timestamp};
 use token_exporter::network::{Answer, Budget, Certainty, Clocks, Finding, NetworkId, Style, Verdict};
+use token_exporter::report::{Payload, classify};
 use token_exporter::simulator::{Case, Expect, fill, load_fixtures};
 
 pub(crate) const ID: &str = "1000001";
@@ -131,13 +131,13 @@ fn every_single_answer_is_read_as_expected() {
             if reply.fault.is_some() {
                 continue;
             }
-            let (finding, clocks, network) =
+            let classified =
                 classify(&payload(fixtures.network.name(), case, call, now), now).expect("a payload");
             read += 1;
-            for difference in differences(&case.expect, &finding, Some(&clocks), now) {
+            for difference in differences(&case.expect, &classified.finding, Some(&classified.clocks), now) {
                 failures.push(format!("{}/{}: {difference}", fixtures.network, case.name));
             }
-            let shown = serde_json::to_string(&describe(&finding, network)).expect("JSON");
+            let shown = serde_json::to_string(&classified.describe()).expect("JSON");
             assert!(!shown.contains("sim-"), "a token shows in {shown}");
         }
     }

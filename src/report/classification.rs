@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::model::{AppProblem, Capabilities, Capability, Expiry, Reason, Secret, Timestamp};
 use crate::network::{
     Account, Answer, Clocks, Finding, Grant, Known, NetworkId, Question, ResolvedApp, Seen, Style, Tokens,
-    Verdict, advice, clocks, conclude, parse, read_answer,
+    Verdict, WriteFact, advice, clocks, conclude, parse, read_answer,
 };
 
 /// One answer and its context. All fields but `network` may be absent or null; unknown fields are
@@ -68,6 +68,44 @@ pub struct Classification {
     /// Each needed capability: `ok` or a reason.
     pub capabilities: Map<String, Value>,
     pub advice: String,
+    /// Present if the answer tells something that only a write can show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub write: Option<DescribedWrite>,
+}
+
+/// [`WriteFact`] in the words of the output.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "says", rename_all = "snake_case")]
+pub enum DescribedWrite {
+    Blocked {
+        reason: &'static str,
+        /// Absent if the network does not say for how long.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        lasts_seconds: Option<u64>,
+    },
+    Content,
+}
+
+/// What one answer means.
+#[derive(Clone, Debug)]
+pub struct Classified {
+    pub network: NetworkId,
+    pub finding: Finding,
+    pub clocks: Clocks,
+    pub write: Option<WriteFact>,
+}
+
+impl Classified {
+    pub fn describe(&self) -> Classification {
+        let write = self.write.map(|fact| match fact {
+            WriteFact::Blocked { reason, lasts } => DescribedWrite::Blocked {
+                reason: reason.label(),
+                lasts_seconds: lasts.map(|lasts| lasts.as_secs()),
+            },
+            WriteFact::Content => DescribedWrite::Content,
+        });
+        Classification { write, ..describe(&self.finding, self.network) }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,7 +123,7 @@ fn bad(field: &'static str, problem: impl Into<String>) -> BadPayload {
 ///
 /// # Errors
 /// When the payload makes no sense: an unknown network or capability, a status that is no number.
-pub fn classify(payload: &Payload, now: Timestamp) -> Result<(Finding, Clocks, NetworkId), BadPayload> {
+pub fn classify(payload: &Payload, now: Timestamp) -> Result<Classified, BadPayload> {
     let network = NetworkId::from_name(&payload.network).ok_or_else(|| {
         let known: Vec<_> = NetworkId::all().map(NetworkId::name).collect();
         bad("network", format!("\"{}\" is not known; known are {}", payload.network, known.join(", ")))
@@ -125,6 +163,7 @@ pub fn classify(payload: &Payload, now: Timestamp) -> Result<(Finding, Clocks, N
     let refresh = expiry("context.refresh_expires_at", &context.refresh_expires_at)?;
 
     let reading = read_answer(network.network(), &grant, &[], question, &answer);
+    let write = reading.write;
     let seen = [Seen { question, reading }];
     let known = Known {
         now,
@@ -135,7 +174,7 @@ pub fn classify(payload: &Payload, now: Timestamp) -> Result<(Finding, Clocks, N
     };
     let finding = conclude(&grant, &seen, &known).into_iter().next();
     let finding = finding.ok_or_else(|| bad("network", "gave no finding"))?;
-    Ok((finding, clocks(known.clocks, &seen), network))
+    Ok(Classified { network, finding, clocks: clocks(known.clocks, &seen), write })
 }
 
 /// The style that the context names, or else the likely one.
@@ -180,11 +219,11 @@ pub fn describe(finding: &Finding, network: NetworkId) -> Classification {
     };
     let capabilities =
         finding.capabilities.iter().map(|(c, r)| (c.label().to_owned(), Value::from(r.label()))).collect();
-    Classification { verdict, reason, cause, app_problem, capabilities, advice }
+    Classification { verdict, reason, cause, app_problem, capabilities, advice, write: None }
 }
 
 /// What to do about a finding, in order. For a valid connection: about the capabilities that it lacks.
-pub(super) fn steps(finding: &Finding, network: NetworkId) -> Vec<&'static str> {
+pub fn steps(finding: &Finding, network: NetworkId) -> Vec<&'static str> {
     let mut reasons: Vec<Reason> = match finding.verdict {
         Verdict::Undetermined(cause) => return vec![cause.meaning()],
         Verdict::Invalid(reason, _) => vec![reason],

@@ -1,0 +1,10 @@
+//! Reports: what a product saw when it used a connection, read with the code of a probe.
+//!
+//! Must not know HTTP servers, schedules of probes or the command line.
+
+mod classification;
+
+pub use classification::{
+    BadPayload, Classification, Classified, DescribedWrite, Payload, PayloadContext, classify, describe,
+    steps,
+};
