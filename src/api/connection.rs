@@ -2,7 +2,7 @@
 
 use crate::inventory::{AccountView, CredentialView};
 use crate::model::{AppProblem, Capability, Cause, Expiry, Reason, Reconnecting, Timestamp, labels};
-use crate::state::{AccountState, AppState, CredentialState, Snapshot};
+use crate::state::{AccountState, AppState, CredentialState, Heard, Snapshot};
 
 labels! {
     /// The state of a connection. The order is that of urgency.
@@ -41,11 +41,15 @@ pub struct Connection<'a> {
     pub account_state: &'a AccountState,
     pub credential: CredentialView<'a>,
     pub credential_state: &'a CredentialState,
+    /// What was heard of it besides probes, if anything was.
+    pub heard: Option<&'a Heard>,
     app_state: Option<&'a AppState>,
+    /// Indexed by [`Capability`]; see [`Snapshot::capability`].
+    capabilities: [Option<Reason>; 4],
 }
 
 impl<'a> Connection<'a> {
-    pub fn at(snapshot: &'a Snapshot, index: usize) -> Option<Self> {
+    pub fn at(snapshot: &'a Snapshot, index: usize, now: Timestamp) -> Option<Self> {
         let account = snapshot.inventory.account(index)?;
         let credential = account.credential()?;
         Some(Self {
@@ -54,6 +58,8 @@ impl<'a> Connection<'a> {
             credential,
             app_state: credential.app().and_then(|app| snapshot.apps.get(app)),
             credential_state: snapshot.credentials.get(account.credential_index())?,
+            heard: snapshot.heard.get(index),
+            capabilities: std::array::from_fn(|c| snapshot.capability(index, *Capability::ALL.get(c)?, now)),
         })
     }
 
@@ -93,15 +99,15 @@ impl<'a> Connection<'a> {
 
     /// The needed capabilities whose availability is known.
     pub fn capabilities(&self) -> impl Iterator<Item = (Capability, Reason)> + use<'a> {
-        let known = &self.account_state.capabilities;
-        Capability::ALL.iter().filter_map(|c| Some((*c, known[*c as usize]?)))
+        let known = self.capabilities;
+        Capability::ALL.iter().filter_map(move |c| Some((*c, known[*c as usize]?)))
     }
 
     /// The needed capabilities that do not work now.
     pub fn stops(&self) -> impl Iterator<Item = Capability> + use<'a> {
-        let known = self.account_state;
+        let known = self.capabilities;
         let all = self.is_disconnected();
-        self.account.needs().iter().filter(move |c| match known.capabilities[*c as usize] {
+        self.account.needs().iter().filter(move |c| match known[*c as usize] {
             Some(reason) => reason != Reason::Ok,
             None => all,
         })

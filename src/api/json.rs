@@ -7,10 +7,10 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::{Connection, ConnectionState, Listing, ListingPage, Query, QueryProblem};
-use crate::model::{Cause, Expiry, Timestamp};
+use crate::model::{Cause, Expiry, Reason, Timestamp};
 use crate::network::advice;
 use crate::scheduler::{Plan, planned};
-use crate::state::Snapshot;
+use crate::state::{Heard, Report, Snapshot};
 
 /// An object that leaves out what is absent.
 struct Object<M>(M);
@@ -114,6 +114,11 @@ impl Serialize for ConnectionJson<'_> {
         out.some("next_probe_reason", plan.map(Plan::label))?;
         out.some("next_use", account.next_use().map(Instant))?;
         out.some("next_token_read", plan.and_then(|plan| plan.token_read).map(Instant))?;
+        let reports = connection.heard.map_or(&[][..], Heard::reports);
+        out.some(
+            "reports",
+            (!reports.is_empty()).then(|| reports.iter().map(ReportJson::new).collect::<Vec<_>>()),
+        )?;
         let advice = connection.reasons().next().map(|reason| {
             let info = reason.info();
             AdviceJson {
@@ -130,6 +135,35 @@ impl Serialize for ConnectionJson<'_> {
 
 fn present(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
+}
+
+/// The newest report of an operation and a result.
+#[derive(Serialize)]
+struct ReportJson<'a> {
+    operation: &'static str,
+    result: &'static str,
+    at: Instant,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Instant>,
+    by: &'a str,
+}
+
+impl<'a> ReportJson<'a> {
+    fn new(report: &'a Report) -> Self {
+        Self {
+            operation: report.operation.label(),
+            result: report.result.label(),
+            at: Instant(report.at),
+            reason: report.reason.map(Reason::label),
+            cause: report.cause.map(Cause::label),
+            until: report.until.map(Instant),
+            by: &report.by,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -173,7 +207,7 @@ pub fn connections_json(listing: &Listing, query: &Query, page: &ListingPage) ->
 /// # Errors
 /// None in practice: every value has a JSON form.
 pub fn connection_json(snapshot: &Snapshot, id: &str, at: Timestamp) -> Option<serde_json::Result<String>> {
-    let connection = Connection::at(snapshot, snapshot.inventory.find(id)?)?;
+    let connection = Connection::at(snapshot, snapshot.inventory.find(id)?, at)?;
     Some(serde_json::to_string(&ConnectionJson { connection, snapshot, at }))
 }
 

@@ -86,7 +86,7 @@ impl Listing {
         };
         let mut credentials = Vec::with_capacity(inventory.credentials().len());
         for (index, watched) in inventory.credentials().enumerate() {
-            let accounts = watched.accounts().filter_map(|i| Connection::at(&snapshot, i));
+            let accounts = watched.accounts().filter_map(|i| Connection::at(&snapshot, i, at));
             credentials.push((accounts.map(|c| urgency(&c, at)).min(), index));
             overview.last_probe =
                 overview.last_probe.max(snapshot.credentials.get(index).and_then(|c| c.last_probe));
@@ -97,11 +97,13 @@ impl Listing {
         let mut reasons = 0;
         for watched in credentials.iter().filter_map(|(_, index)| inventory.credential(*index)) {
             together.extend(
-                watched.accounts().filter_map(|i| Connection::at(&snapshot, i).map(|c| (urgency(&c, at), i))),
+                watched
+                    .accounts()
+                    .filter_map(|i| Connection::at(&snapshot, i, at).map(|c| (urgency(&c, at), i))),
             );
             together.sort_unstable();
             for connection in
-                together.drain(..).filter_map(|(_, i)| Connection::at(&snapshot, i).map(|c| (i, c)))
+                together.drain(..).filter_map(|(_, i)| Connection::at(&snapshot, i, at).map(|c| (i, c)))
             {
                 let tag = tag(connection, at);
                 overview.states[tag.state as usize] += 1;
@@ -134,7 +136,7 @@ impl Listing {
     }
 
     pub fn connection(&self, account: usize) -> Option<Connection<'_>> {
-        Connection::at(&self.snapshot, account)
+        Connection::at(&self.snapshot, account, self.at)
     }
 
     pub fn page(&self, query: &Query) -> ListingPage {

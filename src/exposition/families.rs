@@ -122,13 +122,13 @@ pub static FAMILIES: &[Family] = &[
         "Whether a needed capability is available: 1 with reason ok, or 0 with the reason.",
         &["capability", "reason"],
         |out, account| {
-            let reasons = &account.state()?.capabilities;
-            for (capability, reason) in
-                Capability::ALL.iter().filter_map(|c| Some((c, reasons[*c as usize]?)))
-            {
-                out.begin(account);
-                out.label(",capability=\"", capability.label());
-                out.end_with_reason(reason);
+            for capability in Capability::ALL {
+                let reason = account.snapshot.capability(account.index, *capability, account.now);
+                if let Some(reason) = reason {
+                    out.begin(account);
+                    out.label(",capability=\"", capability.label());
+                    out.end_with_reason(reason);
+                }
             }
             Some(())
         },
@@ -210,6 +210,21 @@ pub static FAMILIES: &[Family] = &[
         "connection_last_conclusive_probe_timestamp_seconds",
         "Time of the last conclusive probe.",
         |account| Some(account.state()?.last_conclusive?.unix()),
+    ),
+    labelled(
+        "connection_report_timestamp_seconds",
+        "When the last report about the connection was seen, by what the product did and what the report was \
+         read as. Absent if there was none.",
+        &["operation", "result"],
+        |out, account| {
+            for report in account.snapshot.heard.get(account.index)?.reports() {
+                out.begin(account);
+                out.label(",operation=\"", report.operation.label());
+                out.label(",result=\"", report.result.label());
+                out.end(report.at.unix());
+            }
+            Some(())
+        },
     ),
     one(
         "connection_next_use_timestamp_seconds",

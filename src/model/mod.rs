@@ -4,6 +4,7 @@
 
 mod capability;
 mod cause;
+mod heard;
 mod labels;
 mod reason;
 mod secret;
@@ -12,6 +13,7 @@ mod time;
 
 pub use capability::{Capabilities, Capability, Use, stops};
 pub use cause::{AppProblem, Cause};
+pub use heard::ReportResult;
 pub(crate) use labels::{from_label, labels};
 pub use reason::{FixedBy, Reason, ReasonInfo, Reconnecting};
 pub use secret::{REDACTED, STRICT, Secret, Wiped, percent_encode};

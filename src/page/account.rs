@@ -9,6 +9,7 @@ use crate::api::{Connection, ConnectionState, Listing};
 use crate::model::{Capability, Cause, Expiry, FixedBy, Reason, Timestamp, format_duration};
 use crate::network::advice;
 use crate::scheduler::planned;
+use crate::state::Report;
 
 pub fn account(site: &Site<'_>, listing: &Listing, index: usize, now: Timestamp) -> Option<String> {
     let connection = listing.connection(index)?;
@@ -23,6 +24,7 @@ pub fn account(site: &Site<'_>, listing: &Listing, index: usize, now: Timestamp)
             (capabilities(&connection))
             (deadlines(&connection, now))
             (probes(listing, &connection, now))
+            (reports(&connection, now))
             (details(&connection))
         }
         (other_accounts(listing, &connection, index, now))
@@ -243,6 +245,38 @@ fn probes(listing: &Listing, connection: &Connection<'_>, now: Timestamp) -> Mar
                     dt { "Next use" } dd { (instant(now, at)) }
                 }
                 dt { "Probe interval" } dd { (format_duration(connection.credential.interval())) }
+            }
+        }
+    }
+}
+
+/// What products reported, the newest first.
+fn reports(connection: &Connection<'_>, now: Timestamp) -> Markup {
+    let mut reports: Vec<&Report> = connection.heard.iter().flat_map(|heard| heard.reports()).collect();
+    reports.sort_by_key(|report| std::cmp::Reverse(report.at));
+    let read_as = |report: &Report| {
+        let known = report.reason.filter(|r| *r != Reason::Ok).map(Reason::label);
+        let detail = known.or(report.cause.map(Cause::label)).filter(|label| *label != report.result.label());
+        let result = words(report.result.label()).to_lowercase();
+        detail.map_or(result.clone(), |label| format!("{result}: {}", words(label).to_lowercase()))
+    };
+    html! {
+        @if !reports.is_empty() {
+            section aria-labelledby="reports" {
+                h2 #reports { "Reports" }
+                dl {
+                    @for report in reports {
+                        dt { (words(report.operation.label())) ": " (read_as(report)) }
+                        dd {
+                            (instant(now, report.at)) ", by " (report.by)
+                            @if let Some(until) = report.until.filter(|until| *until > now) {
+                                @let block = connection.heard.and_then(|h| h.block(report.operation, now));
+                                @if block.is_some() { ", until " (instant(now, until)) }
+                                @else { ", no longer: a success was reported" }
+                            }
+                        }
+                    }
+                }
             }
         }
     }

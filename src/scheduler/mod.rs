@@ -43,6 +43,9 @@ pub use self::probe_everything::{ProbeResults, probe_everything};
 /// How many other credentials of an app are probed when a valid one is refused.
 const WITNESSES: usize = 4;
 
+/// Minimum time in seconds between two probes of a credential of which something was heard.
+const DUE_INTERVAL: i64 = 10;
+
 /// Asks for a probe at once. Credentials are indexes of the scheduler's inventory.
 #[derive(Debug)]
 pub enum ProbeRequest {
@@ -54,6 +57,9 @@ pub enum ProbeRequest {
         reply: oneshot::Sender<u64>,
     },
     SourceChanged(usize),
+    /// Something was heard that a probe can check. It is probed at once, or [`DUE_INTERVAL`] after its last
+    /// probe.
+    Due(usize),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +94,8 @@ pub struct Scheduler {
     next_lane: usize,
     /// Clients that wait for the next outcome of a credential.
     waiters: HashMap<usize, Vec<oneshot::Sender<u64>>>,
+    /// Credentials of which something was heard, and since when they wait for a verdict.
+    due: HashMap<usize, Instant>,
     /// Return the outcomes of a probe by credential, and how long it took.
     tasks: JoinSet<(Vec<(usize, Outcome)>, Duration)>,
     running: HashMap<Id, RunningProbe>,
@@ -115,6 +123,7 @@ impl Scheduler {
             lanes,
             next_lane: 0,
             waiters: HashMap::new(),
+            due: HashMap::new(),
             tasks: JoinSet::new(),
             running: HashMap::new(),
             log: ProbeLog::new(),
@@ -184,6 +193,7 @@ impl Scheduler {
     fn accept(&mut self, request: ProbeRequest) {
         let credential = match request {
             ProbeRequest::SourceChanged(credential) => credential,
+            ProbeRequest::Due(credential) => return self.heard_of(credential),
             ProbeRequest::NewerThan { seen, credential, reply } => {
                 let snapshot = self.store.snapshot();
                 if snapshot.credentials.get(credential).is_some_and(|state| state.last_probe > seen) {
@@ -204,6 +214,32 @@ impl Scheduler {
             }
         };
         self.enqueue_first(credential);
+    }
+
+    /// Makes a probe due, unless one is running or waits already.
+    fn heard_of(&mut self, credential: usize) {
+        let snapshot = self.store.snapshot();
+        let Some(state) = snapshot.credentials.get(credential) else { return };
+        let Some(slot) = self.slots.get(credential).copied() else { return };
+        let (now, instant) = (Timestamp::now(), Instant::now());
+        self.due.entry(credential).or_insert(instant);
+        // What is paused is planned for the end of its pause.
+        if slot.probing || slot.requested && slot.is_ready() || state.paused > Some(now) {
+            return;
+        }
+        let wait = state.last_probe.map_or(0, |last| DUE_INTERVAL - now.since(last));
+        match u64::try_from(wait) {
+            Ok(wait @ 1..) => {
+                let at = instant + Duration::from_secs(wait);
+                if !slot.is_ready() && self.timetable.planned(slot).is_none_or(|planned| planned > at) {
+                    self.timetable.plan(&mut self.slots, credential, at);
+                }
+                if let Some(slot) = self.slots.get_mut(credential) {
+                    slot.requested = true;
+                }
+            }
+            _ => self.enqueue_first(credential),
+        }
     }
 
     fn start_probes(&mut self) {
@@ -325,6 +361,11 @@ impl Scheduler {
             for waiter in self.waiters.remove(&credential).into_iter().flatten() {
                 // Fails if the client is gone.
                 let _ = waiter.send(applied.version);
+            }
+            if !matches!(applied.next, NextProbe::Failed(_) | NextProbe::Confirm)
+                && let Some(since) = self.due.remove(&credential)
+            {
+                self.metrics.report_verified(since.elapsed().as_secs_f64());
             }
             let (now, instant) = (Timestamp::now(), Instant::now());
             let delay = delay_after(applied.next, watched, applied.clocks, outcome.at, now);

@@ -147,6 +147,7 @@ fn log_verdict(inventory: &Inventory, watched: CredentialView<'_>, outcome: &Out
         to,
         reason,
         before = (!before.is_empty()).then_some(before),
+        by = "probe",
         host = seen.and_then(|seen| seen.host.as_deref()),
         status = seen.and_then(|seen| seen.status),
         error,

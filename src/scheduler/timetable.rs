@@ -48,6 +48,14 @@ impl Timetable {
         None
     }
 
+    /// When a credential is planned, if it is.
+    pub(super) fn planned(&self, slot: Slot) -> Option<Instant> {
+        match slot.state {
+            SlotState::Planned(tick) => Some(self.begin + TICK * tick),
+            SlotState::Idle | SlotState::Ready => None,
+        }
+    }
+
     /// When the next credential may be due.
     pub(super) fn next(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse((tick, _))| self.begin + TICK * *tick)

@@ -1,13 +1,15 @@
 //! The state files, from which a restart restores verdicts, clocks and pending confirmations.
 //!
-//! A base holds everything: a head with the version of the format, a line for each app and each
-//! credential, and an end with the number of lines and their checksum. A new base is written beside
+//! A base holds everything: a head with the version of the format, a line for each app, each
+//! credential and each account of which something was heard, and an end with the number of lines and
+//! their checksum. A new base is written beside
 //! the old one and then renamed, so that there is always a complete one. Later changes are appended
 //! to a journal as the same kind of lines. Base and journals carry a generation, which tells which
 //! journals continue which base. A file that cannot be read is set aside and never prevents a start.
 //!
 //! When to write is up to the [`StateWriter`](super::StateWriter).
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -16,8 +18,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use flate2::Crc;
 
-use super::format::{AppLine, CredentialLine, Line, LineWriter};
-use super::{AccountState, AppState, CredentialState, Snapshot, Store};
+use super::format::{AppLine, CredentialLine, HeardLine, Line, LineWriter};
+use super::{AccountState, AppState, CredentialState, Heard, Snapshot, Store};
 use crate::inventory::Inventory;
 use crate::model::Timestamp;
 
@@ -46,7 +48,8 @@ pub fn write_base(folder: &Path, generation: u64, snapshot: &Snapshot) -> anyhow
         let apps = (0..snapshot.apps.len()).filter_map(|index| Line::app(snapshot, index));
         let credentials =
             (0..snapshot.credentials.len()).filter_map(|index| Line::credential(snapshot, index));
-        for line in apps.chain(credentials) {
+        let heard = snapshot.heard.iter().filter_map(|(index, _)| Line::heard(snapshot, index));
+        for line in apps.chain(credentials).chain(heard) {
             out.line(&line)?;
             lines += 1;
         }
@@ -122,7 +125,8 @@ pub fn restore(folder: &Path, store: &Store) -> u64 {
     }
     if restored.lines > 0 {
         tracing::info!(lines = restored.lines, "state restored");
-        store.restore(restored.accounts, restored.credentials, restored.apps);
+        let heard = restored.heard.into_iter().collect();
+        store.restore(restored.accounts, restored.credentials, restored.apps, heard);
     }
     newest
 }
@@ -162,6 +166,7 @@ struct Restored<'r> {
     accounts: Vec<AccountState>,
     credentials: Vec<CredentialState>,
     apps: Vec<AppState>,
+    heard: BTreeMap<usize, Heard>,
     lines: u64,
 }
 
@@ -171,6 +176,7 @@ impl<'r> Restored<'r> {
             accounts: vec![AccountState::default(); inventory.len()],
             credentials: vec![CredentialState::default(); inventory.credentials().len()],
             apps: vec![AppState::default(); inventory.apps().len()],
+            heard: BTreeMap::new(),
             lines: 0,
             inventory,
         }
@@ -181,6 +187,13 @@ impl<'r> Restored<'r> {
         let index = self.inventory.apps().iter().position(|app| app.id == line.id);
         if let Some(state) = index.and_then(|index| self.apps.get_mut(index)) {
             *state = line.state();
+        }
+    }
+
+    fn heard(&mut self, line: &HeardLine<'_>) {
+        self.lines += 1;
+        if let Some(index) = self.inventory.find(&line.id) {
+            self.heard.insert(index, line.heard());
         }
     }
 
@@ -231,6 +244,7 @@ fn read_base(path: &Path, restored: &mut Restored<'_>) -> anyhow::Result<u64> {
             Line::Head { generation, .. } => base_generation = generation,
             Line::App(app) => restored.app(app),
             Line::Credential(credential) => restored.credential(&credential),
+            Line::Heard(heard) => restored.heard(&heard),
             Line::End { lines, crc32 } => {
                 anyhow::ensure!(lines == count, "holds {count} lines where {lines} were written");
                 anyhow::ensure!(crc32 == crc.sum(), "its checksum is wrong");
@@ -256,6 +270,7 @@ fn read_journal(path: &Path, restored: &mut Restored<'_>) -> anyhow::Result<()> 
         match Line::parse(&line, number) {
             Ok(Line::App(app)) => restored.app(app),
             Ok(Line::Credential(credential)) => restored.credential(&credential),
+            Ok(Line::Heard(heard)) => restored.heard(&heard),
             Ok(Line::Head { .. }) => {}
             Ok(Line::End { .. }) => anyhow::bail!("line {number} is the end of a base"),
             // The last line: a power failure can leave a block that was never written.

@@ -9,10 +9,11 @@ use flate2::Crc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AccountState, AppFaultWindow, AppHealth, AppState, Changes, CredentialState, Snapshot, WindowEntry,
+    AccountState, AppFaultWindow, AppHealth, AppState, Block, Changes, CredentialState, Heard, Report,
+    Snapshot, WindowEntry,
 };
 use crate::inventory::AccountView;
-use crate::model::{AppProblem, Capability, Cause, Expiry, Reason, Timestamp};
+use crate::model::{AppProblem, Capability, Cause, Expiry, Reason, ReportResult, Timestamp};
 use crate::network::Clocks;
 
 /// Version of the format that this program writes, and the newest that it reads.
@@ -31,6 +32,8 @@ pub(super) enum Line<'a> {
     /// A credential with its accounts: in one line, so that a login is restored as a whole or not
     /// at all.
     Credential(CredentialLine<'a>),
+    /// What was heard of an account besides probes. Not written for other accounts.
+    Heard(HeardLine<'a>),
     /// The last line of a base: number of lines between the head and this one, and the checksum of
     /// everything before it.
     End {
@@ -100,6 +103,40 @@ pub(super) struct AccountLine<'a> {
     scopes: Option<Vec<Cow<'a, str>>>,
 }
 
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct HeardLine<'a> {
+    pub(super) id: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    reports: Vec<ReportLine<'a>>,
+    /// By capability.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    blocks: BTreeMap<Cow<'a, str>, BlockLine<'a>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    report_ids: Vec<(u64, Timestamp)>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ReportLine<'a> {
+    operation: Cow<'a, str>,
+    result: Cow<'a, str>,
+    at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+    by: Cow<'a, str>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct BlockLine<'a> {
+    reason: Cow<'a, str>,
+    since: Timestamp,
+    until: Timestamp,
+    by: Cow<'a, str>,
+}
+
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -145,6 +182,32 @@ impl<'a> Line<'a> {
             paused: state.paused,
             window_entry: state.window_entry,
             accounts: watched.accounts().filter_map(account).collect(),
+        }))
+    }
+
+    pub(super) fn heard(snapshot: &'a Snapshot, index: usize) -> Option<Self> {
+        let id = snapshot.inventory.account(index)?.id().into();
+        let heard = snapshot.heard.get(index)?;
+        let report = |report: &'a Report| ReportLine {
+            operation: report.operation.label().into(),
+            result: report.result.label().into(),
+            at: report.at,
+            reason: report.reason.map(|reason| reason.label().into()),
+            cause: report.cause.map(|cause| cause.label().into()),
+            until: report.until,
+            by: (&*report.by).into(),
+        };
+        let block = |capability: &Capability| {
+            let Block { reason, since, until, by } = heard.blocks[*capability as usize].as_ref()?;
+            let by = (&**by).into();
+            let line = BlockLine { reason: reason.label().into(), since: *since, until: *until, by };
+            Some((capability.label().into(), line))
+        };
+        Some(Self::Heard(HeardLine {
+            id,
+            reports: heard.reports.iter().map(report).collect(),
+            blocks: Capability::ALL.iter().filter_map(block).collect(),
+            report_ids: heard.ids.clone(),
         }))
     }
 
@@ -197,6 +260,36 @@ impl CredentialLine<'_> {
             paused: self.paused,
             window_entry: self.window_entry,
         }
+    }
+}
+
+impl HeardLine<'_> {
+    pub(super) fn heard(&self) -> Heard {
+        let report = |line: &ReportLine<'_>| {
+            Some(Report {
+                operation: Capability::from_label(&line.operation)?,
+                result: ReportResult::from_label(&line.result)?,
+                at: line.at,
+                reason: line.reason.as_deref().and_then(Reason::from_label),
+                cause: line.cause.as_deref().and_then(Cause::from_label),
+                until: line.until,
+                by: (&*line.by).into(),
+            })
+        };
+        let mut heard = Heard {
+            reports: self.reports.iter().filter_map(report).collect(),
+            ids: self.report_ids.clone(),
+            ..Heard::default()
+        };
+        for (capability, line) in &self.blocks {
+            let known = Capability::from_label(capability).zip(Reason::from_label(&line.reason));
+            if let Some((capability, reason)) = known {
+                let BlockLine { since, until, .. } = *line;
+                heard.blocks[capability as usize] =
+                    Some(Block { reason, since, until, by: (&*line.by).into() });
+            }
+        }
+        heard
     }
 }
 
@@ -290,10 +383,12 @@ impl<W: Write> Write for LineWriter<W> {
 /// # Errors
 /// None in practice: writing to memory does not fail.
 pub fn journal_lines(changes: &Changes) -> std::io::Result<Vec<u8>> {
-    let Changes { snapshot, credentials, apps, .. } = changes;
+    let Changes { snapshot, credentials, apps, heard, .. } = changes;
     let mut out = LineWriter::new(Vec::new());
     let apps = apps.iter().filter_map(|index| Line::app(snapshot, *index));
-    for line in apps.chain(credentials.iter().filter_map(|index| Line::credential(snapshot, *index))) {
+    let credentials = credentials.iter().filter_map(|index| Line::credential(snapshot, *index));
+    let heard = heard.iter().filter_map(|index| Line::heard(snapshot, *index));
+    for line in apps.chain(credentials).chain(heard) {
         out.line(&line)?;
     }
     Ok(out.out)

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{AccountState, AppFaultWindow, AppHealth, Column, NextProbe, RateLimitUsage, WindowEntry};
+use super::{
+    AccountState, AppFaultWindow, AppHealth, Column, Heard, NextProbe, RateLimitUsage, Sparse, WindowEntry,
+};
 use crate::inventory::{Inventory, SourceStatus};
-use crate::model::{AppProblem, Expiry, Timestamp};
+use crate::model::{AppProblem, Capability, Expiry, Reason, Timestamp};
 use crate::network::Clocks;
 use crate::source::TokenHash;
 
@@ -53,13 +55,15 @@ impl AppState {
 
 /// The state of everything at one moment. Cheap to clone and to keep.
 ///
-/// `accounts`, `credentials` and `apps` have the indexes of the inventory.
+/// `accounts`, `heard`, `credentials` and `apps` have the indexes of the inventory.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Grows with every change.
     pub version: u64,
     pub inventory: Arc<Inventory>,
     pub accounts: Column<AccountState>,
+    /// What was heard of accounts besides probes.
+    pub heard: Sparse<Heard>,
     pub credentials: Column<CredentialState>,
     pub apps: Arc<Vec<AppState>>,
     /// How the sources of accounts were read last, in the order of the configuration.
@@ -69,6 +73,14 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Whether a needed capability of an account is available: what probes say, unless the network blocks
+    /// it, which no probe can see. None while unknown, and if the account does not need it.
+    pub fn capability(&self, account: usize, capability: Capability, now: Timestamp) -> Option<Reason> {
+        let probed = self.accounts.get(account)?.capabilities[capability as usize]?;
+        let block = || self.heard.get(account)?.block(capability, now);
+        Some(if probed == Reason::Ok { block().map_or(probed, |block| block.reason) } else { probed })
+    }
+
     pub fn next_probe(&self, credential: usize) -> Option<NextProbe> {
         let state = self.credentials.get(credential).filter(|state| state.last_probe.is_some())?;
         let mut accounts = self.inventory.credential(credential)?.accounts();
@@ -102,6 +114,8 @@ pub struct Changes {
     /// Indexes of credentials that have changed, or one of their accounts has.
     pub credentials: BTreeSet<usize>,
     pub apps: BTreeSet<usize>,
+    /// Indexes of accounts of which something was heard.
+    pub heard: BTreeSet<usize>,
     pub inventory: bool,
 }
 

@@ -11,12 +11,22 @@ use tokio::sync::Notify;
 
 use super::rate_limits::{self, RateLimitUsage};
 use super::{
-    AccountState, AppState, Applied, Change, Changes, Column, CredentialState, Evidence, NextProbe, Outcome,
-    Snapshot, apply_finding,
+    AccountState, AppState, Applied, Change, Changes, Column, CredentialState, Evidence, Heard, NextProbe,
+    Outcome, Report, ReportEffect, Snapshot, Sparse, apply_finding,
 };
 use crate::inventory::{AccountView, App, CredentialView, Inventory, SourceStatus};
-use crate::model::{AppProblem, Cause};
+use crate::model::{AppProblem, Cause, Reason, Timestamp};
 use crate::network::{Certainty, Verdict};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppliedReport {
+    pub effect: ReportEffect,
+    /// Whether the capability was available before, as in [`Snapshot::capability`].
+    pub before: Option<Reason>,
+    pub after: Option<Reason>,
+    /// Version of the first snapshot that holds the report.
+    pub version: u64,
+}
 
 /// Holds the newest snapshot and the changes that were not taken yet.
 #[derive(Debug, Default)]
@@ -88,8 +98,14 @@ impl Store {
             let version_ended = state.version_ended.filter(|_| old.api_version == app.api_version);
             Some(AppState { version_ended, ..(*state).clone() })
         };
+        let heard = |(index, heard): (usize, &Heard)| {
+            let mut heard = heard.clone();
+            heard.prune(Timestamp::now());
+            Some((inventory.find(old.inventory.account(index)?.id())?, heard))
+        };
         let snapshot = Snapshot {
             version: old.version + 1,
+            heard: old.heard.iter().filter_map(heard).collect(),
             accounts: inventory.accounts().map(account).collect(),
             credentials: inventory.credentials().map(credential).collect(),
             apps: Arc::new(inventory.apps().iter().map(|a| app(a).unwrap_or_default()).collect()),
@@ -107,12 +123,14 @@ impl Store {
         accounts: Vec<AccountState>,
         credentials: Vec<CredentialState>,
         apps: Vec<AppState>,
+        heard: Sparse<Heard>,
     ) {
         let snapshot = &mut self.lock().snapshot;
         snapshot.version += 1;
         snapshot.accounts = accounts.into_iter().collect();
         snapshot.credentials = credentials.into_iter().collect();
         snapshot.apps = Arc::new(apps);
+        snapshot.heard = heard;
     }
 
     /// Applies the outcome of a probe to a credential, its accounts and its app in one step. None if
@@ -176,6 +194,30 @@ impl Store {
             version: *version,
             changes,
         })
+    }
+
+    /// Applies a report about an account. `id` is a hash of the id that its sender gave it. None if there
+    /// is no such account.
+    pub fn apply_report(
+        &self,
+        account: &str,
+        report: Report,
+        id: Option<u64>,
+        now: Timestamp,
+    ) -> Option<AppliedReport> {
+        let mut current = self.lock();
+        let Changes { snapshot, heard: changed, .. } = &mut *current;
+        let index = snapshot.inventory.find(account)?;
+        let operation = report.operation;
+        let before = snapshot.capability(index, operation, now);
+        let effect = snapshot.heard.entry(index).apply(report, id, now);
+        let after = snapshot.capability(index, operation, now);
+        if effect == ReportEffect::Newest {
+            snapshot.version += 1;
+            changed.insert(index);
+            self.changed.notify_one();
+        }
+        Some(AppliedReport { effect, before, after, version: snapshot.version })
     }
 
     fn lock(&self) -> MutexGuard<'_, Changes> {

@@ -2,15 +2,15 @@
 //! `exposition`, from a snapshot.
 
 use prometheus::{
-    Gauge, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry, histogram_opts, labels, opts,
-    register_gauge_with_registry, register_histogram_vec_with_registry,
-    register_int_counter_vec_with_registry, register_int_counter_with_registry,
-    register_int_gauge_with_registry,
+    Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry, histogram_opts, labels,
+    opts, register_gauge_with_registry, register_histogram_vec_with_registry,
+    register_histogram_with_registry, register_int_counter_vec_with_registry,
+    register_int_counter_with_registry, register_int_gauge_with_registry,
 };
 
 use super::log_queue::dropped_lines;
 use crate::inventory::Shard;
-use crate::model::{Cause, Timestamp};
+use crate::model::{Cause, ReportResult, Timestamp};
 use crate::network::NetworkId;
 
 #[derive(Clone, Debug)]
@@ -23,6 +23,9 @@ pub struct Metrics {
     state_failures: IntCounter,
     dropped_lines: IntCounter,
     refreshes: HistogramVec,
+    reports: IntCounterVec,
+    unclassified_reports: IntCounterVec,
+    report_verdict: Histogram,
     reload_successful: IntGauge,
     reload_success: Gauge,
     shard: IntGauge,
@@ -43,6 +46,11 @@ impl Metrics {
             "token_exporter_source_refresh_duration_seconds",
             "Duration of refreshes of a source of accounts.",
             vec![0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0]
+        );
+        let report_verdict = histogram_opts!(
+            "token_exporter_report_verdict_seconds",
+            "Time from a report or a notice that makes a probe due to the conclusive verdict of that probe.",
+            vec![0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0]
         );
         let build = opts!(
             "token_exporter_build_info",
@@ -83,6 +91,19 @@ impl Metrics {
                 registry
             )?,
             refreshes: register_histogram_vec_with_registry!(refreshes, &["source"], registry)?,
+            reports: register_int_counter_vec_with_registry!(
+                "token_exporter_reports_total",
+                "Reports of products about their use of connections, by what they were read as.",
+                &["network", "result"],
+                registry
+            )?,
+            unclassified_reports: register_int_counter_vec_with_registry!(
+                "token_exporter_reports_unclassified_total",
+                "Reports with an answer that is not recognised.",
+                &["network"],
+                registry
+            )?,
+            report_verdict: register_histogram_with_registry!(report_verdict, registry)?,
             reload_successful: register_int_gauge_with_registry!(
                 "token_exporter_config_last_reload_successful",
                 "Whether the last configuration reload attempt was successful.",
@@ -138,6 +159,20 @@ impl Metrics {
         self.refreshes.with_label_values(&[source]).observe(seconds);
     }
 
+    /// Counts a report; the network is unknown if its account is.
+    pub fn reported(&self, network: Option<NetworkId>, result: ReportResult) {
+        let network = network.map_or("unknown", NetworkId::name);
+        self.reports.with_label_values(&[network, result.label()]).inc();
+        if result == ReportResult::Unclassified {
+            self.unclassified_reports.with_label_values(&[network]).inc();
+        }
+    }
+
+    /// Notes how long after a report or a notice its probe was conclusive.
+    pub fn report_verified(&self, seconds: f64) {
+        self.report_verdict.observe(seconds);
+    }
+
     pub fn reloaded(&self, successful: bool) {
         self.reload_successful.set(i64::from(successful));
         if successful {
@@ -157,6 +192,14 @@ impl Metrics {
         self.panics.with_label_values(&[network.name()]);
         for cause in Cause::ALL {
             self.failures.with_label_values(&[network.name(), cause.label()]);
+        }
+    }
+
+    /// As [`Metrics::announce`], where reports are accepted.
+    pub fn announce_reports(&self, network: NetworkId) {
+        self.unclassified_reports.with_label_values(&[network.name()]);
+        for result in ReportResult::ALL {
+            self.reports.with_label_values(&[network.name(), result.label()]);
         }
     }
 

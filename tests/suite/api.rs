@@ -7,7 +7,7 @@ use std::process::Command;
 use reqwest::StatusCode;
 use serde_json::Value;
 use token_exporter::api::{ConnectionState, PARAMETERS};
-use token_exporter::model::{AppProblem, Capability, Cause, Reason, Use};
+use token_exporter::model::{AppProblem, Capability, Cause, Reason, ReportResult, Use};
 use token_exporter::network::{Certainty, NetworkId, Verdict};
 
 use crate::page::{DAY, Site, header};
@@ -87,6 +87,7 @@ fn the_description_holds_the_same_lists() {
     assert_eq!(listed("Use"), labels(Use::ALL.iter().map(|u| u.label()).collect()));
     assert_eq!(listed("Cause"), labels(Cause::ALL.iter().map(|c| c.label()).collect()));
     assert_eq!(listed("AppProblem"), labels(AppProblem::ALL.iter().map(|p| p.label()).collect()));
+    assert_eq!(listed("ReportResult"), labels(ReportResult::ALL.iter().map(|r| r.label()).collect()));
     assert_eq!(listed("Capability"), labels(Capability::ALL.iter().map(|c| c.label()).collect()));
     assert_eq!(
         listed("Trouble"),

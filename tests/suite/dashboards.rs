@@ -376,6 +376,7 @@ fn every_metric_and_every_label_exists() {
     let metrics = Metrics::new().expect("metrics");
     for network in NetworkId::all() {
         metrics.announce(network);
+        metrics.announce_reports(network);
         metrics.panicked(network);
         metrics.probed(network, 1.0, Some(Cause::Timeout));
     }

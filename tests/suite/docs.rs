@@ -7,7 +7,7 @@ use std::path::Path;
 
 use prometheus::proto::MetricType;
 use token_exporter::exposition::{FAMILIES, SMALL_FAMILIES};
-use token_exporter::model::{AppProblem, Capability, Cause, Reason, format_duration};
+use token_exporter::model::{AppProblem, Capability, Cause, Reason, ReportResult, format_duration};
 use token_exporter::network::{AppNeed, NetworkId, Rights, Style, advice};
 use token_exporter::simulator::{Expect, Fixtures, load_fixtures};
 use token_exporter::telemetry::Metrics;
@@ -334,6 +334,7 @@ fn metrics_page() -> String {
     // Families without samples are not gathered.
     for network in NetworkId::all() {
         metrics.announce(network);
+        metrics.announce_reports(network);
         metrics.panicked(network);
     }
     for family in metrics.gather().iter().filter(|f| !f.name().starts_with("process_")) {
@@ -358,12 +359,13 @@ fn metrics_page() -> String {
         out,
         "\n## Values of labels\n\n- `reason`: {}; see [reasons.md](reasons.md)\n- `capability`: {}\n- \
          `cause`: {}\n- `problem`: {}; see [reasons.md](reasons.md#app-problems-what-is-wrong-with-a-developer-app)\n- `network`: {}; see [networks.md](networks.md)\n- `clock`: `access`, `refresh`, \
-         `data_access`\n",
+         `data_access`\n- `operation`: as `capability`\n- `result` of reports:\n{}",
         reason_links(Reason::ALL),
         values(Capability::ALL.iter().map(|c| format!("`{c}`")).collect()),
         values(Cause::ALL.iter().map(|c| format!("`{c}`")).collect()),
         values(AppProblem::ALL.iter().map(|p| format!("`{p}`")).collect()),
         values(NetworkId::all().map(|n| format!("`{n}`")).collect()),
+        ReportResult::ALL.iter().map(|r| format!("  - `{r}`: {}\n", r.meaning())).collect::<String>(),
     );
     out
 }

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use token_exporter::config::{self, Config};
 use token_exporter::exposition::{CHUNK, Extent, FAMILIES, Format, Renderer, SMALL_FAMILIES};
 use token_exporter::inventory::{Inventory, Shard, SourceStatus};
-use token_exporter::model::{AppProblem, Capability, Cause, Expiry, Reason, Timestamp};
+use token_exporter::model::{AppProblem, Capability, Cause, Expiry, Reason, ReportResult, Timestamp};
 use token_exporter::network::{Budget, Certainty, Clocks, Finding, RateLimitStatus, Reset, Verdict};
-use token_exporter::state::{Outcome, Snapshot, Store};
+use token_exporter::state::{Outcome, Report, Snapshot, Store};
 use token_exporter::telemetry::Metrics;
 
 use crate::golden::assert_golden;
@@ -114,6 +114,19 @@ fn snapshot() -> Snapshot {
             observations: Vec::new(),
         },
     );
+    let blocked = Report {
+        operation: Capability::Publish,
+        result: ReportResult::Blocked,
+        at: at(-20),
+        reason: Some(Reason::AccountRestricted),
+        cause: None,
+        until: Some(at(86_380)),
+        by: "publisher".into(),
+    };
+    let inventory = store.snapshot().inventory;
+    let never = inventory.find_credential("never").and_then(|index| inventory.credential(index));
+    let account = never.and_then(|credential| inventory.account(credential.accounts().start));
+    store.apply_report(account.expect("an account").id(), blocked, None, at(-20)).expect("applied");
     store.snapshot()
 }
 

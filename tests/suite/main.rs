@@ -34,6 +34,7 @@ mod faults;
 mod file_sources;
 mod fuzzing;
 mod golden;
+mod heard;
 mod http_source;
 mod http_source_tls;
 mod inhibition;
