@@ -2,7 +2,7 @@
 
 use super::apps::network;
 use super::credentials::FULL;
-use super::field::{Field, MAX_TEXT, Mapping, is_line, is_name};
+use super::field::{Field, Mapping, is_name};
 use super::keys;
 use super::validator::{Origin, SECOND, SourceFile, Validator, YEAR};
 use super::yaml::Value;
@@ -122,20 +122,16 @@ impl Validator<'_> {
 
     fn reconnect_url<'f>(&mut self, field: &Field<'f>) -> Option<&'f str> {
         let text = field.text()?;
-        if !self.is_known_reconnect_url(text) {
+        // Most differ only in what follows the last slash.
+        let known = self.reconnect_folder.as_ref().and_then(|folder| text.strip_prefix(&**folder));
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        if !known.is_some_and(|name| name.bytes().all(plain)) {
             let url = field.url("https://app.example.com/reconnect")?;
             let (begin, _) = text.rsplit_once('/')?;
             let is_folder = url.as_str() == text && url.query().is_none() && url.fragment().is_none();
             self.reconnect_folder = is_folder.then(|| format!("{begin}/"));
         }
         Some(text)
-    }
-
-    /// Whether an address differs from one that was right only in what follows the last slash.
-    pub(super) fn is_known_reconnect_url(&self, text: &str) -> bool {
-        let name = self.reconnect_folder.as_ref().and_then(|folder| text.strip_prefix(&**folder));
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-        name.is_some_and(|name| is_line(text, MAX_TEXT) && name.bytes().all(plain))
     }
 }
 

@@ -21,6 +21,45 @@ pub(super) struct Values<'a, 't> {
     pub(super) number: u32,
     pub(super) shape: &'a Shape,
     pub(super) values: &'a [&'t str],
+    /// See [`changes`].
+    pub(super) changed: Option<u64>,
+}
+
+/// A bit for each value that differs from that in the line before of the same shape, of which nothing
+/// is known if it is missing. None if a value is not certainly right, as far as it can be told without
+/// the rest of the configuration.
+pub(super) fn changes(shape: &Shape, values: &[&str], before: Option<&Vec<&str>>) -> Option<u64> {
+    let mut changed = 0;
+    for (i, (slot, value)) in shape.slots.iter().zip(values).enumerate() {
+        let before = before.and_then(|before| before.get(i));
+        if before == Some(value) {
+            continue;
+        }
+        let right = match slot.role {
+            Role::Id | Role::ExternalId | Role::Credential => is_line(value, MAX_ID),
+            Role::Name | Role::ConnectedBy | Role::Label => is_line(value, MAX_TEXT),
+            Role::State => is_line(value, MAX_STATE),
+            Role::ReconnectUrl => before.is_some_and(|before| differ_in_name(before, value)),
+            Role::Recipient => mail_problem(value).is_none() && shape.count(Role::Recipient) == 1,
+            // Read when the row is added.
+            Role::NextUse | Role::ExpiresAt | Role::RefreshExpiresAt | Role::Token | Role::TokenFile => true,
+            Role::Other => false,
+        };
+        right.then_some(())?;
+        changed |= 1_u64.checked_shl(u32::try_from(i).ok()?)?;
+    }
+    Some(changed)
+}
+
+/// Whether two addresses differ only in what follows their last slashes.
+fn differ_in_name(address: &str, other: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    match (address.rsplit_once('/'), other.rsplit_once('/')) {
+        (Some((folder, _)), Some((same, name))) => {
+            folder == same && name.bytes().all(plain) && is_line(other, MAX_TEXT)
+        }
+        _ => false,
+    }
 }
 
 impl<'t> Values<'_, 't> {
@@ -42,7 +81,6 @@ impl<'t> Values<'_, 't> {
 
 /// The last row of a shape.
 pub(super) struct Example {
-    values: Vec<String>,
     /// The index of its credential.
     credential: usize,
     /// Its own index, if it is an account.
@@ -61,7 +99,6 @@ impl Validator<'_> {
         let by_role = row.by_role();
         let said = |role: Role| by_role[role as usize];
         let mut example = Example {
-            values: row.values.iter().map(|value| (*value).to_owned()).collect(),
             credential: table.credentials().len().checked_sub(1)?,
             account: None,
             labels: Vec::new(),
@@ -75,14 +112,13 @@ impl Validator<'_> {
             example.credential = account.credential_index();
             example.labels = account.label_numbers().to_vec();
             example.opted_out = account.opted_out();
-            let count = |role| row.shape.slots.iter().filter(|slot| slot.role == role).count();
-            example.notify = (count(Role::Recipient) != 1).then(|| account.notify().to_owned());
+            example.notify = (row.shape.count(Role::Recipient) != 1).then(|| account.notify().to_owned());
             // A value that has no slot, such as `true`, is part of the shape.
             let same = account.name() == said(Role::Name).unwrap_or(account.id())
                 && account.external_id() == said(Role::ExternalId).unwrap_or("")
                 && account.reconnect_url() == said(Role::ReconnectUrl).unwrap_or("")
                 && account.source_state() == said(Role::State)
-                && example.labels.len() == count(Role::Label);
+                && example.labels.len() == row.shape.count(Role::Label);
             same.then_some(())?;
         }
         let credential = table.credential(example.credential)?;
@@ -107,38 +143,16 @@ impl Validator<'_> {
                 return None;
             }
         }
-        for (last, value) in example.values.iter_mut().zip(row.values) {
-            if last != value {
-                last.clear();
-                last.push_str(value);
-            }
-        }
         Some(example)
     }
 
     /// Whether the row was added; a problem has been reported otherwise.
     fn alike(&mut self, file: SourceFile<'_>, row: &Values<'_, '_>, example: &mut Example) -> Option<bool> {
-        let mut labels = 0..;
-        for ((slot, value), last) in row.shape.slots.iter().zip(row.values).zip(&example.values) {
-            let label = if slot.role == Role::Label { labels.next() } else { None };
-            if value == last {
-                continue;
-            }
-            let right = match slot.role {
-                Role::Id | Role::ExternalId | Role::Credential => is_line(value, MAX_ID),
-                Role::Name | Role::ConnectedBy | Role::Label => is_line(value, MAX_TEXT),
-                Role::State => is_line(value, MAX_STATE),
-                Role::ReconnectUrl => self.is_known_reconnect_url(value),
-                Role::Recipient => example.notify.is_none() && mail_problem(value).is_none(),
-                // These are read below.
-                Role::NextUse | Role::ExpiresAt | Role::RefreshExpiresAt | Role::Token | Role::TokenFile => {
-                    true
-                }
-                Role::Other => false,
-            };
-            right.then_some(())?;
-            if let Some(number) = label.and_then(|label: usize| example.labels.get_mut(label)) {
-                *number = self.config.table.put_label(&slot.key, value).ok()?;
+        let changed = row.changed?;
+        let labels = row.shape.slots.iter().enumerate().filter(|(_, slot)| slot.role == Role::Label);
+        for ((i, slot), number) in labels.zip(&mut example.labels) {
+            if changed & 1 << i != 0 {
+                *number = self.config.table.put_label(&slot.key, row.values[i]).ok()?;
             }
         }
         let by_role = row.by_role();

@@ -12,7 +12,7 @@ use memchr::{memchr, memmem};
 
 use super::account_files::open_regular;
 use super::ahead::ahead;
-use super::alike::{Example, Values};
+use super::alike::{Example, Values, changes};
 use super::field::{Field, KeyPath, why_unreadable};
 use super::findings::{Position, Problem};
 use super::json;
@@ -88,9 +88,11 @@ fn each_row(file: SourceFile<'_>, section: &'static str, validator: &mut Validat
         let mut none = None;
         let example = example.unwrap_or(&mut none);
         if let (Some(values), None) = (&values, &tree) {
-            let [id, credential] = [Role::Id, Role::Credential].map(|role| values.by_role()[role as usize]);
-            let unnamed = || unnamed(id, credential, &named);
+            let said = values.by_role();
+            let unnamed = || unnamed(said[Role::Id as usize], said[Role::Credential as usize], &named);
             if section != values.shape.wrapper.map_or_else(unnamed, |(_, section)| section) {
+                // The next line is compared with this one.
+                *example = None;
                 return;
             }
             *example = example.take().and_then(|example| validator.add_alike(file, values, example));
@@ -157,6 +159,8 @@ struct Line<'t> {
     /// Its shape and the number of that, if it has one, and its values.
     shape: Option<(usize, &'t Shape)>,
     values: Vec<&'t str>,
+    /// What is different from the line before of the same shape; see [`changes`].
+    changed: Option<u64>,
     /// None if an earlier line has the same shape.
     tree: Option<yaml::Result<Node<'t>>>,
 }
@@ -164,7 +168,7 @@ struct Line<'t> {
 impl<'t> Line<'t> {
     /// Takes a line apart; its shape is added to those that are known.
     fn new(line: &'t [u8], number: u32, shapes: &'t [OnceLock<Shape>], json: &mut json::Reader<'t>) -> Self {
-        let mut this = Self { text: "", number, shape: None, values: Vec::new(), tree: None };
+        let mut this = Self { text: "", number, shape: None, values: Vec::new(), changed: None, tree: None };
         match text_of(line, number) {
             Ok(text) => this.text = text,
             Err(e) => {
@@ -194,7 +198,8 @@ impl<'t> Line<'t> {
 
     fn values(&self) -> Option<Values<'_, 't>> {
         let (_, shape) = self.shape?;
-        Some(Values { line: self.text, number: self.number, shape, values: &self.values })
+        let Self { text, number, ref values, changed, .. } = *self;
+        Some(Values { line: text, number, shape, values, changed })
     }
 }
 
@@ -207,11 +212,17 @@ fn each_line(file: SourceFile<'_>, take: &mut dyn FnMut(Line<'_>)) -> Result<()>
         let (next, number) = ahead(
             |send| {
                 let (mut json, mut number) = (json::Reader::default(), first);
+                let mut last: [Option<Vec<&str>>; MAX_SHAPES] = Default::default();
                 let mut rest = &*part;
                 while !rest.is_empty() {
                     let end = memchr(b'\n', rest).unwrap_or(rest.len());
                     if !rest[..end].trim_ascii().is_empty() {
-                        send(Line::new(&rest[..end], number, &shapes, &mut json));
+                        let mut line = Line::new(&rest[..end], number, &shapes, &mut json);
+                        if let Some((index, shape)) = line.shape {
+                            line.changed = changes(shape, &line.values, last[index].as_ref());
+                            last[index] = Some(line.values.clone());
+                        }
+                        send(line);
                     }
                     rest = rest.get(end + 1..).unwrap_or_default();
                     number += 1;

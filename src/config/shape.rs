@@ -144,6 +144,11 @@ impl Shape {
         Some(shape)
     }
 
+    /// The number of values with this role.
+    pub(super) fn count(&self, role: Role) -> usize {
+        self.slots.iter().filter(|slot| slot.role == role).count()
+    }
+
     /// The values of a line, if it has this shape.
     pub(super) fn values<'t>(&self, line: &'t str) -> Option<Vec<&'t str>> {
         let (mut values, mut rest) = (Vec::with_capacity(self.slots.len()), line);

@@ -242,10 +242,16 @@ impl InventoryBuilder {
     pub fn reserve(&mut self, bytes: usize) {
         /// A row takes more in most files.
         const ROW: usize = 200;
-        let Inventory { texts, accounts, credentials, .. } = &mut self.unsorted;
-        texts.reserve(bytes / 2);
-        accounts.reserve(bytes / ROW);
-        credentials.reserve(bytes / ROW);
+        /// So do rows that have labels; there are not more entries in an index than rows in most files.
+        const ENTRY: usize = 400;
+        let inventory = &mut self.unsorted;
+        inventory.texts.reserve(bytes / 2);
+        inventory.accounts.reserve(bytes / ROW);
+        inventory.credentials.reserve(bytes / ROW);
+        inventory.account_ids.reserve(bytes / ENTRY);
+        inventory.credential_ids.reserve(bytes / ENTRY);
+        inventory.labels.reserve(bytes / ENTRY);
+        inventory.label_sets.reserve(bytes / ENTRY);
     }
 
     pub(super) fn into_unsorted(self) -> Inventory {

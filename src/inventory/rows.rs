@@ -15,8 +15,8 @@ pub struct Inventory {
     apps: Vec<App>,
     pub(super) accounts: Vec<AccountRow>,
     pub(super) credentials: Vec<CredentialRow>,
-    account_ids: Index,
-    credential_ids: Index,
+    pub(super) account_ids: Index,
+    pub(super) credential_ids: Index,
     pub(super) texts: String,
     pub(super) words: Words,
     /// The accounts' own labels, as `,name="value"`.
@@ -198,6 +198,9 @@ impl Inventory {
     fn close(&mut self) {
         self.accounts.shrink_to_fit();
         self.credentials.shrink_to_fit();
+        let Self { account_ids, accounts, credential_ids, credentials, texts, .. } = self;
+        account_ids.shrink(|index| accounts[index as usize].texts.plain(texts, ID));
+        credential_ids.shrink(|index| credentials[index as usize].texts.plain(texts, ID));
         self.texts.shrink_to_fit();
         self.account_labels.shrink_to_fit();
         self.sources.shrink_to_fit();

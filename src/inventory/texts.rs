@@ -13,11 +13,15 @@ use super::Full;
 
 /// A label value as both exposition formats want it.
 pub fn escape(value: &str) -> Cow<'_, str> {
-    // Looking at all bytes is faster than stopping at the first.
-    if !value.bytes().fold(false, |found, byte| found | matches!(byte, b'\\' | b'"' | b'\n')) {
+    if is_plain(value) {
         return Cow::Borrowed(value);
     }
     Cow::Owned(value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
+}
+
+/// Whether nothing has to be escaped. Looking at all bytes is faster than stopping at the first.
+fn is_plain(value: &str) -> bool {
+    !value.bytes().fold(false, |found, byte| found | matches!(byte, b'\\' | b'"' | b'\n'))
 }
 
 /// A length or an index in four bytes.
@@ -63,11 +67,10 @@ pub(super) struct RowTexts<const N: usize> {
 impl<const N: usize> RowTexts<N> {
     pub(super) fn put(arena: &mut String, texts: [&str; N]) -> Result<Self, Full> {
         let plain = Span::put(arena, texts)?;
-        let escaped = texts.map(escape);
-        if escaped.iter().all(|text| matches!(text, Cow::Borrowed(_))) {
+        if arena.get(plain.start as usize..).is_some_and(is_plain) {
             return Ok(Self { plain, escaped: 0 });
         }
-        let escaped = escaped.join("\n");
+        let escaped = texts.map(escape).join("\n");
         arena.push_str(&escaped);
         Ok(Self { plain, escaped: u16::try_from(escaped.len()).map_err(|_| Full)? })
     }
@@ -106,6 +109,22 @@ pub(super) struct Index {
 impl Index {
     pub(super) fn len(&self) -> usize {
         self.numbers.len()
+    }
+
+    /// Makes room while there is nothing in it: a full index is copied, and all keys are read for that.
+    pub(super) fn reserve(&mut self, count: usize) {
+        if self.numbers.is_empty() {
+            self.numbers = HashTable::with_capacity(count);
+        }
+    }
+
+    /// Frees room for much more.
+    pub(super) fn shrink<'a, K>(&mut self, key_of: impl Fn(u32) -> &'a K)
+    where
+        K: Hash + ?Sized + 'a,
+    {
+        let Self { state, numbers } = self;
+        numbers.shrink_to_fit(|number: &u32| state.hash_one(key_of(*number)));
     }
 
     pub(super) fn find<'a, K>(&self, key: &K, key_of: impl Fn(u32) -> &'a K) -> Option<u32>
@@ -151,6 +170,10 @@ pub(super) struct Words {
 }
 
 impl Words {
+    pub(super) fn reserve(&mut self, count: usize) {
+        self.index.reserve(count);
+    }
+
     pub(super) fn put(&mut self, text: &str) -> Result<u32, Full> {
         self.put_new(text, || escape(text))
     }
@@ -273,6 +296,10 @@ pub(super) struct LabelSets {
 }
 
 impl LabelSets {
+    pub(super) fn reserve(&mut self, count: usize) {
+        self.index.reserve(count);
+    }
+
     pub(super) fn put(&mut self, labels: &[u32]) -> Result<u32, Full> {
         if let Some(known) = self.index.find(labels, |known| self.get(known)) {
             return Ok(known);

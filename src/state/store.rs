@@ -69,6 +69,9 @@ impl Store {
     /// another source now, or there is an account that they were not probed for.
     pub fn replace_inventory(&self, inventory: Arc<Inventory>) -> Vec<usize> {
         let old = self.snapshot();
+        if Arc::ptr_eq(&old.inventory, &inventory) {
+            return Vec::new();
+        }
         let before = |c: CredentialView<'_>| old.inventory.find_credential(c.id());
         let moved = |c: CredentialView<'_>| {
             let before = before(c).and_then(|i| old.inventory.credential(i));
