@@ -1,31 +1,33 @@
 //! Shared parts of the benches: example accounts, medians, and writing `docs/performance.md`.
 #![allow(dead_code, reason = "no bench needs all of it")]
 
-use std::fmt::Write as _;
 use std::io::Read as _;
 use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The same as the program's.
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Whether accounts share credentials.
+/// What accounts say, and whether they share credentials.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// Ten accounts per credential.
+    /// Ten accounts per credential, with one label each and without an address.
+    Lean,
+    /// Ten accounts per credential, with eight labels each.
     Shared,
-    /// One account per credential.
+    /// One account per credential, with eight labels each.
     Own,
 }
 
 impl Shape {
     pub(crate) fn label(self) -> &'static str {
         match self {
+            Self::Lean => "10, one label",
             Self::Shared => "10",
             Self::Own => "1",
         }
@@ -51,92 +53,78 @@ impl FileFormat {
 /// Accounts per file.
 const PER_FILE: usize = 10_000;
 
-/// Writes a configuration of accounts with eight labels each and with token files. Returns its size
-/// in bytes.
+/// Writes a configuration of accounts in files of 10,000. Returns its size in bytes.
 pub(crate) fn configuration(folder: &Path, accounts: usize, shape: Shape, format: FileFormat) -> usize {
-    std::fs::create_dir_all(folder.join("accounts.d")).expect("a folder");
-    let token = folder.join("accounts.d/token");
+    let files = folder.join("accounts.d");
+    std::fs::create_dir_all(&files).expect("a folder");
+    let token = files.join("token");
     std::fs::write(&token, "sim-token").expect("written");
     #[cfg(unix)]
     std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600))
         .expect("for the owner alone");
-    // Nothing listens on port 9, so probes end at once.
-    const BASE: &str = "base_url: http://127.0.0.1:9";
-    let mut main = "global: {probe_interval: 1d, notify: [ops@example.com]}\naccount_files: \
-                    [\"accounts.d/0*\"]\n"
-        .to_owned();
-    let mut logins = String::new();
-    for i in (0..accounts.div_ceil(10)).filter(|_| shape == Shape::Shared) {
-        let person = i % 500;
-        let _ = match format {
-            FileFormat::Yaml => writeln!(
-                logins,
-                "  - {{id: login-{i}, network: mastodon, connected_by: Person {person}, token_file: \
-                 accounts.d/token, {BASE}}}"
-            ),
-            FileFormat::JsonLines => writeln!(
-                logins,
-                "{}",
-                json!({"credential": {
-                    "id": format!("login-{i}"), "network": "mastodon", "connected_by": format!("Person {person}"),
-                    "token_file": "token", "base_url": "http://127.0.0.1:9"
-                }})
-            ),
-        };
-    }
-    if format == FileFormat::JsonLines {
-        std::fs::write(folder.join("accounts.d/0.jsonl"), &logins).expect("written");
-    } else if !logins.is_empty() {
-        main += &format!("credentials:\n{logins}");
-    }
-    let mut bytes = main.len() + if format == FileFormat::JsonLines { logins.len() } else { 0 };
+    let main = "global: {probe_interval: 1d, notify: [ops@example.com]}
+\
+                account_files: [\"accounts.d/0*\"]
+";
     std::fs::write(folder.join("config.yaml"), main).expect("written");
-    for first in (0..accounts).step_by(PER_FILE) {
-        let mut text = String::new();
-        for i in first..accounts.min(first + PER_FILE) {
-            let (team, brand, person, by) = (i % 50, i % 300, i % 1000, i % 500);
-            if format == FileFormat::JsonLines {
-                let mut row = json!({
-                    "id": format!("account-{i}"),
-                    "name": format!("Account number {i}"),
-                    "network": "mastodon",
-                    "external_id": format!("10000{i:07}"),
-                    "notify": [format!("person-{person}@example.com")],
-                    "reconnect_url": format!("https://app.example.com/reconnect/account-{i}"),
-                    "labels": {
-                        "team": format!("team-{team}"), "country": "DE", "region": "emea",
-                        "brand": format!("brand-{brand}"), "tier": "gold", "owner": format!("person-{person}"),
-                        "customer": format!("customer-{i}"), "env": "prod"
-                    }
-                });
-                match shape {
-                    Shape::Shared => row["credential"] = format!("login-{}", i / 10).into(),
-                    Shape::Own => {
-                        row["token_file"] = "token".into();
-                        row["connected_by"] = format!("Person {by}").into();
-                        row["base_url"] = "http://127.0.0.1:9".into();
-                    }
-                }
-                let _ = writeln!(text, "{row}");
-                continue;
-            }
-            let login = match shape {
-                Shape::Shared => format!("credential: login-{}", i / 10),
-                Shape::Own => format!("token_file: token\n  connected_by: Person {by}\n  {BASE}"),
-            };
-            let _ = write!(
-                text,
-                "- id: account-{i}\n  name: Account number {i}\n  network: mastodon\n  external_id: \"10000{i:07}\"\n  {login}\n  \
-                 notify: [person-{person}@example.com]\n  reconnect_url: https://app.example.com/reconnect/account-{i}\n  labels:\n    \
-                 team: team-{team}\n    country: DE\n    region: emea\n    brand: brand-{brand}\n    tier: gold\n    owner: person-{person}\n    \
-                 customer: customer-{i}\n    env: prod\n"
-            );
-        }
+    let logins = if shape == Shape::Own { 0 } else { accounts.div_ceil(10) };
+    let mut bytes = main.len();
+    let mut write = |name: String, text: String| {
         bytes += text.len();
-        let file = format!("accounts.d/{:06}.{}", first / PER_FILE, format.ending());
-        std::fs::write(folder.join(file), text).expect("written");
+        std::fs::write(files.join(format!("{name}.{}", format.ending())), text).expect("written");
+    };
+    for first in (0..logins).step_by(PER_FILE) {
+        let rows = (first..logins.min(first + PER_FILE)).map(|i| {
+            let mut row = login(i);
+            row["id"] = format!("login-{i}").into();
+            row["network"] = "mastodon".into();
+            row
+        });
+        let text = match format {
+            FileFormat::Yaml => "credentials:\n".to_owned() + &lines(rows, format),
+            FileFormat::JsonLines => lines(rows.map(|row| json!({"credential": row})), format),
+        };
+        write(format!("0-logins-{:06}", first / PER_FILE), text);
+    }
+    for first in (0..accounts).step_by(PER_FILE) {
+        let rows = (first..accounts.min(first + PER_FILE)).map(|i| account(i, shape));
+        write(format!("{:06}", first / PER_FILE), lines(rows, format));
     }
     bytes
+}
+
+fn lines(rows: impl Iterator<Item = Value>, format: FileFormat) -> String {
+    let line = |row: Value| match format {
+        FileFormat::Yaml => serde_yaml::to_string(&[row]).expect("YAML"),
+        FileFormat::JsonLines => format!("{row}\n"),
+    };
+    rows.map(line).collect()
+}
+
+/// What tells of a token. Nothing listens on port 9, so probes end at once.
+fn login(i: usize) -> Value {
+    let person = format!("Person {}", i % 500);
+    json!({"token_file": "token", "connected_by": person, "base_url": "http://127.0.0.1:9"})
+}
+
+fn account(i: usize, shape: Shape) -> Value {
+    let (team, person) = (format!("team-{}", i % 50), format!("person-{}", i % 1000));
+    let mut row =
+        if shape == Shape::Own { login(i) } else { json!({"credential": format!("login-{}", i / 10)}) };
+    row["id"] = format!("account-{i}").into();
+    row["name"] = format!("Account number {i}").into();
+    row["network"] = "mastodon".into();
+    row["external_id"] = format!("10000{i:07}").into();
+    row["notify"] = json!([format!("{person}@example.com")]);
+    row["labels"] = json!({"team": team});
+    if shape != Shape::Lean {
+        row["reconnect_url"] = format!("https://app.example.com/reconnect/account-{i}").into();
+        row["labels"] = json!({
+            "team": team, "country": "DE", "region": "emea", "brand": format!("brand-{}", i % 300),
+            "tier": "gold", "owner": person, "customer": format!("customer-{i}"), "env": "prod"
+        });
+    }
+    row
 }
 
 /// The numbers of accounts: up to a million, or up to `ACCOUNTS`.

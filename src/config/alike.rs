@@ -23,6 +23,7 @@ pub(super) struct Values<'a, 't> {
     pub(super) values: &'a [&'t str],
     /// See [`changes`].
     pub(super) changed: Option<u64>,
+    by_role: [Option<&'t str>; ROLES],
 }
 
 /// A bit for each value that differs from that in the line before of the same shape, of which nothing
@@ -62,13 +63,24 @@ fn differ_in_name(address: &str, other: &str) -> bool {
     }
 }
 
-impl<'t> Values<'_, 't> {
-    pub(super) fn by_role(&self) -> [Option<&'t str>; ROLES] {
+impl<'a, 't> Values<'a, 't> {
+    pub(super) fn new(
+        line: &'t str,
+        number: u32,
+        shape: &'a Shape,
+        values: &'a [&'t str],
+        changed: Option<u64>,
+    ) -> Self {
         let mut by_role = [None; ROLES];
-        for (slot, value) in self.shape.slots.iter().zip(self.values) {
+        for (slot, value) in shape.slots.iter().zip(values) {
             by_role[slot.role as usize] = Some(*value);
         }
-        by_role
+        Self { line, number, shape, values, changed, by_role }
+    }
+
+    /// The value with this role; the last one if there are several.
+    pub(super) fn said(&self, role: Role) -> Option<&'t str> {
+        self.by_role[role as usize]
     }
 
     fn position(&self, value: &str) -> Position {
@@ -96,8 +108,7 @@ impl Validator<'_> {
     /// An example of the row in this line, which was added last.
     pub(super) fn example(&self, section: &str, row: &Values<'_, '_>) -> Option<Example> {
         let table = &self.config.table;
-        let by_role = row.by_role();
-        let said = |role: Role| by_role[role as usize];
+        let said = |role| row.said(role);
         let mut example = Example {
             credential: table.credentials().len().checked_sub(1)?,
             account: None,
@@ -155,8 +166,7 @@ impl Validator<'_> {
                 *number = self.config.table.put_label(&slot.key, row.values[i]).ok()?;
             }
         }
-        let by_role = row.by_role();
-        let said = |role: Role| by_role[role as usize];
+        let said = |role| row.said(role);
         let id = said(Role::Id)?;
         let origin = Origin { file: file.number, at: row.position(id) };
         let taken = example.account.is_some() && self.defined_account(id).is_some();

@@ -46,7 +46,7 @@ fn credentials(file: SourceFile<'_>, validator: &mut Validator<'_>) -> Result<()
     each_line(file, &mut |line| {
         let id = match (line.values(), &line.tree) {
             (_, Some(tree)) => tree.as_ref().ok().and_then(|node| text(node, "credential")),
-            (Some(values), None) => values.by_role()[Role::Credential as usize],
+            (Some(values), None) => values.said(Role::Credential),
             (None, None) => None,
         };
         if let Some(id) = id.filter(|id| !named.contains(*id)) {
@@ -88,8 +88,7 @@ fn each_row(file: SourceFile<'_>, section: &'static str, validator: &mut Validat
         let mut none = None;
         let example = example.unwrap_or(&mut none);
         if let (Some(values), None) = (&values, &tree) {
-            let said = values.by_role();
-            let unnamed = || unnamed(said[Role::Id as usize], said[Role::Credential as usize], &named);
+            let unnamed = || unnamed(values.said(Role::Id), values.said(Role::Credential), &named);
             if section != values.shape.wrapper.map_or_else(unnamed, |(_, section)| section) {
                 // The next line is compared with this one.
                 *example = None;
@@ -199,7 +198,7 @@ impl<'t> Line<'t> {
     fn values(&self) -> Option<Values<'_, 't>> {
         let (_, shape) = self.shape?;
         let Self { text, number, ref values, changed, .. } = *self;
-        Some(Values { line: text, number, shape, values, changed })
+        Some(Values::new(text, number, shape, values, changed))
     }
 }
 
