@@ -62,10 +62,8 @@ pub(crate) fn configuration(folder: &Path, accounts: usize, shape: Shape, format
     #[cfg(unix)]
     std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600))
         .expect("for the owner alone");
-    let main = "global: {probe_interval: 1d, notify: [ops@example.com]}
-\
-                account_files: [\"accounts.d/0*\"]
-";
+    let main = "global: {probe_interval: 1d, notify: [ops@example.com]}\n\
+                account_files: [\"accounts.d/0*\"]\n";
     std::fs::write(folder.join("config.yaml"), main).expect("written");
     let logins = if shape == Shape::Own { 0 } else { accounts.div_ceil(10) };
     let mut bytes = main.len();
