@@ -145,7 +145,7 @@ described! {
         OutOfCredit = "out_of_credit"
             => "The app's credit or subscription is used up. Top it up or renew it in the developer console.",
         SpendCap = "spend_cap"
-            => "The app has reached its spending limit for this billing period. Raise the limit in the \
+            => "The app has reached its spending limit or its quota for this period. Raise the limit in the \
                 developer console, or wait for the next period.",
         TesterOnly = "tester_only"
             => "The app is in development or testing mode and serves its testers only. Publish the app, or \

@@ -271,6 +271,16 @@ reasons! {
         steps: &["Log in at the network with the right account.", "Reconnect, and check the account's name \
          while doing so."],
     }
+    PublishingAuthorizationRequired = "publishing_authorization_required" {
+        meaning: "The network lets nobody publish on the page before the person has confirmed identity and \
+         country (Page Publishing Authorization).",
+        fixed_by: Connector, reconnecting: DoesNotHelp, needs_new_token: false,
+        steps: &[
+            "Log in at the network as the person who connected, open the page, and complete the \
+             authorization that its notice asks for.",
+            "Nothing needs to be reconnected: publishing works again afterwards.",
+        ],
+    }
 }
 
 impl Reason {

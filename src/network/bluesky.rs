@@ -67,6 +67,7 @@ static DESCRIPTION: Description = Description {
              account's state can be checked.",
             "The refresh token itself: checking it would use it up, which a probe never does.",
         ],
+        only_writes: &["Posts that are too long and files that are too large. Never a verdict."],
         interval: "1h. The limit of 3,000 requests per address and 5 minutes is far away (docs.bsky.app, \
                    \"Rate Limits\"). The access token is read again for every probe, so its source must be \
                    kept up to date.",
@@ -300,6 +301,9 @@ fn refused(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Rea
         {
             Reading::ambiguous(Reason::AccountDeactivated)
         }
+        // "Invalid app.bsky.feed.post record: Record/text must not be longer than 300 graphemes".
+        "invalidrequest" | "invalidrecord" if says("invalid ") && says(" record:") => Reading::content(),
+        "blobtoolarge" | "invalidmimetype" | "payloadtoolarge" | "recordtoolarge" => Reading::content(),
         "insufficientscope" | "scopemissing" | "scopemissingerror" => {
             Reading::plain(Reason::MissingPermission)
         }

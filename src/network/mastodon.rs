@@ -67,6 +67,9 @@ static DESCRIPTION: Description = Description {
             "In a language that this program does not know, removed access is `token_invalid`.",
             "A server that was shut down for good looks like one that is down: undetermined forever.",
         ],
+        only_writes: &[
+            "Posts that the server does not take (422), in the account's language. Never a verdict.",
+        ],
         interval: "1h. The limit of 300 requests per token and 5 minutes is far away (docs.joinmastodon.org, \
                    \"Rate limits\").",
     },
@@ -221,6 +224,10 @@ fn refused(grant: &Grant<'_>, question: Question, answer: &Answer) -> Option<Rea
     if dead || (sent && parse::contains(error, "unauthorized: token not supplied")) {
         // GoToSocial answers so to a dead token; a probe always sends one.
         return Some(Reading::refused(Refusal::expired_or_revoked()));
+    }
+    // "Validation failed: Text character limit of 500 exceeded", in the account's language.
+    if answer.is(422) && question.call.is_none() && !error.is_empty() {
+        return Some(Reading::content());
     }
     misskey(json["error"]["code"].as_str().unwrap_or_default())
         .or_else(|| refused_by_text(grant, question, json["identifier"].as_str().unwrap_or_default(), error))

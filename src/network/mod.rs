@@ -142,7 +142,7 @@ impl Description {
         calls: &[],
         token_prefixes: &[],
         steps: |_| &[],
-        notes: Notes { lifetimes: &[], tells: &[], cannot_tell: &[], interval: "" },
+        notes: Notes { lifetimes: &[], tells: &[], cannot_tell: &[], only_writes: &[], interval: "" },
     };
 }
 
@@ -155,6 +155,8 @@ pub struct Notes {
     pub tells: &'static [&'static str],
     /// What no read-only probe can see or distinguish.
     pub cannot_tell: &'static [&'static str],
+    /// What the network tells only those who write, and how it is read.
+    pub only_writes: &'static [&'static str],
     /// How often to probe, and why.
     pub interval: &'static str,
 }

@@ -68,6 +68,11 @@ static DESCRIPTION: Description = Description {
             "Granted permissions: in the token response only.",
             "`not_admin`, `password_changed`: no answer names them.",
         ],
+        only_writes: &[
+            "That an app with trial access may not create Pins: a fault of the app.",
+            "A board that is gone, and Pins that lack something or have a wrong form. Never a \
+             verdict.",
+        ],
         interval: "1h. An app with trial access has 1,000 requests a day, enough for forty accounts every \
                    hour; use 6h for more. Approved apps have 100 a second and user.",
     },
@@ -143,7 +148,7 @@ impl Network for Pinterest {
     }
 
     fn read(&self, grant: &Grant<'_>, seen: &[Seen], question: Question, answer: &Answer) -> Option<Reading> {
-        if let Some(reading) = refused(answer) {
+        if let Some(reading) = refused(question, answer) {
             return Some(softened(reading, seen, question));
         }
         if !answer.maybe_success() {
@@ -175,7 +180,7 @@ fn without_profile(grant: &Grant<'_>) -> bool {
     grant.tokens.scopes.as_deref().is_some_and(|s| !has(s, "user_accounts:read") && has(s, "boards:read"))
 }
 
-fn refused(answer: &Answer) -> Option<Reading> {
+fn refused(question: Question, answer: &Answer) -> Option<Reading> {
     let json = &answer.json;
     let code = json.get("code").and_then(parse::integer)?;
     let text = |name: &str| json.get(name).and_then(|v| v.as_str()).unwrap_or_default();
@@ -187,6 +192,10 @@ fn refused(answer: &Answer) -> Option<Reading> {
     }
     if code == 283 && parse::contains(text("data"), "application") {
         return Some(Reading::app_problem(AppProblem::SecretRefused));
+    }
+    // A Pin names its board, and a board that is gone is no fault of the account.
+    if question.call.is_none() && (code == 40 || says(&["board not found"])) {
+        return Some(Reading::content());
     }
     // Logs and proxies lose statuses; an error inside a success is still an error.
     Some(match (answer.status.filter(|s| !(200..300).contains(s)), code) {
@@ -211,6 +220,8 @@ fn refused(answer: &Answer) -> Option<Reading> {
         (Some(404), 404) | (None, 40) if says(&["board not found"]) => {
             Reading::plain(Reason::PageUnavailable)
         }
+        // "Invalid request": what was sent lacks something or has a wrong form.
+        (Some(400), 1) if question.call.is_none() => Reading::content(),
         // Among them 400/1104, "the token … is not valid or has expired": the token of a report.
         _ => return None,
     })

@@ -222,6 +222,11 @@ impl Reading {
         Self::says(Says::app_problem(problem))
     }
 
+    /// What was sent is refused, which says nothing about the connection.
+    pub fn content() -> Self {
+        Self { write: Some(WriteFact::Content), ..Self::undetermined(Cause::UnexpectedAnswer) }
+    }
+
     /// What remains of it under this status: with a limit or a fault of the network, an answer says
     /// nothing about an account.
     #[must_use]

@@ -11,11 +11,14 @@
 //! airbytehq/airbyte `source-tiktok-marketing` tests (codes 40105, 40100, 40133);
 //! gitroomhq/postiz-app and chatwoot/chatwoot TikTok clients.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::{
     Answer, Auth, Body, Budget, Call, CallInfo, Description, Facts, Grant, Guess, Listed, Method, Network,
-    Question, RateLimitStatus, Reading, Refusal, Reset, Rights, Says, Scopes, Seen, Style, parse, standard,
+    Question, RateLimitStatus, Reading, Refusal, Reset, Rights, Says, Scopes, Seen, Style, WriteFact, parse,
+    standard,
 };
 use crate::model::{AppProblem, Capability, Cause, Reason};
 
@@ -77,10 +80,16 @@ static DESCRIPTION: Description = Description {
              expiry decides between `token_expired` and `access_revoked`; without one it is `token_invalid`.",
             "`account_suspended`: only TikTok's webhook names it (TikTok for Developers, \"Webhook \
              Events\").",
-            "A ban from posting and the limits of apps that TikTok has not audited (they post privately \
-             only): told to those who post.",
             "Granted permissions at Login Kit: they stand in the token response only, and people can switch \
              each off.",
+        ],
+        only_writes: &[
+            "A ban from posting (`spam_risk_user_banned_from_posting`) and posts that TikTok takes \
+             for spam (`spam_risk`, read as a day): only publishing stops.",
+            "That an app has not been audited, has too many active users, or has not proven whose an \
+             address is: a fault of the app, never of the account.",
+            "The caps of posts a day and of pending shares, and captions, files and privacy levels \
+             that are refused. Never a verdict.",
         ],
         interval: "1h. 600 questions a minute and app (Login Kit) and 40 a minute and account (business) are \
                    far away; the access token is read anew for every probe, so its source must be kept \
@@ -258,7 +267,7 @@ fn read_v2(grant: &Grant<'_>, answer: &Answer, error: &Value) -> Option<Reading>
         return Some(banned_from_posting());
     }
     if !code.eq_ignore_ascii_case("ok") {
-        return v2_code(code).map(Reading::says);
+        return v2_code(code).map(|says| Reading { write: write_fact(code), ..Reading::says(says) });
     }
     if !answer.maybe_success() {
         return None;
@@ -271,13 +280,35 @@ fn read_v2(grant: &Grant<'_>, answer: &Answer, error: &Value) -> Option<Reading>
     Some(Reading {
         says: accepted_unless_empty(data),
         listed: wrong_accounts(grant, &told),
+        user_id: parse::text(&user["open_id"]),
         ..Reading::default()
     })
 }
 
-/// TikTok bars the account from posting through any product, and from nothing else.
+/// TikTok bars the account from posting through any product, and from nothing else. It does not say
+/// until when.
 fn banned_from_posting() -> Reading {
-    Reading { lost: vec![(Capability::Publish, Reason::AccountRestricted)], ..Reading::accepted() }
+    let write = Some(WriteFact::Blocked { reason: Reason::AccountRestricted, lasts: None });
+    Reading { lost: vec![(Capability::Publish, Reason::AccountRestricted)], write, ..Reading::accepted() }
+}
+
+/// Reasons for which TikTok refuses one post (TikTok for Developers, "Get Post Status", "Direct Post").
+#[rustfmt::skip]
+const CONTENT: &[&str] = &[
+    "spam_risk_text", "privacy_level_option_mismatch", "privacy_level_check_failed", "invalid_file_upload",
+    "file_format_check_failed", "duration_check_failed", "frame_rate_check_failed",
+    "picture_size_check_failed", "video_pull_failed", "photo_pull_failed", "publish_cancelled", "user_cancel",
+];
+
+/// What only a write shows: refused content, and a post that TikTok took for spam. The daily cap of
+/// posts and the cap of pending shares are limits.
+fn write_fact(code: &str) -> Option<WriteFact> {
+    /// TikTok names no end; its own limits on posts are for 24 hours.
+    const SPAM: Duration = Duration::from_secs(24 * 3600);
+    match code.to_lowercase().as_str() {
+        "spam_risk" => Some(WriteFact::Blocked { reason: Reason::AccountRestricted, lasts: Some(SPAM) }),
+        code => CONTENT.contains(&code).then_some(WriteFact::Content),
+    }
 }
 
 /// The codes of the open API other than `ok`.
@@ -294,13 +325,11 @@ fn v2_code(code: &str) -> Option<Says> {
         "reached_active_user_cap" | "unaudited_client_can_only_post_to_private_accounts" => {
             Says::app_problem(AppProblem::AccessLevel)
         }
-        // The request itself is wrong.
-        "url_ownership_unverified"
-        | "privacy_level_option_mismatch"
-        | "app_version_check_failed"
-        | "invalid_params"
-        | "invalid_param"
-        | "invalid_file_upload" => Says::app_problem(AppProblem::Unknown),
+        // The request itself is wrong, or the app has not proven whose the media's address is.
+        "url_ownership_unverified" | "app_version_check_failed" | "invalid_params" | "invalid_param" => {
+            Says::app_problem(AppProblem::Unknown)
+        }
+        code if CONTENT.contains(&code) => Says::Undetermined(Cause::UnexpectedAnswer),
         _ => return None,
     })
 }
@@ -310,6 +339,7 @@ fn read_grant(grant: &Grant<'_>, json: &Value) -> Reading {
     Reading {
         scopes: parse::scopes(&json["scope"]).map(Scopes::new),
         listed: wrong_accounts(grant, &[&json["open_id"]]),
+        user_id: parse::text(&json["open_id"]),
         ..Reading::accepted()
     }
 }
@@ -339,7 +369,8 @@ fn publish_failure(data: &Value) -> Option<Reading> {
         "spam_risk_too_many_posts" | "spam_risk_too_many_pending_share" => {
             Some(Reading::undetermined(Cause::RateLimited))
         }
-        _ => None,
+        // The token was accepted.
+        reason => write_fact(reason).map(|fact| Reading { write: Some(fact), ..Reading::accepted() }),
     }
 }
 
@@ -381,6 +412,7 @@ fn read_business(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
             .map(Scopes::new),
         listed: wrong_accounts(grant, &[&data["creator_id"], &data["open_id"], &data["username"]]),
         facts: Facts { parent: parse::text(&data["creator_id"]), ..Facts::default() },
+        user_id: ["creator_id", "open_id"].iter().find_map(|name| parse::text(&data[*name])),
         ..Reading::default()
     })
 }

@@ -113,6 +113,9 @@ pub struct Expect {
     pub capabilities: Option<BTreeMap<String, String>>,
     /// Whether a second probe has to confirm it; unchecked if absent.
     pub ambiguous: Option<bool>,
+    /// What only a write shows: `content`, or the reason of a block and how long it lasts
+    /// (`account_restricted 12h`).
+    pub write: Option<String>,
     /// Clocks (`access`, `refresh`, `data_access`, `issued`), each `never` or a marker; unchecked if
     /// absent.
     #[serde(default)]

@@ -32,7 +32,8 @@ static DESCRIPTION: Description = Description {
     notes: Notes {
         lifetimes: &["30 days; the end is read from the answer."],
         tells: &["Expired logins from closed accounts."],
-        cannot_tell: &["Limits on posting: told to those who post only."],
+        cannot_tell: &[],
+        only_writes: &["Limits on posting. Never a verdict."],
         interval: "1h.",
     },
     ..Description::DEFAULT

@@ -1,12 +1,14 @@
 //! Properties of every network, tested with damaged copies of its healthy answers.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use token_exporter::model::{Cause, Timestamp};
-use token_exporter::network::Verdict;
-use token_exporter::report::{Payload, classify};
-use token_exporter::simulator::{Fixtures, Reply, fill, load_fixtures};
+use token_exporter::network::{Verdict, WriteFact};
+use token_exporter::report::{Classified, Payload, classify};
+use token_exporter::simulator::{Case, Fixtures, Reply, fill, load_fixtures};
 
-use crate::reading::ID;
+use crate::reading::{ID, payload};
 
 const HTML: &str = "<!DOCTYPE html><html><head><title>Sorry, something went \
                     wrong.</title></head><body>invalid expired revoked</body></html>";
@@ -168,4 +170,115 @@ fn every_call_has_a_healthy_answer() {
             assert!(there, "{}: no healthy answer to {}", fixtures.network, call.name);
         }
     }
+}
+
+/// Runs a check on each single answer that says something about a write, or about a limit.
+fn each_write(check: impl Fn(&Fixtures, &Case, &Payload)) {
+    let now = Timestamp::now();
+    let mut checked = 0;
+    for fixtures in load_fixtures().expect("fixtures") {
+        for case in fixtures.cases.iter().filter(|case| case.answers.len() == 1) {
+            let (call, reply) = case.answers.iter().next().expect("one answer");
+            let limit = case.expect.cause.as_deref() == Some("rate_limited");
+            if reply.fault.is_none() && (limit || case.expect.write.is_some()) {
+                check(&fixtures, case, &payload(fixtures.network.name(), case, call, now));
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 150, "{checked}");
+}
+
+fn read(payload: &Payload) -> Classified {
+    classify(payload, Timestamp::now()).expect("classified")
+}
+
+#[test]
+fn blocks_content_errors_and_limits_are_never_held_against_the_token() {
+    each_write(|fixtures, case, payload| {
+        let sent = &payload.http_status;
+        for status in [sent.clone(), Value::Null, json!(400), json!(403), json!(429)] {
+            for needs in [Some(Vec::new()), case.context.needs.clone()] {
+                let mut payload = Payload { http_status: status.clone(), ..payload.clone() };
+                payload.context.get_or_insert_default().needs.clone_from(&needs);
+                let Classified { finding, write, .. } = read(&payload);
+                let right = match (finding.verdict, write) {
+                    (Verdict::Undetermined(_), _) => true,
+                    _ if status == json!(429) => false,
+                    // Nothing is left where only publishing is needed.
+                    (Verdict::Invalid(reason, _), Some(WriteFact::Blocked { reason: block, .. })) => {
+                        reason == block && needs != Some(Vec::new())
+                    }
+                    // A status that the network never sends with it can make it another answer.
+                    (Verdict::Invalid(..), None) => status != *sent,
+                    (Verdict::Invalid(..), Some(WriteFact::Content)) => false,
+                    (Verdict::Valid, _) => true,
+                };
+                let name = &case.name;
+                assert!(right, "{}/{name} with {status}: {finding:?}, {write:?}", fixtures.network);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_code_counts_only_in_its_own_field() {
+    const TEXTS: [&str; 7] =
+        ["message", "error_user_msg", "error_user_title", "detail", "error", "description", "title"];
+    const CODES: [&str; 5] = ["code", "error_subcode", "reason", "fail_reason", "error"];
+    /// Texts become "x", and codes are noted and longer than they were.
+    fn changed(value: &Value, codes: &mut BTreeSet<String>, alter: bool) -> Value {
+        let other = |text: &str| json!(format!("{text}7"));
+        match value {
+            Value::Object(fields) => {
+                let field = |(name, value): (&String, &Value)| {
+                    let code = CODES.contains(&name.as_str())
+                        && (value.is_number() || value.as_str().is_some_and(|v| !v.contains(' ')));
+                    let new = match value {
+                        Value::Number(n) if code => {
+                            codes.insert(n.to_string());
+                            if alter { json!(n.as_i64().expect("a code") * 10 + 7) } else { value.clone() }
+                        }
+                        Value::String(text) if code && text != "ok" => {
+                            codes.insert(text.clone());
+                            if alter { other(text) } else { value.clone() }
+                        }
+                        Value::String(_) if TEXTS.contains(&name.as_str()) => json!("x"),
+                        _ => changed(value, codes, alter),
+                    };
+                    (name.clone(), new)
+                };
+                Value::Object(fields.iter().map(field).collect())
+            }
+            Value::Array(items) => items.iter().map(|item| changed(item, codes, alter)).collect(),
+            other => other.clone(),
+        }
+    }
+    let counted = std::cell::Cell::new(0);
+    each_write(|fixtures, case, payload| {
+        let text = payload.body.as_str().unwrap_or_default();
+        let Ok(body) = serde_json::from_str::<Value>(text) else { return };
+        let mut codes = BTreeSet::new();
+        let plain = Payload { body: changed(&body, &mut codes, false), ..payload.clone() };
+        if case.expect.write.is_none() || read(&plain).write.is_none() {
+            return; // recognised by its text
+        }
+        let mut body = changed(&body, &mut codes, true);
+        let noise: Vec<String> = codes.into_iter().collect();
+        for inner in [false, true] {
+            let place = if inner && body["error"].is_object() { &mut body["error"] } else { &mut body };
+            for name in ["id", "fbtrace_id", "log_id", "x_codes"] {
+                place[name] = json!(format!("1_{}_2", noise.join("_")));
+            }
+        }
+        if fixtures.network.name() == "mastodon" {
+            return; // recognised by its status
+        }
+        let altered = Payload { body: body.clone(), ..payload.clone() };
+        let Classified { finding, write, .. } = read(&altered);
+        let told = format!("{}/{}: {finding:?}, {write:?}: {body}", fixtures.network, case.name);
+        assert!(write.is_none() && !matches!(finding.verdict, Verdict::Invalid(..)), "{told}");
+        counted.set(counted.get() + 1);
+    });
+    assert!(counted.get() > 40, "{}", counted.get());
 }

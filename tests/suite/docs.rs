@@ -232,8 +232,8 @@ fn networks_page(fixtures: &[Fixtures]) -> String {
     out.push_str(
         "# Networks: what is asked, what can be told, and what cannot\n\nA probe only ever reads: no call \
          that refreshes, rotates, revokes, exchanges or posts is made. That a capability is available means \
-         that nothing which can be read speaks against it. What a network tells only to those who post is \
-         not claimed; it is listed with each network. Lifetimes are never taken from this page or from a \
+         that nothing which can be read speaks against it. What a network tells only to those who write is \
+         not claimed; it is listed with each network, and `classify` reads it. Lifetimes are never taken from this page or from a \
          constant; they come from the network, the token's source or the configuration.\n\n| network | \
          calls of a probe | app |\n|---|---|---|\n",
     );
@@ -287,6 +287,9 @@ fn networks_page(fixtures: &[Fixtures]) -> String {
         }
         bullets(&mut out, "What can be told apart", notes.tells);
         bullets(&mut out, "What no probe can see", notes.cannot_tell);
+        if !notes.only_writes.is_empty() {
+            bullets(&mut out, "What only a write shows", notes.only_writes);
+        }
         out.push_str("**What a capability needs**\n\n");
         capabilities(&mut out, network);
         let (probed, read) = shown(fixtures);

@@ -278,3 +278,75 @@ fn google_refuses_a_token_of_another_app() {
     assert_eq!(says("2-b.apps.googleusercontent.com"), Some(Says::Accepted));
     assert_eq!(says(""), Some(Says::Accepted));
 }
+
+#[test]
+fn a_probe_learns_whose_token_it_is() {
+    for (name, api, call, body, expected) in [
+        (
+            "facebook",
+            "",
+            "debug_token",
+            json!({"data": {"is_valid": true, "type": "USER", "user_id": 5_000_001}}),
+            "5000001",
+        ),
+        (
+            "facebook",
+            "",
+            "debug_token",
+            json!({"data": {"is_valid": false, "user_id": "5000001", "error": {"code": 190, "subcode": 458}}}),
+            "5000001",
+        ),
+        (
+            "instagram",
+            "instagram_login",
+            "me",
+            json!({"id": "5000002", "user_id": "17841", "username": "acme"}),
+            "5000002",
+        ),
+        ("threads", "", "me", json!({"id": "5000003", "username": "acme"}), "5000003"),
+        ("threads", "", "debug_token", json!({"data": {"is_valid": true, "user_id": "5000003"}}), "5000003"),
+        (
+            "tiktok",
+            "login_kit",
+            "user_info",
+            json!({"data": {"user": {"open_id": "-000sim"}}, "error": {"code": "ok"}}),
+            "-000sim",
+        ),
+        (
+            "tiktok",
+            "business",
+            "token_info",
+            json!({"code": 0, "data": {"creator_id": "-000sim", "scope": "x"}}),
+            "-000sim",
+        ),
+        (
+            "youtube",
+            "",
+            "tokeninfo",
+            json!({"sub": "1087", "aud": "sim", "exp": "1795000000", "scope": "x"}),
+            "1087",
+        ),
+        (
+            "google_business",
+            "",
+            "tokeninfo",
+            json!({"sub": "1087", "aud": "sim", "exp": "1795000000", "scope": "x"}),
+            "1087",
+        ),
+        ("x", "", "me", json!({"data": {"id": "2244994945", "username": "acme"}}), "2244994945"),
+    ] {
+        let network = network(name);
+        let (app, tokens) = (ResolvedApp::default(), tokens("sim-a"));
+        let grant = Grant { style: Style { api, oauth1: false }, app: &app, tokens: &tokens, accounts: &[] };
+        let question = question(network, call);
+        let reading = read_answer(network.network(), &grant, &[], question, &answer(200, body));
+        assert_eq!(reading.user_id.as_deref(), Some(expected), "{name} {call}");
+    }
+    // At Facebook, `me` can be the page.
+    let facebook = network("facebook");
+    let (app, tokens) = (ResolvedApp::default(), tokens("sim-a"));
+    let me = answer(200, json!({"id": "1000001", "name": "ACME"}));
+    let asked = question(facebook, "me");
+    let reading = read_answer(facebook.network(), &grant(&app, &tokens, &[]), &[], asked, &me);
+    assert_eq!(reading.user_id, None);
+}

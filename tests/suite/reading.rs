@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
-use token_exporter::model::{AppProblem, Capability, Expiry, Timestamp};
-use token_exporter::network::{Answer, Budget, Certainty, Clocks, Finding, NetworkId, Style, Verdict};
+use token_exporter::model::{AppProblem, Capability, Expiry, Timestamp, format_duration};
+use token_exporter::network::{
+    Answer, Budget, Certainty, Clocks, Finding, NetworkId, Style, Verdict, WriteFact,
+};
 use token_exporter::report::{Payload, classify};
 use token_exporter::simulator::{Case, Expect, fill, load_fixtures};
 
@@ -106,6 +108,15 @@ pub(crate) fn differences(
     found
 }
 
+/// What only a write shows, in the words of the fixtures.
+pub(crate) fn written(fact: WriteFact) -> String {
+    match fact {
+        WriteFact::Blocked { reason, lasts: Some(lasts) } => format!("{reason} {}", format_duration(lasts)),
+        WriteFact::Blocked { reason, lasts: None } => reason.to_string(),
+        WriteFact::Content => "content".to_owned(),
+    }
+}
+
 /// Whether a probe makes the case's calls, and a configuration allows its needs.
 pub(crate) fn can_be_probed(network: NetworkId, case: &Case) -> bool {
     let context = &case.context;
@@ -136,6 +147,14 @@ fn every_single_answer_is_read_as_expected() {
             read += 1;
             for difference in differences(&case.expect, &classified.finding, Some(&classified.clocks), now) {
                 failures.push(format!("{}/{}: {difference}", fixtures.network, case.name));
+            }
+            let write = classified.write.map(written);
+            if write != case.expect.write {
+                let expected = &case.expect.write;
+                failures.push(format!(
+                    "{}/{}: expected write {expected:?}, found {write:?}",
+                    fixtures.network, case.name
+                ));
             }
             let shown = serde_json::to_string(&classified.describe()).expect("JSON");
             assert!(!shown.contains("sim-"), "a token shows in {shown}");

@@ -173,6 +173,11 @@ impl<'a> Fault<'a> {
         read_challenge(answer)
     }
 
+    /// Whether the project has used up its quota of the day.
+    pub(super) fn spent_quota(&self) -> bool {
+        self.reasons.iter().any(|r| ["quotaexceeded", "dailylimitexceeded"].contains(&folded(r).as_str()))
+    }
+
     /// Whose limit is used up; none if it is not one for the calls of a probe.
     fn limit(&self) -> Option<RateLimitStatus> {
         /// YouTube counts these calls separately (YouTube Data API, "Quota calculator").

@@ -70,6 +70,7 @@ static DESCRIPTION: Description = Description {
              one permission, and the role is not claimed.",
             "Expired and revoked, `password_changed`: as at YouTube.",
         ],
+        only_writes: &[],
         interval: "1h. Each API serves 300 questions a minute and project (Business Profile APIs, \
                    \"Limits\"); a probe asks two of them once for each location.",
     },

@@ -89,6 +89,7 @@ pub(super) fn read_token(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> 
         // Only `exp` is an instant: it is not known when `expires_in` was written.
         access_expiry: parse::expiry(&json["exp"]),
         scopes: scopes.map(Scopes::new),
+        user_id: parse::text(&json["sub"]).or_else(|| parse::text(&json["user_id"])),
         ..Reading::default()
     })
 }

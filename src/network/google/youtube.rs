@@ -13,7 +13,7 @@
 
 use super::errors::{self, Fault};
 use super::scopes;
-use crate::model::{Capability, Reason};
+use crate::model::{AppProblem, Capability, Cause, Reason};
 use crate::network::{
     Answer, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus, Reading, Refusal,
     Rights, Says, Seen, Style, google, parse, standard,
@@ -57,8 +57,12 @@ static DESCRIPTION: Description = Description {
             "Roles given in YouTube Studio: in no answer of the API.",
             "The refresh token itself: looking at it means using it, which a probe never does. A removed \
              refresh token shows once the access token has ended.",
-            "That a project which Google has not audited can upload privately only: told to those who \
-             upload.",
+        ],
+        only_writes: &[
+            "A project without quota for uploads, or one that Google has not audited, which can \
+             upload privately only: a fault of the app.",
+            "Too many uploads of one channel (`uploadLimitExceeded`), and titles, thumbnails and \
+             comments that are refused. Never a verdict.",
         ],
         interval: "1h. A probe costs one of the 10,000 units that the project has each day for everything \
                    but uploads and searches, which have limits of their own (YouTube Data API, \"Quota \
@@ -169,7 +173,16 @@ impl Network for YouTube {
             if fault.reasons.contains(&"ineligibleAccount") {
                 return Some(google::without(grant, question, Capability::Inbox, Reason::AccountRestricted));
             }
-            return fault.read(grant, question, answer, own);
+            if CONTENT.iter().any(|reason| fault.reasons.contains(reason)) {
+                return Some(Reading::content());
+            }
+            let reading = fault.read(grant, question, answer, own);
+            // A probe waits for the next day. Whoever writes meets a quota that is too small.
+            let spent = question.call.is_none() && fault.spent_quota() && !answer.is(429);
+            return reading.map(|reading| match reading.says {
+                Says::Undetermined(Cause::RateLimited) if spent => Reading::app_problem(AppProblem::SpendCap),
+                _ => reading,
+            });
         }
         google::read(grant, answer, || read_resource(grant, question, answer))
     }
@@ -178,6 +191,18 @@ impl Network for YouTube {
         errors::limits(answer)
     }
 }
+
+/// Reasons for which YouTube refuses one video, thumbnail or comment (YouTube Data API, "Errors": videos,
+/// thumbnails, comments, commentThreads).
+#[rustfmt::skip]
+const CONTENT: &[&str] = &[
+    "invalidTitle", "invalidDescription", "invalidTags", "invalidCategoryId", "invalidVideoMetadata",
+    "invalidVideoGameRating", "invalidRecordingDetails", "invalidFilename", "invalidPublishAt",
+    "invalidImage", "mediaBodyRequired", "mediaBytesRequired", "defaultLanguageNotSet",
+    "forbiddenLicenseSetting", "forbiddenPrivacySetting", "forbiddenEmbedSetting", "videoNotFound",
+    "commentsDisabled", "commentTextRequired", "commentTextTooLong", "invalidCommentThreadMetadata",
+    "invalidCommentMetadata", "operationNotSupported",
+];
 
 /// YouTube's own reasons.
 fn own(reason: &str) -> Option<Says> {

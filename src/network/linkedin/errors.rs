@@ -86,6 +86,8 @@ pub(super) struct Fault {
     /// In lower case.
     text: String,
     status: Option<u16>,
+    /// Codes of `errorDetails.inputErrors`, in upper case.
+    inputs: Vec<String>,
 }
 
 impl Fault {
@@ -131,6 +133,8 @@ impl Fault {
         let status = inner.or(status);
         let code = if json["code"].is_null() { text("error") } else { text("code") };
         let number = parse::integer(&json["serviceErrorCode"]);
+        let details = json["errorDetails"]["inputErrors"].as_array().into_iter().flatten();
+        let inputs: Vec<String> = details.filter_map(|e| e["code"].as_str()).map(str::to_uppercase).collect();
         let texts = [text("message"), text("error_description")].map(|text| text.to_lowercase());
         let message = texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" | ");
         // A message on a success without any mark of an error is no fault.
@@ -138,22 +142,34 @@ impl Fault {
             || !code.is_empty()
             || status.is_none_or(|s| s >= 400)
             || standard::wants_permissions(&message);
-        marked.then(|| Self { number, code: code.to_uppercase(), text: message, status })
+        marked.then(|| Self { number, code: code.to_uppercase(), text: message, status, inputs })
     }
 
     pub(super) fn judge(&self, grant: &Grant<'_>, question: Question) -> Option<Reading> {
         let introspecting = question.is(&INTROSPECT);
-        self.by_status().or_else(|| self.by_code()).or_else(|| self.by_text(grant, question)).or_else(|| {
-            match self.status {
-                // Documented: a wrong client secret.
-                Some(401) if introspecting => Some(Reading::says(SECRET)),
-                // Documented for tokens only, but without the cause.
-                Some(401) => Some(Reading::says(TOKEN)),
-                // Documented: a malformed client id or token.
-                Some(400) if introspecting => Some(Reading::says(APP)),
-                _ => None,
-            }
-        })
+        self.by_status()
+            .or_else(|| self.content())
+            .or_else(|| self.by_code())
+            .or_else(|| self.by_text(grant, question))
+            .or_else(|| {
+                match self.status {
+                    // Documented: a wrong client secret.
+                    Some(401) if introspecting => Some(Reading::says(SECRET)),
+                    // Documented for tokens only, but without the cause.
+                    Some(401) => Some(Reading::says(TOKEN)),
+                    // Documented: a malformed client id or token.
+                    Some(400) if introspecting => Some(Reading::says(APP)),
+                    _ => None,
+                }
+            })
+    }
+
+    /// Whether the post itself is refused: the same was posted before (Arisamiga/Linkedin-RSS issue 5;
+    /// ComposioHQ/composio issue 2710).
+    fn content(&self) -> Option<Reading> {
+        let duplicate = |code: &String| code == "DUPLICATE_POST";
+        let told = duplicate(&self.code) || self.inputs.iter().any(duplicate);
+        (told || self.text.contains("content is a duplicate of")).then(Reading::content)
     }
 
     fn by_code(&self) -> Option<Reading> {

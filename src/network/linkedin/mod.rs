@@ -123,6 +123,7 @@ static DESCRIPTION: Description = Description {
             "Whether 65601 (\"revoked\") on an ordinary call is true: healthy new tokens sometimes get it, \
              so introspection decides.",
         ],
+        only_writes: &["Duplicate posts (`DUPLICATE_POST`). Never a verdict."],
         interval: "1h, or 6h for apps in the development tier. Quotas are per app and per member and day, \
                    some as small as 100 calls, and end at midnight UTC (Microsoft Learn, \"API Rate \
                    Limiting\").",

@@ -4,7 +4,7 @@
 //! Instagram often sends no subcode. A code that has several causes is no refusal by itself.
 
 use super::envelope::GraphError;
-use super::{facebook, instagram, threads};
+use super::{facebook, instagram, threads, writes};
 use crate::model::{AppProblem, Cause, Reason};
 use crate::network::{Budget, Certainty, Grant, Question, Reading, Refusal, Says, parse};
 
@@ -97,7 +97,7 @@ const SUBCODES: &[(i64, Refusal)] = &[
     (493, Refusal::plain(Reason::DataAccessExpired)),
     (2_069_032, Refusal::plain(Reason::WrongTokenType).of_account()),
     (1_404_006, Refusal::plain(Reason::SecurityCheckpoint)),
-    (1_404_078, Refusal::plain(Reason::SecurityCheckpoint).of_account()),
+    (1_404_078, Refusal::plain(Reason::PublishingAuthorizationRequired).of_account()),
     (4_854_002, Refusal::plain(Reason::SecurityCheckpoint).of_account()),
     (1_404_112, Refusal::plain(Reason::AccountLocked)),
     (2_207_050, Refusal::plain(Reason::AccountLocked).of_account()),
@@ -140,7 +140,7 @@ const TEXTS: &[(&str, Refusal)] = &[
     ("cannot access the app till you log in", Refusal::plain(Reason::SecurityCheckpoint)),
     ("checkpoint", Refusal::plain(Reason::SecurityCheckpoint)),
     ("a security check is required", Refusal::plain(Reason::SecurityCheckpoint)),
-    ("page publishing authorization", Refusal::plain(Reason::SecurityCheckpoint).of_account()),
+    ("page publishing authorization", Refusal::plain(Reason::PublishingAuthorizationRequired).of_account()),
     ("confirm your identity", Refusal::plain(Reason::SecurityCheckpoint).of_account()),
     ("user access is restricted", Refusal::plain(Reason::AccountLocked).of_account()),
     ("because the user logged out", Refusal::ambiguous(Reason::TokenInvalid)),
@@ -158,29 +158,28 @@ const TEXTS: &[(&str, Refusal)] = &[
 
 /// Refusals that are not about the login, although they carry codes of missing permissions. Meta,
 /// "Common Error Codes" (Messenger Platform), and payloads in public trackers.
-const ELSEWHERE_SUBCODES: &[i64] = &[
-    // A recipient: nobody found, blocked, has not written lately, has stopped the messages.
+const RECIPIENT_SUBCODES: &[i64] = &[
+    // Nobody found, blocked, has not written lately, has stopped the messages.
     1_545_041, 1_893_015, 2_018_001, 2_018_048, 2_018_065, 2_018_108, 2_018_109, 2_018_278, 2_534_014,
     2_534_022, 2_534_048, // A conversation that another app holds.
-    2_018_336, 2_534_037, // A call that new pages do not have.
-    2_069_030, // The Ad Library wants an identity confirmed, whatever the account.
-    2_332_002,
+    2_018_336, 2_534_037,
 ];
-const ELSEWHERE_TEXTS: &[&str] = &[
-    "allowed window",
-    "user consent is required",
-    "isn't receiving messages",
-    "isn't available right now",
-    "not enough viewers",
-    "facebook.com/ads/library/api",
-];
+const RECIPIENT_TEXTS: &[&str] =
+    &["allowed window", "user consent is required", "isn't receiving messages", "isn't available right now"];
+/// The same for a call that new pages do not have, and for the Ad Library, which wants an identity
+/// confirmed, whatever the account.
+const ELSEWHERE_SUBCODES: &[i64] = &[2_069_030, 2_332_002];
+const ELSEWHERE_TEXTS: &[&str] = &["not enough viewers", "facebook.com/ads/library/api"];
 
 /// What an error means; none if it is not known.
 pub(super) fn judge(grant: &Grant<'_>, question: Question, error: &GraphError) -> Option<Reading> {
     if let Some(problem) = app_problem(question, error) {
         return Some(Reading::app_problem(problem));
     }
-    says(error, is_about_account(grant, question, error)).map(Reading::says)
+    let says = says(error, is_about_account(grant, question, error));
+    // A probe never writes.
+    let write = if question.call.is_none() { writes::read(error, says) } else { None };
+    write.or_else(|| says.map(Reading::says))
 }
 
 /// What is wrong with the app; none if the error is not about the app.
@@ -216,7 +215,8 @@ fn says(error: &GraphError, about_account: bool) -> Option<Says> {
     if let Some(refusal) = told.filter(|r| !(error.transient && r.certainty == Certainty::Ambiguous)) {
         return Some(Says::Refused(refusal));
     }
-    if error.subcode.is_some_and(|s| ELSEWHERE_SUBCODES.contains(&s)) || error.says_any(ELSEWHERE_TEXTS) {
+    let elsewhere = |s| ELSEWHERE_SUBCODES.contains(&s);
+    if is_about_recipient(error) || error.subcode.is_some_and(elsewhere) || error.says_any(ELSEWHERE_TEXTS) {
         return undetermined(Cause::UnexpectedAnswer);
     }
     if error.transient && error.code != Some(368) {
@@ -245,6 +245,11 @@ fn says(error: &GraphError, about_account: bool) -> Option<Says> {
         Some(_) => return None,
         None => return by_type(error, about_account),
     }))
+}
+
+/// Whether a message was refused because of its recipient.
+pub(super) fn is_about_recipient(error: &GraphError) -> bool {
+    error.subcode.is_some_and(|s| RECIPIENT_SUBCODES.contains(&s)) || error.says_any(RECIPIENT_TEXTS)
 }
 
 const MISSING_PERMISSION: Refusal = Refusal::plain(Reason::MissingPermission).of_account();

@@ -185,9 +185,17 @@ static DESCRIPTION: Description = Description {
              lost role is read as `not_admin`, and the advice names both.",
             "`page_restricted` by country or age: no field shows it; only `is_published` can be read (Meta, \
              \"Page\" reference).",
-            "Identity checks and Page Publishing Authorization (code 368) are told to those who post, never \
-             to those who read. A page that is waiting for one shows `publish` as available.",
-            "Limits on posting too much or against the rules: told to those who post only.",
+        ],
+        only_writes: &[
+            "Identity checks (code 368 with subcode 1404006 or 4854002) and Page Publishing \
+             Authorization (1404078): only publishing stops, and a probe of such a page shows \
+             `publish` as available.",
+            "Blocks for posting too often or against the rules (368): for as long as the text says, \
+             if it says so. With 1404112 they last some days.",
+            "Content that is refused: duplicates (506, 1404082), photos posted before, links, photos \
+             and videos that Facebook does not take, and recipients who cannot be written to. Never a \
+             verdict.",
+            "Limits (4, 17, 32, 613, 80001). Never a verdict.",
         ],
         interval: "1h. Every question counts against the app's hourly budget, which the product itself uses, \
                    too (Meta, \"Rate Limits\"); batches save connections, not budget. With thousands of \
@@ -215,6 +223,12 @@ fn steps(reason: Reason) -> &'static [&'static str] {
              (identity, two-factor authentication, reported content).",
             "Wait 24 hours: connecting earlier can start the check anew.",
             "Then reconnect the account if it has not recovered by itself.",
+        ],
+        Reason::PublishingAuthorizationRequired => &[
+            "Log in at www.facebook.com as the person who connected, switch to the page, and follow the \
+             notice about Page Publishing Authorization: it asks for two-factor authentication and for a \
+             confirmation of the country.",
+            "Publish again when Facebook has confirmed it, which can take days. Reconnecting is not needed.",
         ],
         Reason::DataAccessExpired => &[
             "Reconnect the account: Facebook withholds data when the person has not confirmed the app for 90 \

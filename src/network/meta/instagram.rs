@@ -127,13 +127,17 @@ static DESCRIPTION: Description = Description {
         ],
         cannot_tell: &[
             "`two_factor_required` and `not_admin` share one sentence, as at Facebook.",
-            "Restrictions and blocked actions (codes 25 and 4 with subcodes 2207050 and 2207051): told to \
-             those who post only (Meta, \"Instagram Platform: Error Codes\").",
             "What the linked page still demands of the person (two-factor authentication, Page Publishing \
              Authorization): Meta documents that publishing then fails without a warning.",
             "The switch for connected tools in the Instagram app, without which there are no messages: it \
              stands in no answer that a probe reads.",
             "Instagram often sends no subcode. A text that nobody has seen yet is undetermined, not invalid.",
+        ],
+        only_writes: &[
+            "Restricted and inactive accounts (subcode 2207050), and actions that Instagram blocks to \
+             protect its community (2207051, read as 12 hours): only publishing stops.",
+            "The daily publishing limit (2207042), and captions, images, videos, carousels and tags \
+             that are refused. Never a verdict.",
         ],
         interval: "1h. The budget is per account and day and grows with the account's reach (Meta, \"Rate \
                    Limits\"); through Facebook's login the first questions count against the app's hourly \
@@ -162,6 +166,12 @@ fn steps(reason: Reason) -> &'static [&'static str] {
              check that is shown.",
             "Wait 24 hours: connecting earlier can start the check anew.",
             "Then reconnect the account if it has not recovered by itself.",
+        ],
+        Reason::PublishingAuthorizationRequired => &[
+            "Log in at www.facebook.com as the person who connected, switch to the linked page, and follow \
+             the notice about Page Publishing Authorization: it asks for two-factor authentication and for a \
+             confirmation of the country.",
+            "Publish again when Facebook has confirmed it, which can take days. Reconnecting is not needed.",
         ],
         Reason::DataAccessExpired => {
             &["Reconnect the account: Meta withholds data when the person has not confirmed the app for 90 \

@@ -18,6 +18,7 @@ mod limits;
 mod facebook;
 mod instagram;
 mod threads;
+mod writes;
 
 pub(super) use batch::BATCH;
 pub(super) use facebook::Facebook;
@@ -148,6 +149,8 @@ fn inspection(data: &Value, reading: Reading) -> Reading {
         access_expiry: end("expires_at"),
         data_access_expiry: end("data_access_expires_at"),
         issued: parse::instant(&data["issued_at"]),
+        // The person, also for the token of a page; the id is the app's own for that person.
+        user_id: parse::text(&data["user_id"]),
         ..reading
     }
 }
@@ -332,7 +335,10 @@ fn node(grant: &Grant<'_>, question: Question, node: &Value) -> Option<Reading> 
     } else if is_somebody_else(grant, question, node, &told) {
         reading.says = Says::plain(Reason::WrongAccount);
     }
-    Some(Reading { facts: facts(node), ..reading })
+    // At Facebook, `me` can be a page.
+    let own = question.is(&instagram::ME) && grant.style.api == instagram::OWN || question.is(&threads::ME);
+    let user_id = ["id", "user_id"].iter().find_map(|name| parse::text(&node[*name])).filter(|_| own);
+    Some(Reading { facts: facts(node), user_id, ..reading })
 }
 
 /// Whether the token belongs to another account than the configured one. Only where `me` *is* the

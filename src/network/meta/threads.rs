@@ -100,7 +100,11 @@ static DESCRIPTION: Description = Description {
         cannot_tell: &[
             "Where the token may not inspect itself: its end and its permissions, unless the token's source \
              tells them.",
-            "Limits on posting: told to those who post only.",
+        ],
+        only_writes: &[
+            "Actions that are blocked to protect the community (subcode 2207051, read as 12 hours), \
+             and restricted profiles (4279013): only publishing stops.",
+            "Limits on posting, and texts and media that are refused. Never a verdict.",
         ],
         interval: "1h. The budget is per profile and day and grows with its reach, with a floor (Meta, \
                    \"Rate Limits\").",

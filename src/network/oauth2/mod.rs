@@ -115,6 +115,7 @@ static DESCRIPTION: Description = Description {
              `exp`.",
             "Roles and the state of accounts: no standard covers them.",
         ],
+        only_writes: &[],
         interval: "1h. Know your provider's limits: Discord, for one, shuts out addresses that collect \
                    10,000 refusals in 10 minutes.",
     },

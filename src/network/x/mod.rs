@@ -26,8 +26,8 @@ use problem::{Problem, TITLES, WORDINGS, is_problem, problems};
 use crate::model::{AppProblem, Capability, Cause, Expiry, Reason};
 use crate::network::{
     Account, Answer, Auth, Budget, Call, CallInfo, Certainty, Description, Grant, Guess, Method, Network,
-    OAuth1Keys, Question, RateLimitStatus, Reading, Refusal, Rights, Says, Scopes, Seen, Style, parse,
-    standard,
+    OAuth1Keys, Question, RateLimitStatus, Reading, Refusal, Rights, Says, Scopes, Seen, Style, WriteFact,
+    parse, standard,
 };
 
 pub(super) struct X;
@@ -74,9 +74,14 @@ static DESCRIPTION: Description = Description {
         cannot_tell: &[
             "OAuth 2.0 answers expired and revoked alike; the known expiry decides.",
             "OAuth 2.0 permissions: in the token response only.",
-            "`account_restricted` by the spam filter (226) and an exhausted allowance for posts: only the \
-             answer to a post shows them.",
             "Roles at ad accounts: not asked, since every call costs.",
+        ],
+        only_writes: &[
+            "Posts that X takes for automated (226, read as 12 hours): only publishing stops.",
+            "An app at its usage cap, without credit (402) or without the access level: a fault of \
+             the app.",
+            "An exhausted allowance for posts, duplicates (187), texts that are too long (186) and \
+             other content that is refused. Never a verdict.",
         ],
         interval: "12h. X charges $0.010 for a user read, once per account and UTC day however often it is \
                    read: about $3.65 a year for each account (docs.x.com, \"Pricing\"). X does not promise \
@@ -221,6 +226,17 @@ fn authorization(grant: &Grant<'_>) -> Option<Auth> {
     })))
 }
 
+/// How long the filter against automation (226) holds a post back. X does not say; after half a day,
+/// posts pass again.
+const AUTOMATION_BLOCK: Duration = Duration::from_secs(12 * 3600);
+
+/// Codes of refused posts and messages: recipients, duplicates, texts that are too long, media, replies
+/// to posts that are gone or closed (developer.x.com, "Response codes" of v1.1).
+const CONTENT: &[i64] = &[150, 151, 170, 186, 187, 323, 324, 325, 327, 354, 385, 386, 421, 422, 433];
+
+/// The same without a code (gitroomhq/postiz-app and trypostit/trypost).
+const CONTENT_TEXTS: &[&str] = &["duplicate content", "status is a duplicate", "video longer than"];
+
 /// Reasons that the tie-breaker can give.
 const CONFIRMED: &[Reason] =
     &[Reason::AccessRevoked, Reason::TokenInvalid, Reason::AccountLocked, Reason::AccountSuspended];
@@ -312,9 +328,15 @@ impl Asked<'_> {
             93 => self.lacking(Capability::Inbox),
             261 => self.lacking(Capability::Publish),
             // The token works, but X's filter against automation stopped a post.
-            226 => {
-                Reading { lost: vec![(Capability::Publish, Reason::AccountRestricted)], ..self.accepted() }
-            }
+            226 => Reading {
+                lost: vec![(Capability::Publish, Reason::AccountRestricted)],
+                write: Some(WriteFact::Blocked {
+                    reason: Reason::AccountRestricted,
+                    lasts: Some(AUTOMATION_BLOCK),
+                }),
+                ..self.accepted()
+            },
+            code if CONTENT.contains(&code) => Reading::content(),
             68 | 251 => Reading::app_problem(AppProblem::VersionEnded),
             99 => Reading::app_problem(AppProblem::SecretRefused),
             416 => Reading::app_problem(AppProblem::AppSuspended),
@@ -356,6 +378,10 @@ impl Asked<'_> {
             {
                 Reading::ambiguous(Reason::AccountDeactivated)
             }
+            // The cap of the app. With 429, it is a limit that a probe can wait for.
+            "usage-capped" if !self.own && matches!(problem.status, Some(402 | 403)) => {
+                Reading::app_problem(AppProblem::SpendCap)
+            }
             "usage-capped" | "rate-limit-exceeded" => Reading::undetermined(Cause::RateLimited),
             _ => return None,
         })
@@ -369,7 +395,11 @@ impl Asked<'_> {
         if let Some((_, code)) = WORDINGS.iter().find(|(part, _)| fits(part)) {
             return self.by_code(*code, problem);
         }
-        // A refused write (an allowance, a spam filter, a paid feature): never a disconnection.
+        if CONTENT_TEXTS.iter().any(|part| fits(part)) {
+            return Some(Reading::content());
+        }
+        // A refused write (an allowance, a spam filter, a paid feature): never a disconnection. Two open
+        // products read it as a missing right; X also answers so where replies are restricted.
         let write =
             fits("not permitted to perform this action") || fits("not permitted to access this feature");
         write.then(|| Reading::undetermined(Cause::UnexpectedAnswer))
@@ -476,6 +506,7 @@ fn success(asked: &Asked<'_>, answer: &Answer) -> Option<Reading> {
         return Some(Reading::plain(Reason::AccountSuspended));
     }
     let mut reading = Reading { listed: standard::wrong_accounts(asked.grant, &owner), ..asked.accepted() };
+    reading.user_id = owner.into_iter().next().filter(|_| asked.own);
     reading.facts.roles = parse::scopes(&user["permissions"]);
     reading.scopes = access_level(answer).filter(|_| asked.oauth1).map(|level| Scopes::new([level]));
     Some(reading)
