@@ -86,8 +86,8 @@ static DESCRIPTION: Description = Description {
         only_writes: &[
             "A ban from posting (`spam_risk_user_banned_from_posting`) and posts that TikTok takes \
              for spam (`spam_risk`, read as a day): only publishing stops.",
-            "That an app has not been audited, has too many active users, or has not proven whose an \
-             address is: a fault of the app, never of the account.",
+            "That an app has not been audited, has too many active users, or has not verified the domain of \
+             its media: a fault of the app, never of the account.",
             "The caps of posts a day and of pending shares, and captions, files and privacy levels \
              that are refused. Never a verdict.",
         ],
@@ -325,7 +325,7 @@ fn v2_code(code: &str) -> Option<Says> {
         "reached_active_user_cap" | "unaudited_client_can_only_post_to_private_accounts" => {
             Says::app_problem(AppProblem::AccessLevel)
         }
-        // The request itself is wrong, or the app has not proven whose the media's address is.
+        // The request itself is wrong, or the app has not verified the domain of the media.
         "url_ownership_unverified" | "app_version_check_failed" | "invalid_params" | "invalid_param" => {
             Says::app_problem(AppProblem::Unknown)
         }

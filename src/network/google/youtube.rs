@@ -177,7 +177,7 @@ impl Network for YouTube {
                 return Some(Reading::content());
             }
             let reading = fault.read(grant, question, answer, own);
-            // A probe waits for the next day. Whoever writes meets a quota that is too small.
+            // A limit for a probe. For an upload it means that the project's quota is too small.
             let spent = question.call.is_none() && fault.spent_quota() && !answer.is(429);
             return reading.map(|reading| match reading.says {
                 Says::Undetermined(Cause::RateLimited) if spent => Reading::app_problem(AppProblem::SpendCap),

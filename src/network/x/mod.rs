@@ -226,8 +226,7 @@ fn authorization(grant: &Grant<'_>) -> Option<Auth> {
     })))
 }
 
-/// How long the filter against automation (226) holds a post back. X does not say; after half a day,
-/// posts pass again.
+/// X does not say how long its filter against automation (226) blocks posts; half a day is assumed.
 const AUTOMATION_BLOCK: Duration = Duration::from_secs(12 * 3600);
 
 /// Codes of refused posts and messages: recipients, duplicates, texts that are too long, media, replies
