@@ -73,6 +73,7 @@ impl Demo {
             watch: None,
             storage: None,
             shard: Shard::WHOLE,
+            peers: Vec::new(),
             on_demand: false,
             // It would warn about tokens in the configuration; these are made up.
             show_warnings: false,

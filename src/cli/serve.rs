@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use url::Url;
 
 use super::options::{ConfigOptions, LogOptions};
 use super::web::{self, WebOptions};
@@ -51,6 +52,10 @@ pub struct Serve {
     #[arg(long = "total-shards", value_name = "N", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     total_shards: u32,
+    /// Where all shards are reached, to hand on reports about accounts that another shard holds: the URL of
+    /// each in the order of their numbers, or one URL in which {shard} stands for the number
+    #[arg(long = "shard.peers", value_name = "URL")]
+    peers: Vec<String>,
     /// Probe only what /probe is asked for, and nothing on a schedule
     #[arg(long = "probe.on-demand")]
     on_demand: bool,
@@ -75,6 +80,7 @@ impl Serve {
             return self.check_config();
         }
         let shard = self.share(|name| std::env::var(name).ok()).map_err(anyhow::Error::msg)?;
+        let peers = self.peers()?;
         self.log.start();
         block_on(async {
             // First of all: a request to reload must not end a process that is still starting.
@@ -87,6 +93,7 @@ impl Serve {
                 watch: self.auto_reload.then_some(self.auto_reload_interval),
                 storage: self.storage_path.0,
                 shard,
+                peers,
                 on_demand: self.on_demand,
                 show_warnings: true,
             };
@@ -126,6 +133,24 @@ impl Serve {
         }
     }
 
+    /// The addresses of all shards; none if they are not known.
+    fn peers(&self) -> anyhow::Result<Vec<Url>> {
+        let total = self.total_shards;
+        let texts: Vec<String> = match self.peers.as_slice() {
+            [one] if one.contains("{shard}") => {
+                (0..total).map(|shard| one.replace("{shard}", &shard.to_string())).collect()
+            }
+            given => given.to_vec(),
+        };
+        anyhow::ensure!(
+            texts.is_empty() || texts.len() == total as usize,
+            "--shard.peers is given {} times, but there are {total} shards; expected the URL of each, or one \
+             with {{shard}} in place of the number",
+            texts.len()
+        );
+        texts.iter().map(|text| peer(text)).collect()
+    }
+
     /// Prints every problem of the configuration and of the web configuration.
     fn check_config(&self) -> anyhow::Result<ExitCode> {
         let access = AccessControl::new(self.web.config_file.as_deref());
@@ -155,6 +180,16 @@ impl Serve {
         ))?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn peer(text: &str) -> anyhow::Result<Url> {
+    let url = Url::parse(text).ok().filter(|url| {
+        let bare = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+        matches!(url.scheme(), "http" | "https") && url.host().is_some() && bare && url.password().is_none()
+    });
+    url.with_context(|| {
+        format!("--shard.peers {text:?} is not a URL such as http://token-exporter-{{shard}}:10219")
+    })
 }
 
 /// Many of a kind are summed up.

@@ -97,6 +97,11 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// Whether it is a list that is not empty.
+    pub(super) fn has_items(&self) -> bool {
+        matches!(&self.node.value, Value::List(items) if !items.is_empty())
+    }
+
     pub(super) fn is_list(&self) -> bool {
         matches!(self.node.value, Value::List(_))
     }

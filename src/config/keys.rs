@@ -1,7 +1,7 @@
 //! The keys that the configuration may hold.
 
 pub(super) const MAIN: &[&str] =
-    &["global", "apps", "credentials", "accounts", "account_files", "sources", "schedule"];
+    &["global", "apps", "credentials", "accounts", "account_files", "sources", "reporters", "schedule"];
 /// Account files hold one of these, or a list of accounts.
 pub(super) const ACCOUNT_FILE: &[&str] = &["credentials", "accounts"];
 pub(super) const GLOBAL: &[&str] =
@@ -74,6 +74,9 @@ pub(super) const DSN: &[&str] = &["dsn_file", "dsn_env", "dsn_command", "dsn"];
 /// One of these lists the accounts.
 pub(super) const QUERY: &[&str] = &["query", "query_file", "recipe"];
 
+pub(super) const REPORTER: &[&str] = &["id", "networks", "accounts"];
+pub(super) const REPORTER_TOKEN: &[&str] = &["token_file", "token_env", "token"];
+
 pub(super) const SCHEDULE_RULE: &[&str] = &["match", "notices"];
 pub(super) const SCHEDULE_MATCH: &[&str] = &["network", "use"];
 
@@ -84,7 +87,7 @@ pub fn keys() -> impl Iterator<Item = &'static str> {
     let sql: &[&[&str]] = &[SQL, SQL_SERVER, DSN, PASSWORD, QUERY];
     let decrypt: &[&[&str]] = &[DECRYPT, DECRYPT_KEY, DECRYPT_PREVIOUS, DECRYPT_SALT, DECRYPT_GCM];
     let sources = [SOURCE].into_iter().chain(http).chain([sql, decrypt]);
-    let rest: &[&[&str]] = &[MAIN, GLOBAL, SCHEDULE_RULE, SCHEDULE_MATCH];
+    let rest: &[&[&str]] = &[MAIN, GLOBAL, REPORTER, SCHEDULE_RULE, SCHEDULE_MATCH];
     let sections = [APP, rules, ACCOUNT].into_iter().chain(sources).chain([rest]);
     sections.flatten().copied().flatten().copied()
 }

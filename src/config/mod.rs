@@ -30,6 +30,7 @@ mod load;
 mod mistakes;
 mod probe_rules;
 mod quoting;
+mod reporters;
 mod schedule;
 mod secrets;
 mod shape;
@@ -46,6 +47,7 @@ pub use keys::{keys, row_keys};
 pub use listing::refresh;
 pub use load::{load, load_keeping};
 pub use quoting::looks_secret;
+pub use reporters::ReporterSettings;
 pub use schedule::{Notice, ScheduleRule, default_schedule};
 pub use secrets::is_variable;
 pub use sources::{
@@ -73,6 +75,8 @@ pub struct Config {
     pub sources: Vec<SourceSettings>,
     /// How all sources were read, in the same order.
     pub statuses: Vec<SourceStatus>,
+    /// Who may send reports.
+    pub reporters: Vec<ReporterSettings>,
     pub warnings: Vec<Problem>,
     /// The problems of sources, of which the last good rows stay.
     pub refused: Problems,
@@ -149,6 +153,7 @@ impl Config {
             patterns: self.patterns.clone(),
             sources: self.sources.clone(),
             statuses: self.statuses.clone(),
+            reporters: self.reporters.clone(),
             warnings: Vec::new(),
             refused: Problems::default(),
         }

@@ -16,7 +16,7 @@ use super::findings::{Findings, Position, Problem};
 use super::quoting::shown;
 use super::sources::RowRules;
 use super::yaml::Node;
-use super::{Config, Last, keys, schedule, sources};
+use super::{Config, Last, keys, reporters, schedule, sources};
 use crate::inventory::{Mark, SourceStatus};
 use crate::network::NetworkId;
 
@@ -294,6 +294,7 @@ impl<'o> Validator<'o> {
         for document in documents {
             let Some(mapping) = document.field().as_mapping() else { continue };
             mapping.each("sources", |item| self.source(item));
+            mapping.each("reporters", |item| reporters::reporter(item, &mut self.config.reporters));
         }
     }
 

@@ -11,7 +11,7 @@ use super::run::DaemonSettings;
 use super::sources::{Refresh, SourceTasks};
 use super::watch::{ConfigWatch, TokenWatch};
 use crate::config::{self, Config, Known, Last};
-use crate::inventory::{FILES, Inventory, SourceStatus};
+use crate::inventory::{Elsewhere, FILES, Inventory, SourceStatus};
 use crate::model::Timestamp;
 use crate::page::ReloadFailure;
 use crate::probe::Prober;
@@ -38,6 +38,8 @@ pub(super) struct Reloader {
     pub(super) storing: Option<JoinHandle<()>>,
     /// The configuration without its rows, and the client for its networks; none before the start.
     pub(super) in_force: Option<(Config, Client)>,
+    /// What other shards hold.
+    pub(super) elsewhere: Elsewhere,
     pub(super) asking: Option<SourceTasks>,
     pub(super) refreshes: mpsc::Sender<Refresh>,
 }
@@ -52,6 +54,8 @@ pub(super) struct Setup {
     /// Without its rows.
     pub(super) config: Config,
     pub(super) inventory: Arc<Inventory>,
+    /// What other shards hold of the rows that were read.
+    elsewhere: Elsewhere,
     client: Client,
     /// How long reading the files took, if they were read.
     seconds: Option<f64>,
@@ -82,6 +86,9 @@ impl Reloader {
                 _ = tick.tick(), if self.settings.watch.is_some() => {
                     if self.config_changed().await {
                         let _ = self.reload().await;
+                    }
+                    if let Some((config, _)) = &self.in_force {
+                        self.context.reporters.update(&config.reporters).await;
                     }
                     if let Some(running) = &self.running {
                         tokens = tokens.check(&self.store, &running.probes).await;
@@ -146,6 +153,7 @@ impl Reloader {
         self.stop().await;
         // The state is written before and after the indexes of credentials change.
         self.context.store.reaches(self.store.snapshot().version).await;
+        self.context.reporters.update(&setup.config.reporters).await;
         self.start(setup);
         self.context.store.reaches(self.store.snapshot().version).await;
     }
@@ -190,11 +198,12 @@ impl Reloader {
             let refused = refused.into_iter().map(|problem| (problem.row, problem.to_string()));
             let config = config::refresh(&config, last, &id, &listing.pages, refused)?;
             log_refused(&config);
-            let rest = config.without_rows();
-            Ok((rest, Arc::new(config.inventory(|credential| shard.holds(credential)))))
+            let (rest, elsewhere) = (config.without_rows(), Elsewhere::new(&config.table, shard));
+            Ok((rest, elsewhere, Arc::new(config.inventory(|credential| shard.holds(credential)))))
         };
         let refreshed = tokio::task::spawn_blocking(refresh).await;
-        let (config, inventory) = refreshed.unwrap_or_else(|_| Err("a fault in this program".to_owned()))?;
+        let (config, elsewhere, inventory) =
+            refreshed.unwrap_or_else(|_| Err("a fault in this program".to_owned()))?;
         let status = config.statuses.iter().find(|status| status.id == source);
         let settled = status.is_some_and(|status| !status.shrunk && !status.conflicting);
         let accounts = inventory.accounts_of(source);
@@ -207,7 +216,7 @@ impl Reloader {
         if others.any(|(new, old)| new.conflicting && (gone || !old.conflicting)) {
             self.files.forget();
         }
-        self.replace(Setup { config, inventory, client, seconds: None }).await;
+        self.replace(Setup { config, inventory, elsewhere, client, seconds: None }).await;
         Ok(settled)
     }
 
@@ -236,7 +245,7 @@ impl Reloader {
         self.store.set_sources(statuses);
     }
 
-    pub(super) fn start(&mut self, Setup { config, inventory, client, seconds }: Setup) {
+    pub(super) fn start(&mut self, Setup { config, inventory, elsewhere, client, seconds }: Setup) {
         if let Some(seconds) = seconds {
             config.statuses_of_files().for_each(|source| self.metrics.refreshed(&source.id, seconds));
         }
@@ -245,6 +254,14 @@ impl Reloader {
             credentials = inventory.credentials().len(),
             "configuration in force"
         );
+        if !config.reporters.is_empty() {
+            inventory
+                .accounts_by_network()
+                .keys()
+                .for_each(|network| self.metrics.announce_reports(*network));
+        }
+        self.elsewhere.update(elsewhere);
+        self.context.acceptor.set_elsewhere(self.elsewhere.clone());
         let changed = self.store.replace_inventory(inventory.clone());
         self.store.set_sources(config.statuses.clone());
         self.keep_rows(&config.statuses, &inventory);
@@ -364,7 +381,7 @@ pub(super) fn load(
     for limit in config.apps.iter_mut().filter_map(|app| app.rate_limit.as_mut()) {
         limit.per = limit.per.saturating_mul(settings.shard.total());
     }
-    let rest = config.without_rows();
+    let (rest, elsewhere) = (config.without_rows(), Elsewhere::new(&config.table, settings.shard));
     let inventory = Arc::new(config.inventory(mine));
-    Ok(Setup { config: rest, inventory, client, seconds: Some(begin.elapsed().as_secs_f64()) })
+    Ok(Setup { config: rest, inventory, elsewhere, client, seconds: Some(begin.elapsed().as_secs_f64()) })
 }

@@ -10,13 +10,15 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use url::Url;
 
 use super::reload::{Reloader, Setup, load};
 use super::sources::Refresh;
 use super::watch::ConfigWatch;
 use crate::config::Known;
-use crate::inventory::Shard;
-use crate::server::{self, AccessControl, Endpoint, ReloadRequest, ServerContext};
+use crate::inventory::{Elsewhere, Shard};
+use crate::report::Acceptor;
+use crate::server::{self, AccessControl, Endpoint, Peers, ReloadRequest, ServerContext};
 use crate::state::{StateWriter, Store};
 use crate::telemetry::{self, Metrics, Watchdog};
 
@@ -31,6 +33,8 @@ pub struct DaemonSettings {
     /// The folder in which state survives a restart, if any.
     pub storage: Option<PathBuf>,
     pub shard: Shard,
+    /// The addresses of all shards, in the order of their numbers; empty if they are not known.
+    pub peers: Vec<Url>,
     /// Whether to probe only what requests ask for.
     pub on_demand: bool,
     /// Whether to log the warnings of the configuration.
@@ -69,6 +73,10 @@ impl Daemon {
             StateWriter::new(store.clone(), settings.storage.clone(), metrics.clone())?;
         let (reload, reloads) = mpsc::channel(4);
         let mut context = ServerContext::new(view, metrics.clone(), settings.web.clone(), reload);
+        context.acceptor = Arc::new(Acceptor::new(store.clone(), metrics.clone()));
+        if !settings.peers.is_empty() {
+            context.peers = Some(Peers::new(settings.shard, settings.peers.clone())?);
+        }
         context.access = access;
         let context = Arc::new(context);
         let mut watchdog = Watchdog::default();
@@ -84,6 +92,7 @@ impl Daemon {
             running: None,
             storing: None,
             in_force: None,
+            elsewhere: Elsewhere::default(),
             asking: None,
             refreshes,
         };
@@ -108,6 +117,7 @@ impl Daemon {
             let (context, heartbeat) = (reloader.context.clone(), watchdog.part("server"));
             servers.spawn(server::serve(listener, endpoint, context, stop.clone(), GRACE, heartbeat));
         }
+        reloader.context.reporters.update(&setup.config.reporters).await;
         reloader.start(setup);
         reloader.ask_sources();
         let watchdog = tokio::spawn(watchdog.watch());

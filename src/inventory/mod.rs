@@ -9,6 +9,7 @@
 
 mod app;
 mod builder;
+mod elsewhere;
 mod rows;
 mod shard;
 mod sources;
@@ -17,6 +18,7 @@ mod views;
 
 pub use app::{App, RateLimit, SecretSource};
 pub use builder::{AccountSettings, CredentialSettings, Full, InventoryBuilder, NewAccount, NewCredential};
+pub use elsewhere::Elsewhere;
 pub use rows::Inventory;
 pub use shard::{Shard, ordinal_of, stable_hash};
 pub use sources::{FILES, Mark, Place, SourceStatus};

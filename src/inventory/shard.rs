@@ -30,7 +30,12 @@ impl Shard {
     }
 
     pub fn holds(self, credential: &str) -> bool {
-        self.total == 1 || jump_hash(stable_hash(credential), self.total) == self.ordinal
+        self.holder(credential) == self.ordinal
+    }
+
+    /// The number of the shard that holds a credential.
+    pub fn holder(self, credential: &str) -> u32 {
+        if self.total == 1 { 0 } else { jump_hash(stable_hash(credential), self.total) }
     }
 }
 

@@ -16,6 +16,6 @@ pub use cause::{AppProblem, Cause};
 pub use heard::ReportResult;
 pub(crate) use labels::{from_label, labels};
 pub use reason::{FixedBy, Reason, ReasonInfo, Reconnecting};
-pub use secret::{REDACTED, STRICT, Secret, Wiped, percent_encode};
+pub use secret::{REDACTED, STRICT, Secret, SecretDigest, Wiped, percent_encode};
 pub use text::escape_bidi;
 pub use time::{Expiry, Timestamp, format_duration, parse_duration, parse_offset};

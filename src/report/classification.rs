@@ -161,20 +161,25 @@ pub fn classify(payload: &Payload, now: Timestamp) -> Result<Classified, BadPayl
     };
     let grant = Grant { style, app: &app, tokens: &tokens, accounts: &accounts };
     let refresh = expiry("context.refresh_expires_at", &context.refresh_expires_at)?;
+    let clocks = Clocks { access, refresh, ..Clocks::default() };
+    judge(network, &grant, question, &answer, clocks, now).ok_or_else(|| bad("network", "gave no finding"))
+}
 
-    let reading = read_answer(network.network(), &grant, &[], question, &answer);
+/// What an answer to a question about the first account of a grant means.
+pub(super) fn judge(
+    network: NetworkId,
+    grant: &Grant<'_>,
+    question: Question,
+    answer: &Answer,
+    known: Clocks,
+    now: Timestamp,
+) -> Option<Classified> {
+    let reading = read_answer(network.network(), grant, &[], question, answer);
     let write = reading.write;
     let seen = [Seen { question, reading }];
-    let known = Known {
-        now,
-        clocks: Clocks { access, refresh, ..Clocks::default() },
-        auto_refresh: false,
-        grace: 0,
-        excuse: None,
-    };
-    let finding = conclude(&grant, &seen, &known).into_iter().next();
-    let finding = finding.ok_or_else(|| bad("network", "gave no finding"))?;
-    Ok(Classified { network, finding, clocks: clocks(known.clocks, &seen), write })
+    let known = Known { now, clocks: known, auto_refresh: false, grace: 0, excuse: None };
+    let finding = conclude(grant, &seen, &known).into_iter().next()?;
+    Some(Classified { network, finding, clocks: clocks(known.clocks, &seen), write })
 }
 
 /// The style that the context names, or else the likely one.
@@ -256,12 +261,17 @@ fn answer(payload: &Payload) -> Result<Answer, BadPayload> {
                 .ok_or_else(|| bad("http_status", "is not an HTTP status"))?,
         ),
     };
-    let headers = headers(&payload.headers);
-    Ok(match &payload.body {
+    Ok(answer_of(status, &payload.headers, &payload.body))
+}
+
+/// An answer from headers as in [`Payload`], and a body that is JSON or a text.
+pub(super) fn answer_of(status: Option<u16>, given: &Value, body: &Value) -> Answer {
+    let headers = headers(given);
+    match body {
         Value::Null => Answer::new(status, headers, b""),
         Value::String(text) => Answer::new(status, headers, text.as_bytes()),
         json => Answer { status, headers, json: json.clone(), text: String::new() },
-    })
+    }
 }
 
 /// Headers from an object of texts or lists, or from a list of pairs or of `{name, value}`.

@@ -129,19 +129,26 @@ impl AccessControl {
         self.lock().rules.clone()
     }
 
-    /// Whether a request may pass.
+    /// Whether there are users with passwords.
+    pub(super) fn has_users(&self) -> bool {
+        self.lock().rules.users.is_some()
+    }
+
+    /// Whether a request may pass. One with `own_proof` needs no password, as its path checks who has
+    /// sent it.
     pub(super) async fn admit(
         &self,
         rules: &AccessRules,
         headers: &HeaderMap,
         peer: IpAddr,
+        own_proof: bool,
     ) -> Result<(), AccessDenied> {
         if rules.rate_limit.as_ref().is_some_and(|bucket| !bucket.take(Instant::now())) {
             return Err(AccessDenied::RateLimited);
         }
         match &rules.users {
-            Some(users) => users.check(&self.passwords, headers, peer).await,
-            None => Ok(()),
+            Some(users) if !own_proof => users.check(&self.passwords, headers, peer).await,
+            _ => Ok(()),
         }
     }
 

@@ -13,9 +13,12 @@ mod negotiation;
 mod origin;
 mod pages;
 mod passwords;
+mod peers;
 mod probe;
 mod rate_limit;
 mod reload;
+mod reporters;
+mod reports;
 mod response;
 mod routes;
 mod slots;
@@ -30,13 +33,16 @@ use url::Url;
 pub use access::AccessControl;
 pub use connection::Limits;
 pub use listener::{Endpoint, serve};
+pub use peers::Peers;
 pub use reload::ReloadRequest;
+pub use reporters::Reporters;
 pub use routes::is_taken;
 
 use self::admission::Connections;
 use self::slots::Slots;
 use crate::api::ListingCache;
 use crate::page::ReloadFailure;
+use crate::report::Acceptor;
 use crate::scheduler::ProbeRequest;
 use crate::state::View;
 use crate::telemetry::Metrics;
@@ -60,6 +66,10 @@ pub struct ServerContext {
     pub metrics: Metrics,
     pub access: Arc<AccessControl>,
     pub limits: Limits,
+    pub reporters: Reporters,
+    pub acceptor: Arc<Acceptor>,
+    /// The other shards, if their addresses are known.
+    pub peers: Option<Peers>,
     settings: WebSettings,
     /// Where requested probes go, when a scheduler runs.
     probes: Mutex<Option<mpsc::Sender<ProbeRequest>>>,
@@ -73,11 +83,13 @@ pub struct ServerContext {
     pages: Slots,
     rendering: Semaphore,
     downloads: Slots,
+    reports: Slots,
+    reading_reports: Semaphore,
     ready: AtomicBool,
 }
 
 impl ServerContext {
-    /// A context that is not ready yet, with no access control.
+    /// A context that is not ready yet, with no access control and nothing to report on.
     pub fn new(
         store: View,
         metrics: Metrics,
@@ -87,9 +99,12 @@ impl ServerContext {
         Self {
             listings: ListingCache::new(store.clone()),
             store,
-            metrics,
             access: Arc::default(),
             limits: Limits::default(),
+            reporters: Reporters::default(),
+            acceptor: Arc::new(Acceptor::new(Arc::default(), metrics.clone())),
+            metrics,
+            peers: None,
             connections: Arc::default(),
             scrapes: Slots::new(settings.max_requests),
             settings,
@@ -100,6 +115,8 @@ impl ServerContext {
             pages: Slots::new(pages::MAX_WAITING),
             rendering: Semaphore::new(pages::MAX_RENDERING),
             downloads: Slots::new(pages::MAX_DOWNLOADS),
+            reports: Slots::new(reports::MAX_REQUESTS),
+            reading_reports: Semaphore::new(reports::MAX_READING),
             ready: AtomicBool::new(false),
         }
     }

@@ -88,6 +88,11 @@ impl Login {
     }
 }
 
+/// The user that a request names.
+pub(super) fn user_of(headers: &HeaderMap) -> Option<String> {
+    Login::read(headers).map(|login| login.name)
+}
+
 impl Users {
     pub(super) fn new(hashes: HashMap<String, Secret>) -> Self {
         let cost = hashes.values().filter_map(Secret::bcrypt_cost).max().unwrap_or(bcrypt::DEFAULT_COST);

@@ -1,7 +1,7 @@
 //! A token bucket, as `rate_limit` in the web configuration describes it.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::config::WebRateLimit;
 
@@ -18,20 +18,26 @@ impl TokenBucket {
 
     /// Takes a token if there is one.
     pub(super) fn take(&self, now: Instant) -> bool {
+        self.take_many(1, now).is_ok()
+    }
+
+    /// Takes tokens if there are enough of them.
+    ///
+    /// # Errors
+    /// How long until there are enough.
+    pub(super) fn take_many(&self, count: u32, now: Instant) -> Result<(), Duration> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (tokens, at) = *state;
         let gained = now.saturating_duration_since(at).as_secs_f64() / self.limit.interval.as_secs_f64();
         let tokens = (tokens + gained).min(f64::from(self.limit.burst));
-        let taken = tokens >= 1.0;
-        *state = (if taken { tokens - 1.0 } else { tokens }, now.max(at));
-        taken
+        let missing = f64::from(count) - tokens;
+        *state = (if missing > 0.0 { tokens } else { -missing }, now.max(at));
+        if missing > 0.0 { Err(self.limit.interval.mul_f64(missing)) } else { Ok(()) }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

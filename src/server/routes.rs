@@ -19,6 +19,7 @@ use super::origin::{is_foreign, named_host};
 use super::pages::{self, Download};
 use super::probe::probe;
 use super::reload::reload;
+use super::reports;
 use super::response::{not_allowed, not_found, set, text};
 use super::{Endpoint, ServerContext};
 use crate::exposition::Extent;
@@ -43,7 +44,7 @@ const PATHS: [&str; 13] = [
 
 /// Whether metrics cannot be served under this path.
 pub fn is_taken(path: &str) -> bool {
-    PATHS.contains(&path) || path.starts_with("/-/")
+    PATHS.contains(&path) || path == reports::PATH || path.starts_with("/-/")
 }
 
 /// Answers a request, if its sender is allowed in.
@@ -57,11 +58,9 @@ pub(super) async fn handle(
         Endpoint::Main => context.access.rules().await,
         Endpoint::Health => Arc::new(AccessRules::default()),
     };
+    let is_head = request.method() == Method::HEAD;
     let mut response = match named_host(&request) {
-        Ok(host) => match context.access.admit(&rules, request.headers(), peer).await {
-            Ok(()) => route(context, endpoint, peer, host.as_ref(), &request).await,
-            Err(denied) => refuse(denied),
-        },
+        Ok(host) => admit(context, endpoint, &rules, peer, host.as_ref(), request).await,
         Err((status, problem)) => bad_request(request.version(), status, problem),
     };
     set(&mut response, X_CONTENT_TYPE_OPTIONS, "nosniff");
@@ -73,10 +72,43 @@ pub(super) async fn handle(
          frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     );
     response.headers_mut().extend(rules.headers.clone());
-    if request.method() == Method::HEAD {
+    if is_head {
         *response.body_mut() = Body::empty();
     }
     response
+}
+
+/// Answers a request whose head is right, if its sender is allowed in.
+async fn admit(
+    context: &ServerContext,
+    endpoint: Endpoint,
+    rules: &AccessRules,
+    peer: IpAddr,
+    host: Option<&Authority>,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let path = request.uri().path().strip_prefix(context.settings.route_prefix.as_str());
+    let is_report = endpoint == Endpoint::Main && path == Some(reports::PATH);
+    let own_proof = is_report && reports::has_token(context, request.headers());
+    match context.access.admit(rules, request.headers(), peer, own_proof).await {
+        Ok(()) if is_report && is_foreign(&request, host, context.settings.external_url.as_ref()) => {
+            foreign()
+        }
+        Ok(()) if is_report => reports::reports(context, peer, request).await,
+        Ok(()) => route(context, endpoint, peer, host, &request).await,
+        Err(denied) => {
+            let accepts_tokens = is_report && matches!(denied, AccessDenied::Unauthorized);
+            let mut response = refuse(denied);
+            if accepts_tokens && !context.reporters.is_empty() {
+                reports::ask_for_token(&mut response);
+            }
+            response
+        }
+    }
+}
+
+fn foreign() -> Response<Body> {
+    text(StatusCode::FORBIDDEN, "Refused: this request may come from a page of another site.\n")
 }
 
 fn refuse(denied: AccessDenied) -> Response<Body> {
@@ -131,7 +163,7 @@ async fn route(
     }
     let account = path.strip_prefix("/api/v1/connections/");
     if matches!(path, "/-/reload" | "/probe") && is_foreign(request, host, settings.external_url.as_ref()) {
-        return text(StatusCode::FORBIDDEN, "Refused: this request may come from a page of another site.\n");
+        return foreign();
     }
     match path {
         "/-/reload" => reload(context, request.method()).await,

@@ -24,6 +24,8 @@ pub struct AppliedReport {
     /// Whether the capability was available before, as in [`Snapshot::capability`].
     pub before: Option<Reason>,
     pub after: Option<Reason>,
+    /// Whether it ends a block of its operation.
+    pub ended_block: bool,
     /// Version of the first snapshot that holds the report.
     pub version: u64,
 }
@@ -212,7 +214,10 @@ impl Store {
         let Changes { snapshot, heard: changed, .. } = &mut *current;
         let index = snapshot.inventory.find(account)?;
         let operation = report.operation;
-        let before = snapshot.capability(index, operation, now);
+        let blocked = |snapshot: &Snapshot| {
+            snapshot.heard.get(index).is_some_and(|heard| heard.block(operation, now).is_some())
+        };
+        let (before, was_blocked) = (snapshot.capability(index, operation, now), blocked(snapshot));
         let effect = snapshot.heard.entry(index).apply(report, id, now);
         let after = snapshot.capability(index, operation, now);
         if effect == ReportEffect::Newest {
@@ -220,7 +225,8 @@ impl Store {
             changed.insert(index);
             self.changed.notify_one();
         }
-        Some(AppliedReport { effect, before, after, version: snapshot.version })
+        let ended_block = was_blocked && !blocked(snapshot);
+        Some(AppliedReport { effect, before, after, ended_block, version: snapshot.version })
     }
 
     fn lock(&self) -> MutexGuard<'_, Changes> {

@@ -67,6 +67,7 @@ impl Running {
             watch: Some(Duration::from_millis(100)),
             storage: Some(folder.path().join("data")),
             shard: Shard::WHOLE,
+            peers: Vec::new(),
             on_demand: false,
             without_process_metrics: false,
             show_warnings: true,

@@ -63,6 +63,7 @@ mod query;
 mod reading;
 mod recipes;
 mod readme;
+mod reports;
 mod requests;
 mod rooms;
 mod scaling;

@@ -49,6 +49,7 @@ impl Exporter {
             watch: None,
             storage: None,
             shard,
+            peers: Vec::new(),
             on_demand,
             without_process_metrics: false,
             show_warnings: false,
