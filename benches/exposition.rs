@@ -62,6 +62,7 @@ fn probed(accounts: usize) -> Arc<Store> {
                 limits: Vec::new(),
                 version_ended: false,
                 token: None,
+                names: Default::default(),
                 observations: Vec::new(),
             },
         );
@@ -213,6 +214,7 @@ fn servers(
             external_url: None,
             enable_lifecycle: false,
             max_requests: 64,
+            events_apart: false,
         };
         let (reload, _) = tokio::sync::mpsc::channel(1);
         let (_, shown) = tokio::sync::watch::channel(store.snapshot());

@@ -58,6 +58,7 @@ fn snapshot(accounts: usize) -> Snapshot {
                 limits: Vec::new(),
                 version_ended: false,
                 token: None,
+                names: Default::default(),
                 observations: Vec::new(),
             },
         );

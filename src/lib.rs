@@ -1,7 +1,7 @@
 //! token_exporter tells which social-media connection is about to expire or has broken, why, and
 //! what to do.
 //!
-//! The library has nineteen rooms. A room may use those before it and must not use those after it.
+//! The library has twenty rooms. A room may use those before it and must not use those after it.
 //! In this order, they tell the story of one probe:
 //!
 //! - [`model`]: the words that all rooms share: reasons, causes, capabilities, times and secrets.
@@ -16,6 +16,7 @@
 //! - [`probe`]: reads a token, asks the network, and concludes.
 //! - [`scheduler`]: decides which credential is probed when.
 //! - [`report`]: reads what a product saw when it used a connection.
+//! - [`event`]: takes the notices that networks send by themselves.
 //! - [`exposition`]: writes a snapshot of the state as metrics.
 //! - [`api`]: lists of connections for programs: JSON, CSV, calendars and targets.
 //! - [`page`]: the same lists as pages for people.
@@ -36,6 +37,7 @@ pub mod state;
 pub mod probe;
 pub mod scheduler;
 pub mod report;
+pub mod event;
 pub mod exposition;
 pub mod api;
 pub mod page;

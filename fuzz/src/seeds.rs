@@ -12,7 +12,7 @@ use token_exporter::simulator::{Case, Fixtures, Reply, fill, load_fixtures};
 use token_exporter::state::Outcome;
 
 use super::network::{Holder, ID, NOW, Raw, Setup};
-use super::{CANARY, challenge, config, network, snapshot, token, web};
+use super::{CANARY, challenge, config, network, notice, snapshot, token, web};
 
 /// A fuzz target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +27,8 @@ pub enum Target {
     Snapshot,
     /// The web configuration.
     Web,
+    /// Notices of networks.
+    Notice,
     /// A network's answers.
     Network(NetworkId),
 }
@@ -34,7 +36,7 @@ pub enum Target {
 impl Target {
     /// Every target.
     pub fn all() -> impl Iterator<Item = Self> {
-        [Self::Config, Self::Web, Self::Token, Self::Challenge, Self::Snapshot]
+        [Self::Config, Self::Web, Self::Token, Self::Challenge, Self::Notice, Self::Snapshot]
             .into_iter()
             .chain(NetworkId::all().map(Self::Network))
     }
@@ -45,6 +47,7 @@ impl Target {
             Self::Config => "config".into(),
             Self::Token => "token".into(),
             Self::Challenge => "challenge".into(),
+            Self::Notice => "notice".into(),
             Self::Snapshot => "snapshot".into(),
             Self::Web => "web".into(),
             Self::Network(id) => format!("network-{id}"),
@@ -57,6 +60,7 @@ impl Target {
             Self::Config => config::check(data),
             Self::Token => token::check(data),
             Self::Challenge => challenge::check(data),
+            Self::Notice => notice::check(data),
             Self::Snapshot => snapshot::check(data),
             Self::Web => web::check(data),
             Self::Network(id) => network::check(id, data),
@@ -69,6 +73,7 @@ impl Target {
             Self::Config => configurations(),
             Self::Token => tokens(),
             Self::Challenge => challenges(),
+            Self::Notice => notices(),
             Self::Snapshot => states(),
             Self::Web => web_configurations(),
             Self::Network(id) => answers(id),
@@ -234,6 +239,23 @@ fn tokens() -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
 
+/// Notices of each network: as they come, and to be signed by the check.
+fn notices() -> Vec<Vec<u8>> {
+    let texts = [
+        r#"{"algorithm":"HMAC-SHA256","issued_at":1796040000,"user_id":"5000001"}"#,
+        r#"{"object":"permissions","entry":[{"uid":"5000001","time":1796040000,"changes":[]}]}"#,
+        "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=00ff&confirmation_code=1",
+        concat!(
+            r#"{"client_key":"demo-client","event":"authorization.removed","create_time":1796040000,"#,
+            r#""user_openid":"1","content":"{\"reason\":4}"}"#
+        ),
+        include_str!("../../tests/notices/token-revoked.jwt"),
+        "eyJhbGciOiJub25lIiwia2lkIjoia2V5In0.e30.",
+    ];
+    let seeds = (0..6_u8).flat_map(|network| (0..4_u8).map(move |signing| [network, signing]));
+    seeds.flat_map(|head| texts.map(|text| [&head[..], text.as_bytes()].concat())).collect()
+}
+
 /// All challenges of the fixtures and of the specifications.
 fn challenges() -> Vec<Vec<u8>> {
     let mut found: BTreeSet<String> = BTreeSet::from(
@@ -292,6 +314,7 @@ fn states() -> Vec<Vec<u8>> {
                 limits: vec![],
                 version_ended: false,
                 token: None,
+                names: Default::default(),
                 observations: Vec::new(),
             },
         ),
@@ -304,6 +327,7 @@ fn states() -> Vec<Vec<u8>> {
                 limits: vec![],
                 version_ended: false,
                 token: None,
+                names: Default::default(),
                 observations: Vec::new(),
             },
         ),

@@ -119,6 +119,12 @@ impl Serialize for ConnectionJson<'_> {
             "reports",
             (!reports.is_empty()).then(|| reports.iter().map(ReportJson::new).collect::<Vec<_>>()),
         )?;
+        let notice = credential_state.notice.as_deref().map(|notice| NoticeJson {
+            event: &notice.event,
+            at: Instant(notice.at),
+            reason: notice.lost.map(|reason| reason.info().label),
+        });
+        out.some("notice", notice)?;
         let advice = connection.reasons().next().map(|reason| {
             let info = reason.info();
             AdviceJson {
@@ -135,6 +141,15 @@ impl Serialize for ConnectionJson<'_> {
 
 fn present(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
+}
+
+/// The network's last notice about the login.
+#[derive(Serialize)]
+struct NoticeJson<'a> {
+    event: &'a str,
+    at: Instant,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
 }
 
 /// The newest report of an operation and a result.

@@ -78,7 +78,7 @@ impl Demo {
             // It would warn about tokens in the configuration; these are made up.
             show_warnings: false,
             without_process_metrics: self.web.disable_exporter_metrics,
-            web: self.web.settings(),
+            web: self.web.settings(false),
         };
         let access = self.web.access()?;
         let scheme = if access.has_tls() { "https" } else { "http" };

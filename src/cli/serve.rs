@@ -40,6 +40,10 @@ pub struct Serve {
     /// Additional address that serves health and readiness only
     #[arg(long = "health.listen-address", value_name = "ADDRESS")]
     pub health_listen_address: Option<String>,
+    /// Address for notices of networks (/events/) only, without TLS, instead of --web.listen-address; may
+    /// be given several times
+    #[arg(long = "events.listen-address", value_name = "ADDRESS")]
+    events_listen_address: Vec<String>,
     /// Folder in which verdicts and clocks survive a restart; "none" keeps them in memory only
     #[arg(long = "storage.path", value_name = "FOLDER", default_value = "data/")]
     #[arg(value_parser = storage_path)]
@@ -87,7 +91,7 @@ impl Serve {
             let (stop, hangup) = signals().context("cannot watch signals")?;
             let access = self.web.access()?;
             let settings = DaemonSettings {
-                web: self.web.settings(),
+                web: self.web.settings(!self.events_listen_address.is_empty()),
                 without_process_metrics: self.web.disable_exporter_metrics,
                 config_files: self.config.files,
                 watch: self.auto_reload.then_some(self.auto_reload_interval),
@@ -101,6 +105,9 @@ impl Serve {
             let mut listeners = self.web.bind(&access).await?;
             if let Some(address) = &self.health_listen_address {
                 listeners.push((web::bind(address, "--health.listen-address").await?, Endpoint::Health));
+            }
+            for address in &self.events_listen_address {
+                listeners.push((web::bind(address, "--events.listen-address").await?, Endpoint::Events));
             }
             daemon.run(listeners, stop, hangup).await;
             Ok(ExitCode::SUCCESS)

@@ -52,13 +52,14 @@ impl WebOptions {
         if bare.is_empty() { String::new() } else { format!("/{bare}") }
     }
 
-    pub(super) fn settings(&self) -> WebSettings {
+    pub(super) fn settings(&self, events_apart: bool) -> WebSettings {
         WebSettings {
             telemetry_path: self.telemetry_path.clone(),
             route_prefix: self.prefix(),
             external_url: self.external_url.clone(),
             enable_lifecycle: self.enable_lifecycle,
             max_requests: self.max_requests,
+            events_apart,
         }
     }
 

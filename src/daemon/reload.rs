@@ -268,11 +268,11 @@ impl Reloader {
         let prober = Arc::new(Prober::new(client.clone(), inventory));
         let concurrency = config.global.probe_concurrency;
         let settings = SchedulerSettings { concurrency, on_demand: self.settings.on_demand };
-        self.in_force = Some((config, client));
         let scheduler = Scheduler::new(prober, self.store.clone(), self.metrics.clone(), settings, &changed);
         let (stop, stopped) = watch::channel(false);
         let (probes, requests) = mpsc::channel(1024);
-        self.context.set_probes(probes.clone());
+        self.context.set_probes(client.clone(), probes.clone());
+        self.in_force = Some((config, client));
         let task = tokio::spawn(scheduler.run(requests, stopped, self.heartbeat.clone()));
         self.running = Some(Running { stop, task, probes });
     }

@@ -16,6 +16,7 @@ use super::reload::{Reloader, Setup, load};
 use super::sources::Refresh;
 use super::watch::ConfigWatch;
 use crate::config::Known;
+use crate::event::NoticeReceiver;
 use crate::inventory::{Elsewhere, Shard};
 use crate::report::Acceptor;
 use crate::server::{self, AccessControl, Endpoint, Peers, ReloadRequest, ServerContext};
@@ -78,6 +79,7 @@ impl Daemon {
             context.peers = Some(Peers::new(settings.shard, settings.peers.clone())?);
         }
         context.access = access;
+        context.notices = Some(NoticeReceiver::new(store.clone(), metrics.clone()));
         let context = Arc::new(context);
         let mut watchdog = Watchdog::default();
         let heartbeat = watchdog.part("scheduler");

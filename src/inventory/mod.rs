@@ -20,7 +20,7 @@ pub use app::{App, RateLimit, SecretSource};
 pub use builder::{AccountSettings, CredentialSettings, Full, InventoryBuilder, NewAccount, NewCredential};
 pub use elsewhere::Elsewhere;
 pub use rows::Inventory;
-pub use shard::{Shard, ordinal_of, stable_hash};
+pub use shard::{Shard, ordinal_of};
 pub use sources::{FILES, Mark, Place, SourceStatus};
 pub use texts::escape;
 pub use views::{AccountView, CredentialView, EscapedTexts, INFO_LABELS};

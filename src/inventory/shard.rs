@@ -5,7 +5,7 @@
 
 use std::str::FromStr;
 
-use ring::digest::{SHA256, digest};
+use crate::model::stable_hash;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
@@ -63,12 +63,6 @@ pub fn ordinal_of(pod: &str) -> Result<u32, String> {
     number
         .and_then(|n| n.parse().ok())
         .ok_or_else(|| format!("{pod:?} does not end in -0, -1, … as the names of a StatefulSet's pods do"))
-}
-
-/// A hash of an id that is the same on every machine and in every version.
-pub fn stable_hash(id: &str) -> u64 {
-    let hash = digest(&SHA256, id.as_bytes());
-    hash.as_ref().iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }
 
 /// Jump consistent hash (Lamping and Veach, 2014): equal shares, and nothing moves between shards

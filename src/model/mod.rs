@@ -13,9 +13,9 @@ mod time;
 
 pub use capability::{Capabilities, Capability, Use, stops};
 pub use cause::{AppProblem, Cause};
-pub use heard::ReportResult;
+pub use heard::{EventResult, ReportResult};
 pub(crate) use labels::{from_label, labels};
 pub use reason::{FixedBy, Reason, ReasonInfo, Reconnecting};
-pub use secret::{REDACTED, STRICT, Secret, SecretDigest, Wiped, percent_encode};
-pub use text::escape_bidi;
+pub use secret::{BASE64URL, REDACTED, STRICT, Secret, SecretDigest, Wiped, percent_encode};
+pub use text::{escape_bidi, stable_hash};
 pub use time::{Expiry, Timestamp, format_duration, parse_duration, parse_offset};

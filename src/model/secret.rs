@@ -10,9 +10,10 @@ use std::hash::BuildHasher;
 
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use ring::digest::{SHA512, digest};
 use ring::hmac;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -20,8 +21,10 @@ use secrecy::zeroize::Zeroize as _;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
+use super::stable_hash;
+
 /// JWTs have no padding, but some issuers add it.
-const BASE64URL: GeneralPurpose = GeneralPurpose::new(
+pub const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
@@ -96,6 +99,20 @@ impl Secret {
         digest
             .copy_from_slice(ring::digest::digest(&ring::digest::SHA256, self.reveal().as_bytes()).as_ref());
         SecretDigest(digest)
+    }
+
+    /// Whether a tag is the HMAC-SHA256 of a message under this secret. Compares in constant time.
+    pub fn has_signed(&self, message: &[u8], tag: &[u8]) -> bool {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.reveal().as_bytes());
+        hmac::verify(&key, message, tag).is_ok()
+    }
+
+    /// Hashes of the names by which Google's notices tell a refresh token: its first 16 characters,
+    /// and the base64 of its double SHA-512.
+    pub fn name_hashes(&self) -> [u64; 2] {
+        let text = self.reveal();
+        let twice = digest(&SHA512, digest(&SHA512, text.as_bytes()).as_ref());
+        [stable_hash(text.get(..16).unwrap_or(text)), stable_hash(&STANDARD_NO_PAD.encode(twice))]
     }
 
     /// HMAC-SHA1 of a text under this secret, as OAuth 1.0a signs with it.

@@ -11,6 +11,7 @@ mod conclude;
 mod exchange;
 mod google;
 mod meta;
+mod notice;
 pub mod parse;
 mod probe_rules;
 mod reading;
@@ -18,6 +19,10 @@ mod standard;
 
 pub use conclude::{Clocks, Finding, Known, Verdict, clocks, conclude};
 pub use exchange::{Answer, Auth, Body, Call, CallInfo, Method, OAuth1Keys, Param, Question, Seen};
+pub use notice::{
+    KeyCalls, LoginNames, Notice, NoticeForm, NoticeKeys, NoticeRefusal, NoticeRequest, NoticeSet, Subject,
+    user_hash,
+};
 pub use probe_rules::{ProbeField, ProbeRefusal, ProbeRules};
 pub use reading::{
     Budget, Certainty, Facts, List, Listed, RateLimitStatus, Reach, Reading, Refusal, Reset, Says, Scopes,
@@ -88,6 +93,11 @@ pub trait Network: Sync {
     /// Whether a call about the whole grant matters for accounts of this kind.
     fn concerns(&self, _call: &'static CallInfo, _kind: &str) -> bool {
         true
+    }
+
+    /// How the network's own notices are received; none if it sends none about logins.
+    fn notices(&self) -> Option<&'static NoticeForm> {
+        None
     }
 
     /// How several calls are sent as one request; none if the network does not offer that.

@@ -17,8 +17,8 @@ use serde_json::Value;
 
 use super::{
     Answer, Auth, Body, Budget, Call, CallInfo, Description, Facts, Grant, Guess, Listed, Method, Network,
-    Question, RateLimitStatus, Reading, Refusal, Reset, Rights, Says, Scopes, Seen, Style, WriteFact, parse,
-    standard,
+    Notice, NoticeForm, NoticeRefusal, NoticeRequest, NoticeSet, Question, RateLimitStatus, Reading, Refusal,
+    Reset, Rights, Says, Scopes, Seen, Style, Subject, WriteFact, notice::hexadecimal, parse, standard,
 };
 use crate::model::{AppProblem, Capability, Cause, Reason};
 
@@ -206,6 +206,10 @@ impl Network for TikTok {
         let asked = question.is(&TOKEN_INFO) || question.is(&BUSINESS_GET);
         Guess { api: Some(if business || asked { BUSINESS } else { LOGIN_KIT }), ..Guess::default() }
     }
+
+    fn notices(&self) -> Option<&'static NoticeForm> {
+        Some(&NOTICES)
+    }
 }
 
 fn interpret(grant: &Grant<'_>, answer: &Answer) -> Option<Reading> {
@@ -376,11 +380,7 @@ fn publish_failure(data: &Value) -> Option<Reading> {
 
 /// A webhook event. Only there TikTok says why the access has ended.
 fn removed(event: &Value) -> Reading {
-    // `content` is JSON inside a text.
-    let inner: Value =
-        event["content"].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let code = parse::integer(&inner["reason"]).or_else(|| parse::integer(&event["content"]["reason"]));
-    Reading::refused(Refusal::plain(match code {
+    Reading::refused(Refusal::plain(match removal(event) {
         Some(2) => Reason::AccountDeactivated,
         // The person's age.
         Some(3) => Reason::AccountRestricted,
@@ -388,6 +388,41 @@ fn removed(event: &Value) -> Reading {
         // Removed by the person or by the developer, or unknown.
         _ => Reason::AccessRevoked,
     }))
+}
+
+/// The number of the reason why an authorization was removed.
+fn removal(event: &Value) -> Option<i64> {
+    // `content` is JSON inside a text.
+    let inner: Value =
+        event["content"].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    parse::integer(&inner["reason"]).or_else(|| parse::integer(&event["content"]["reason"]))
+}
+
+static NOTICES: NoticeForm =
+    NoticeForm { read: read_notice, status: 200, get: None, keys: None, token_names: None };
+
+/// A webhook, with the signature in `TikTok-Signature: t=…,s=…` (TikTok for Developers, "Webhooks
+/// Verification"). The time `t` is that of the delivery, which can be repeated for 72 hours.
+fn read_notice(request: &NoticeRequest<'_>) -> Result<NoticeSet, NoticeRefusal> {
+    let secret = request.secret.ok_or(NoticeRefusal::BadSignature)?;
+    let header = request.headers.get("tiktok-signature").and_then(|value| value.to_str().ok());
+    let parts = || header.unwrap_or_default().split(',').filter_map(|part| part.trim().split_once('='));
+    let part = |name| parts().find(|(key, _)| *key == name).map(|(_, value)| value);
+    let (time, tag) = part("t").zip(part("s").and_then(hexadecimal)).ok_or(NoticeRefusal::BadSignature)?;
+    if !secret.has_signed(&[time.as_bytes(), b".", request.body].concat(), &tag) {
+        return Err(NoticeRefusal::BadSignature);
+    }
+    let json: Value = serde_json::from_slice(request.body).map_err(|_| NoticeRefusal::Malformed)?;
+    if json["client_key"] != *request.client_id {
+        return Err(NoticeRefusal::OtherApp);
+    }
+    let at = parse::instant(&json["create_time"]).ok_or(NoticeRefusal::Malformed)?;
+    let user = parse::text(&json["user_openid"]).filter(|_| json["event"] == "authorization.removed");
+    let plain = removed(&json).refusal().filter(|_| matches!(removal(&json), Some(1..=4)));
+    let lost = plain.and_then(|refusal| refusal.reason);
+    let notice =
+        user.map(|user| Notice { event: "authorization.removed", about: Subject::user(&user), lost });
+    Ok(NoticeSet::new(request.body, at, notice.into_iter().collect()))
 }
 
 /// The API for Business: `code` is a number, 0 is the only success, whatever the status.

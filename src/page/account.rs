@@ -25,6 +25,7 @@ pub fn account(site: &Site<'_>, listing: &Listing, index: usize, now: Timestamp)
             (deadlines(&connection, now))
             (probes(listing, &connection, now))
             (reports(&connection, now))
+            (notice(&connection, now))
             (details(&connection))
         }
         (other_accounts(listing, &connection, index, now))
@@ -274,6 +275,27 @@ fn reports(connection: &Connection<'_>, now: Timestamp) -> Markup {
                                 @if block.is_some() { ", until " (instant(now, until)) }
                                 @else { ", no longer: a success was reported" }
                             }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The network's last own notice about the login.
+fn notice(connection: &Connection<'_>, now: Timestamp) -> Markup {
+    html! {
+        @if let Some(notice) = &connection.credential_state.notice {
+            section aria-labelledby="notice" {
+                h2 #notice { "Notice of the network" }
+                dl {
+                    dt { code { (notice.event) } }
+                    dd {
+                        (instant(now, notice.at)) ", read as "
+                        @match notice.lost {
+                            Some(reason) => (words(reason.info().label).to_lowercase()),
+                            None => "a change that a probe must check",
                         }
                     }
                 }

@@ -15,8 +15,9 @@ use url::Url;
 use crate::inventory::{CredentialView, Inventory, SecretSource};
 use crate::model::{AppProblem, Cause, Timestamp};
 use crate::network::{
-    self, Account, Answer, Budget, Call, Clocks, Grant, Known, Network, Question, RateLimitStatus, Reading,
-    Reset, ResolvedApp, Says, Seen, Style, Tokens, conclude, parse, read_answer,
+    self, Account, Answer, Budget, Call, Clocks, Grant, Known, LoginNames, Network, Question,
+    RateLimitStatus, Reading, Reset, ResolvedApp, Says, Seen, Style, Tokens, conclude, parse, read_answer,
+    user_hash,
 };
 use crate::source::{self, TokenHash, TokenSet, Unreadable};
 use crate::state::{Observation, Outcome};
@@ -55,6 +56,7 @@ struct Running<'a> {
     watched: CredentialView<'a>,
     tokens: Tokens,
     token: TokenHash,
+    names: LoginNames,
     /// Whether only one half of an OAuth 1.0a pair has been replaced yet.
     half_replaced: bool,
     clocks: Clocks,
@@ -160,11 +162,14 @@ impl Prober {
             tracing::warn!(credential = watched.id(), file, warning, "token source warning");
         }
         let accounts = watched.accounts().filter_map(|a| self.inventory.account(a));
+        let token_names = watched.network().network().notices().and_then(|form| form.token_names);
+        let names = token_names.zip(set.tokens.refresh.as_ref()).map(|(names, refresh)| names(refresh));
         Ok(Some(Running {
             credential,
             watched,
             half_replaced: earlier.half_replaced(&set, token, watched.interval()),
             token,
+            names: LoginNames { user: None, tokens: names.map(Arc::new) },
             tokens: set.tokens,
             clocks: set.clocks,
             accounts: accounts.map(|a| a.as_asked()).collect(),
@@ -326,6 +331,7 @@ impl<'a> Context<'a> {
             };
             Observation::without_call(cause, error)
         }));
+        let user = running.seen.iter().find_map(|s| s.reading.user_id.as_deref()).map(user_hash);
         Outcome {
             observations,
             at: now,
@@ -334,6 +340,7 @@ impl<'a> Context<'a> {
             limits: running.limits.clone(),
             version_ended: running.seen.iter().any(|s| s.reading.version_ended),
             token: Some(running.token),
+            names: LoginNames { user, ..running.names.clone() },
         }
     }
 }

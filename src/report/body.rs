@@ -5,8 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::classification::answer_of;
-use crate::inventory::stable_hash;
-use crate::model::{Capability, Timestamp, Wiped};
+use crate::model::{Capability, Timestamp, Wiped, stable_hash};
 use crate::network::{Answer, NetworkId, parse};
 
 /// Maximum number of reports in one request.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::inventory::{CredentialView, stable_hash};
-use crate::model::{Expiry, Timestamp};
+use crate::inventory::CredentialView;
+use crate::model::{Expiry, Timestamp, stable_hash};
 use crate::network::Clocks;
 use crate::state::{CONFIRM_AFTER, CONFIRM_WITHIN, NextProbe};
 

@@ -39,6 +39,7 @@ pub use self::delay::delay_after;
 use self::delay::old_token_due;
 pub use self::plan::{Plan, planned};
 pub use self::probe_everything::{ProbeResults, probe_everything};
+pub use self::probe_log::log_verdict;
 
 /// How many other credentials of an app are probed when a valid one is refused.
 const WITNESSES: usize = 4;
@@ -207,7 +208,7 @@ impl Scheduler {
                 waiters.retain(|waiter| !waiter.is_closed());
                 waiters.push(reply);
                 // A probe that is running or was requested serves this client too.
-                if slot.probing || slot.requested && slot.is_ready() {
+                if slot.requested && slot.is_ready() {
                     return;
                 }
                 credential
@@ -216,7 +217,8 @@ impl Scheduler {
         self.enqueue_first(credential);
     }
 
-    /// Makes a probe due, unless one is running or waits already.
+    /// Makes a probe due, unless one waits already. One that is running may have asked too early: another
+    /// one follows it.
     fn heard_of(&mut self, credential: usize) {
         let snapshot = self.store.snapshot();
         let Some(state) = snapshot.credentials.get(credential) else { return };

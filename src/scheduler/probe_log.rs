@@ -55,7 +55,7 @@ impl ProbeLog {
         applied: &Applied,
     ) {
         for change in &applied.changes {
-            log_verdict(inventory, watched, outcome, change);
+            log_verdict(inventory, watched, change, "probe", outcome.explanation(change.position));
         }
         log_refusals(inventory, watched, outcome, &applied.changes);
         if let Some(cause) = applied.cause {
@@ -125,8 +125,14 @@ impl ProbeLog {
     }
 }
 
-/// Logs a change of an account's verdict or capabilities.
-fn log_verdict(inventory: &Inventory, watched: CredentialView<'_>, outcome: &Outcome, change: &Change) {
+/// Logs a change of an account's verdict or capabilities: by what it came, and which call explains it.
+pub fn log_verdict(
+    inventory: &Inventory,
+    watched: CredentialView<'_>,
+    change: &Change,
+    by: &str,
+    seen: Option<&Observation>,
+) {
     let ((from, before), (to, reason)) = (state_and_reason(&change.before), state_and_reason(&change.after));
     let account = watched.accounts().nth(change.position).and_then(|index| inventory.account(index));
     let Some(account) = account.filter(|_| (from, &before) != (to, &reason)) else { return };
@@ -135,7 +141,6 @@ fn log_verdict(inventory: &Inventory, watched: CredentialView<'_>, outcome: &Out
         (_, "valid") => Level::INFO,
         _ => Level::WARN,
     };
-    let seen = outcome.explanation(change.position);
     let (error, answer) = error_and_answer(seen.filter(|_| to != "valid"));
     log_at!(
         level,
@@ -147,7 +152,7 @@ fn log_verdict(inventory: &Inventory, watched: CredentialView<'_>, outcome: &Out
         to,
         reason,
         before = (!before.is_empty()).then_some(before),
-        by = "probe",
+        by,
         host = seen.and_then(|seen| seen.host.as_deref()),
         status = seen.and_then(|seen| seen.status),
         error,

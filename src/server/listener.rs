@@ -15,6 +15,8 @@ use crate::telemetry::Heartbeat;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     Main,
+    /// Notices of networks only, without access control: their signatures let them in.
+    Events,
     /// Health and readiness only, without access control.
     Health,
 }
@@ -30,7 +32,7 @@ pub async fn serve(
 ) {
     let open = match endpoint {
         Endpoint::Main => context.connections.clone(),
-        Endpoint::Health => Arc::default(),
+        Endpoint::Events | Endpoint::Health => Arc::default(),
     };
     let address = listener.local_addr().ok();
     let mut connections = JoinSet::new();
@@ -58,7 +60,7 @@ pub async fn serve(
                 let _entry = entry;
                 let tls = match endpoint {
                     Endpoint::Main => context.access.rules().await.tls.clone(),
-                    Endpoint::Health => None,
+                    Endpoint::Events | Endpoint::Health => None,
                 };
                 let answer = move |request| {
                     let context = context.clone();

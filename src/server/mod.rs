@@ -7,6 +7,7 @@ mod access;
 mod admission;
 mod body;
 mod connection;
+mod events;
 mod listener;
 mod metrics;
 mod negotiation;
@@ -41,11 +42,13 @@ pub use routes::is_taken;
 use self::admission::Connections;
 use self::slots::Slots;
 use crate::api::ListingCache;
+use crate::event::NoticeReceiver;
 use crate::page::ReloadFailure;
 use crate::report::Acceptor;
 use crate::scheduler::ProbeRequest;
 use crate::state::View;
 use crate::telemetry::Metrics;
+use crate::transport::Client;
 
 #[derive(Clone, Debug)]
 pub struct WebSettings {
@@ -58,6 +61,8 @@ pub struct WebSettings {
     pub enable_lifecycle: bool,
     /// Maximum number of scrapes at the same time, beyond which they are refused; 0 for no limit.
     pub max_requests: usize,
+    /// Whether notices have an endpoint of their own, so that the main one does not take them.
+    pub events_apart: bool,
 }
 
 /// What all requests share.
@@ -70,7 +75,10 @@ pub struct ServerContext {
     pub acceptor: Arc<Acceptor>,
     /// The other shards, if their addresses are known.
     pub peers: Option<Peers>,
+    /// None: no endpoint takes notices.
+    pub notices: Option<NoticeReceiver>,
     settings: WebSettings,
+    notice_limits: events::NoticeLimits,
     /// Where requested probes go, when a scheduler runs.
     probes: Mutex<Option<mpsc::Sender<ProbeRequest>>>,
     reloads: mpsc::Sender<ReloadRequest>,
@@ -99,6 +107,8 @@ impl ServerContext {
         Self {
             listings: ListingCache::new(store.clone()),
             store,
+            notices: None,
+            notice_limits: events::NoticeLimits::default(),
             access: Arc::default(),
             limits: Limits::default(),
             reporters: Reporters::default(),
@@ -135,7 +145,11 @@ impl ServerContext {
         failure.or_else(|| self.access.reload_failure())
     }
 
-    pub fn set_probes(&self, probes: mpsc::Sender<ProbeRequest>) {
+    /// Sets where requests for probes go, and the client of the configuration in force.
+    pub fn set_probes(&self, client: Client, probes: mpsc::Sender<ProbeRequest>) {
+        if let Some(notices) = &self.notices {
+            notices.set_running(client, probes.clone());
+        }
         *self.probes.lock().unwrap_or_else(PoisonError::into_inner) = Some(probes);
     }
 

@@ -21,7 +21,7 @@ use super::probe::probe;
 use super::reload::reload;
 use super::reports;
 use super::response::{not_allowed, not_found, set, text};
-use super::{Endpoint, ServerContext};
+use super::{Endpoint, ServerContext, events};
 use crate::exposition::Extent;
 use crate::page::{ICON, SCRIPT, STYLE};
 
@@ -44,7 +44,8 @@ const PATHS: [&str; 13] = [
 
 /// Whether metrics cannot be served under this path.
 pub fn is_taken(path: &str) -> bool {
-    PATHS.contains(&path) || path == reports::PATH || path.starts_with("/-/")
+    let prefixes = ["/-/", "/events/"];
+    PATHS.contains(&path) || path == reports::PATH || prefixes.iter().any(|prefix| path.starts_with(prefix))
 }
 
 /// Answers a request, if its sender is allowed in.
@@ -56,12 +57,15 @@ pub(super) async fn handle(
 ) -> Response<Body> {
     let rules = match endpoint {
         Endpoint::Main => context.access.rules().await,
-        Endpoint::Health => Arc::new(AccessRules::default()),
+        Endpoint::Events | Endpoint::Health => Arc::new(AccessRules::default()),
     };
     let is_head = request.method() == Method::HEAD;
-    let mut response = match named_host(&request) {
-        Ok(host) => admit(context, endpoint, &rules, peer, host.as_ref(), request).await,
-        Err((status, problem)) => bad_request(request.version(), status, problem),
+    let app = events::app_of(context, endpoint, request.uri().path());
+    let mut response = match (named_host(&request), app) {
+        (Ok(host), Some(app)) => events::events(context, peer, host.as_ref(), &app, request).await,
+        (Ok(_), None) if endpoint == Endpoint::Events => not_found(),
+        (Ok(host), None) => admit(context, endpoint, &rules, peer, host.as_ref(), request).await,
+        (Err((status, problem)), _) => bad_request(request.version(), status, problem),
     };
     set(&mut response, X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(&mut response, REFERRER_POLICY, "no-referrer");
@@ -151,7 +155,7 @@ async fn route(
     let path = match (whole.strip_prefix(settings.route_prefix.as_str()), endpoint) {
         (Some(path), _) => path,
         // Health is asked for by machines, which know no prefix.
-        (None, Endpoint::Health) => whole,
+        (None, Endpoint::Events | Endpoint::Health) => whole,
         (None, Endpoint::Main) if whole == "/" && reads => {
             let prefix = settings.route_prefix.trim_start_matches('/');
             return pages::redirect(StatusCode::FOUND, prefix);

@@ -41,6 +41,8 @@ pub struct Simulator {
     fixtures: Vec<Fixtures>,
     /// Cases by account id, with which tests let connections break and recover.
     overrides: Mutex<HashMap<String, String>>,
+    /// Documents by path, such as keys that a test has made.
+    documents: Mutex<HashMap<String, String>>,
     requests: Mutex<HashMap<&'static str, u64>>,
     exchanges: AtomicU64,
 }
@@ -54,6 +56,7 @@ impl Simulator {
         Self {
             fixtures,
             overrides: Mutex::default(),
+            documents: Mutex::default(),
             requests: Mutex::default(),
             exchanges: AtomicU64::new(0),
         }
@@ -66,6 +69,11 @@ impl Simulator {
             Some(case) => overrides.insert(id.to_owned(), case.to_owned()),
             None => overrides.remove(id),
         };
+    }
+
+    /// Serves a document at a path from now on, which begins with the name of a network.
+    pub fn publish(&self, path: &str, document: String) {
+        lock(&self.documents).insert(path.to_owned(), document);
     }
 
     /// Number of calls so far, by name.
@@ -106,6 +114,9 @@ impl Simulator {
         let body = Limited::new(body, MAX_REQUEST).collect().await.map(|b| b.to_bytes()).unwrap_or_default();
         let body = String::from_utf8_lossy(&body).into_owned();
         let path = parts.uri.path_and_query().map_or("/", |p| p.as_str());
+        if let Some(document) = lock(&self.documents).get(path) {
+            return Ok(respond(&Reply { body: document.clone(), ..Reply::default() }, "", ""));
+        }
         let (network, rest) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
         let Some(fixtures) = self.fixtures.iter().find(|f| f.network.name() == network) else {
             return Ok(plain(StatusCode::NOT_FOUND, "the simulator does not know this network"));

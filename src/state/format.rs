@@ -3,18 +3,20 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::num::NonZeroU64;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use flate2::Crc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AccountState, AppFaultWindow, AppHealth, AppState, Block, Changes, CredentialState, Heard, Report,
-    Snapshot, WindowEntry,
+    AccountState, AppFaultWindow, AppHealth, AppState, Block, Changes, CredentialState, Heard, LastNotice,
+    Report, Snapshot, WindowEntry,
 };
 use crate::inventory::AccountView;
 use crate::model::{AppProblem, Capability, Cause, Expiry, Reason, ReportResult, Timestamp};
-use crate::network::Clocks;
+use crate::network::{Clocks, LoginNames};
 
 /// Version of the format that this program writes, and the newest that it reads.
 const VERSION: u32 = 1;
@@ -79,7 +81,23 @@ pub(super) struct CredentialLine<'a> {
     paused: Option<Timestamp>,
     #[serde(default, rename = "part", skip_serializing_if = "is_default")]
     window_entry: WindowEntry,
+    /// Hashes of the names by which notices tell the login.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<NonZeroU64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<[u64; 2]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notice: Option<NoticeLine<'a>>,
     pub(super) accounts: Vec<AccountLine<'a>>,
+}
+
+/// The last notice about a login.
+#[derive(Debug, Serialize, Deserialize)]
+struct NoticeLine<'a> {
+    at: Timestamp,
+    event: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -181,6 +199,13 @@ impl<'a> Line<'a> {
             deaths: state.deaths,
             paused: state.paused,
             window_entry: state.window_entry,
+            user: state.names.user,
+            tokens: state.names.tokens.as_deref().copied(),
+            notice: state.notice.as_deref().map(|notice| NoticeLine {
+                at: notice.at,
+                event: notice.event.as_str().into(),
+                lost: notice.lost.map(|reason| reason.label().into()),
+            }),
             accounts: watched.accounts().filter_map(account).collect(),
         }))
     }
@@ -259,6 +284,11 @@ impl CredentialLine<'_> {
             token: None,
             paused: self.paused,
             window_entry: self.window_entry,
+            names: LoginNames { user: self.user, tokens: self.tokens.map(Arc::new) },
+            notice: self.notice.as_ref().map(|notice| {
+                let lost = notice.lost.as_deref().and_then(Reason::from_label);
+                Arc::new(LastNotice { at: notice.at, event: notice.event.to_string(), lost })
+            }),
         }
     }
 }

@@ -9,6 +9,7 @@ mod confirmation;
 mod files;
 mod format;
 mod heard;
+mod notice;
 mod outcome;
 mod rate_limits;
 mod snapshot;
@@ -22,6 +23,7 @@ pub use confirmation::{AccountState, CONFIRM_AFTER, CONFIRM_WITHIN, apply_findin
 pub use files::{begin_journal, restore, write_base};
 pub use format::journal_lines;
 pub use heard::{Block, Heard, Report, ReportEffect};
+pub use notice::{AppliedNotice, LastNotice};
 pub use outcome::{Applied, Change, NextProbe, Observation, Outcome};
 pub use rate_limits::{LONGEST_APP_PAUSE, LONGEST_PAUSE, RateLimitUsage};
 pub use snapshot::{AppState, Changes, CredentialState, Snapshot, View};

@@ -2,7 +2,7 @@
 
 use super::AccountState;
 use crate::model::{AppProblem, Cause, Timestamp};
-use crate::network::{Clocks, Finding, RateLimitStatus, Says, Verdict};
+use crate::network::{Clocks, Finding, LoginNames, RateLimitStatus, Says, Verdict};
 use crate::source::TokenHash;
 
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct Outcome {
     pub version_ended: bool,
     /// Of the tokens that were probed; none if they could not be read.
     pub token: Option<TokenHash>,
+    /// By which notices tell this login, as far as the probe has learnt them.
+    pub names: LoginNames,
     /// What the calls of the probe came to, in their order.
     pub observations: Vec<Observation>,
 }
@@ -65,6 +67,7 @@ impl Outcome {
             limits: Vec::new(),
             version_ended: false,
             token: None,
+            names: LoginNames::default(),
             observations: Vec::new(),
         }
     }

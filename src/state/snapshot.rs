@@ -6,11 +6,12 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::{
-    AccountState, AppFaultWindow, AppHealth, Column, Heard, NextProbe, RateLimitUsage, Sparse, WindowEntry,
+    AccountState, AppFaultWindow, AppHealth, Column, Heard, LastNotice, NextProbe, RateLimitUsage, Sparse,
+    WindowEntry,
 };
 use crate::inventory::{Inventory, SourceStatus};
 use crate::model::{AppProblem, Capability, Expiry, Reason, Timestamp};
-use crate::network::Clocks;
+use crate::network::{Clocks, LoginNames};
 use crate::source::TokenHash;
 
 #[derive(Clone, Debug, Default)]
@@ -25,6 +26,10 @@ pub struct CredentialState {
     pub token: Option<TokenHash>,
     pub paused: Option<Timestamp>,
     pub window_entry: WindowEntry,
+    /// By which notices tell this login.
+    pub names: LoginNames,
+    /// The last notice about it.
+    pub notice: Option<Arc<LastNotice>>,
 }
 
 #[derive(Clone, Debug, Default)]

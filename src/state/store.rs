@@ -16,7 +16,7 @@ use super::{
 };
 use crate::inventory::{AccountView, App, CredentialView, Inventory, SourceStatus};
 use crate::model::{AppProblem, Cause, Reason, Timestamp};
-use crate::network::{Certainty, Verdict};
+use crate::network::{Certainty, LoginNames, Verdict};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppliedReport {
@@ -229,7 +229,12 @@ impl Store {
         Some(AppliedReport { effect, before, after, ended_block, version: snapshot.version })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Changes> {
+    /// Tells the state writer that something has changed.
+    pub(super) fn wake(&self) {
+        self.changed.notify_one();
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Changes> {
         // A panic while writing leaves at most one credential half updated; the rest is still valid.
         self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -242,6 +247,11 @@ impl CredentialState {
             // A refused or interrupted probe learns less about the clocks: keep what was known.
             let valid = outcome.findings.iter().all(|f| f.verdict == Verdict::Valid);
             self.clocks = if valid { clocks } else { clocks.or(self.clocks) };
+        }
+        let LoginNames { user, tokens } = &outcome.names;
+        self.names.user = user.or(self.names.user);
+        if tokens.is_some() && self.names.tokens != *tokens {
+            self.names.tokens.clone_from(tokens);
         }
         self.failures = if cause.is_some() { self.failures.saturating_add(1) } else { 0 };
         self.deaths = if dead { self.deaths.saturating_add(1) } else { 0 };

@@ -10,7 +10,7 @@ use prometheus::{
 
 use super::log_queue::dropped_lines;
 use crate::inventory::Shard;
-use crate::model::{Cause, ReportResult, Timestamp};
+use crate::model::{Cause, EventResult, ReportResult, Timestamp};
 use crate::network::NetworkId;
 
 #[derive(Clone, Debug)]
@@ -26,6 +26,7 @@ pub struct Metrics {
     reports: IntCounterVec,
     unclassified_reports: IntCounterVec,
     report_verdict: Histogram,
+    events: IntCounterVec,
     reload_successful: IntGauge,
     reload_success: Gauge,
     shard: IntGauge,
@@ -90,6 +91,12 @@ impl Metrics {
                 "Log lines that could not be written, because the log's reader or disk did not take them.",
                 registry
             )?,
+            events: register_int_counter_vec_with_registry!(
+                "token_exporter_events_total",
+                "Notices of networks received at /events/, by what became of them.",
+                &["network", "result"],
+                registry
+            )?,
             refreshes: register_histogram_vec_with_registry!(refreshes, &["source"], registry)?,
             reports: register_int_counter_vec_with_registry!(
                 "token_exporter_reports_total",
@@ -151,6 +158,10 @@ impl Metrics {
         self.panics.with_label_values(&[network.name()]).inc();
     }
 
+    pub fn notice_received(&self, network: NetworkId, result: EventResult) {
+        self.events.with_label_values(&[network.name(), result.label()]).inc();
+    }
+
     pub fn state_not_written(&self) {
         self.state_failures.inc();
     }
@@ -192,6 +203,9 @@ impl Metrics {
         self.panics.with_label_values(&[network.name()]);
         for cause in Cause::ALL {
             self.failures.with_label_values(&[network.name(), cause.label()]);
+        }
+        for result in EventResult::ALL.iter().filter(|_| network.network().notices().is_some()) {
+            self.events.with_label_values(&[network.name(), result.label()]);
         }
     }
 

@@ -161,6 +161,7 @@ fn an_app_keeps_its_most_precise_problem_until_it_works() {
             limits: Vec::new(),
             version_ended: false,
             token: None,
+            names: Default::default(),
             observations: Vec::new(),
         };
         store.apply(0, &outcome).expect("applied");
@@ -233,6 +234,7 @@ fn one_probe_of_many_accounts_tells_the_most_precise_problem() {
         limits: Vec::new(),
         version_ended: false,
         token: None,
+        names: Default::default(),
         observations: Vec::new(),
     };
     assert_eq!(outcome.app_problem(), Some(AppProblem::TesterOnly));

@@ -61,6 +61,7 @@ impl Running {
             external_url: None,
             enable_lifecycle: true,
             max_requests: 2,
+            events_apart: false,
         };
         let settings = DaemonSettings {
             config_files: vec![file],

@@ -5,8 +5,8 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use token_exporter::inventory::{Inventory, stable_hash};
-use token_exporter::model::{Cause, Expiry, Timestamp};
+use token_exporter::inventory::Inventory;
+use token_exporter::model::{Cause, Expiry, Timestamp, stable_hash};
 use token_exporter::network::{Clocks, Finding, Verdict};
 use token_exporter::scheduler::delay_after;
 use token_exporter::state::{CONFIRM_AFTER, CONFIRM_WITHIN, NextProbe, Outcome, Store};
@@ -130,6 +130,7 @@ fn a_day_without_networks_changes_nothing_and_ends_gently() -> anyhow::Result<()
                 limits: vec![],
                 version_ended: false,
                 token: None,
+                names: Default::default(),
                 observations: Vec::new(),
             }
         } else {

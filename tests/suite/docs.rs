@@ -7,7 +7,9 @@ use std::path::Path;
 
 use prometheus::proto::MetricType;
 use token_exporter::exposition::{FAMILIES, SMALL_FAMILIES};
-use token_exporter::model::{AppProblem, Capability, Cause, Reason, ReportResult, format_duration};
+use token_exporter::model::{
+    AppProblem, Capability, Cause, EventResult, Reason, ReportResult, format_duration,
+};
 use token_exporter::network::{AppNeed, NetworkId, Rights, Style, advice};
 use token_exporter::simulator::{Expect, Fixtures, load_fixtures};
 use token_exporter::telemetry::Metrics;
@@ -362,13 +364,14 @@ fn metrics_page() -> String {
         out,
         "\n## Values of labels\n\n- `reason`: {}; see [reasons.md](reasons.md)\n- `capability`: {}\n- \
          `cause`: {}\n- `problem`: {}; see [reasons.md](reasons.md#app-problems-what-is-wrong-with-a-developer-app)\n- `network`: {}; see [networks.md](networks.md)\n- `clock`: `access`, `refresh`, \
-         `data_access`\n- `operation`: as `capability`\n- `result` of reports:\n{}",
+         `data_access`\n- `operation`: as `capability`\n- `result` of reports:\n{}- `result` of events, see [events.md](events.md):\n{}",
         reason_links(Reason::ALL),
         values(Capability::ALL.iter().map(|c| format!("`{c}`")).collect()),
         values(Cause::ALL.iter().map(|c| format!("`{c}`")).collect()),
         values(AppProblem::ALL.iter().map(|p| format!("`{p}`")).collect()),
         values(NetworkId::all().map(|n| format!("`{n}`")).collect()),
         ReportResult::ALL.iter().map(|r| format!("  - `{r}`: {}\n", r.meaning())).collect::<String>(),
+        EventResult::ALL.iter().map(|r| format!("  - `{r}`: {}\n", r.meaning())).collect::<String>(),
     );
     out
 }

@@ -78,6 +78,7 @@ fn snapshot() -> Snapshot {
             }],
             version_ended: false,
             token: None,
+            names: Default::default(),
             observations: Vec::new(),
         },
     );
@@ -90,6 +91,7 @@ fn snapshot() -> Snapshot {
             limits: vec![],
             version_ended: false,
             token: None,
+            names: Default::default(),
             observations: Vec::new(),
         },
     );
@@ -111,6 +113,7 @@ fn snapshot() -> Snapshot {
             limits: vec![],
             version_ended: false,
             token: None,
+            names: Default::default(),
             observations: Vec::new(),
         },
     );
@@ -256,6 +259,7 @@ fn a_scrape_sees_one_moment() {
         limits: vec![],
         version_ended: false,
         token: None,
+        names: Default::default(),
         observations: Vec::new(),
     };
     store.apply(0, &outcome(Verdict::Valid)).expect("applied");

@@ -36,6 +36,7 @@ fn probe(store: &Store, at: Timestamp, verdict: Verdict, reason: Reason) {
         limits: Vec::new(),
         version_ended: false,
         token: None,
+        names: Default::default(),
         observations: Vec::new(),
     };
     store.apply(0, &outcome).expect("applied");

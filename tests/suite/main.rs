@@ -28,6 +28,7 @@ mod delays;
 mod deploy;
 mod docs;
 mod envelopes;
+mod events;
 mod exporter;
 mod exposition;
 mod faults;

@@ -41,6 +41,7 @@ impl Site {
             external_url: None,
             enable_lifecycle: false,
             max_requests: 2,
+            events_apart: false,
         };
         let (reload, reloads) = mpsc::channel(1);
         let (shown, view) = watch::channel(store.snapshot());
@@ -105,6 +106,7 @@ impl Site {
             limits: Vec::new(),
             version_ended: false,
             token: None,
+            names: Default::default(),
             observations: Vec::new(),
         };
         self.store.apply(index, &outcome).expect("applied");

@@ -163,6 +163,7 @@ async fn a_login_is_explained_and_reconnected_once() {
         limits: Vec::new(),
         version_ended: false,
         token: None,
+        names: Default::default(),
         observations: Vec::new(),
     };
     site.store.apply(index, &outcome).expect("applied");

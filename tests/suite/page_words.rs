@@ -29,6 +29,7 @@ fn listing(needs: &str, verdict: Verdict, deadline: Timestamp) -> Listing {
         limits: Vec::new(),
         version_ended: false,
         token: None,
+        names: Default::default(),
         observations: Vec::new(),
     };
     store.apply(0, &outcome).expect("applied");

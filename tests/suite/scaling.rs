@@ -43,6 +43,7 @@ impl Exporter {
             external_url: None,
             enable_lifecycle: false,
             max_requests: 0,
+            events_apart: false,
         };
         let settings = DaemonSettings {
             config_files: vec![config.to_owned()],

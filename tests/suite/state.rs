@@ -61,6 +61,7 @@ fn store() -> Store {
                 limits: vec![],
                 version_ended: false,
                 token: None,
+                names: Default::default(),
                 observations: Vec::new(),
             },
         )
@@ -76,6 +77,7 @@ fn store() -> Store {
                 limits: vec![],
                 version_ended: false,
                 token: None,
+                names: Default::default(),
                 observations: Vec::new(),
             },
         )

@@ -181,6 +181,7 @@ impl Site {
             external_url: None,
             enable_lifecycle: false,
             max_requests,
+            events_apart: false,
         };
         let store = Arc::new(Store::default());
         if accounts > 0 {

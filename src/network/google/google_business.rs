@@ -177,6 +177,10 @@ impl Network for GoogleBusiness {
     fn limits(&self, answer: &Answer) -> Vec<RateLimitStatus> {
         errors::limits(answer)
     }
+
+    fn notices(&self) -> Option<&'static crate::network::NoticeForm> {
+        Some(&super::notice::NOTICES)
+    }
 }
 
 /// Whether the one permission is known to be granted.

@@ -10,6 +10,7 @@
 mod ads;
 mod errors;
 mod google_business;
+mod notice;
 mod youtube;
 
 pub(super) use google_business::GoogleBusiness;

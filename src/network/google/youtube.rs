@@ -190,6 +190,10 @@ impl Network for YouTube {
     fn limits(&self, answer: &Answer) -> Vec<RateLimitStatus> {
         errors::limits(answer)
     }
+
+    fn notices(&self) -> Option<&'static crate::network::NoticeForm> {
+        Some(&super::notice::NOTICES)
+    }
 }
 
 /// Reasons for which YouTube refuses one video, thumbnail or comment (YouTube Data API, "Errors": videos,

@@ -58,6 +58,10 @@ impl Network for Facebook {
     fn batch(&self, _: Style<'_>) -> Option<&'static Batch> {
         Some(&meta::BATCH)
     }
+
+    fn notices(&self) -> Option<&'static crate::network::NoticeForm> {
+        Some(&super::notice::NOTICES)
+    }
 }
 
 /// Tasks of a page, classic and new, that let a person publish. Full control contains every task.

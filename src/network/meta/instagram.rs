@@ -90,6 +90,10 @@ impl Network for Instagram {
     fn batch(&self, style: Style<'_>) -> Option<&'static Batch> {
         (style.api != OWN).then_some(&meta::BATCH)
     }
+
+    fn notices(&self) -> Option<&'static crate::network::NoticeForm> {
+        Some(&super::notice::NOTICES)
+    }
 }
 
 pub(super) static ME: CallInfo = CallInfo {

@@ -15,6 +15,7 @@ mod batch;
 mod envelope;
 mod errors;
 mod limits;
+mod notice;
 mod facebook;
 mod instagram;
 mod threads;

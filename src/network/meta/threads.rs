@@ -58,6 +58,10 @@ impl Network for Threads {
     fn limits(&self, answer: &Answer) -> Vec<RateLimitStatus> {
         meta::limits(answer)
     }
+
+    fn notices(&self) -> Option<&'static crate::network::NoticeForm> {
+        Some(&super::notice::NOTICES)
+    }
 }
 
 pub(super) static ME: CallInfo = CallInfo {
