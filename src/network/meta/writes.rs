@@ -63,8 +63,8 @@ const BLOCK_TEXTS: &[(&str, i64)] = &[
 const CONTENT: &[i64] = &[
     // A duplicate, the same with 368, photos posted before.
     506, 1_404_082, 1_366_051,
-    // Against the Community Standards, reported as abusive, a link.
-    1_404_102, 1_346_003, 1_609_005, 1_609_008, 2_061_006,
+    // Reported as abusive, a link.
+    1_346_003, 1_609_005, 1_609_008, 2_061_006,
     // Photos and videos: too large, too small, too long, too short, of a wrong format or shape.
     324, 352, 1_366_046, 6000, 1_363_020, 1_363_022, 1_363_023, 1_363_024, 1_363_025, 1_363_026,
     1_363_031, 1_363_032, 36_000, 36_001, 36_003, 2_207_004, 2_207_005, 2_207_009, 2_207_023, 2_207_026,
