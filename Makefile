@@ -2,7 +2,7 @@
 # Full optimisation and the allocator for production, as in packages and images.
 DIST = --profile dist --features jemalloc
 
-.PHONY: run test lint deny fmt golden bench bench-probing soak picture
+.PHONY: run test lint deny fmt golden bench bench-probing bench-reports soak picture
 
 run: ## Run the demo; nothing to set up
 	cargo run --release -- demo
@@ -28,6 +28,10 @@ bench: ## Measure scrapes, configurations and pages; writes docs/performance.md
 bench-probing: ## Compare a probe with wrk and blackbox_exporter (Debian: nginx-light wrk prometheus-blackbox-exporter)
 	cargo build $(DIST)
 	python3 benches/probing.py
+
+bench-reports: ## Send 5,000 reports a second for a minute, while all accounts are probed and scraped
+	cargo build $(DIST)
+	python3 benches/reports.py
 
 soak: ## Run ten minutes with 100,000 accounts and check that memory stays flat
 	cargo build $(DIST)

@@ -9,6 +9,7 @@ pub mod challenge;
 pub mod config;
 pub mod network;
 pub mod notice;
+pub mod report;
 pub mod seeds;
 pub mod snapshot;
 pub mod token;

@@ -12,7 +12,7 @@ use token_exporter::simulator::{Case, Fixtures, Reply, fill, load_fixtures};
 use token_exporter::state::Outcome;
 
 use super::network::{Holder, ID, NOW, Raw, Setup};
-use super::{CANARY, challenge, config, network, notice, snapshot, token, web};
+use super::{CANARY, challenge, config, network, notice, report, snapshot, token, web};
 
 /// A fuzz target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +29,8 @@ pub enum Target {
     Web,
     /// Notices of networks.
     Notice,
+    /// Bodies of reports.
+    Report,
     /// A network's answers.
     Network(NetworkId),
 }
@@ -36,7 +38,15 @@ pub enum Target {
 impl Target {
     /// Every target.
     pub fn all() -> impl Iterator<Item = Self> {
-        [Self::Config, Self::Web, Self::Token, Self::Challenge, Self::Notice, Self::Snapshot]
+        [
+            Self::Config,
+            Self::Web,
+            Self::Token,
+            Self::Challenge,
+            Self::Notice,
+            Self::Report,
+            Self::Snapshot,
+        ]
             .into_iter()
             .chain(NetworkId::all().map(Self::Network))
     }
@@ -50,6 +60,7 @@ impl Target {
             Self::Notice => "notice".into(),
             Self::Snapshot => "snapshot".into(),
             Self::Web => "web".into(),
+            Self::Report => "report".into(),
             Self::Network(id) => format!("network-{id}"),
         }
     }
@@ -63,6 +74,7 @@ impl Target {
             Self::Notice => notice::check(data),
             Self::Snapshot => snapshot::check(data),
             Self::Web => web::check(data),
+            Self::Report => report::check(data),
             Self::Network(id) => network::check(id, data),
         }
     }
@@ -76,6 +88,7 @@ impl Target {
             Self::Notice => notices(),
             Self::Snapshot => states(),
             Self::Web => web_configurations(),
+            Self::Report => reports(),
             Self::Network(id) => answers(id),
         }
     }
@@ -219,6 +232,19 @@ fn web_configurations() -> Vec<Vec<u8>> {
     let odd = "rate_limit: {interval: 1h, burst: -1}\nhttp_server_config: {http2: maybe, headers: \
                {X-Frame-Options: no, Other: x}}\n";
     examples.map(str::to_owned).chain([inline, hash, odd.to_owned()]).map(String::into_bytes).collect()
+}
+
+/// One report, lists, and reports with problems.
+fn reports() -> Vec<Vec<u8>> {
+    let texts = [
+        r#"{"account":"page","operation":"inbox","ok":true,"id":"a-1","at":1795086400}"#.to_owned(),
+        r#"[{"account":"page","http_status":400,"headers":{"date":["x"]},"body":{"error":{"code":368,"message":"temporarily blocked for 3 days"}}},{"network":"twitter","external_id":2,"http_status":"403","body":{"errors":[{"code":226}]}}]"#.to_owned(),
+        format!(r#"{{"account":"{CANARY}","{CANARY}":1,"body":"{CANARY}","http_status":42,"at":"{CANARY}"}}"#),
+        format!(r#"{{"account":"m","http_status":422,"headers":[["authorization","Bearer {CANARY}"]],"body":"{{\"error\":\"{CANARY}\"}}"}}"#),
+        r#"[7,null,{},[],{"account":"x","ok":false},{"account":"x","ok":true,"http_status":500}]"#.to_owned(),
+        r#"{"account":"x","http_status":429}"#.to_owned(),
+    ];
+    texts.into_iter().map(String::into_bytes).collect()
 }
 
 /// The contents of token files.

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -19,6 +20,7 @@ use crate::daemon::{Daemon, DaemonSettings, signals};
 use crate::inventory::Shard;
 use crate::model::Timestamp;
 use crate::simulator::{self, Simulator};
+use crate::transport::{client_builder, failure};
 
 #[derive(Debug, Args)]
 pub(super) struct Demo {
@@ -86,6 +88,10 @@ impl Demo {
         let listeners = self.web.bind(&access).await?;
         let simulation = tokio::spawn(Arc::new(Simulator::new(fixtures)).serve(listener));
         let prefix = self.web.prefix();
+        let first = listeners.first().and_then(|(listener, _)| listener.local_addr().ok());
+        let product = first
+            .filter(|_| self.accounts.is_none())
+            .map(|address| tokio::spawn(publish(format!("{scheme}://{address}{prefix}/api/v1/reports"))));
         let mut greeting = String::new();
         for address in listeners.iter().filter_map(|(listener, _)| listener.local_addr().ok()) {
             greeting += &format!("token_exporter demo: {scheme}://{address}{prefix}/\n");
@@ -93,11 +99,28 @@ impl Demo {
                 &format!("metrics:             {scheme}://{address}{prefix}{}\n", self.web.telemetry_path);
         }
         greeting += &format!("simulated networks:  http://{networks}/\n");
+        greeting += "A product publishes every minute, and reports that Facebook blocks one of its pages.\n";
         greeting += "Every account shows within a minute or two: ambiguous refusals wait for a second \
                      probe. Stop with Ctrl-C.\n";
         print(&greeting)?;
         daemon.run(listeners, stop, hangup).await;
         simulation.abort();
+        if let Some(product) = product {
+            product.abort();
+        }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Plays a product that publishes every minute, and reports what it saw.
+async fn publish(url: String) {
+    let Ok(client) = client_builder(Duration::from_secs(5)).no_proxy().build() else { return };
+    let mut tick = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        tick.tick().await;
+        let request = client.post(&url).bearer_auth(simulator::DEMO_REPORTER_TOKEN);
+        if let Err(error) = request.json(&simulator::demo_reports()).send().await {
+            tracing::debug!(error = failure(&error).error, "the demo's product could not report");
+        }
     }
 }

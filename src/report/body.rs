@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::classification::answer_of;
+use crate::config::looks_secret;
 use crate::model::{Capability, Timestamp, Wiped, stable_hash};
 use crate::network::{Answer, NetworkId, parse};
 
@@ -86,8 +87,8 @@ impl Item {
             return Err(vec![FieldProblem { field: "".into(), expected: form.into() }]);
         };
         for name in fields.keys().filter(|name| !FIELDS.contains(&name.as_str())) {
-            // A name that is long may be anything.
-            let field = if name.len() <= 32 { name.clone() } else { "a field".to_owned() };
+            let is_shown = name.len() <= 32 && !looks_secret(name);
+            let field = if is_shown { name.clone() } else { "a field".to_owned() };
             let expected = format!("one of {}", FIELDS.join(", "));
             problems.push(FieldProblem { field: field.into(), expected: expected.into() });
         }

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use secrecy::zeroize::Zeroizing;
 use serde_json::{Value, json};
 
 use super::ServerContext;
@@ -24,6 +24,8 @@ use crate::scheduler::ProbeRequest;
 pub(super) const PATH: &str = "/api/v1/reports";
 /// Maximum size of a body in bytes.
 const MAX_BODY: usize = 64 << 10;
+/// Size in bytes up to which a body that is too large is read.
+const MAX_READ: usize = 1 << 20;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a request waits until its reports are on disk. Storage that hangs takes no longer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(6);
@@ -112,7 +114,7 @@ pub(super) async fn reports(
 }
 
 /// Reads a body within its limits.
-async fn read_body(headers: &HeaderMap, body: Incoming) -> Result<Bytes, Response<Body>> {
+async fn read_body(headers: &HeaderMap, body: Incoming) -> Result<Zeroizing<Vec<u8>>, Response<Body>> {
     let media = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = media.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") || headers.contains_key(CONTENT_ENCODING) {
@@ -121,17 +123,28 @@ async fn read_body(headers: &HeaderMap, body: Incoming) -> Result<Bytes, Respons
         set(&mut response, ACCEPT, "application/json");
         return Err(response);
     }
-    let too_large = || problem(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KiB.");
-    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if length.is_some_and(|length| length > MAX_BODY) {
-        return Err(too_large());
-    }
-    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+    match tokio::time::timeout(BODY_TIMEOUT, collect(body)).await {
+        Ok(Ok(Some(body))) => Ok(body),
+        Ok(Ok(None)) => Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KiB.")),
         Ok(Err(_)) => Err(problem(StatusCode::BAD_REQUEST, "The body could not be read.")),
         Err(_) => Err(problem(StatusCode::REQUEST_TIMEOUT, "The body did not come within 10 seconds.")),
     }
+}
+
+/// A body; none if it is too large. Clients read no answer before they have sent all, so that what is
+/// not much too large is read nevertheless.
+async fn collect(mut body: Incoming) -> hyper::Result<Option<Zeroizing<Vec<u8>>>> {
+    let (mut collected, mut size) = (Zeroizing::new(Vec::new()), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        size += data.len();
+        if size <= MAX_BODY {
+            collected.extend_from_slice(&data);
+        } else if size > MAX_READ {
+            break;
+        }
+    }
+    Ok((size <= MAX_BODY).then_some(collected))
 }
 
 /// Reads and applies reports, on a thread of its own: a list may take milliseconds.

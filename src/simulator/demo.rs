@@ -30,7 +30,26 @@ pub fn demo_config(
     for (fixtures, case) in demo_cases(fixtures) {
         yaml.case(fixtures, case, &format!("{}-{}", fixtures.network, case.name), DEMO_ID);
     }
-    yaml.finish(probe_interval)
+    let reporter = json!({"id": "demo-product", "token": DEMO_REPORTER_TOKEN});
+    format!("{}reporters: [{reporter}]\n", yaml.finish(probe_interval))
+}
+
+/// The token of the product that publishes in the demo.
+pub const DEMO_REPORTER_TOKEN: &str = "sim-reporter-token";
+
+/// What the product of the demo reports: it has published for one page, and Facebook blocks another.
+pub fn demo_reports() -> Value {
+    let message = "It looks like you were misusing this feature by going too fast. You've been temporarily \
+                   blocked from using it.";
+    json!([
+        {"account": "facebook-valid", "operation": "publish", "ok": true},
+        {
+            "account": "facebook-tasks-new-without-community",
+            "operation": "publish",
+            "http_status": 400,
+            "body": {"error": {"message": message, "type": "OAuthException", "code": 368}},
+        },
+    ])
 }
 
 /// Accounts in one file of a generated configuration: files have a maximum size.

@@ -6,7 +6,10 @@ mod demo;
 mod fixtures;
 mod server;
 
-pub use demo::{ACCOUNTS_PER_FILE, DEMO_ID, demo_config, generated_config, single_case_config};
+pub use demo::{
+    ACCOUNTS_PER_FILE, DEMO_ID, DEMO_REPORTER_TOKEN, demo_config, demo_reports, generated_config,
+    single_case_config,
+};
 pub use fixtures::{
     Case, CaseContext, DemoAccount, Expect, Fixtures, NetworkFault, Reply, fill, load_fixtures,
 };

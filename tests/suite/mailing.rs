@@ -90,20 +90,23 @@ impl Places {
             ),
         ];
         let mut yaml = format!(
-            "global: {{probe_interval: 2s, probe_timeout: 5s}}\nschedule: [{{notices: [60s, 30s, \
-             today]}}]\napps:\n  - {{id: facebook, network: facebook, client_id: \"1234567890\", \
+            "global: {{probe_interval: 2s, probe_timeout: 5s}}\nreporters: [{{id: publisher, token: {}}}]\nschedule: \
+             [{{notices: [60s, 30s, today]}}]\napps:\n  - {{id: facebook, network: facebook, client_id: \"1234567890\", \
              client_secret: sim-s, base_url: \"{}\"}}\n  - {{id: x, network: x, client_id: key, \
              client_secret: sim-s, base_url: \"{}\"}}\ncredentials:\n  - {{id: jane, network: facebook, \
              token: {}, connected_by: Jane Doe}}\n  - {{id: flapping, network: x, token: {}, connected_by: \
-             Xavier}}\n",
+             Xavier}}\n  - {{id: blocked, network: x, token: {}, connected_by: Blaise}}\n",
+            crate::reports::TOKEN,
             self.base("facebook"),
             self.base("x"),
             Self::token("facebook", "many-pages", "1000001"),
             Self::token("x", "valid", "3000001"),
+            Self::token("x", "valid", "3000002"),
         );
         yaml.extend(logins.iter().map(|(login, _)| login.as_str()));
         yaml += "accounts:\n  - {id: flapping, network: x, credential: flapping, external_id: \"3000001\", \
-                 notify: [xavier@example.com]}\n";
+                 notify: [xavier@example.com]}\n  - {id: blocked, name: The blocked account, network: x, credential: \
+                 blocked, external_id: \"3000002\", notify: [blaise@example.com]}\n";
         yaml.extend(logins.iter().map(|(_, account)| account.as_str()));
         let page = |name: &str, number: usize, text: &str, more: &str| {
             format!(
@@ -140,8 +143,14 @@ async fn chain(programs: Option<&Path>) {
     let mut chain = Chain::start(programs, folder, networks, &places.config()).await;
     let networks = Arc::clone(&chain.networks);
 
-    chain.shows("all that can work works", PAGES + 2 + 7, "connection_valid{", "reason=\"ok\"} 1").await;
-    chain.knows(PAGES + 9).await;
+    chain.shows("all that can work works", PAGES + 2 + 8, "connection_valid{", "reason=\"ok\"} 1").await;
+    chain.knows(PAGES + 10).await;
+
+    // Publishing fails as it does when X takes it for automated: the product reports it, one mail follows.
+    let report =
+        serde_json::json!({"account": "blocked", "http_status": 403, "body": {"errors": [{"code": 226}]}});
+    let (status, answer) = crate::reports::send(&chain.on_exporter, &report).await;
+    assert!(status == 200 && answer["acted"] == "recorded", "{answer}");
 
     // The credential with 40 pages is revoked: one mail to each list of recipients.
     let asked = || networks.requests().get("debug_token").copied().unwrap_or_default();
@@ -157,6 +166,7 @@ async fn chain(programs: Option<&Path>) {
     networks.play("3000001", None);
     chain.mailed("jane@example.com,joe@example.com", 1).await;
     chain.mailed("ann@example.com", 1).await;
+    chain.mailed("blaise@example.com", 1).await;
 
     // Each program is killed while notices are active. Sent notifications are on Alertmanager's
     // disk by then.
@@ -217,6 +227,11 @@ fn check(mails: &[Mail], places: &Places) {
     let date = places.deadline.utc().format("%A %-d %B %Y, %H:%M UTC");
     let mut expected: Vec<(String, String, usize)> = vec![
         ("ann@example.com".to_owned(), "Also of Ann (Facebook) disconnected: password changed".to_owned(), 1),
+        (
+            "blaise@example.com".to_owned(),
+            "The blocked account (X) working only in part, no publish: account restricted".to_owned(),
+            1,
+        ),
         (
             "jane@example.com,joe@example.com".to_owned(),
             "40 accounts (Facebook) disconnected: password changed".to_owned(),

@@ -178,9 +178,8 @@ async fn a_real_prometheus_reads_every_family_and_every_reason() {
         .iter()
         .filter_map(|s| s["metric"]["__name__"].as_str().map(str::to_owned))
         .collect();
-    // The demo has no sources and no reporters; their tests read the metrics about them.
-    let of_source =
-        |name: &&str| name.starts_with("token_exporter_source_") || name.starts_with("connection_report_");
+    // The demo has no sources; their tests read the metrics about them.
+    let of_source = |name: &&str| name.starts_with("token_exporter_source_");
     let names_of_families = FAMILIES.iter().map(|f| f.name).chain(SMALL_FAMILIES.iter().map(|f| f.name));
     for name in names_of_families.filter(|name| !of_source(name)) {
         assert!(names.contains(name), "Prometheus has no series of {name}");

@@ -1,12 +1,18 @@
 //! Reports of products over HTTP: who may send them, how they are read, and what follows.
 
+use std::io::Write as _;
+use std::process::Command;
 use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use token_exporter::inventory::Shard;
 use token_exporter::simulator::fixture_token;
 
+use crate::chain::free_address;
 use crate::daemon::{Running, network, sample};
+use crate::exporter::Exporter;
+use crate::probing::simulator;
 use crate::prometheus::{eventually, http_client};
 
 /// The token of the reporter in these configurations.
@@ -280,13 +286,213 @@ async fn only_reporters_may_report_and_only_within_their_limits() {
         "a page of another site"
     );
     // A flood is refused, and told when to come again.
-    let list = json!((0..100).map(|_| ok.clone()).collect::<Vec<_>>()).to_string();
+    let list = json!((0..100).collect::<Vec<_>>()).to_string();
     let mut flood = tokio::task::JoinSet::new();
-    for _ in 0..300 {
+    for _ in 0..600 {
         flood.spawn(json(list.clone()).send());
     }
     let answers = flood.join_all().await;
     let refused: Vec<_> = answers.iter().flatten().filter(|answer| answer.status() == 429).collect();
     assert!(!refused.is_empty() && refused.iter().all(|answer| answer.headers().contains_key("retry-after")));
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_of_the_web_configuration_may_report() {
+    let (_simulator, networks) = simulator().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("config.yaml"), config(&format!("http://{networks}"), "")).expect("written");
+    let hash = bcrypt::hash("sim-password", 4).expect("a hash");
+    std::fs::write(path("web.yaml"), format!("basic_auth_users: {{ops: '{hash}'}}\n")).expect("written");
+    let exporter = Exporter::start(folder.path(), |command| {
+        command.arg("--web.config.file").arg(path("web.yaml"));
+    });
+    let address = exporter.wait_for("an address", || exporter.listens());
+    let url = format!("http://{address}/api/v1/reports");
+    let report = http_client().post(&url).json(&json!({"account": "one", "ok": true}));
+    let with = |password| report.try_clone().expect("a request").basic_auth("ops", Some(password));
+    assert_eq!(answer(with("sim-password")).await.0, StatusCode::OK);
+    assert_eq!(answer(with("sim-other")).await.0, StatusCode::UNAUTHORIZED);
+    let bearer = report.try_clone().expect("a request").bearer_auth(TOKEN);
+    assert_eq!(answer(bearer).await.0, StatusCode::UNAUTHORIZED, "there is no reporter");
+
+    // With a reporter, its token is enough, and only for this path.
+    std::fs::write(path("config.yaml"), config(&format!("http://{networks}"), &reporters()))
+        .expect("written");
+    let bearer = || report.try_clone().expect("a request").bearer_auth(TOKEN);
+    let accepted = async || (answer(bearer()).await.0 == StatusCode::OK).then_some(());
+    eventually("a reload", SOON, accepted).await;
+    assert_eq!(answer(with("sim-password")).await.0, StatusCode::OK);
+    let refused = report.try_clone().expect("a request").send().await.expect("an answer");
+    let challenges: Vec<_> = refused.headers().get_all("www-authenticate").iter().collect();
+    assert_eq!((refused.status(), challenges.len()), (StatusCode::UNAUTHORIZED, 2), "{challenges:?}");
+    let metrics = http_client().get(format!("http://{address}/metrics")).bearer_auth(TOKEN);
+    assert_eq!(answer(metrics).await.0, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_of_three_shards_takes_a_report_and_hands_it_on_once() {
+    const ACCOUNTS: usize = 12;
+    let (_simulator, networks) = simulator().await;
+    let mut yaml = format!(
+        "apps: [{{id: x, network: x, client_id: key, client_secret: sim-s, base_url: \"http://{networks}/x\"}}]\n{}\
+         accounts:\n",
+        reporters()
+    );
+    for i in 0..ACCOUNTS {
+        let token = fixture_token(network("x"), "valid", &format!("{}", 2_000_000 + i));
+        yaml += &format!(
+            "  - {{id: x-{i}, network: x, token: \"{token}\", external_id: \"{}\"}}\n",
+            2_000_000 + i
+        );
+    }
+    let addresses: Vec<String> = (0..3).map(|_| free_address()).collect();
+    let start = |ordinal: usize| {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("config.yaml"), &yaml).expect("written");
+        let exporter = Exporter::start(folder.path(), |command| {
+            command.args(["--web.listen-address", &addresses[ordinal], "--total-shards", "3"]);
+            command.args(["--shard", &ordinal.to_string()]);
+            for address in &addresses {
+                command.args(["--shard.peers", &format!("http://{address}")]);
+            }
+        });
+        (folder, exporter)
+    };
+    let mut shards: Vec<_> = (0..3).map(start).collect();
+    for (_, exporter) in &shards {
+        exporter.wait_for("its accounts", || {
+            let text = exporter.ask("/metrics")?;
+            let count = |family: &str| text.matches(family).count();
+            let accounts = count("\nconnection_info{");
+            (accounts > 0 && accounts == count("\nconnection_valid{")).then_some(())
+        });
+    }
+    let holder = |account: &str| Shard::new(0, 3).expect("a shard").holder(account) as usize;
+    let list: Vec<Value> = (0..ACCOUNTS)
+        .map(|i| match i % 2 {
+            0 => json!({"account": format!("x-{i}"), "http_status": 403, "body": automated()}),
+            _ => json!({"network": "x", "external_id": format!("{}", 2_000_000 + i), "http_status": 403, "body": automated()}),
+        })
+        .collect();
+    let (status, answers) = send(&addresses[0], &json!(list)).await;
+    assert_eq!(status, StatusCode::OK);
+    let answers = answers.as_array().expect("a list").clone();
+    assert!(answers.len() == ACCOUNTS && answers.iter().all(|a| a["acted"] == "recorded"), "{answers:?}");
+    let mut blocked = 0;
+    for (ordinal, (_, exporter)) in shards.iter().enumerate() {
+        let text = exporter.ask("/metrics").expect("metrics");
+        let lost = text.lines().filter(|line| {
+            line.starts_with("connection_capability_available{") && line.contains("account_restricted")
+        });
+        for line in lost {
+            let account = line.split('"').nth(1).expect("an account");
+            assert_eq!(holder(account), ordinal, "{account}");
+            blocked += 1;
+        }
+    }
+    assert_eq!(blocked, ACCOUNTS);
+    assert_eq!(send(&addresses[0], &json!({"account": "nobody", "ok": true})).await.0, StatusCode::NOT_FOUND);
+
+    // What was handed on is not handed on again.
+    let elsewhere = (0..ACCOUNTS).map(|i| format!("x-{i}")).find(|id| holder(id) == 2).expect("an account");
+    let report = json!({"account": elsewhere, "ok": true});
+    let misdirected = post(&addresses[0], &report).header("x-token-exporter-shard", "1");
+    let (status, told) = answer(misdirected).await;
+    assert_eq!((status, &told["shard"]), (StatusCode::MISDIRECTED_REQUEST, &json!(2)));
+    // Without the shard that holds it, the answer names it. The others go on.
+    drop(shards.pop());
+    let mine = (0..ACCOUNTS).map(|i| format!("x-{i}")).find(|id| holder(id) == 0).expect("an account");
+    let (_, answers) = send(&addresses[0], &json!([report, {"account": mine, "ok": true}])).await;
+    assert_eq!((&answers[0]["status"], &answers[0]["shard"]), (&json!(421), &json!(2)), "{answers}");
+    assert_eq!(answers[1]["acted"], "recorded");
+}
+
+/// Each example of docs/reports.md reports what it promises, with whatever interprets it here.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_of_clients_work() {
+    let page = include_str!("../../docs/reports.md");
+    let daemon =
+        Running::start(|base| config(base, &reporters()).replace("id: page,", "id: acme-page,")).await;
+    daemon.until("all work", |text| text.matches("reason=\"ok\"} 1").count() == 6).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut clients = 0;
+    for (language, program, file) in [
+        ("sh", "sh", "client.sh"),
+        ("python", "python3", "client.py"),
+        ("typescript", "node", "client.ts"),
+        ("php", "php", "client.php"),
+        ("ruby", "ruby", "client.rb"),
+    ] {
+        let block =
+            page.split(&format!("```{language}\n")).nth(1).and_then(|rest| rest.split("\n```").next());
+        let code = block.unwrap_or_else(|| panic!("an example in {language}"));
+        let path = folder.path().join(file);
+        let mut arguments = vec![path.display().to_string()];
+        if language == "typescript" {
+            // Node.js before 22.18 knows no types.
+            let compiler = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/grafana/node_modules/typescript");
+            let script = "const ts = require(process.argv[1]); const code = require('fs').readFileSync(process.argv[2], \
+                          'utf8'); eval(ts.transpile(code, {target: 'es2022'}))";
+            arguments =
+                vec!["-e".to_owned(), script.to_owned(), compiler.to_owned(), path.display().to_string()];
+        }
+        std::fs::write(&path, code).expect("written");
+        if Command::new(program).arg("--version").output().is_err() {
+            let _ =
+                writeln!(std::io::stderr(), "skipped: {program} is not installed (tests/run installs it)");
+            continue;
+        }
+        let mut command = Command::new(program);
+        command.args(arguments).env("REPORTER_TOKEN", TOKEN);
+        command.env("TOKEN_EXPORTER", format!("http://{}", daemon.address));
+        let output =
+            tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect(program);
+        let said = String::from_utf8_lossy(&output.stdout).replace(": ", ":").replace('\'', "\"");
+        let failed = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("\"acted\":\"probe_now\""), "{language}: {said} {failed}");
+        clients += 1;
+    }
+    assert!(clients >= 2, "{clients}");
+    daemon.end().await;
+}
+
+/// No time is asserted: a small form of `make bench-reports`.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_reports_cost_no_probe_and_no_scrape() {
+    const LISTS: usize = 60;
+    let daemon = start(&reporters()).await;
+    let address = daemon.address.clone();
+    let list: Vec<Value> = (0..100)
+        .map(|i| match i % 4 {
+            0 => json!({"account": "one", "http_status": 403, "body": automated()}),
+            1 => json!({"account": "two", "http_status": 401, "body": {"title": "Unauthorized", "status": 401}}),
+            2 => json!({"account": "page", "http_status": 400, "body": {"error": {"code": 506}}, "id": format!("{i}")}),
+            _ => json!({"account": "one", "ok": true}),
+        })
+        .collect();
+    let mut senders = tokio::task::JoinSet::new();
+    for _ in 0..LISTS {
+        let request = post(&address, &json!(list));
+        senders.spawn(async move { answer(request).await.0 });
+    }
+    let mut scrapes = 0;
+    while !senders.is_empty() {
+        assert!(daemon.metrics().await.contains("connection_valid{"), "a scrape is lost");
+        scrapes += 1;
+        while let Some(status) = senders.try_join_next() {
+            assert_eq!(status.expect("no panic"), StatusCode::OK);
+        }
+    }
+    assert!(scrapes > 0);
+    let text = daemon.metrics().await;
+    let all: f64 = token_exporter::model::ReportResult::ALL
+        .iter()
+        .map(|r| counted(&text, "x", r.label()) + counted(&text, "facebook", r.label()))
+        .sum();
+    assert_eq!(all, (LISTS * 100) as f64);
+    let verified = |text: &str| sample(text, "token_exporter_report_verdict_seconds_count") >= Some(1.0);
+    daemon.until("the probe that was due", verified).await;
     daemon.end().await;
 }

@@ -205,6 +205,42 @@ async fn sources_show_no_secret_anywhere() {
     assert!(![&right.key, &wrong, &sealed].iter().any(|secret| log.contains(&secret[..20])), "{log}");
 }
 
+/// Everything that a report can hold is a secret here.
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_show_no_secret_anywhere() {
+    let (_simulator, networks) = crate::probing::simulator().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let token = fixture_token(crate::daemon::network("x"), "valid", "1000001");
+    let yaml = format!(
+        "apps: [{{id: app, network: x, client_id: key, client_secret: sim-s, base_url: \"http://{networks}/x\"}}]\n\
+         accounts: [{{id: x-1, network: x, token: {token}, external_id: '1000001'}}]\nreporters: [{{id: publisher, \
+         token: {}}}]\n",
+        crate::reports::TOKEN
+    );
+    std::fs::write(folder.path().join("config.yaml"), yaml).expect("written");
+    let exporter = Exporter::start(folder.path(), |command| _ = command.args(["--log.level", "trace"]));
+    exporter.wait_for("a probe", || exporter.ask("/metrics")?.contains("reason=\"ok\"} 1").then_some(()));
+    let address = exporter.listens().expect("it runs");
+    let errors =
+        serde_json::json!({"errors": [{"code": 226, "message": "sim-token"}], "access_token": "sim-token"});
+    for report in [
+        serde_json::json!({"account": "x-1", "http_status": 403, "body": errors, "id": "sim-id"}),
+        serde_json::json!({"account": "x-1", "http_status": 401, "headers": {"authorization": "Bearer sim-token"},
+                           "body": "sim-token is not valid"}),
+        serde_json::json!({"account": "x-1", "http_status": 418, "body": {"sim-key": "sim-token"}}),
+        serde_json::json!({"account": "sim-token", "http_status": 400, "body": "sim-token"}),
+        serde_json::json!({"network": "sim-token", "external_id": "sim-token", "operation": "sim-token", "at": "sim-token",
+                           "ok": "sim-token", "http_status": "sim-token", "headers": "sim-token"}),
+        serde_json::json!("sim-token"),
+    ] {
+        let (_, answer) = crate::reports::send(&address, &report).await;
+        assert_eq!(secrets_in(&answer.to_string()), None, "{report}");
+    }
+    nothing_shows_a_secret(&exporter, &folder.path().join("data"), "x-1").await;
+    let text = exporter.ask("/metrics").expect("metrics");
+    assert!(text.contains("connection_report_timestamp_seconds{") && exporter.log().contains("by=report"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_running_demo_shows_no_secret_anywhere() {
     let (demo, address, log) = start_demo(&["--log.level", "trace"]);
