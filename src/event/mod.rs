@@ -54,6 +54,8 @@ pub struct NoticeReply {
     pub status: u16,
     /// The code that confirms a request to delete data.
     pub confirmation: Option<String>,
+    /// Whether it is signed and about logins, which other shards may hold.
+    pub about_logins: bool,
 }
 
 impl NoticeReceiver {
@@ -128,7 +130,12 @@ impl NoticeReceiver {
             EventResult::RateLimited => 429,
             EventResult::Unavailable => 503,
         };
-        Some(NoticeReply { status, confirmation: confirmation.filter(|_| status == form.status) })
+        let taken = status == form.status;
+        Some(NoticeReply {
+            status,
+            confirmation: confirmation.filter(|_| taken),
+            about_logins: taken && result != EventResult::Ignored,
+        })
     }
 
     /// Checks and reads a notice.

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 
 use super::body::Body;
+use super::peers::HANDED_ON;
 use super::rate_limit::TokenBucket;
 use super::response::{not_found, set, text, too_many, with_type};
 use super::slots::Slots;
@@ -38,11 +39,14 @@ impl Default for NoticeLimits {
     }
 }
 
-/// The app whose notices a path takes, where the endpoint serves it.
-pub(super) fn app_of(context: &ServerContext, endpoint: Endpoint, path: &str) -> Option<String> {
+/// The app whose notices a request brings, where the endpoint serves them. With an endpoint of their own, the
+/// main one takes only those that other shards hand on.
+pub(super) fn app_of<B>(context: &ServerContext, endpoint: Endpoint, request: &Request<B>) -> Option<String> {
+    let path = request.uri().path();
+    let handed_on = request.headers().contains_key(HANDED_ON);
     let inside = path.strip_prefix(context.settings.route_prefix.as_str());
     let path = match endpoint {
-        Endpoint::Main if !context.settings.events_apart => inside?,
+        Endpoint::Main if !context.settings.events_apart || handed_on => inside?,
         Endpoint::Events => inside.unwrap_or(path),
         Endpoint::Main | Endpoint::Health => return None,
     };
@@ -97,6 +101,14 @@ pub(super) async fn events(
         }
     };
     let Some(reply) = notices.post(app, &head.headers, &body).await else { return not_found() };
+    let path = head.uri.path();
+    let path = path.strip_prefix(context.settings.route_prefix.as_str()).unwrap_or(path);
+    if let Some(peers) = context.peers.as_ref().filter(|_| reply.about_logins)
+        && !peers.hand_to_all(path, &head.headers, &body).await
+    {
+        // The network sends it again, and this shard then knows it.
+        return limited(StatusCode::SERVICE_UNAVAILABLE);
+    }
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     match (reply.confirmation, status.as_u16()) {
         (Some(code), _) => {
@@ -104,8 +116,6 @@ pub(super) async fn events(
                 (Some(url), _) => url.as_str().trim_end_matches('/').to_owned(),
                 (None, host) => format!("https://{}", host.map_or("", Authority::as_str)),
             };
-            let path = head.uri.path();
-            let path = path.strip_prefix(context.settings.route_prefix.as_str()).unwrap_or(path);
             let url = format!("{site}{path}?confirmation_code={code}");
             let answer = serde_json::json!({"url": url, "confirmation_code": code});
             with_type(status, "application/json", answer.to_string())

@@ -14,7 +14,7 @@ use crate::transport::{client_builder, failure};
 
 /// Marks a request that was handed on, with the number of the shard that it came to first. It is not handed
 /// on again.
-const HANDED_ON: HeaderName = HeaderName::from_static("x-token-exporter-shard");
+pub(super) const HANDED_ON: HeaderName = HeaderName::from_static("x-token-exporter-shard");
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum number of requests that are handed on at the same time; further ones are refused.
@@ -42,6 +42,18 @@ impl Peers {
         Ok(Self { shard, urls, client, running: Semaphore::new(MAX_RUNNING) })
     }
 
+    /// Sends a body to the same path of all other shards, as [`hand_on`](Self::hand_on) does. Returns whether
+    /// all of them have taken it, or it was handed on already.
+    pub(super) async fn hand_to_all(&self, path: &str, headers: &HeaderMap, body: &Bytes) -> bool {
+        if headers.contains_key(HANDED_ON) {
+            return true;
+        }
+        let shards = (0..self.shard.total()).filter(|shard| *shard != self.shard.ordinal());
+        let answers = shards.map(|shard| self.hand_on(shard, path, headers, body.clone()));
+        let answers = futures_util::future::join_all(answers).await;
+        answers.iter().all(|answer| answer.as_ref().is_some_and(|(status, _)| status.is_success()))
+    }
+
     /// Sends a body to the same path of another shard, with the headers that tell who sends it and in what
     /// form. Returns the answer; none if the shard cannot be reached or the request was handed on already.
     pub(super) async fn hand_on(
@@ -59,7 +71,7 @@ impl Peers {
         let url = Url::parse(&format!("{}{path}", base.as_str().trim_end_matches('/'))).ok()?;
         // Networks sign their notices in headers of their own.
         let passed = |name: &HeaderName| {
-            *name == AUTHORIZATION || *name == CONTENT_TYPE || name.as_str().ends_with("signature")
+            *name == AUTHORIZATION || *name == CONTENT_TYPE || name.as_str().contains("signature")
         };
         let passed = headers.iter().filter(|(name, _)| passed(name));
         let mut passed: HeaderMap = passed.map(|(name, value)| (name.clone(), value.clone())).collect();

@@ -60,7 +60,7 @@ pub(super) async fn handle(
         Endpoint::Events | Endpoint::Health => Arc::new(AccessRules::default()),
     };
     let is_head = request.method() == Method::HEAD;
-    let app = events::app_of(context, endpoint, request.uri().path());
+    let app = events::app_of(context, endpoint, &request);
     let mut response = match (named_host(&request), app) {
         (Ok(host), Some(app)) => events::events(context, peer, host.as_ref(), &app, request).await,
         (Ok(_), None) if endpoint == Endpoint::Events => not_found(),

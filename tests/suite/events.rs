@@ -684,3 +684,52 @@ async fn the_path_answers_nothing_else_and_asks_for_no_password() {
     }
     eprintln!("{limited} of 600 notices are refused by the rate limit");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_shard_takes_a_notice_for_all() {
+    let world = world().await;
+    // Free ports: each shard must know the others' before they start.
+    let free: Vec<_> =
+        (0..3).map(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("loopback")).collect();
+    let addresses: Vec<String> =
+        free.iter().map(|listener| listener.local_addr().expect("an address").to_string()).collect();
+    drop(free);
+    let folders: Vec<_> = addresses.iter().map(|_| tempfile::tempdir().expect("a folder")).collect();
+    let start = |(shard, folder): (usize, &tempfile::TempDir)| {
+        for file in ["config.yaml", "token"] {
+            std::fs::copy(world.folder.path().join(file), folder.path().join(file)).expect("copied");
+        }
+        Exporter::start(folder.path(), |command| {
+            command.args(["--web.listen-address", &addresses[shard], "--total-shards", "3"]);
+            command.args(["--shard", &shard.to_string(), "--events.listen-address", "127.0.0.1:0"]);
+            for address in &addresses {
+                command.arg("--shard.peers").arg(format!("http://{address}"));
+            }
+        })
+    };
+    let shards: Vec<Exporter> = folders.iter().enumerate().map(start).collect();
+    let holds = |shard: &&Exporter| verdict(shard, "banned").is_some_and(|verdict| verdict == "ok 1");
+    let holder = shards[0].wait_for("a shard with the login", || shards.iter().position(|s| holds(&s)));
+    let other = (holder + 1) % 3;
+    let events = shards[other].wait_for("it listens", || {
+        let log = shards[other].log();
+        let found = log.lines().filter_map(|line| line.split_once("message=listening address="));
+        found.map(|(_, address)| address.trim().to_owned()).nth(2)
+    });
+    let post = |reason: i64| {
+        let (header, body) = tiktok(reason, Timestamp::now().unix());
+        send(&events, "POST /events/tiktok", &[&format!("tiktok-signature: {header}")], &body).0
+    };
+    for shard in &shards {
+        shard.wait_for("it answers", || shard.get("/-/ready").filter(|answer| answer.contains(" 200 ")));
+    }
+    assert_eq!(post(4), 200);
+    shards[holder]
+        .wait_for("the ban", || (verdict(&shards[holder], "banned")? == "account_suspended 0").then_some(()));
+    assert_eq!(counted(&shards[other], "tiktok", "unknown_login"), "1");
+    assert_eq!(counted(&shards[holder], "tiktok", "applied"), "1");
+    // The network sends it again if a shard cannot be reached.
+    shards[holder].kill();
+    shards[holder].end();
+    assert_eq!(post(1), 503);
+}
