@@ -38,15 +38,7 @@ pub enum Target {
 impl Target {
     /// Every target.
     pub fn all() -> impl Iterator<Item = Self> {
-        [
-            Self::Config,
-            Self::Web,
-            Self::Token,
-            Self::Challenge,
-            Self::Notice,
-            Self::Report,
-            Self::Snapshot,
-        ]
+        [Self::Config, Self::Web, Self::Token, Self::Challenge, Self::Notice, Self::Report, Self::Snapshot]
             .into_iter()
             .chain(NetworkId::all().map(Self::Network))
     }

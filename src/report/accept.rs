@@ -127,8 +127,9 @@ impl Acceptor {
 
     fn read_and_apply(&self, item: &Item, by: &Reporter, now: Timestamp) -> Result<Accepted, Refused> {
         let snapshot = self.store.snapshot();
-        let index = self.find(&snapshot.inventory, &item.account, by)?;
-        let known = snapshot.inventory.account(index);
+        let inventory = snapshot.inventory.clone();
+        let index = self.find(&inventory, &item.account, by)?;
+        let known = inventory.account(index);
         let Some((account, credential)) = known.and_then(|a| a.credential().map(|c| (a, c))) else {
             return Err(Refused::Unknown);
         };
@@ -140,6 +141,10 @@ impl Acceptor {
             Saw::Success => Read::success(),
             Saw::Answer(answer) => Read::answer(&snapshot, index, credential, item.operation, answer, at),
         };
+        // Where only a new token helps, that is what is waited for.
+        let waits = snapshot.next_probe(account.credential_index()) == Some(NextProbe::NewToken);
+        // While it is held, a change of the store copies what they share.
+        drop(snapshot);
         let report = Report {
             operation: item.operation,
             result: read.result,
@@ -159,12 +164,10 @@ impl Acceptor {
         if applied.before != applied.after {
             log_change(account, credential, item.operation, [applied.before, applied.after], read.until);
         }
-        // Where only a new token helps, that is what is waited for.
-        let waits = || snapshot.next_probe(account.credential_index()) == Some(NextProbe::NewToken);
         let acted = match result {
             ReportResult::Blocked if read.until > Some(now) => Acted::Recorded,
             ReportResult::Success if applied.ended_block => Acted::Recorded,
-            ReportResult::Refused | ReportResult::AppRefused if !waits() => Acted::ProbeNow,
+            ReportResult::Refused | ReportResult::AppRefused if !waits => Acted::ProbeNow,
             _ => Acted::Ignored,
         };
         Ok(Accepted {
