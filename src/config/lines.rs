@@ -61,18 +61,22 @@ fn accounts(file: SourceFile<'_>, validator: &mut Validator<'_>) -> Result<()> {
     each_row(file, ACCOUNTS, validator)
 }
 
-/// Whether the key `credential` occurs: without it, no line is a credential.
+/// Whether both a token and the key `credential` occur: without them, no line is a credential.
 fn may_hold_credentials(file: SourceFile<'_>) -> Result<bool> {
     let mut reader = BufReader::new(open_regular(file.path)?);
-    let key = memmem::Finder::new("\"credential\"");
+    let (mut token, mut credential) = (false, false);
     loop {
         let part = next_part(&mut reader)?;
-        // Escapes of letters could hide it.
+        if part.is_empty() {
+            return Ok(false);
+        }
         let has = |text: &str| memmem::find(&part, text.as_bytes()).is_some();
+        token = token || has("\"token");
+        credential = credential || has("\"credential\"");
+        // Escapes of letters could hide them.
         let escapes = memchr(b'\\', &part).is_some() && (has("\\u006") || has("\\u007"));
-        let found = escapes || key.find(&part).is_some();
-        if found || part.is_empty() {
-            return Ok(found);
+        if escapes || token && credential {
+            return Ok(true);
         }
     }
 }
