@@ -8,19 +8,15 @@ counts what was lost. Prints a Markdown table to standard output and its progres
 import argparse
 import http.client
 import json
-import os
 import re
-import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-TICK = os.sysconf("SC_CLK_TCK")
+from probing import ROOT, free_port, get, processor_time, say, until
+
 TOKEN = "sim-reporter-token"
 LIST = 50
 SENDERS = 16
@@ -28,41 +24,13 @@ BLOCKED = {"http_status": 403, "body": {"errors": [{"code": 226, "message": "Thi
 REFUSED = {"http_status": 401, "body": {"title": "Unauthorized", "type": "about:blank", "status": 401}}
 
 
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def get(url):
-    with urllib.request.urlopen(url, timeout=30) as answer:
-        return answer.read().decode()
-
-
 def total(text, name):
     return sum(float(v) for v in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.M))
 
 
-def until(what, condition, within=120):
-    end = time.monotonic() + within
-    while time.monotonic() < end:
-        try:
-            if found := condition():
-                return found
-        except OSError:
-            pass
-        time.sleep(0.2)
-    sys.exit(f"not within {within} s: {what}")
-
-
-def cpu_and_memory(pid):
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    return (int(fields[11]) + int(fields[12])) / TICK, int(peak[1]) // 1024
+def peak_memory(pid):
+    """In megabytes."""
+    return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) // 1024
 
 
 def report(number, accounts):
@@ -107,7 +75,7 @@ def main():
 def measure(o, address, pid):
     metrics = f"http://{address}/metrics"
     until("all accounts are probed", lambda: get(metrics).count("\nconnection_valid{") == o.accounts, 300)
-    before, (cpu, _) = get(metrics), cpu_and_memory(pid)
+    before, cpu = get(metrics), processor_time(pid)
     begin = time.monotonic()
     end, latencies, lost, last, lock = begin + o.seconds, [], [], [], threading.Lock()
     requests = iter(range(o.rate * o.seconds // LIST))
@@ -142,7 +110,7 @@ def measure(o, address, pid):
         assert text.count("\nconnection_valid{") == o.accounts, "a scrape is not complete"
         time.sleep(max(0, 1 - scrapes[-1]))
     took = max(last) - begin
-    used, peak = cpu_and_memory(pid)
+    used, peak = processor_time(pid), peak_memory(pid)
     after = get(metrics)
     gained = lambda name: total(after, name) - total(before, name)
     ages = [time.time() - float(v) for v in re.findall(r"^connection_last_probe_timestamp_seconds{[^}]*} (\S+)$", after, re.M)]
