@@ -125,7 +125,7 @@ impl<'a> Connection<'a> {
     }
 
     pub fn deadline(&self) -> Expiry {
-        self.credential_state.clocks.deadline(self.credential.auto_refresh())
+        self.credential_state.clocks.get().deadline(self.credential.auto_refresh())
     }
 
     /// The deadline for people: none if the connection is lost already.

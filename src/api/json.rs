@@ -67,7 +67,7 @@ impl Serialize for ConnectionJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { connection, snapshot, at } = self;
         let Connection { account, account_state, credential, credential_state, .. } = connection;
-        let clocks = &credential_state.clocks;
+        let clocks = credential_state.clocks.get();
         let plan = planned(snapshot, account.credential_index(), *at);
         let mut out = Object(serializer.serialize_map(None)?);
         out.put("account", account.id())?;

@@ -61,7 +61,7 @@ impl<'a> Account<'a> {
     /// When a person must reconnect.
     fn deadline(&self) -> Option<Expiry> {
         let auto_refresh = self.view()?.credential()?.auto_refresh();
-        Some(self.credential_state()?.clocks.deadline(auto_refresh))
+        Some(self.credential_state()?.clocks.get().deadline(auto_refresh))
     }
 }
 
@@ -157,7 +157,7 @@ pub static FAMILIES: &[Family] = &[
          follows from them.",
         &["clock"],
         |out, account| {
-            let clocks = &account.credential_state()?.clocks;
+            let clocks = account.credential_state()?.clocks.get();
             for (clock, expiry) in
                 [("access", clocks.access), ("refresh", clocks.refresh), ("data_access", clocks.data_access)]
             {
@@ -171,7 +171,7 @@ pub static FAMILIES: &[Family] = &[
         },
     ),
     one("token_issued_timestamp_seconds", "When the token was issued. Absent while unknown.", |account| {
-        Some(account.credential_state()?.clocks.issued?.unix())
+        Some(account.credential_state()?.clocks.get().issued?.unix())
     }),
     labelled(
         "token_scope_granted",

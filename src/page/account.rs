@@ -177,7 +177,7 @@ fn capability_row(connection: &Connection<'_>, capability: Capability) -> Markup
 }
 
 fn deadlines(connection: &Connection<'_>, now: Timestamp) -> Markup {
-    let clocks = &connection.credential_state.clocks;
+    let clocks = connection.credential_state.clocks.get();
     let shown = |expiry: Expiry| match expiry {
         Expiry::At(at) => instant(now, at),
         Expiry::Never => html! { "never" },

@@ -300,7 +300,7 @@ fn classified(
 ) -> Option<Classified> {
     let account = snapshot.inventory.account(index)?;
     let state = snapshot.accounts.get(index)?;
-    let clocks = snapshot.credentials.get(credential.index())?.clocks;
+    let clocks = snapshot.credentials.get(credential.index())?.clocks.get();
     let app = snapshot.inventory.app(credential);
     let default_version = account.network().description().api_version.unwrap_or_default();
     let app = ResolvedApp {

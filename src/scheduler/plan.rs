@@ -49,7 +49,7 @@ pub fn planned(snapshot: &Snapshot, credential: usize, now: Timestamp) -> Option
     let state = snapshot.credentials.get(credential)?;
     let last = state.last_probe?.min(now);
     let after = |from: Timestamp| {
-        let delay = delay_after(why, watched, state.clocks, from, now);
+        let delay = delay_after(why, watched, state.clocks.get(), from, now);
         from.plus(i64::try_from(delay.as_secs()).unwrap_or(i64::MAX))
     };
     let (at, token_read) = match why {

@@ -40,7 +40,7 @@ impl Scheduler {
             }
             // A token's source is not read at once for every reload.
             let last = if next == NextProbe::NewToken { now } else { last };
-            let delay = delay_after(next, watched, state.clocks, last, now);
+            let delay = delay_after(next, watched, state.clocks.get(), last, now);
             let since = u64::try_from(now.since(last)).unwrap_or(0);
             let at = instant + delay.saturating_sub(Duration::from_secs(since));
             let at = at.max(instant_of(state.paused, now, instant).unwrap_or(at));

@@ -20,8 +20,9 @@ pub struct AppFaultWindow {
     refused: u32,
 }
 
-/// What a credential has contributed to the [`AppFaultWindow`] of its app.
+/// What a credential has contributed to the [`AppFaultWindow`] of its app. Packed, as each credential has one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(Rust, packed)]
 pub struct WindowEntry {
     window: u32,
     #[serde(rename = "turned")]

@@ -181,6 +181,7 @@ impl<'a> Line<'a> {
     pub(super) fn credential(snapshot: &'a Snapshot, index: usize) -> Option<Self> {
         let watched = snapshot.inventory.credential(index)?;
         let state = snapshot.credentials.get(index)?;
+        let clocks = state.clocks.get();
         let account =
             |index| Some(AccountLine::new(snapshot.inventory.account(index)?, snapshot.accounts.get(index)?));
         let seconds = |expiry: Expiry| match expiry {
@@ -190,10 +191,10 @@ impl<'a> Line<'a> {
         };
         Some(Self::Credential(CredentialLine {
             id: watched.id().into(),
-            access: seconds(state.clocks.access),
-            refresh: seconds(state.clocks.refresh),
-            data_access: seconds(state.clocks.data_access),
-            issued: state.clocks.issued,
+            access: seconds(clocks.access),
+            refresh: seconds(clocks.refresh),
+            data_access: seconds(clocks.data_access),
+            issued: clocks.issued,
             last_probe: state.last_probe,
             failures: state.failures,
             deaths: state.deaths,
@@ -277,7 +278,8 @@ impl CredentialLine<'_> {
                 refresh: expiry(self.refresh),
                 data_access: expiry(self.data_access),
                 issued: self.issued,
-            },
+            }
+            .into(),
             last_probe: self.last_probe,
             failures: self.failures,
             deaths: self.deaths,

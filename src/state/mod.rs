@@ -4,6 +4,7 @@
 //! Must not know HTTP, the answers of networks, or how state is exposed.
 
 mod app_fault;
+mod clocks;
 mod column;
 mod confirmation;
 mod files;
@@ -18,6 +19,7 @@ mod store;
 mod writer;
 
 pub use app_fault::{AppFaultWindow, AppHealth, Evidence, WindowEntry};
+pub use clocks::CompactClocks;
 pub use column::Column;
 pub use confirmation::{AccountState, CONFIRM_AFTER, CONFIRM_WITHIN, apply_finding};
 pub use files::{begin_journal, restore, write_base};

@@ -6,17 +6,17 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::{
-    AccountState, AppFaultWindow, AppHealth, Column, Heard, LastNotice, NextProbe, RateLimitUsage, Sparse,
-    WindowEntry,
+    AccountState, AppFaultWindow, AppHealth, Column, CompactClocks, Heard, LastNotice, NextProbe,
+    RateLimitUsage, Sparse, WindowEntry,
 };
 use crate::inventory::{Inventory, SourceStatus};
 use crate::model::{AppProblem, Capability, Expiry, Reason, Timestamp};
-use crate::network::{Clocks, LoginNames};
+use crate::network::LoginNames;
 use crate::source::TokenHash;
 
 #[derive(Clone, Debug, Default)]
 pub struct CredentialState {
-    pub clocks: Clocks,
+    pub clocks: CompactClocks,
     pub last_probe: Option<Timestamp>,
     /// How many probes in a row were not conclusive.
     pub failures: u8,
@@ -109,7 +109,7 @@ impl Snapshot {
         let view = self.inventory.account(account);
         let credential = view.and_then(|view| view.credential());
         let state = view.and_then(|view| self.credentials.get(view.credential_index()));
-        credential.zip(state).map_or(Expiry::Unknown, |(c, s)| s.clocks.deadline(c.auto_refresh()))
+        credential.zip(state).map_or(Expiry::Unknown, |(c, s)| s.clocks.get().deadline(c.auto_refresh()))
     }
 }
 

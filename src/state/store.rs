@@ -192,7 +192,7 @@ impl Store {
             next,
             suspicious,
             cause,
-            clocks: state.clocks,
+            clocks: state.clocks.get(),
             paused: state.paused,
             app_paused,
             limited: app.is_some_and(|app| app.limited),
@@ -246,7 +246,7 @@ impl CredentialState {
         if let Some(clocks) = outcome.clocks {
             // A refused or interrupted probe learns less about the clocks: keep what was known.
             let valid = outcome.findings.iter().all(|f| f.verdict == Verdict::Valid);
-            self.clocks = if valid { clocks } else { clocks.or(self.clocks) };
+            self.clocks = if valid { clocks } else { clocks.or(self.clocks.get()) }.into();
         }
         let LoginNames { user, tokens } = &outcome.names;
         self.names.user = user.or(self.names.user);

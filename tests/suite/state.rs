@@ -9,7 +9,8 @@ use token_exporter::inventory::Inventory;
 use token_exporter::model::{AppProblem, Capability, Cause, Expiry, Reason, Timestamp};
 use token_exporter::network::{Budget, Certainty, Clocks, Finding, RateLimitStatus, Reset, Verdict};
 use token_exporter::state::{
-    Column, Outcome, Snapshot, StateWriter, Store, View, begin_journal, journal_lines, restore, write_base,
+    Column, CompactClocks, CredentialState, Outcome, Snapshot, StateWriter, Store, View, begin_journal,
+    journal_lines, restore, write_base,
 };
 use token_exporter::telemetry::{Metrics, Watchdog};
 
@@ -513,7 +514,7 @@ async fn files_of_0_1_0_are_read() {
     };
     let expiry = |seconds| Timestamp::from_unix(seconds).map_or(Expiry::Unknown, Expiry::At);
     assert_eq!(
-        credential("valid").clocks,
+        credential("valid").clocks.get(),
         Clocks {
             access: expiry(1_800_776_391),
             refresh: Expiry::Unknown,
@@ -521,7 +522,7 @@ async fn files_of_0_1_0_are_read() {
             issued: Timestamp::from_unix(1_795_592_391),
         }
     );
-    assert_eq!(credential("never-expiring").clocks.access, Expiry::Never);
+    assert_eq!(credential("never-expiring").clocks.get().access, Expiry::Never);
     assert_eq!((credential("jane").deaths, credential("jane").last_probe), (1, time(309)));
     assert_eq!(credential("refused-2").failures, 2);
     let apps: Vec<_> = snapshot.apps.iter().map(|a| (a.healthy(), a.paused, a.limited)).collect();
@@ -582,4 +583,17 @@ fn a_clone_of_a_column_does_not_change() {
     assert_eq!(column.get(1000), None);
     assert!(column.get_mut(1000).is_none());
     assert_eq!(column.len(), 1000);
+}
+
+#[test]
+fn clocks_are_kept_in_less_memory_without_a_loss() {
+    let at = |seconds| Timestamp::from_unix(seconds).map_or(Expiry::Unknown, Expiry::At);
+    for (access, refresh) in [(Expiry::Unknown, Expiry::Never), (at(1), at(1_800_000_000))] {
+        let clocks = Clocks { access, refresh, data_access: at(2_000_000_000), issued: None };
+        assert_eq!(CompactClocks::from(clocks).get(), clocks);
+    }
+    // The year 9999 is held at the last instant, which is no "never".
+    let far = Clocks { access: at(253_402_300_799), ..Clocks::default() };
+    assert!(matches!(CompactClocks::from(far).get().access, Expiry::At(_)));
+    assert!(size_of::<CredentialState>() <= 64, "{}", size_of::<CredentialState>());
 }
