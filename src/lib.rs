@@ -1,11 +1,12 @@
 //! token_exporter tells which social-media connection is about to expire or has broken, why, and
 //! what to do.
 //!
-//! The library has twenty rooms. A room may use those before it and must not use those after it.
+//! The library has twenty-one rooms. A room may use those before it and must not use those after it.
 //! In this order, they tell the story of one probe:
 //!
 //! - [`model`]: the words that all rooms share: reasons, causes, capabilities, times and secrets.
 //! - [`network`]: what to ask a network, and what its answers mean, as pure code.
+//! - [`wording`]: what mails say, in the languages of their readers.
 //! - [`inventory`]: the apps, credentials and accounts to watch, in compact rows.
 //! - [`config`]: reads the configuration and reports all its problems.
 //! - [`alerting`]: writes the rules of Prometheus and the configuration of Alertmanager.
@@ -27,6 +28,7 @@
 
 pub mod model;
 pub mod network;
+pub mod wording;
 pub mod inventory;
 pub mod config;
 pub mod alerting;

@@ -138,14 +138,16 @@ fn lost_capabilities() -> String {
 /// of their own.
 fn advice_records() -> String {
     let reasons = || Reason::ALL.iter().copied().filter(|r| *r != Reason::Ok);
-    let general = reasons().map(|reason| advice_record("", reason, reason.info().steps));
+    let reader = |reason: Reason| reason.info().fixed_by.reader();
+    let general = move |reason: Reason| reason.info().steps.read_by(reader(reason));
     let own = NetworkId::all().flat_map(|network| {
         let label = format!("network: \"{}\", ", network.name());
         reasons()
-            .map(move |reason| (reason, advice(reason, network)))
-            .filter(|(reason, steps)| *steps != reason.info().steps)
+            .map(move |reason| (reason, advice(reason, network, reader(reason))))
+            .filter(move |(reason, steps)| *steps != general(*reason))
             .map(move |(reason, steps)| advice_record(&label, reason, steps))
     });
+    let general = reasons().map(|reason| advice_record("", reason, general(reason)));
     general.chain(own).collect()
 }
 

@@ -131,7 +131,7 @@ impl Serialize for ConnectionJson<'_> {
                 meaning: info.meaning,
                 fixed_by: info.fixed_by.text(),
                 reconnecting: info.reconnecting.text(),
-                steps: advice(reason, account.network()),
+                steps: advice(reason, account.network(), info.fixed_by.reader()),
             }
         });
         out.some("advice", advice)?;

@@ -13,11 +13,72 @@ pub enum FixedBy {
 }
 
 impl FixedBy {
+    pub const ALL: &'static [Self] = &[Self::Connector, Self::PageAdmin, Self::Operator];
+
     pub fn text(self) -> &'static str {
         match self {
             Self::Connector => "the person who connected the account",
             Self::PageAdmin => "an admin of the page or organization",
             Self::Operator => "the operator of this product",
+        }
+    }
+
+    /// Whom the steps of [`Steps`] address as the one who can take them.
+    pub fn reader(self) -> Reader {
+        match self {
+            Self::Connector => Reader::Connector,
+            Self::PageAdmin => Reader::Admin,
+            Self::Operator => Reader::Operator,
+        }
+    }
+}
+
+/// Who reads what is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reader {
+    /// The person who connected the account.
+    Connector,
+    /// A colleague, or an admin of the page, who reads about a login that somebody else connected.
+    Admin,
+    /// The operator of the product.
+    Operator,
+}
+
+impl Reader {
+    pub const ALL: &'static [Self] = &[Self::Connector, Self::Admin, Self::Operator];
+}
+
+/// What to do, in order, addressed to each reader. An empty list of another reader than the
+/// connector means: the connector's steps, to be passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steps {
+    pub connector: &'static [&'static str],
+    pub admin: &'static [&'static str],
+    pub operator: &'static [&'static str],
+}
+
+impl Steps {
+    pub const NONE: Self = Self { connector: &[], admin: &[], operator: &[] };
+
+    /// Steps of the connector, which others pass on.
+    pub const fn connector(connector: &'static [&'static str]) -> Self {
+        Self { connector, ..Self::NONE }
+    }
+
+    /// The reader's own list, which can be empty.
+    pub fn list(self, reader: Reader) -> &'static [&'static str] {
+        match reader {
+            Reader::Connector => self.connector,
+            Reader::Admin => self.admin,
+            Reader::Operator => self.operator,
+        }
+    }
+
+    /// The reader's list, or the connector's, to be passed on.
+    pub fn read_by(self, reader: Reader) -> &'static [&'static str] {
+        match self.list(reader) {
+            [] => self.connector,
+            list => list,
         }
     }
 }
@@ -44,14 +105,16 @@ impl Reconnecting {
 #[derive(Debug)]
 pub struct ReasonInfo {
     pub label: &'static str,
+    /// For people, in the subject of a mail.
+    pub short: &'static str,
     pub meaning: &'static str,
     pub fixed_by: FixedBy,
     pub reconnecting: Reconnecting,
     /// Whether only a new token ends this state. The old one is then probed once a day, and its source
     /// is read at the probe interval. Otherwise the same token is probed at the probe interval.
     pub needs_new_token: bool,
-    /// What to do, in order; a waiting time stands among the network's own steps.
-    pub steps: &'static [&'static str],
+    /// What to do; a waiting time stands among the network's own steps.
+    pub steps: Steps,
 }
 
 macro_rules! reasons {
@@ -80,206 +143,238 @@ use Reconnecting::{DoesNotHelp, Helps, HelpsAfterSteps};
 
 reasons! {
     Ok = "ok" {
+        short: "working",
         meaning: "The connection works.",
         fixed_by: Connector, reconnecting: DoesNotHelp, needs_new_token: false,
-        steps: &[
+        steps: Steps::connector(&[
             "Nothing is broken. If a deadline is near, reconnect now: there is no need to wait for it, and \
              reconnecting ahead of time refreshes the permissions, too.",
             "If the person who connected the account is about to leave, let another admin connect it \
              beforehand.",
-        ],
+        ]),
     }
     TokenExpired = "token_expired" {
+        short: "permission expired",
         meaning: "The permission to use the account has run out: networks grant it for a limited time.",
         fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
-        steps: &[
+        steps: Steps::connector(&[
             "Reconnect the account. Do not delete it: planned posts would go with it.",
             "If something is meant to renew this login by itself, it is stuck: tell the operator of this \
              product.",
-        ],
+        ]),
     }
     TokenInvalid = "token_invalid" {
+        short: "login no longer accepted",
         meaning: "The network no longer accepts the login and does not say why.",
         fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
-        steps: &[
+        steps: Steps::connector(&[
             "Log in at the network itself and deal with any notice that it shows.",
             "Reconnect the account. Do not delete it: planned posts would go with it.",
             "If this comes back again and again, remove this product from the list of connected apps at the \
              network, then connect from scratch.",
-        ],
+        ]),
     }
     PasswordChanged = "password_changed" {
+        short: "password changed",
         meaning: "The password of the person who connected was changed, or the network ended the session for \
          security.",
         fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
-        steps: &[
+        steps: Steps::connector(&[
             "Log in at the network with the new password.",
             "Reconnect the account; everything behind the same login comes back together.",
-        ],
+        ]),
     }
     AccessRevoked = "access_revoked" {
+        short: "access removed",
         meaning: "The access of this product was removed at the network.",
         fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
-        steps: &[
+        steps: Steps::connector(&[
             "Ask the person who connected whether the removal was meant. Everything behind the same login \
              stops with it.",
             "If it was not, reconnect the account and accept every permission.",
-        ],
+        ]),
     }
     SecurityCheckpoint = "security_checkpoint" {
+        short: "security check needed",
         meaning: "The network holds the login back until the person has completed a security check (after an \
          unfamiliar login or reported content, say).",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
-        steps: &[
+        steps: Steps::connector(&[
             "Log in at the network itself, in a browser, and complete the security check.",
             "Reconnect the account if it does not recover by itself.",
-        ],
+        ]),
     }
     TwoFactorRequired = "two_factor_required" {
+        short: "two-factor authentication needed",
         meaning: "The page or business demands two-factor authentication and the person who connected has \
          none.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
-        steps: &["Switch on two-factor authentication at the network.", "Then reconnect the account."],
+        steps: Steps::connector(&["Switch on two-factor authentication at the network.", "Then reconnect \
+         the account."]),
     }
     ReauthRequired = "reauth_required" {
+        short: "fresh login needed",
         meaning: "The rules of the person's organization demand a fresh login.",
         fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
-        steps: &[
+        steps: Steps::connector(&[
             "Reconnect the account.",
             "If this returns regularly, ask the organization's administrator to exempt the app from session \
              control.",
-        ],
+        ]),
     }
     DataAccessExpired = "data_access_expired" {
+        short: "data access expired",
         meaning: "The access to data has run out: the person has not confirmed it for 90 days. The login \
          itself lives on.",
         fixed_by: Connector, reconnecting: Helps, needs_new_token: false,
-        steps: &[
+        steps: Steps::connector(&[
             "Reconnect the account: the person's fresh consent starts a new period.",
             "Next time, reconnect ahead of the deadline: nothing stops then.",
-        ],
+        ]),
     }
     AccountUnconfirmed = "account_unconfirmed" {
+        short: "account not confirmed",
         meaning: "The account is not confirmed at the network (e-mail, phone or business verification is \
          open).",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
-        steps: &["Log in at the network and complete the confirmation.", "Reconnect the account if it does \
-         not recover by itself."],
+        steps: Steps::connector(&["Log in at the network and complete the confirmation.", "Reconnect the \
+         account if it does \
+         not recover by itself."]),
     }
     AccountLocked = "account_locked" {
+        short: "account locked",
         meaning: "The network has locked the account until its owner unlocks it, or while it reviews it.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
-        steps: &["Log in at the network and unlock the account.", "Reconnect the account if it does not \
-         recover by itself."],
+        steps: Steps::connector(&["Log in at the network and unlock the account.", "Reconnect the account \
+         if it does not \
+         recover by itself."]),
     }
     AccountSuspended = "account_suspended" {
+        short: "account suspended",
         meaning: "The network has suspended the account.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
-        steps: &[
+        steps: Steps::connector(&[
             "Appeal at the network first: reconnecting does not help before the suspension ends.",
             "Reconnect the account afterwards. Do not delete it meanwhile: planned posts would go with it.",
-        ],
+        ]),
     }
     AccountRestricted = "account_restricted" {
+        short: "account restricted",
         meaning: "The network has restricted what the account may do.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
-        steps: &[
+        steps: Steps::connector(&[
             "Log in at the network and look for the restriction and its end.",
             "Reconnect the account afterwards if it does not recover by itself.",
-        ],
+        ]),
     }
     AccountDeactivated = "account_deactivated" {
+        short: "account deactivated",
         meaning: "The account was deactivated or deleted at the network.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
-        steps: &["Reactivate the account at the network if it is still wanted.", "Reconnect it, or remove it \
-         from this product."],
+        steps: Steps::connector(&["Reactivate the account at the network if it is still wanted.",
+         "Reconnect it, or remove it \
+         from this product."]),
     }
     AdminPolicyBlocked = "admin_policy_blocked" {
+        short: "blocked by the organization",
         meaning: "An administrator of the person's organization does not allow this product.",
         fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false,
-        steps: &["Ask the organization's administrator to allow the app.", "Then reconnect the account."],
+        steps: Steps::connector(&["Ask the organization's administrator to allow the app.", "Then reconnect \
+         the account."]),
     }
     NotAdmin = "not_admin" {
+        short: "not an admin any more",
         meaning: "The person who connected is no longer an admin of the page, or lacks the two-factor \
          authentication that it demands.",
         fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false,
-        steps: &[
+        steps: Steps::connector(&[
             "Ask an admin of the page to give the person who connected access again. If that person has \
              left, another admin of the page connects the account.",
             "Check that the person has two-factor authentication switched on: the network answers both cases \
              alike.",
             "Then reconnect the account.",
-        ],
+        ]),
     }
     MissingRole = "missing_role" {
+        short: "role missing",
         meaning: "The role of the person who connected does not cover what this product does with the \
          account.",
         fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false,
-        steps: &[
+        steps: Steps::connector(&[
             "First ask an admin of the page for the missing role.",
             "Then refresh the connection; reconnecting before the role is given changes nothing.",
-        ],
+        ]),
     }
     MissingPermission = "missing_permission" {
+        short: "permission missing",
         meaning: "A permission that this product needs was not granted, was taken back, or is new.",
         fixed_by: Connector, reconnecting: Helps, needs_new_token: false,
-        steps: &["Reconnect the account. Tick every permission and every page."],
+        steps: Steps::connector(&["Reconnect the account. Tick every permission and every page."]),
     }
     MissingRoleAndPermission = "missing_role_and_permission" {
+        short: "role and permission missing",
         meaning: "Both the role at the page and a permission for this product are missing.",
         fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false,
-        steps: &[
+        steps: Steps::connector(&[
             "First ask an admin of the page for the missing role.",
             "Then reconnect the account. Tick every permission and every page.",
-        ],
+        ]),
     }
     PageRestricted = "page_restricted" {
+        short: "page restricted",
         meaning: "The page is unpublished, or restricted by country or age.",
         fixed_by: PageAdmin, reconnecting: DoesNotHelp, needs_new_token: false,
-        steps: &[
+        steps: Steps::connector(&[
             "Publish the page, or lift its country and age restrictions, in its settings.",
             "Nothing needs to be reconnected: the connection recovers by itself.",
-        ],
+        ]),
     }
     PageUnavailable = "page_unavailable" {
+        short: "page not found",
         meaning: "The page, channel or location does not exist any more, or cannot be reached through this \
          login.",
         fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false,
-        steps: &[
+        steps: Steps::connector(&[
             "Check at the network whether the page still exists and who owns it.",
             "Connect the right page, or remove the account from this product.",
-        ],
+        ]),
     }
     UnsupportedAccountType = "unsupported_account_type" {
+        short: "account type not supported",
         meaning: "The network does not open this type of account to products like this one.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
-        steps: &[
+        steps: Steps::connector(&[
             "Switch the account to a business or professional type if the network offers that, and reconnect \
              it.",
             "Otherwise remove it from this product.",
-        ],
+        ]),
     }
     WrongTokenType = "wrong_token_type" {
+        short: "wrong kind of login",
         meaning: "The stored login is of another kind than this account needs.",
         fixed_by: Operator, reconnecting: HelpsAfterSteps, needs_new_token: true,
-        steps: &["Ask the operator of this product to check which token is stored for this account.",
-         "Reconnect the account."],
+        steps: Steps::connector(&["Ask the operator of this product to check which token is stored for this \
+         account.",
+         "Reconnect the account."]),
     }
     WrongAccount = "wrong_account" {
+        short: "wrong account",
         meaning: "The login works, but belongs to another account than the configured one.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: true,
-        steps: &["Log in at the network with the right account.", "Reconnect, and check the account's name \
-         while doing so."],
+        steps: Steps::connector(&["Log in at the network with the right account.", "Reconnect, and check \
+         the account's name \
+         while doing so."]),
     }
     PublishingAuthorizationRequired = "publishing_authorization_required" {
+        short: "publishing authorization needed",
         meaning: "The network lets nobody publish on the page before the person has confirmed identity and \
          country (Page Publishing Authorization).",
         fixed_by: Connector, reconnecting: DoesNotHelp, needs_new_token: false,
-        steps: &[
+        steps: Steps::connector(&[
             "Log in at the network as the person who connected, open the page, and complete the \
              authorization that its notice asks for.",
             "Nothing needs to be reconnected: publishing works again afterwards.",
-        ],
+        ]),
     }
 }
 

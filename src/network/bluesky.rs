@@ -20,7 +20,7 @@ use super::{
     Answer, AppNeed, Budget, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus,
     Reading, Rights, Scopes, Seen, Style, parse, standard,
 };
-use crate::model::{AppProblem, Capability, Cause, Reason, Secret};
+use crate::model::{AppProblem, Capability, Cause, Reason, Secret, Steps};
 
 pub(super) struct Bluesky;
 
@@ -75,34 +75,34 @@ static DESCRIPTION: Description = Description {
     ..Description::DEFAULT
 };
 
-fn steps(reason: Reason) -> &'static [&'static str] {
+fn steps(reason: Reason) -> Steps {
     match reason {
-        Reason::TokenExpired => &[
+        Reason::TokenExpired => Steps::connector(&[
             "Reconnect the account with an app password. Do not delete it: planned posts would go with \
              it.",
             "Normally the session is renewed every two hours by itself. If this returns, the renewal is \
              stuck: tell the operator of this product (a removed app password stops it, too).",
-        ],
-        Reason::AccessRevoked => &[
+        ]),
+        Reason::AccessRevoked => Steps::connector(&[
             "Ask the person who connected whether the removal was meant: Bluesky → Settings → Privacy \
              and security → App passwords lists the apps with access.",
             "If it was not, make a new app password and reconnect the account with it.",
-        ],
-        Reason::MissingPermission => &[
+        ]),
+        Reason::MissingPermission => Steps::connector(&[
             "Make a new app password under Bluesky → Settings → Privacy and security → App passwords.",
             "Tick \"Allow access to your direct messages\" if the inbox is needed, and reconnect the \
              account with it.",
-        ],
-        Reason::AccountDeactivated => &[
+        ]),
+        Reason::AccountDeactivated => Steps::connector(&[
             "If the account is still wanted, log in at Bluesky and choose \"Reactivate my account\".",
             "Reconnect it, or remove it from this product.",
-        ],
-        Reason::AccountSuspended => &[
+        ]),
+        Reason::AccountSuspended => Steps::connector(&[
             "Log in at Bluesky: the notice there says why the account was taken down and offers an \
              appeal.",
             "Reconnect the account once the appeal is granted; before that it does not help.",
-        ],
-        _ => &[],
+        ]),
+        _ => Steps::NONE,
     }
 }
 

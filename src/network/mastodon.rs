@@ -23,7 +23,7 @@ use super::{
     Answer, Budget, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus, Reading,
     Refusal, Rights, Says, Seen, Style, parse, standard,
 };
-use crate::model::{Capability, Cause, Reason};
+use crate::model::{Capability, Cause, Reason, Steps};
 
 pub(super) struct Mastodon;
 
@@ -76,30 +76,30 @@ static DESCRIPTION: Description = Description {
     ..Description::DEFAULT
 };
 
-fn steps(reason: Reason) -> &'static [&'static str] {
+fn steps(reason: Reason) -> Steps {
     match reason {
-        Reason::AccessRevoked => &[
+        Reason::AccessRevoked => Steps::connector(&[
             "Ask the person who connected whether the removal was meant: the server → Preferences → \
              Account → Authorized apps lists the apps with access.",
             "If it was not, reconnect the account and accept every permission.",
-        ],
-        Reason::TokenInvalid => &[
+        ]),
+        Reason::TokenInvalid => Steps::connector(&[
             "Log in at the server itself and look under Preferences → Account → Authorized apps whether \
              this product is still there.",
             "Reconnect the account.",
-        ],
-        Reason::AccountSuspended => &[
+        ]),
+        Reason::AccountSuspended => Steps::connector(&[
             "The server's moderators have disabled the login. Log in at the server and appeal under \
              Preferences → Account status.",
             "Reconnect the account once the appeal is granted; before that it does not help.",
-        ],
-        Reason::AccountUnconfirmed => &[
+        ]),
+        Reason::AccountUnconfirmed => Steps::connector(&[
             "Open the confirmation mail of the server, or have it sent again under Preferences → \
              Account.",
             "On servers that approve new members, wait for the moderators.",
             "Reconnect the account if it does not recover by itself.",
-        ],
-        _ => &[],
+        ]),
+        _ => Steps::NONE,
     }
 }
 

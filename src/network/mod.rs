@@ -29,7 +29,7 @@ pub use reading::{
     WriteFact,
 };
 
-use crate::model::{Capabilities, Capability, Cause, Reason, Secret, Timestamp};
+use crate::model::{Capabilities, Capability, Cause, Reader, Reason, Secret, Steps, Timestamp};
 
 /// Declares the networks. Each has its own module, or is in the module of a family.
 macro_rules! networks {
@@ -131,8 +131,8 @@ pub struct Description {
     pub calls: &'static [&'static CallInfo],
     /// How its tokens begin, and their minimum length. Such a text is never printed.
     pub token_prefixes: &'static [(&'static str, usize)],
-    /// What to do about a reason; empty if the general steps apply.
-    pub steps: fn(Reason) -> &'static [&'static str],
+    /// What to do about a reason; empty lists if the general steps apply.
+    pub steps: fn(Reason) -> Steps,
     pub notes: Notes,
 }
 
@@ -151,7 +151,7 @@ impl Description {
         version_ends: &[],
         calls: &[],
         token_prefixes: &[],
-        steps: |_| &[],
+        steps: |_| Steps::NONE,
         notes: Notes { lifetimes: &[], tells: &[], cannot_tell: &[], only_writes: &[], interval: "" },
     };
 }
@@ -391,12 +391,17 @@ pub fn read_answer(
     })
 }
 
-/// What to do about a reason at a network, in order.
-pub fn advice(reason: Reason, network: NetworkId) -> &'static [&'static str] {
-    match (network.description().steps)(reason) {
-        [] => reason.info().steps,
-        steps => steps,
-    }
+/// What a reader has to do about a reason at a network, in order.
+pub fn advice(reason: Reason, network: NetworkId, reader: Reader) -> &'static [&'static str] {
+    let (own, general) = ((network.description().steps)(reason), reason.info().steps);
+    let lists = [own.list(reader), general.list(reader), own.connector];
+    lists.into_iter().find(|list| !list.is_empty()).unwrap_or(general.connector)
+}
+
+/// Whether the steps of a reader are those of the person who connected, to be passed on.
+pub fn is_passed_on(reason: Reason, network: NetworkId, reader: Reader) -> bool {
+    let (own, general) = ((network.description().steps)(reason), reason.info().steps);
+    reader != Reader::Connector && own.list(reader).is_empty() && general.list(reader).is_empty()
 }
 
 impl Grant<'_> {

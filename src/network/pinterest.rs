@@ -17,7 +17,7 @@ use super::{
     Account, Answer, Budget, Call, CallInfo, Description, Facts, Grant, Listed, Method, Network, Question,
     RateLimitStatus, Reading, Refusal, Reset, Rights, Says, Seen, Style, parse, standard,
 };
-use crate::model::{AppProblem, Capability, Cause, Reason};
+use crate::model::{AppProblem, Capability, Cause, Reason, Steps};
 
 pub(super) struct Pinterest;
 
@@ -79,34 +79,34 @@ static DESCRIPTION: Description = Description {
     ..Description::DEFAULT
 };
 
-fn steps(reason: Reason) -> &'static [&'static str] {
+fn steps(reason: Reason) -> Steps {
     match reason {
-        Reason::AccessRevoked => &[
+        Reason::AccessRevoked => Steps::connector(&[
             "Ask the person who connected whether the removal was meant: Pinterest → Settings → \
              Security → Connected apps lists the apps with access.",
             "If it was not, reconnect the account and accept every permission.",
-        ],
-        Reason::AccountLocked => &[
+        ]),
+        Reason::AccountLocked => Steps::connector(&[
             "Pinterest is reviewing the account. Open the business hub (pinterest.com/business/hub) and \
              follow the notice there.",
             "Wait for the end of the review; reconnect the account if it does not recover by itself.",
-        ],
-        Reason::AccountSuspended => &[
+        ]),
+        Reason::AccountSuspended => Steps::connector(&[
             "Pinterest has disapproved the account. Open the business hub (pinterest.com/business/hub) \
              and appeal.",
             "Reconnect the account once the appeal is granted; before that it does not help.",
-        ],
-        Reason::UnsupportedAccountType => &[
+        ]),
+        Reason::UnsupportedAccountType => Steps::connector(&[
             "Switch to a business account: Settings → Account management → Convert to a business \
              account.",
             "Reconnect the account: analytics and ads are for business accounts only.",
-        ],
-        Reason::MissingRole => &[
+        ]),
+        Reason::MissingRole => Steps::connector(&[
             "First ask an owner or admin of the business to give the person who connected access: \
              Business Access → Employees (or Partners) → Ad accounts.",
             "Then refresh the connection; reconnecting before the role is given changes nothing.",
-        ],
-        _ => &[],
+        ]),
+        _ => Steps::NONE,
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
     Notice, NoticeForm, NoticeRefusal, NoticeRequest, NoticeSet, Question, RateLimitStatus, Reading, Refusal,
     Reset, Rights, Says, Scopes, Seen, Style, Subject, WriteFact, notice::hexadecimal, parse, standard,
 };
-use crate::model::{AppProblem, Capability, Cause, Reason};
+use crate::model::{AppProblem, Capability, Cause, Reason, Steps};
 
 pub(super) struct TikTok;
 
@@ -98,47 +98,47 @@ static DESCRIPTION: Description = Description {
     ..Description::DEFAULT
 };
 
-fn steps(reason: Reason) -> &'static [&'static str] {
+fn steps(reason: Reason) -> Steps {
     match reason {
-        Reason::AccessRevoked => &[
+        Reason::AccessRevoked => Steps::connector(&[
             "Ask the person who connected whether the removal was meant: TikTok app → Settings and privacy → \
              Security & permissions → Apps and services permissions lists the apps with access.",
             "If it was not, log in at tiktok.com to see that the account is not banned, then reconnect it \
              and accept every permission.",
-        ],
-        Reason::TokenInvalid => &[
+        ]),
+        Reason::TokenInvalid => Steps::connector(&[
             "Log in at tiktok.com with the connected account and deal with any notice: TikTok answers alike \
              for removed access, a banned account and a lapsed login.",
             "Reconnect the account.",
-        ],
-        Reason::TokenExpired => &[
+        ]),
+        Reason::TokenExpired => Steps::connector(&[
             "Reconnect the account. Do not delete it: planned posts would go with it.",
             "TikTok's access lasts hours and is renewed by itself: if it stopped long before the yearly \
              reconnection, the renewal is stuck. Tell the operator of this product.",
-        ],
-        Reason::MissingPermission => {
-            &["Reconnect the account and leave every switch on TikTok's permission page on: each can be \
-               switched off there."]
-        }
-        Reason::AccountRestricted => &[
+        ]),
+        Reason::MissingPermission => Steps::connector(&[
+            "Reconnect the account and leave every switch on TikTok's permission page on: each can be \
+               switched off there.",
+        ]),
+        Reason::AccountRestricted => Steps::connector(&[
             "Open the TikTok app: Settings and privacy → Support → Account check (or the notice in the \
              inbox) shows the restriction and the way to appeal.",
             "Post again after it has ended; reconnecting does not lift it.",
-        ],
-        Reason::AccountSuspended => &[
+        ]),
+        Reason::AccountSuspended => Steps::connector(&[
             "Open the TikTok app and appeal from the notice about the ban.",
             "Reconnect the account once it is restored.",
-        ],
-        Reason::MissingRole => &[
+        ]),
+        Reason::MissingRole => Steps::connector(&[
             "First ask an admin of the advertiser account to give the person who connected access: TikTok \
              Business Center → Users → Members.",
             "Then refresh the connection; reconnecting before the role is given changes nothing.",
-        ],
-        Reason::WrongAccount => {
-            &["Log out at tiktok.com, log in with the right account, and reconnect: TikTok connects \
-               whichever account the browser is logged in to."]
-        }
-        _ => &[],
+        ]),
+        Reason::WrongAccount => Steps::connector(&[
+            "Log out at tiktok.com, log in with the right account, and reconnect: TikTok connects \
+               whichever account the browser is logged in to.",
+        ]),
+        _ => Steps::NONE,
     }
 }
 

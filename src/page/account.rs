@@ -98,7 +98,7 @@ fn steps(listing: &Listing, connection: &Connection<'_>, now: Timestamp) -> Mark
                         ". Reconnecting " (info.reconnecting.text()) "."
                     }
                 }
-                ol { @for step in advice(*reason, network) { li { (step) } } }
+                ol { @for step in advice(*reason, network, info.fixed_by.reader()) { li { (step) } } }
             }
             (reconnect(listing, std::slice::from_ref(connection), now))
         }

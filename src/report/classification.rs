@@ -236,7 +236,7 @@ pub fn steps(finding: &Finding, network: NetworkId) -> Vec<&'static str> {
     };
     reasons.sort_unstable();
     reasons.dedup();
-    reasons.into_iter().flat_map(|r| advice(r, network)).copied().collect()
+    reasons.into_iter().flat_map(|r| advice(r, network, r.info().fixed_by.reader())).copied().collect()
 }
 
 fn expiry(field: &'static str, value: &Value) -> Result<Expiry, BadPayload> {

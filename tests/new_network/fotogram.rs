@@ -7,7 +7,7 @@ use super::{
     Answer, AppNeed, Call, CallInfo, Description, Grant, Method, Network, Notes, Question, Reading, Refusal,
     Rights, Scopes, Seen, Style, parse,
 };
-use crate::model::{Capability, Reason};
+use crate::model::{Capability, Reason, Steps};
 
 pub(super) struct Fotogram;
 
@@ -26,8 +26,10 @@ static DESCRIPTION: Description = Description {
     calls: &[&ME],
     token_prefixes: &[("foto_", 8)],
     steps: |reason| match reason {
-        Reason::AccountDeactivated => &["Open the Fotogram app and reactivate the account.", "Reconnect it."],
-        _ => &[],
+        Reason::AccountDeactivated => {
+            Steps::connector(&["Open the Fotogram app and reactivate the account.", "Reconnect it."])
+        }
+        _ => Steps::NONE,
     },
     notes: Notes {
         lifetimes: &["30 days; the end is read from the answer."],

@@ -87,7 +87,7 @@ fn every_reason_and_every_advice_is_in_the_rules() {
     for reason in Reason::ALL.iter().filter(|r| **r != Reason::Ok) {
         assert!(text.contains(reason.info().meaning), "{reason}");
         for network in NetworkId::all() {
-            let steps: Vec<String> = advice(*reason, network)
+            let steps: Vec<String> = advice(*reason, network, reason.info().fixed_by.reader())
                 .iter()
                 .enumerate()
                 .map(|(i, step)| format!("{}. {step}", i + 1))

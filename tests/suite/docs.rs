@@ -8,7 +8,7 @@ use std::path::Path;
 use prometheus::proto::MetricType;
 use token_exporter::exposition::{FAMILIES, SMALL_FAMILIES};
 use token_exporter::model::{
-    AppProblem, Capability, Cause, EventResult, Reason, ReportResult, format_duration,
+    AppProblem, Capability, Cause, EventResult, FixedBy, Reader, Reason, ReportResult, Steps, format_duration,
 };
 use token_exporter::network::{AppNeed, NetworkId, Rights, Style, advice};
 use token_exporter::simulator::{Expect, Fixtures, load_fixtures};
@@ -55,6 +55,19 @@ fn numbered(out: &mut String, steps: &[&str]) {
         let _ = writeln!(out, "{}. {step}", i + 1);
     }
     out.push('\n');
+}
+
+/// The steps of each reader who has steps of their own.
+fn for_readers<'a>(out: &mut String, own: Steps, steps: impl Fn(Reader) -> &'a [&'a str]) {
+    let readers = Reader::ALL.iter().filter(|r| **r == Reader::Connector || !own.list(**r).is_empty());
+    let readers: Vec<Reader> = readers.copied().collect();
+    for reader in &readers {
+        if readers.len() > 1 {
+            let who = FixedBy::ALL.iter().find(|who| who.reader() == *reader).expect("a reader");
+            let _ = writeln!(out, "For {}:\n", who.text());
+        }
+        numbered(out, steps(*reader));
+    }
 }
 
 fn bullets(out: &mut String, title: &str, lines: &[&str]) {
@@ -108,12 +121,12 @@ fn reasons_page(fixtures: &[Fixtures]) -> String {
                 if at.is_empty() { "no network".to_owned() } else { at.join(", ") }
             );
         }
-        numbered(&mut out, info.steps);
+        for_readers(&mut out, info.steps, |reader| info.steps.read_by(reader));
         for network in NetworkId::all() {
-            let own = advice(*reason, network);
-            if own != info.steps {
+            let own = (network.description().steps)(*reason);
+            if own != Steps::NONE {
                 let _ = write!(out, "### {reason} at {}\n\n", network.description().title);
-                numbered(&mut out, own);
+                for_readers(&mut out, own, |reader| advice(*reason, network, reader));
             }
         }
     }
@@ -303,13 +316,13 @@ fn networks_page(fixtures: &[Fixtures]) -> String {
                 reason_links(&read)
             );
         }
-        let has_own_steps = |reason: &&Reason| !(description.steps)(**reason).is_empty();
+        let has_own_steps = |reason: &&Reason| (description.steps)(**reason) != Steps::NONE;
         let own: Vec<&Reason> = Reason::ALL.iter().filter(has_own_steps).collect();
         if !own.is_empty() {
             out.push_str("**What to do here**\n\n");
             for reason in own {
                 let _ = write!(out, "[`{reason}`](reasons.md#{reason})\n\n");
-                numbered(&mut out, advice(*reason, network));
+                numbered(&mut out, advice(*reason, network, reason.info().fixed_by.reader()));
             }
         }
     }
@@ -466,9 +479,9 @@ fn every_reason_comes_with_advice_for_people() {
     for reason in Reason::ALL {
         assert!(reason.info().meaning.ends_with('.'), "{reason}");
         for network in NetworkId::all() {
-            let steps = advice(*reason, network);
-            assert!(!steps.is_empty(), "{reason} at {network}: no advice");
-            for step in steps {
+            let steps = || Reader::ALL.iter().map(|reader| advice(*reason, network, *reader));
+            assert!(steps().all(|steps| !steps.is_empty()), "{reason} at {network}: no advice");
+            for step in steps().flatten() {
                 assert!(
                     step.ends_with('.') && step.starts_with(char::is_uppercase),
                     "{reason} at {network}: {step}"
@@ -484,7 +497,9 @@ fn every_reason_comes_with_advice_for_people() {
 
 #[test]
 fn advice_keeps_what_was_promised() {
-    let text = |reason, name: &str| advice(reason, NetworkId::from_name(name).expect("a network")).join(" ");
+    let text = |reason, name: &str| {
+        advice(reason, NetworkId::from_name(name).expect("a network"), Reader::Connector).join(" ")
+    };
     for network in NetworkId::all().map(NetworkId::name) {
         assert!(
             text(Reason::TokenExpired, network).contains("Do not delete"),

@@ -82,3 +82,4 @@ mod token_commands;
 mod transport;
 mod weather;
 mod web;
+mod wording;

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::errors::{self, Fault};
 use super::scopes;
-use crate::model::{Capability, Reason};
+use crate::model::{Capability, Reason, Steps};
 use crate::network::{
     Answer, Call, CallInfo, Certainty, Description, Grant, Method, Network, Question, RateLimitStatus,
     Reading, Refusal, Rights, Says, Scopes, Seen, Style, google, parse,
@@ -77,48 +77,48 @@ static DESCRIPTION: Description = Description {
     ..Description::DEFAULT
 };
 
-fn steps(reason: Reason) -> &'static [&'static str] {
+fn steps(reason: Reason) -> Steps {
     match reason {
-        Reason::MissingRole => &[
+        Reason::MissingRole => Steps::connector(&[
             "Check on Google that the business profile still exists.",
             "Ask an owner to add the person who connected as owner or manager: Business Profile → three-dot \
              menu → Business Profile settings → People and access.",
             "If somebody else claims the business, request ownership at business.google.com.",
             "Then refresh the connection; reconnecting before the role is given changes nothing.",
-        ],
-        Reason::NotAdmin => &[
+        ]),
+        Reason::NotAdmin => Steps::connector(&[
             "Check with which Google account the connection was made: it manages no business profile.",
             "Ask an owner to add it under People and access, or reconnect with the account that manages the \
              profile.",
-        ],
-        Reason::AccountSuspended => &[
+        ]),
+        Reason::AccountSuspended => Steps::connector(&[
             "Open the business profile with an owner's login: the notice there names the guideline.",
             "Bring the profile in line with it, then ask for reinstatement with the Business Profile appeals \
              tool.",
-        ],
-        Reason::AccountLocked => {
-            &["Google is reviewing the business profile. Wait; it usually takes a few days. Do not edit the \
-               profile meanwhile."]
-        }
-        Reason::AccountUnconfirmed => {
-            &["Open the business profile with an owner's login and choose \"Get verified\"; finish a \
-               verification that is already under way."]
-        }
-        Reason::AccessRevoked => &[
+        ]),
+        Reason::AccountLocked => Steps::connector(&[
+            "Google is reviewing the business profile. Wait; it usually takes a few days. Do not edit the \
+               profile meanwhile.",
+        ]),
+        Reason::AccountUnconfirmed => Steps::connector(&[
+            "Open the business profile with an owner's login and choose \"Get verified\"; finish a \
+               verification that is already under way.",
+        ]),
+        Reason::AccessRevoked => Steps::connector(&[
             "Ask the person who connected whether the removal was meant: Google Account → Security → Your \
              connections to third-party apps & services lists the apps with access.",
             "If it was not, reconnect the location and accept every permission.",
-        ],
-        Reason::MissingPermission => {
-            &["Reconnect the location and tick \"See, edit, create, and delete your Google business \
-               listings\" on Google's page."]
-        }
-        Reason::ReauthRequired => &[
+        ]),
+        Reason::MissingPermission => Steps::connector(&[
+            "Reconnect the location and tick \"See, edit, create, and delete your Google business \
+               listings\" on Google's page.",
+        ]),
+        Reason::ReauthRequired => Steps::connector(&[
             "Reconnect the location.",
             "If this returns regularly, ask the Google Workspace administrator to exempt the app from \
              session control (Admin console → Security → Google Cloud session control).",
-        ],
-        _ => &[],
+        ]),
+        _ => Steps::NONE,
     }
 }
 

@@ -13,7 +13,7 @@
 
 use super::errors::{self, Fault};
 use super::scopes;
-use crate::model::{AppProblem, Capability, Cause, Reason};
+use crate::model::{AppProblem, Capability, Cause, Reason, Steps};
 use crate::network::{
     Answer, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus, Reading, Refusal,
     Rights, Says, Seen, Style, google, parse, standard,
@@ -72,56 +72,56 @@ static DESCRIPTION: Description = Description {
     ..Description::DEFAULT
 };
 
-fn steps(reason: Reason) -> &'static [&'static str] {
+fn steps(reason: Reason) -> Steps {
     match reason {
-        Reason::AccessRevoked => &[
+        Reason::AccessRevoked => Steps::connector(&[
             "Ask the person who connected whether the removal was meant: Google Account → Security → Your \
              connections to third-party apps & services lists the apps with access.",
             "If it was not, reconnect the channel and tick every permission on Google's page.",
-        ],
-        Reason::TokenInvalid => &[
+        ]),
+        Reason::TokenInvalid => Steps::connector(&[
             "Log in at youtube.com with the Google account that was connected and deal with any notice.",
             "Reconnect the channel. Do not delete it: planned posts would go with it.",
             "If all channels fail within 7 days of connecting, the operator's Google project is still in \
              testing and must be published.",
-        ],
-        Reason::MissingPermission => {
-            &["Reconnect the channel and tick every box on Google's consent page: each permission can be \
-               left out there."]
-        }
-        Reason::PageUnavailable => &[
+        ]),
+        Reason::MissingPermission => Steps::connector(&[
+            "Reconnect the channel and tick every box on Google's consent page: each permission can be \
+               left out there.",
+        ]),
+        Reason::PageUnavailable => Steps::connector(&[
             "Open youtube.com with the connected Google account and check that it has a channel; create one \
              if it has not.",
             "Reconnect, and choose the channel (not the person) when Google asks which account to use.",
-        ],
-        Reason::WrongAccount => {
-            &["Reconnect, and choose the right channel when Google asks which account or brand account to \
-               use: one login opens one channel."]
-        }
-        Reason::MissingRole => {
-            &["Let the owner or a manager of the brand account connect the channel: roles given in YouTube \
-               Studio do not count for other products."]
-        }
-        Reason::AccountSuspended => &[
+        ]),
+        Reason::WrongAccount => Steps::connector(&[
+            "Reconnect, and choose the right channel when Google asks which account or brand account to \
+               use: one login opens one channel.",
+        ]),
+        Reason::MissingRole => Steps::connector(&[
+            "Let the owner or a manager of the brand account connect the channel: roles given in YouTube \
+               Studio do not count for other products.",
+        ]),
+        Reason::AccountSuspended => Steps::connector(&[
             "Open youtube.com or studio.youtube.com with the connected account: the notice there leads to \
              the appeal.",
             "Reconnect the channel once it is restored.",
-        ],
-        Reason::AccountRestricted => &[
+        ]),
+        Reason::AccountRestricted => Steps::connector(&[
             "Log in at youtube.com, complete the set-up of the channel that YouTube asks for, and lift any \
                restriction shown in YouTube Studio.",
-        ],
-        Reason::ReauthRequired => &[
+        ]),
+        Reason::ReauthRequired => Steps::connector(&[
             "Reconnect the channel.",
             "If this returns regularly, ask the Google Workspace administrator to exempt the app from \
              session control (Admin console → Security → Google Cloud session control).",
-        ],
-        Reason::AdminPolicyBlocked => &[
+        ]),
+        Reason::AdminPolicyBlocked => Steps::connector(&[
             "Ask the Google Workspace administrator to trust the app (Admin console → Security → API \
              controls) and to switch YouTube on for this person.",
             "Reconnect the channel.",
-        ],
-        _ => &[],
+        ]),
+        _ => Steps::NONE,
     }
 }
 

@@ -24,7 +24,7 @@ mod roles;
 use errors::{Fault, after_introspection, spent_limit};
 use roles::list;
 
-use crate::model::{AppProblem, Capability, Cause, Expiry, Reason, Secret};
+use crate::model::{AppProblem, Capability, Cause, Expiry, Reason, Secret, Steps};
 use crate::network::{
     Answer, AppNeed, Body, Call, CallInfo, Description, Grant, Guess, Listed, Method, Network, Param,
     Question, RateLimitStatus, Reading, Refusal, ResolvedApp, Rights, Says, Scopes, Seen, Style, parse,
@@ -131,47 +131,47 @@ static DESCRIPTION: Description = Description {
     ..Description::DEFAULT
 };
 
-fn steps(reason: Reason) -> &'static [&'static str] {
+fn steps(reason: Reason) -> Steps {
     match reason {
-        Reason::TokenExpired => &[
+        Reason::TokenExpired => Steps::connector(&[
             "Reconnect the account. Do not delete it: planned posts would go with it.",
             "LinkedIn grants access for a limited time (often 60 days, at most a year) and then needs a \
              fresh consent. If something is meant to renew it before the year is over, it is stuck: \
              tell the operator of this product.",
-        ],
-        Reason::AccessRevoked => &[
+        ]),
+        Reason::AccessRevoked => Steps::connector(&[
             "Ask the person who connected whether the removal was meant: LinkedIn → Me → Settings & \
              Privacy → Data privacy → Other applications → Permitted Services lists the apps with \
              access.",
             "If it was not, reconnect the account and accept every permission.",
-        ],
-        Reason::NotAdmin => &[
+        ]),
+        Reason::NotAdmin => Steps::connector(&[
             "Ask a super admin of the LinkedIn page to add the person who connected again: Page → \
              Settings → Manage admins → Page admins → Add admin. If that person has left, another super \
              admin connects the page.",
             "Then reconnect the account.",
-        ],
-        Reason::MissingRole => &[
+        ]),
+        Reason::MissingRole => Steps::connector(&[
             "First ask a super admin of the LinkedIn page for a stronger role: Page → Settings → Manage \
              admins. Super admin covers everything; Content admin covers posts and comments; Analyst \
              covers statistics only.",
             "Then refresh the connection; reconnecting before the role is given changes nothing.",
-        ],
-        Reason::MissingRoleAndPermission => &[
+        ]),
+        Reason::MissingRoleAndPermission => Steps::connector(&[
             "First ask a super admin of the LinkedIn page for the role: Page → Settings → Manage admins.",
             "Then reconnect the account and accept every permission that LinkedIn shows.",
-        ],
-        Reason::MissingPermission => &[
+        ]),
+        Reason::MissingPermission => Steps::connector(&[
             "Reconnect the account and accept every permission that LinkedIn shows.",
             "If that changes nothing, ask the operator whether LinkedIn has approved the app for the \
              product that grants it (Community Management, Advertising).",
-        ],
-        Reason::AccountRestricted => &[
+        ]),
+        Reason::AccountRestricted => Steps::connector(&[
             "Log in at linkedin.com: a restricted profile sees a notice and is asked to verify its identity.",
             "Reconnect the account when the restriction has ended, or let another admin of the page \
              connect it.",
-        ],
-        _ => &[],
+        ]),
+        _ => Steps::NONE,
     }
 }
 

@@ -10,7 +10,7 @@
 //! (appsecret_proof), "Batch Requests"; for the groups' end the Graph API changelog of 2024-01-23;
 //! for the tasks facebook/facebook-python-business-sdk `page.py`.
 
-use crate::model::{Capability, Cause, Reason, Secret};
+use crate::model::{Capability, Cause, Reason, Secret, Steps};
 use crate::network::{
     Account, Answer, AppNeed, Batch, Call, CallInfo, Certainty, Description, Facts, Grant, List, Method,
     Network, Question, RateLimitStatus, Reach, Reading, Refusal, Rights, Says, Seen, Style, meta, parse,
@@ -208,94 +208,94 @@ static DESCRIPTION: Description = Description {
     ..Description::DEFAULT
 };
 
-fn steps(reason: Reason) -> &'static [&'static str] {
+fn steps(reason: Reason) -> Steps {
     match reason {
-        Reason::AccessRevoked => &[
+        Reason::AccessRevoked => Steps::connector(&[
             "Ask the person who connected whether the removal was meant: Facebook → Settings & privacy → \
              Settings → Business Integrations lists the apps with access. All pages and Instagram accounts \
              behind the same login stop with it.",
             "If it was not, reconnect the account. Tick every page and accept every permission.",
-        ],
-        Reason::PasswordChanged => &[
+        ]),
+        Reason::PasswordChanged => Steps::connector(&[
             "Log in at facebook.com with the new password. If Facebook ended the session by itself, look for \
              a security notice there.",
             "Reconnect the account; pages and Instagram accounts of the same login come back together.",
-        ],
-        Reason::SecurityCheckpoint => &[
+        ]),
+        Reason::SecurityCheckpoint => Steps::connector(&[
             "Clear the browser's cookies for Facebook.",
             "Log in at www.facebook.com in that browser and complete every security check that is shown \
              (identity, two-factor authentication, reported content).",
             "Wait 24 hours: connecting earlier can start the check anew.",
             "Then reconnect the account if it has not recovered by itself.",
-        ],
-        Reason::PublishingAuthorizationRequired => &[
+        ]),
+        Reason::PublishingAuthorizationRequired => Steps::connector(&[
             "Log in at www.facebook.com as the person who connected, switch to the page, and follow the \
              notice about Page Publishing Authorization: it asks for two-factor authentication and for a \
              confirmation of the country.",
             "Publish again when Facebook has confirmed it, which can take days. Reconnecting is not needed.",
-        ],
-        Reason::DataAccessExpired => &[
+        ]),
+        Reason::DataAccessExpired => Steps::connector(&[
             "Reconnect the account: Facebook withholds data when the person has not confirmed the app for 90 \
              days, even though the login itself lives on.",
-        ],
-        Reason::AccountUnconfirmed => &[
+        ]),
+        Reason::AccountUnconfirmed => Steps::connector(&[
             "Log in at facebook.com and confirm the e-mail address or phone number (Settings & privacy → \
              Settings → Accounts Centre → Personal details).",
             "Reconnect the account if it does not recover by itself.",
-        ],
-        Reason::AccountLocked => &[
+        ]),
+        Reason::AccountLocked => Steps::connector(&[
             "Log in at facebook.com and open Support Inbox (Help & support) and Account Status: they show \
              the restriction and its end.",
             "Complete what is asked there. Reconnect the account if it does not recover by itself.",
-        ],
-        Reason::NotAdmin => &[
+        ]),
+        Reason::NotAdmin => Steps::connector(&[
             "Ask an admin of the page to give the person who connected Facebook access or task access again: \
              Page → Settings → Page setup → Page access, or Meta Business Suite → Settings → People. If that \
              person has left, another admin connects the page.",
             "Check that the person has two-factor authentication switched on (Accounts Centre → Password and \
              security): some pages demand it, and Facebook answers both cases alike.",
             "Then reconnect the account.",
-        ],
-        Reason::MissingRole => &[
+        ]),
+        Reason::MissingRole => Steps::connector(&[
             "First ask an admin of the page for the missing task: Content to publish, Messages and Community \
              activity for the inbox, Insights for analytics, Ads for advertising (Page → Settings → Page \
              setup → Page access, or Meta Business Suite → Settings → People).",
             "Then refresh the connection; reconnecting before the task is given changes nothing.",
-        ],
-        Reason::MissingPermission => &[
+        ]),
+        Reason::MissingPermission => Steps::connector(&[
             "Reconnect the account. In Facebook's dialog choose \"Edit settings\", tick every page and leave \
              every permission on.",
             "If the same person connected other pages lately: the last dialog decides for all of them, so \
              tick those pages, too.",
             "If this comes back, remove this product under Settings & privacy → Settings → Business \
              Integrations and connect from scratch.",
-        ],
-        Reason::MissingRoleAndPermission => &[
+        ]),
+        Reason::MissingRoleAndPermission => Steps::connector(&[
             "First ask an admin of the page for the missing task (Page → Settings → Page setup → Page \
              access, or Meta Business Suite → Settings → People).",
             "Then reconnect the account, tick every page and leave every permission on.",
-        ],
-        Reason::PageRestricted => &[
+        ]),
+        Reason::PageRestricted => Steps::connector(&[
             "Publish the page, or lift its restrictions by country and age: Page → Settings → Privacy → Page \
              and tagging / Followers and public content.",
             "Nothing needs to be reconnected: the connection recovers by itself.",
-        ],
-        Reason::PageUnavailable => &[
+        ]),
+        Reason::PageUnavailable => Steps::connector(&[
             "Check at facebook.com whether the page still exists, was merged, or was moved to another \
              business portfolio.",
             "Connect the right page, or remove the account from this product.",
-        ],
-        Reason::UnsupportedAccountType => &[
+        ]),
+        Reason::UnsupportedAccountType => Steps::connector(&[
             "Facebook has closed its API for groups (April 2024) and for posting to profiles: no \
              reconnecting helps.",
             "Remove the account from this product and post there by hand, or use a page instead.",
-        ],
-        Reason::WrongTokenType => &[
+        ]),
+        Reason::WrongTokenType => Steps::connector(&[
             "Ask the operator of this product which token is stored: a person's or a page's token is needed, \
              not the app's, and a page's token serves that page only.",
             "Reconnect the account.",
-        ],
-        _ => &[],
+        ]),
+        _ => Steps::NONE,
     }
 }
 

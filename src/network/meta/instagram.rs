@@ -11,7 +11,7 @@
 //! instafeed.js issue 654 for the end of personal accounts.
 
 use super::facebook;
-use crate::model::{Capability, Reason};
+use crate::model::{Capability, Reason, Steps};
 use crate::network::{
     Answer, Batch, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus, Reading,
     Rights, Seen, Style, meta,
@@ -150,96 +150,96 @@ static DESCRIPTION: Description = Description {
     ..Description::DEFAULT
 };
 
-fn steps(reason: Reason) -> &'static [&'static str] {
+fn steps(reason: Reason) -> Steps {
     match reason {
-        Reason::AccessRevoked => &[
+        Reason::AccessRevoked => Steps::connector(&[
             "Ask the person who connected whether the removal was meant. Apps are listed in Facebook → \
              Settings & privacy → Settings → Business Integrations, and in Instagram → Settings → Website \
              permissions → Apps and websites.",
             "If it was not, reconnect the account. Tick the account and its page, and accept every \
              permission.",
-        ],
-        Reason::PasswordChanged => &[
+        ]),
+        Reason::PasswordChanged => Steps::connector(&[
             "Log in with the new password at Facebook, or at Instagram if the account is connected with \
              Instagram's own login.",
             "Reconnect the account; everything that hangs on the same login comes back together.",
-        ],
-        Reason::SecurityCheckpoint => &[
+        ]),
+        Reason::SecurityCheckpoint => Steps::connector(&[
             "Clear the browser's cookies for Facebook and Instagram.",
             "Log in at www.instagram.com and at www.facebook.com in that browser and complete every security \
              check that is shown.",
             "Wait 24 hours: connecting earlier can start the check anew.",
             "Then reconnect the account if it has not recovered by itself.",
-        ],
-        Reason::PublishingAuthorizationRequired => &[
+        ]),
+        Reason::PublishingAuthorizationRequired => Steps::connector(&[
             "Log in at www.facebook.com as the person who connected, switch to the linked page, and follow \
              the notice about Page Publishing Authorization: it asks for two-factor authentication and for a \
              confirmation of the country.",
             "Publish again when Facebook has confirmed it, which can take days. Reconnecting is not needed.",
-        ],
-        Reason::DataAccessExpired => {
-            &["Reconnect the account: Meta withholds data when the person has not confirmed the app for 90 \
-               days, even though the login itself lives on."]
-        }
-        Reason::AccountUnconfirmed => &[
+        ]),
+        Reason::DataAccessExpired => Steps::connector(&[
+            "Reconnect the account: Meta withholds data when the person has not confirmed the app for 90 \
+               days, even though the login itself lives on.",
+        ]),
+        Reason::AccountUnconfirmed => Steps::connector(&[
             "Log in in the Instagram app and at facebook.com, and confirm the e-mail address or phone number \
              that is asked for.",
             "Reconnect the account if it does not recover by itself.",
-        ],
-        Reason::AccountLocked => &[
+        ]),
+        Reason::AccountLocked => Steps::connector(&[
             "Open the Instagram app, log in, and follow what it shows; Settings → Account status names the \
              restriction and its end.",
             "Reconnect the account afterwards if it does not recover by itself.",
-        ],
-        Reason::NotAdmin => &[
+        ]),
+        Reason::NotAdmin => Steps::connector(&[
             "Ask an admin of the linked Facebook page to give the person who connected access again: Page → \
              Settings → Page setup → Page access, or Meta Business Suite → Settings → People. If that person \
              has left, another admin connects the account.",
             "Check that the person has two-factor authentication switched on (Accounts Centre → Password and \
              security): Meta answers both cases alike.",
             "Then reconnect the account.",
-        ],
-        Reason::MissingRole => &[
+        ]),
+        Reason::MissingRole => Steps::connector(&[
             "First ask an admin of the linked Facebook page for the missing task: Content to publish, \
              Messages and Community activity for the inbox, Insights for analytics, Ads for advertising \
              (Meta Business Suite → Settings → People).",
             "Then refresh the connection; reconnecting before the task is given changes nothing.",
-        ],
-        Reason::MissingPermission => &[
+        ]),
+        Reason::MissingPermission => Steps::connector(&[
             "Reconnect the account. Tick the Instagram account and its Facebook page, and leave every \
              permission on.",
             "For the inbox also switch on Instagram app → Settings → Messages and story replies → Message \
              controls → Connected tools → Allow access to messages.",
             "If the product is still being tested: accept the tester's invitation in Instagram → Settings → \
              Website permissions → Apps and websites → Tester invites.",
-        ],
-        Reason::MissingRoleAndPermission => &[
+        ]),
+        Reason::MissingRoleAndPermission => Steps::connector(&[
             "First ask an admin of the linked Facebook page for the missing task (Meta Business Suite → \
              Settings → People).",
             "Then reconnect the account, tick it and its page, and leave every permission on.",
-        ],
-        Reason::PageUnavailable => &[
+        ]),
+        Reason::PageUnavailable => Steps::connector(&[
             "Check in the Instagram app whether the account still exists, and in Meta Business Suite whether \
              it is still linked to its Facebook page.",
             "Link it again, or remove the account from this product; then reconnect.",
-        ],
-        Reason::UnsupportedAccountType => &[
+        ]),
+        Reason::UnsupportedAccountType => Steps::connector(&[
             "In the Instagram app: Settings → Account type and tools → Switch to professional account. \
              Business and creator accounts both work.",
             "Unless the product uses Instagram's own login, link the account to a Facebook page: Meta \
              Business Suite → Settings → Business assets → Instagram accounts.",
             "Reconnect the account.",
-        ],
-        Reason::WrongTokenType => &[
+        ]),
+        Reason::WrongTokenType => Steps::connector(&[
             "Ask the operator of this product which token is stored, and which API is configured: tokens of \
              Facebook (EAA…) and of Instagram's own login (IG…) do not work in each other's place.",
             "Reconnect the account.",
-        ],
-        Reason::WrongAccount => &[
+        ]),
+        Reason::WrongAccount => Steps::connector(&[
             "Log in at Instagram with the right account; switching accounts in the app is not enough for the \
              browser.",
             "Reconnect, and check the name that Instagram shows while doing so.",
-        ],
-        _ => &[],
+        ]),
+        _ => Steps::NONE,
     }
 }

@@ -8,7 +8,7 @@
 //! Tokens", "Debug Access Tokens", "Retrieve a Threads User's Profile Information"; payloads in
 //! gitroomhq/postiz-app `threads.provider.ts` and issue threads of public clients.
 
-use crate::model::{Capability, Reason};
+use crate::model::{Capability, Reason, Steps};
 use crate::network::{
     Answer, Call, CallInfo, Description, Grant, Method, Network, Question, RateLimitStatus, Reading, Rights,
     Says, Seen, Style, meta,
@@ -116,39 +116,39 @@ static DESCRIPTION: Description = Description {
     ..Description::DEFAULT
 };
 
-fn steps(reason: Reason) -> &'static [&'static str] {
+fn steps(reason: Reason) -> Steps {
     match reason {
-        Reason::AccessRevoked => &[
+        Reason::AccessRevoked => Steps::connector(&[
             "Ask the person who connected whether the removal was meant: Threads → Settings → Account → \
              Website permissions lists the apps with access.",
             "If it was not, reconnect the account and accept every permission.",
-        ],
-        Reason::TokenExpired => &[
+        ]),
+        Reason::TokenExpired => Steps::connector(&[
             "Reconnect the account. Do not delete it: planned posts would go with it.",
             "Threads grants access for 60 days at a time; if something is meant to renew it, it is stuck: \
              tell the operator of this product.",
             "For private profiles permissions end after 90 days whatever renews the token.",
-        ],
-        Reason::SecurityCheckpoint => &[
+        ]),
+        Reason::SecurityCheckpoint => Steps::connector(&[
             "Clear the browser's cookies for Threads and Instagram.",
             "Log in at www.threads.com and www.instagram.com in that browser and complete every security \
              check that is shown.",
             "Wait 24 hours: connecting earlier can start the check anew.",
             "Then reconnect the account if it has not recovered by itself.",
-        ],
-        Reason::AccountUnconfirmed => &[
+        ]),
+        Reason::AccountUnconfirmed => Steps::connector(&[
             "Log in in the Instagram app and confirm the e-mail address or phone number that is asked for.",
             "Reconnect the account if it does not recover by itself.",
-        ],
-        Reason::MissingPermission => &[
+        ]),
+        Reason::MissingPermission => Steps::connector(&[
             "Reconnect the account and leave every permission on.",
             "If the product is still being tested: accept the invitation in Threads → Settings → Account → \
              Website permissions → Invites.",
-        ],
-        Reason::WrongAccount => &[
+        ]),
+        Reason::WrongAccount => Steps::connector(&[
             "Log in at www.threads.com with the right profile.",
             "Reconnect, and check the name that Threads shows while doing so.",
-        ],
-        _ => &[],
+        ]),
+        _ => Steps::NONE,
     }
 }
