@@ -20,7 +20,8 @@ pub struct AppFaultWindow {
     refused: u32,
 }
 
-/// What a credential has contributed to the [`AppFaultWindow`] of its app. Packed, as each credential has one.
+/// What a credential has contributed to the [`AppFaultWindow`] of its app. Packed, as each
+/// credential has one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(Rust, packed)]
 pub struct WindowEntry {
