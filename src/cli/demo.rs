@@ -103,7 +103,7 @@ impl Demo {
         greeting += "Every account shows within a minute or two: ambiguous refusals wait for a second \
                      probe. Stop with Ctrl-C.\n";
         print(&greeting)?;
-        daemon.run(listeners, stop, hangup).await;
+        Box::pin(daemon.run(listeners, stop, hangup)).await;
         simulation.abort();
         if let Some(product) = product {
             product.abort();

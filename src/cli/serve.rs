@@ -109,7 +109,7 @@ impl Serve {
             for address in &self.events_listen_address {
                 listeners.push((web::bind(address, "--events.listen-address").await?, Endpoint::Events));
             }
-            daemon.run(listeners, stop, hangup).await;
+            Box::pin(daemon.run(listeners, stop, hangup)).await;
             Ok(ExitCode::SUCCESS)
         })
     }

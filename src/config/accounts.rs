@@ -4,6 +4,7 @@ use super::apps::network;
 use super::credentials::FULL;
 use super::field::{Field, Mapping, is_name};
 use super::keys;
+use super::people::account_language;
 use super::validator::{Origin, SECOND, SourceFile, Validator, YEAR};
 use super::yaml::Value;
 use crate::inventory::{AccountSettings, Full, INFO_LABELS, NewAccount};
@@ -77,6 +78,7 @@ impl Validator<'_> {
         let reconnect_url = reconnect_url.as_ref().and_then(|f| self.reconnect_url(f));
         let state = mapping.get("state");
         let source_state = state.as_ref().and_then(source_state);
+        let language = mapping.get("language").and_then(|f| account_language(&f, self.rows));
         let probe_interval = mapping.get("probe_interval").and_then(|f| f.duration(SECOND, YEAR));
         let next_use = mapping.get("next_use").and_then(|f| f.instant());
         let (id, origin) = id?;
@@ -91,7 +93,14 @@ impl Validator<'_> {
             reconnect_url,
             source_state,
             next_use,
-            role: AccountSettings { network: network?, kind: kind?, needs, purpose, probe_interval },
+            role: AccountSettings {
+                network: network?,
+                kind: kind?,
+                needs,
+                purpose,
+                probe_interval,
+                language,
+            },
         };
         let added = self.config.table.add_account(&account);
         added.map_err(|Full| mapping.field.problem(FULL)).ok()?;

@@ -1,7 +1,18 @@
 //! The keys that the configuration may hold.
 
-pub(super) const MAIN: &[&str] =
-    &["global", "apps", "credentials", "accounts", "account_files", "sources", "reporters", "schedule"];
+pub(super) const MAIN: &[&str] = &[
+    "global",
+    "apps",
+    "credentials",
+    "accounts",
+    "account_files",
+    "sources",
+    "reporters",
+    "schedule",
+    "people",
+    "smtp",
+    "digest",
+];
 /// Account files hold one of these, or a list of accounts.
 pub(super) const ACCOUNT_FILE: &[&str] = &["credentials", "accounts"];
 pub(super) const GLOBAL: &[&str] =
@@ -30,8 +41,16 @@ pub(super) const CREDENTIAL: &[&[&str]] =
     &[&["id", "network"], GRANT_START, TOKEN, TOKEN_SECRET, GRANT_END, PROBE_RULES];
 const ACCOUNT_START: &[&str] =
     &["id", "name", "network", "kind", "external_id", "credential", "needs", "use"];
-const ACCOUNT_END: &[&str] =
-    &["labels", "notify", "notify_opt_out", "reconnect_url", "probe_interval", "next_use", "state"];
+const ACCOUNT_END: &[&str] = &[
+    "labels",
+    "notify",
+    "notify_opt_out",
+    "language",
+    "reconnect_url",
+    "probe_interval",
+    "next_use",
+    "state",
+];
 pub(super) const ACCOUNT: &[&[&str]] =
     &[ACCOUNT_START, ACCOUNT_END, GRANT_START, TOKEN, TOKEN_SECRET, GRANT_END, PROBE_RULES];
 
@@ -77,6 +96,14 @@ pub(super) const QUERY: &[&str] = &["query", "query_file", "recipe"];
 pub(super) const REPORTER: &[&str] = &["id", "networks", "accounts"];
 pub(super) const REPORTER_TOKEN: &[&str] = &["token_file", "token_env", "token"];
 
+pub(super) const PERSON: &[&str] = &["mail", "name", "mails", "time_zone", "language", "days", "hours"];
+/// As in the global section of Alertmanager, without `smtp_`, and where mails can be stopped.
+pub(super) const SMTP: &[&str] =
+    &["smarthost", "from", "auth_username", "require_tls", "tls_config", "unsubscribe_url"];
+pub(super) const SMTP_PASSWORD: &[&str] =
+    &["auth_password_file", "auth_password_env", "auth_password_command", "auth_password"];
+pub(super) const DIGEST: &[&str] = &["exporters", "page_url"];
+
 pub(super) const SCHEDULE_RULE: &[&str] = &["match", "notices"];
 pub(super) const SCHEDULE_MATCH: &[&str] = &["network", "use"];
 
@@ -87,8 +114,9 @@ pub fn keys() -> impl Iterator<Item = &'static str> {
     let sql: &[&[&str]] = &[SQL, SQL_SERVER, DSN, PASSWORD, QUERY];
     let decrypt: &[&[&str]] = &[DECRYPT, DECRYPT_KEY, DECRYPT_PREVIOUS, DECRYPT_SALT, DECRYPT_GCM];
     let sources = [SOURCE].into_iter().chain(http).chain([sql, decrypt]);
+    let mails: &[&[&str]] = &[PERSON, SMTP, SMTP_PASSWORD, DIGEST];
     let rest: &[&[&str]] = &[MAIN, GLOBAL, REPORTER, SCHEDULE_RULE, SCHEDULE_MATCH];
-    let sections = [APP, rules, ACCOUNT].into_iter().chain(sources).chain([rest]);
+    let sections = [APP, rules, ACCOUNT].into_iter().chain(sources).chain([mails, rest]);
     sections.flatten().copied().flatten().copied()
 }
 

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::inventory::{App, FILES, Inventory, InventoryBuilder, SourceStatus};
+use crate::inventory::{App, FILES, Inventory, InventoryBuilder, Person, SourceStatus};
 use crate::model::Timestamp;
 
 mod account_files;
@@ -27,7 +27,9 @@ mod keys;
 mod lines;
 mod listing;
 mod load;
+mod mails;
 mod mistakes;
+mod people;
 mod probe_rules;
 mod quoting;
 mod reporters;
@@ -46,6 +48,7 @@ pub use findings::{Position, Problem, Problems};
 pub use keys::{keys, row_keys};
 pub use listing::refresh;
 pub use load::{load, load_keeping};
+pub use mails::{ADDRESS, DigestSettings, SmtpSettings};
 pub use quoting::looks_secret;
 pub use reporters::ReporterSettings;
 pub use schedule::{Notice, ScheduleRule, default_schedule};
@@ -77,6 +80,10 @@ pub struct Config {
     pub statuses: Vec<SourceStatus>,
     /// Who may send reports.
     pub reporters: Vec<ReporterSettings>,
+    /// What is known of those who receive mails.
+    pub people: Vec<Person>,
+    pub smtp: Option<SmtpSettings>,
+    pub digest: DigestSettings,
     pub warnings: Vec<Problem>,
     /// The problems of sources, of which the last good rows stay.
     pub refused: Problems,
@@ -154,6 +161,9 @@ impl Config {
             sources: self.sources.clone(),
             statuses: self.statuses.clone(),
             reporters: self.reporters.clone(),
+            people: self.people.clone(),
+            smtp: self.smtp.clone(),
+            digest: self.digest.clone(),
             warnings: Vec::new(),
             refused: Problems::default(),
         }
@@ -191,6 +201,6 @@ impl Config {
 
     /// The inventory of the credentials that `mine` picks (a shard's share) and of their accounts.
     pub fn inventory(self, mine: impl Fn(&str) -> bool) -> Inventory {
-        Inventory::new(self.apps, self.table, self.global.probe_interval, mine)
+        Inventory::new(self.apps, self.table, self.global.probe_interval, mine).with_people(self.people)
     }
 }

@@ -19,7 +19,7 @@ use super::json;
 use super::probe_rules::stored_rules;
 use super::validator::{Rows, SourceFile, Validator};
 use crate::inventory::{AccountView, CredentialView, Inventory, SecretSource, SourceStatus};
-use crate::model::{Timestamp, format_duration};
+use crate::model::{Language, Timestamp, format_duration};
 
 const VERSION: u32 = 1;
 
@@ -157,6 +157,7 @@ fn account(account: AccountView<'_>) -> Map<String, Value> {
         let notify: Vec<&str> = account.notify().split(',').filter(|address| !address.is_empty()).collect();
         put(&mut row, "notify", notify);
     }
+    put(&mut row, "language", settings.language.map(Language::code));
     put(&mut row, "reconnect_url", account.reconnect_url());
     put(&mut row, "state", account.source_state());
     put(&mut row, "probe_interval", settings.probe_interval.map(format_duration));

@@ -16,7 +16,7 @@ use super::findings::{Findings, Position, Problem};
 use super::quoting::shown;
 use super::sources::RowRules;
 use super::yaml::Node;
-use super::{Config, Last, keys, reporters, schedule, sources};
+use super::{Config, Last, keys, mails, people, reporters, schedule, sources};
 use crate::inventory::{Mark, SourceStatus};
 use crate::network::NetworkId;
 
@@ -291,8 +291,13 @@ impl<'o> Validator<'o> {
         self.single(documents, "schedule", |this, field| {
             this.config.schedule = schedule::schedule(field);
         });
+        self.single(documents, "smtp", |this, field| this.config.smtp = mails::smtp(field));
+        self.single(documents, "digest", |this, field| {
+            this.config.digest = mails::digest(field).unwrap_or_default();
+        });
         for document in documents {
             let Some(mapping) = document.field().as_mapping() else { continue };
+            mapping.each("people", |item| people::person(item, &mut self.config.people));
             mapping.each("sources", |item| self.source(item));
             mapping.each("reporters", |item| reporters::reporter(item, &mut self.config.reporters));
         }

@@ -3,7 +3,7 @@
 
 use super::text::write_integer;
 use crate::inventory::{AccountView, INFO_LABELS};
-use crate::model::{Capability, Expiry, Reason, Timestamp};
+use crate::model::{Capability, Expiry, Language, Reason, Timestamp};
 use crate::state::{AccountState, CredentialState, Snapshot};
 
 pub struct Family {
@@ -84,6 +84,12 @@ pub static FAMILIES: &[Family] = &[
             out.label(",connected_by=\"", texts.connected_by);
             out.label(",notify=\"", texts.notify);
             out.label(",reconnect_url=\"", texts.reconnect_url);
+            if let Some(language) = view.language().filter(|language| *language != Language::En) {
+                out.label(",mail_language=\"", language.code());
+            }
+            if view.reader_is_connector() {
+                out.label(",mail_reader=\"", "connector");
+            }
             view.escaped_labels().for_each(|label| out.text(label));
             out.text("} 1\n");
             Some(())
@@ -167,6 +173,21 @@ pub static FAMILIES: &[Family] = &[
                     out.end(instant.unix());
                 }
             }
+            Some(())
+        },
+    ),
+    labelled(
+        "connection_time_zone_offset_seconds",
+        "Offset from UTC of the time zone of the people who get the mails: at the deadline, or now if there \
+         is none. Absent if they have no time zone.",
+        &["time_zone"],
+        |out, account| {
+            let recipients = account.view()?.recipients()?;
+            let at = account.deadline()?.at().unwrap_or(account.now);
+            let (zone, offset) = recipients.time_zone_at(at)?;
+            out.begin(account);
+            out.label(",time_zone=\"", zone);
+            out.end(i64::from(offset));
             Some(())
         },
     ),

@@ -8,7 +8,7 @@ use url::Url;
 use super::rows::{AccountRow, CredentialRow, TokenSource};
 use super::texts::{RowTexts, number};
 use super::{AccountView, Inventory, SecretSource};
-use crate::model::{Capabilities, Timestamp, Use};
+use crate::model::{Capabilities, Language, Timestamp, Use};
 use crate::network::{NetworkId, ProbeRules, Style};
 
 /// A credential to be added: one token of one person.
@@ -76,6 +76,8 @@ pub struct AccountSettings {
     pub purpose: Use,
     /// None: the usual interval.
     pub probe_interval: Option<Duration>,
+    /// Of its mails; none: that of its recipients.
+    pub language: Option<Language>,
 }
 
 impl AccountSettings {

@@ -10,6 +10,7 @@
 mod app;
 mod builder;
 mod elsewhere;
+mod people;
 mod rows;
 mod shard;
 mod sources;
@@ -19,6 +20,7 @@ mod views;
 pub use app::{App, RateLimit, SecretSource};
 pub use builder::{AccountSettings, CredentialSettings, Full, InventoryBuilder, NewAccount, NewCredential};
 pub use elsewhere::Elsewhere;
+pub use people::{Person, Recipients};
 pub use rows::Inventory;
 pub use shard::{Shard, ordinal_of};
 pub use sources::{FILES, Mark, Place, SourceStatus};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::builder::{AccountSettings, CredentialSettings};
+use super::people::People;
 use super::texts::{Distinct, Index, LabelSets, RowTexts, Words, slice};
 use super::{AccountView, App, CredentialView, InventoryBuilder, Place, SecretSource};
 use crate::model::Timestamp;
@@ -38,6 +39,7 @@ pub struct Inventory {
     accounts_by_network: BTreeMap<NetworkId, usize>,
     accounts_by_source: BTreeMap<String, usize>,
     credentials_by_network: BTreeMap<NetworkId, usize>,
+    pub(super) people: People,
 }
 
 pub(super) type Role = (AccountSettings, Style<'static>);

@@ -26,8 +26,19 @@ pub struct CredentialView<'a> {
 }
 
 /// The labels of `connection_info` besides the account's own.
-pub const INFO_LABELS: &[&str] =
-    &["name", "kind", "use", "external_id", "credential", "app", "connected_by", "notify", "reconnect_url"];
+pub const INFO_LABELS: &[&str] = &[
+    "name",
+    "kind",
+    "use",
+    "external_id",
+    "credential",
+    "app",
+    "connected_by",
+    "notify",
+    "reconnect_url",
+    "mail_language",
+    "mail_reader",
+];
 
 /// Texts about one account, escaped for labels.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +94,7 @@ impl<'a> AccountView<'a> {
             credential: credential.texts.escaped(&inventory.texts, ID),
             app: inventory.words.escaped(credential.app_id),
             connected_by: inventory.words.escaped(credential.connected_by),
-            notify: inventory.words.escaped(row.notify),
+            notify: self.recipients().map_or_else(|| inventory.words.escaped(row.notify), |list| &list.label),
             reconnect_url: text(RECONNECT_URL),
         })
     }
@@ -142,8 +153,8 @@ impl<'a> AccountView<'a> {
         self.settings().interval(usual)
     }
 
-    /// The recipients of its mails, separated by commas; empty if there are none or if all of them
-    /// have opted out.
+    /// Who is told about it, in single mails or digests, separated by commas; empty if there is nobody,
+    /// or if all of them have opted out.
     pub fn notify(&self) -> &'a str {
         if self.opted_out() { "" } else { self.inventory.words.plain(self.row.notify) }
     }

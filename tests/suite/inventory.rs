@@ -27,7 +27,14 @@ fn settings() -> Option<CredentialSettings> {
 
 fn role(probe_interval: Option<Duration>) -> Option<AccountSettings> {
     let (network, needs) = (settings()?.network, Capabilities::DEFAULT);
-    Some(AccountSettings { network, kind: "account", needs, purpose: Use::Owned, probe_interval })
+    Some(AccountSettings {
+        network,
+        kind: "account",
+        needs,
+        purpose: Use::Owned,
+        probe_interval,
+        language: None,
+    })
 }
 
 fn credential(id: &str, token: SecretSource) -> Option<NewCredential<'_>> {

@@ -58,6 +58,7 @@ mod page;
 mod page_offers;
 mod page_words;
 mod parsing;
+mod people;
 mod probing;
 mod prometheus;
 mod query;

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use token_exporter::config::{Known, Last, load_keeping, refresh, row_keys};
 use token_exporter::inventory::Inventory;
-use token_exporter::model::{Capability, Use};
+use token_exporter::model::{Capability, Language, Use};
 use token_exporter::network::NetworkId;
 
 fn schema() -> Value {
@@ -37,6 +37,9 @@ fn the_schema_has_the_keys_and_words_of_the_program() {
     let capabilities = Capability::ALL.iter().map(|c| c.label()).collect();
     assert_eq!(words(&definitions["capability"]["enum"]), capabilities);
     assert_eq!(words(&definitions["use"]["enum"]), Use::ALL.iter().map(|u| u.label()).collect());
+    let language = definitions["account"]["properties"]["language"]["description"].as_str().unwrap();
+    let codes: Vec<&str> = Language::ALL.iter().map(|language| language.code()).collect();
+    assert!(language.contains(&codes.join(" ")), "{language}");
 }
 
 /// Which of the documents the schema accepts, by Python's implementation of JSON Schema.
@@ -100,6 +103,8 @@ fn the_schema_and_the_program_accept_the_same() {
         account("needs", json!("publish, inbox")),
         account("notify", json!("jane@example.com,bob@example.com")),
         account("state", json!("refresh_needed")),
+        account("language", json!("pt_BR")),
+        account("language", json!("nl")),
     ];
     let bad = [
         json!("accounts"),
@@ -116,6 +121,7 @@ fn the_schema_and_the_program_accept_the_same() {
         account("needs", json!(["all"])),
         account("use", json!("rented")),
         account("state", json!("a".repeat(65))),
+        account("language", json!(["de"])),
         account("labels", json!({"9": "x"})),
         account("expires_at", json!(1_800_000_000_000_u64)),
         account("auto_refresh", json!("perhaps")),

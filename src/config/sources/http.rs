@@ -46,8 +46,33 @@ pub struct HttpConnection {
 }
 
 pub(super) fn http(field: &Field<'_>) -> Option<HttpSettings> {
+    http_at(field, |url, _| url.endpoint())
+}
+
+/// An exporter to be asked: as a source, but without encryption if nothing is secret.
+pub(in crate::config) fn exporter(field: &Field<'_>) -> Option<HttpSettings> {
+    http_at(field, |url, mapping| {
+        let address = if mapping.has_any(keys::HTTP_AUTHORIZATION) {
+            url.endpoint()
+        } else {
+            url.url("http://localhost:10219")
+        };
+        address.filter(|address| address.query().is_none() && address.fragment().is_none()).or_else(|| {
+            let holds = |c| url.scalar("a text").is_some_and(|text| text.contains(c));
+            if holds('?') || holds('#') {
+                url.problem("holds a ? or #; expected the address of an exporter, without /api");
+            }
+            None
+        })
+    })
+}
+
+fn http_at(
+    field: &Field<'_>,
+    address: impl Fn(&Field<'_>, &Mapping<'_>) -> Option<Url>,
+) -> Option<HttpSettings> {
     let mapping = field.mapping(keys::HTTP)?;
-    let url = mapping.required("url").and_then(|f| f.endpoint());
+    let url = mapping.required("url").and_then(|f| address(&f, &mapping));
     let connection = connection(&mapping, url.as_ref());
     let authorization = authorization(&mapping)?;
     Some(HttpSettings { url: url?, authorization, connection })
@@ -122,17 +147,22 @@ fn connection(mapping: &Mapping<'_>, url: Option<&Url>) -> HttpConnection {
         }
         url => url,
     });
-    let mut connection = HttpConnection { proxy_url, ..HttpConnection::default() };
+    let (ca_file, identity) = tls_files(mapping);
+    HttpConnection { ca_file, identity, proxy_url }
+}
+
+type ClientIdentity = (PathBuf, PathBuf);
+
+/// The authorities to trust, and the client's certificate and its key.
+pub(in crate::config) fn tls_files(mapping: &Mapping<'_>) -> (Option<PathBuf>, Option<ClientIdentity>) {
     let tls = mapping.get("tls_config");
-    let Some(tls) = tls.as_ref().and_then(|f| f.mapping(&[keys::TLS_CONFIG])) else { return connection };
-    connection.ca_file = tls.get("ca_file").and_then(|f| file_name(&f));
+    let Some(tls) = tls.as_ref().and_then(|f| f.mapping(&[keys::TLS_CONFIG])) else { return (None, None) };
+    let ca_file = tls.get("ca_file").and_then(|f| file_name(&f));
     let [certificate, key] = ["cert_file", "key_file"].map(|name| tls.get(name));
-    match (certificate, key) {
-        (Some(certificate), Some(key)) => {
-            connection.identity = file_name(&certificate).zip(file_name(&key));
-        }
-        (None, None) => {}
-        (Some(alone), None) | (None, Some(alone)) => alone.problem("cert_file and key_file belong together"),
-    }
-    connection
+    let identity = match (certificate, key) {
+        (Some(certificate), Some(key)) => file_name(&certificate).zip(file_name(&key)),
+        (None, None) => None,
+        (Some(alone), None) | (None, Some(alone)) => alone.reject("cert_file and key_file belong together"),
+    };
+    (ca_file, identity)
 }

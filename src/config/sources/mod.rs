@@ -17,6 +17,7 @@ use crate::network::NetworkId;
 
 pub use decrypt::{DecryptScheme, DecryptSettings, KeyForm, KeySources};
 pub use http::{HttpAuthorization, HttpConnection, HttpSettings, OAuth2Settings};
+pub(super) use http::{exporter, tls_files};
 pub use recipes::{recipe, recipes};
 pub use sql::{Database, SqlAddress, SqlDriver, SqlServer, SqlSettings};
 
