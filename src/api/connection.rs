@@ -155,9 +155,9 @@ impl<'a> Connection<'a> {
         web.then_some(url)
     }
 
-    /// The recipients of mails about it.
+    /// Who gets single mails about it.
     pub fn notify(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.account.notify().split(',').filter(|address| !address.is_empty())
+        self.account.notify_single().split(',').filter(|address| !address.is_empty())
     }
 
     /// The required scopes and whether each is granted. Empty while that is unknown.

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::{Connection, Matches};
-use crate::model::{Expiry, Timestamp, escape_bidi};
+use crate::model::{Expiry, Language, Timestamp, escape_bidi};
 
 /// Approximate size of a chunk, in bytes.
 const CHUNK: usize = 64 << 10;
@@ -35,6 +35,8 @@ static COLUMNS: &[(&str, Field)] = &[
     ("external_id", |out, c, _| out.text(c.account.external_id())),
     ("labels", |out, c, _| out.list(c.account.labels().map(|(name, value)| format!("{name}={value}")))),
     ("notify", |out, c, _| out.list(c.notify())),
+    ("digest", |out, c, _| out.list(c.account.notify_digest().iter())),
+    ("language", |out, c, _| out.text(c.account.language().map_or("", Language::code))),
     ("last_probe", |out, c, _| out.instant(c.credential_state.last_probe)),
     ("last_conclusive_probe", |out, c, _| out.instant(c.account_state.last_conclusive)),
     ("cause", |out, c, _| out.text(c.cause().map_or("", |t| t.label()))),

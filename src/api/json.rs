@@ -7,7 +7,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::{Connection, ConnectionState, Listing, ListingPage, Query, QueryProblem};
-use crate::model::{Cause, Expiry, Reason, Timestamp};
+use crate::model::{Cause, Expiry, Language, Reason, Timestamp};
 use crate::network::advice;
 use crate::scheduler::{Plan, planned};
 use crate::state::{Heard, Report, Snapshot};
@@ -81,6 +81,8 @@ impl Serialize for ConnectionJson<'_> {
         out.some("connected_by", credential.connected_by())?;
         out.put("labels", account.labels().collect::<BTreeMap<_, _>>())?;
         out.put("notify", connection.notify().collect::<Vec<_>>())?;
+        out.put("digest", account.notify_digest())?;
+        out.some("language", account.language().map(Language::code))?;
         out.some("reconnect_url", connection.reconnect_url())?;
         out.some("source_state", account.source_state())?;
         out.put("state", connection.state(*at).label())?;

@@ -264,6 +264,7 @@ struct Filter {
     /// For each label set, whether it matches. `None` if the query has no labels.
     label_sets: Option<Vec<bool>>,
     until: Option<Timestamp>,
+    recipients: Vec<String>,
     words: Vec<Word>,
 }
 
@@ -287,6 +288,7 @@ impl Filter {
             uses: bits(&query.uses, |u| u as usize),
             label_sets: (!query.labels.is_empty()).then(|| label_sets.collect()),
             until: within.map(|seconds| listing.at.plus(seconds)),
+            recipients: query.recipients.clone(),
             words: query.search.split_whitespace().map(Word::new).collect(),
         }
     }
@@ -302,7 +304,16 @@ impl Filter {
                 .label_sets
                 .as_ref()
                 .is_none_or(|sets| sets.get(tag.label_set as usize).copied().unwrap_or(false))
+            && (self.recipients.is_empty() || self.is_told(listing, tag))
             && (self.words.is_empty() || self.matches_words(listing, tag))
+    }
+
+    /// Whether one of the recipients is told about an account, in single mails or digests.
+    fn is_told(&self, listing: &Listing, tag: &Tag) -> bool {
+        let account = listing.snapshot.inventory.account(tag.account as usize);
+        let told = account.map_or("", |account| account.notify()).split(',');
+        let wanted = |mail: &str| self.recipients.iter().any(|wanted| wanted.eq_ignore_ascii_case(mail));
+        told.filter(|mail| !mail.is_empty()).any(wanted)
     }
 
     fn matches_words(&self, listing: &Listing, tag: &Tag) -> bool {

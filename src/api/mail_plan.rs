@@ -61,7 +61,8 @@ pub async fn expiry_statuses(probed: &ProbeResults) -> Vec<ExpiryStatus> {
 pub struct Period {
     pub now: Timestamp,
     pub days: u32,
-    /// The time zone of the recipients: when their days begin, and how times are printed.
+    /// The time zone in which times are printed, and in which the days of recipients begin of whom no
+    /// other one is known.
     pub offset: FixedOffset,
 }
 
@@ -128,6 +129,8 @@ pub struct SkippedAccounts {
     pub no_rule: usize,
     /// All recipients have opted out.
     pub opted_out: usize,
+    /// All recipients take the digest.
+    pub digest: usize,
 }
 
 fn as_text<S: Serializer>(value: &impl std::fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
@@ -155,9 +158,14 @@ pub fn plan_mails(
             (Expiry::Unknown, _) => &mut skipped.unknown_deadline,
             (_, None) => &mut skipped.no_rule,
             _ if account.opted_out() => &mut skipped.opted_out,
+            _ if account.notify_single().is_empty() && !account.notify_digest().is_empty() => {
+                &mut skipped.digest
+            }
             (Expiry::At(deadline), Some(rule)) => {
-                for (notice, at) in due_notices(rule, deadline, status.issued, period) {
-                    let group = (at, account.credential_index(), notice.label(), account.notify());
+                let offset = account.recipients().and_then(|list| list.offset_at(deadline));
+                let offset = offset.unwrap_or(period.offset);
+                for (notice, at) in due_notices(rule, deadline, status.issued, period, offset) {
+                    let group = (at, account.credential_index(), notice.label(), account.notify_single());
                     let (_, accounts) = groups.entry(group).or_insert_with(|| (deadline, Vec::new()));
                     accounts.push(MailAccount {
                         account: account.id().to_owned(),
@@ -197,11 +205,13 @@ pub fn plan_mails(
 
 /// The notices of one deadline that are still to be sent, each with its time: those that begin
 /// within the period and, of those that have begun, only the last, if its window is still open.
+/// `offset` is that of the recipients' days.
 fn due_notices(
     rule: &ScheduleRule,
     deadline: Timestamp,
     issued: Option<Timestamp>,
     period: &Period,
+    offset: FixedOffset,
 ) -> Vec<(Notice, Timestamp)> {
     let lifetime = issued.map(|issued| u64::try_from(deadline.since(issued)).unwrap_or(0));
     let mut due = Vec::new();
@@ -210,7 +220,7 @@ fn due_notices(
         if lifetime.is_some_and(|lifetime| lifetime < window.shortest_lifetime()) {
             continue;
         }
-        let times = window.of_deadline(deadline, period.offset);
+        let times = window.of_deadline(deadline, offset);
         if times.start > period.now {
             due.extend((times.start <= period.end()).then_some((window.notice, times.start)));
         } else {

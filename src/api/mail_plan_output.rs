@@ -42,7 +42,8 @@ impl MailPlan {
 
     /// The number of mails, and of accounts without any.
     fn summary(&self) -> String {
-        let SkippedAccounts { invalid, no_deadline, unknown_deadline, no_rule, opted_out } = self.skipped;
+        let SkippedAccounts { invalid, no_deadline, unknown_deadline, no_rule, opted_out, digest } =
+            self.skipped;
         let accounts: HashSet<&str> =
             self.mails.iter().flat_map(|m| &m.accounts).map(|a| a.account.as_str()).collect();
         let mut text = format!(
@@ -57,6 +58,7 @@ impl MailPlan {
             (unknown_deadline, "with an unknown deadline"),
             (no_rule, "that no rule of the schedule matches"),
             (opted_out, "whose recipients have opted out"),
+            (digest, "whose recipients take the digest"),
         ] {
             if count > 0 {
                 let _ = write!(text, "; {count} {cause}");

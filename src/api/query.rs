@@ -14,12 +14,14 @@ const PER_PAGE: usize = 100;
 pub const MAX_PER_PAGE: usize = 1000;
 /// Maximum number of characters to search for.
 const MAX_SEARCH: usize = 200;
+/// Maximum length of a mail address, in bytes.
+const MAX_ADDRESS: usize = 254;
 /// Maximum number of values in a query. Each may be compared with every connection.
 const MAX_VALUES: usize = 100;
 
 /// The fixed parameters. All others are names of labels from the configuration.
-pub const PARAMETERS: [&str; 9] =
-    ["q", "network", "reason", "state", "use", "expires_within", "sort", "page", "per_page"];
+pub const PARAMETERS: [&str; 10] =
+    ["q", "network", "reason", "state", "use", "recipient", "expires_within", "sort", "page", "per_page"];
 /// The value of `sort` for the nearest use first.
 pub const NEXT_USE: &str = "next_use";
 
@@ -33,6 +35,8 @@ pub struct Query {
     pub reasons: Vec<Reason>,
     pub states: Vec<ConnectionState>,
     pub uses: Vec<Use>,
+    /// Mail addresses: of accounts that they are told of, in single mails or digests.
+    pub recipients: Vec<String>,
     pub labels: Vec<(String, String)>,
     /// Only connections that are not disconnected and have a deadline within this time.
     pub expires_within: Option<Duration>,
@@ -51,6 +55,7 @@ impl Default for Query {
             reasons: Vec::new(),
             states: Vec::new(),
             uses: Vec::new(),
+            recipients: Vec::new(),
             labels: Vec::new(),
             expires_within: None,
             by_next_use: false,
@@ -135,6 +140,10 @@ impl Query {
                 add(&mut self.states, ConnectionState::from_label(value), all)?;
             }
             "use" => add(&mut self.uses, Use::from_label(value), Use::ALL.iter().map(|u| u.label()))?,
+            "recipient" if value.len() > MAX_ADDRESS => {
+                return Err(format!("a mail address of at most {MAX_ADDRESS} characters"));
+            }
+            "recipient" => self.recipients.push(value.trim().to_owned()),
             "expires_within" => {
                 let given = parse_duration(value).filter(|_| self.expires_within.is_none());
                 self.expires_within = Some(given.ok_or("a single duration such as 10d, 12h or 30m")?);
@@ -162,10 +171,11 @@ impl Query {
         let reasons = self.reasons.iter().map(|r| ("reason", r.info().label.to_owned()));
         let states = self.states.iter().map(|s| ("state", s.label().to_owned()));
         let uses = self.uses.iter().map(|u| ("use", u.label().to_owned()));
+        let recipients = self.recipients.iter().map(|address| ("recipient", address.clone()));
         let labels = self.labels.iter().map(|(name, value)| (name.as_str(), value.clone()));
         let within = self.expires_within.map(|d| ("expires_within", format_duration(d)));
         let fixed = search.into_iter().chain(networks).chain(reasons).chain(states).chain(uses);
-        fixed.chain(labels).chain(within)
+        fixed.chain(recipients).chain(labels).chain(within)
     }
 
     /// The part of a URL behind its question mark, for a page of this query.

@@ -1,8 +1,8 @@
-//! The people who receive mails, and what follows for accounts from their wishes.
+//! The people who receive mails, and what that means for the accounts.
 
 use std::ops::Range;
 
-use chrono::{Offset as _, TimeZone as _, Weekday};
+use chrono::{FixedOffset, Offset as _, TimeZone as _, Weekday};
 use chrono_tz::Tz;
 use hashbrown::HashMap;
 
@@ -106,11 +106,14 @@ impl Recipients {
         })
     }
 
-    /// The time zone, and its offset from UTC in seconds at a time.
+    /// The offset of the time zone from UTC at a time.
+    pub fn offset_at(&self, at: Timestamp) -> Option<FixedOffset> {
+        Some(self.time_zone?.offset_from_utc_datetime(&at.utc().naive_utc()).fix())
+    }
+
+    /// The name of the time zone, and its offset from UTC in seconds at a time.
     pub fn time_zone_at(&self, at: Timestamp) -> Option<(&'static str, i32)> {
-        let zone = self.time_zone?;
-        let offset = zone.offset_from_utc_datetime(&at.utc().naive_utc()).fix();
-        Some((zone.name(), offset.local_minus_utc()))
+        Some((self.time_zone?.name(), self.offset_at(at)?.local_minus_utc()))
     }
 }
 

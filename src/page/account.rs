@@ -315,6 +315,7 @@ fn details(connection: &Connection<'_>) -> Markup {
             dl {
                 (entry("Connected by", credential.connected_by().unwrap_or("")))
                 (entry("Mails go to", &notify.join(", ")))
+                (entry("In the daily mail of", &account.notify_digest().join(", ")))
                 (entry("State in the product", account.source_state().unwrap_or("")))
                 (entry("Use", account.purpose().label()))
                 @for (name, value) in account.labels() { (entry(&words(name), value)) }

@@ -4,9 +4,15 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use chrono::Weekday;
-use token_exporter::config::{Config, HttpAuthorization, Known, Last, load, load_keeping};
+use token_exporter::api::{ExpiryStatus, Period, plan_mails};
+use token_exporter::config::{
+    Config, HttpAuthorization, Known, Last, Notice, ScheduleRule, load, load_keeping,
+};
 use token_exporter::inventory::{Inventory, SecretSource};
-use token_exporter::model::{Language, Timestamp};
+use token_exporter::model::{Expiry, Language, Timestamp, parse_offset};
+
+use crate::page::Site;
+use crate::prometheus::get;
 
 fn loaded(path: impl Into<PathBuf>) -> Config {
     load(&[path.into()]).unwrap_or_else(|problems| panic!("{problems}"))
@@ -186,4 +192,72 @@ fn sections_may_be_in_several_files_and_a_mail_in_one_only() {
     let first = format!("smtp: may be set in one file only; first at {}:2:7", path("a.yaml").display());
     let twice = "people[1].mail: \"A@example.com\" is already among the people".to_owned();
     assert_eq!(messages, [twice, first]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_and_api_know_who_is_told_in_which_way() {
+    let yaml = accounts(&[
+        ("single", "jane@example.com", ""),
+        ("both", "jane@example.com, jim@example.com", ""),
+        ("digest", "jim@example.com", ""),
+        ("opted-out", "jane@example.com, max@example.com", ", notify_opt_out: [jane@example.com]"),
+        ("nobody", "", ""),
+    ]);
+    let site = Site::start(&(yaml + PEOPLE), "").await;
+    let found = async |query: &str| -> String {
+        let url = format!("{}/api/v1/connections?{query}", site.base);
+        let page: serde_json::Value = serde_json::from_str(&get(&url).await.unwrap()).unwrap();
+        let rows = page["connections"].as_array().unwrap().iter();
+        rows.map(|c| format!("{} {} {} {}\n", c["account"], c["notify"], c["digest"], c["language"]))
+            .collect::<String>()
+            .replace('"', "")
+    };
+    let (single, both) =
+        ("single [jane@example.com] [] de\n", "both [jane@example.com] [jim@example.com] de\n");
+    let (digest, rest) = ("digest [] [jim@example.com] null\n", "opted-out [max@example.com] [] de\n");
+    assert_eq!(found("recipient=Jane%40example.com").await, [single, both].concat());
+    assert_eq!(found("recipient=jim@example.com").await, [both, digest].concat());
+    assert_eq!(
+        found("recipient=max@example.com&recipient=jim@example.com").await,
+        [both, digest, rest].concat()
+    );
+    assert_eq!(found("recipient=example.com").await, "");
+    assert_eq!(found("recipient=jane@example.com&q=both").await, both);
+
+    let page = get(&format!("{}/?recipient=jim%40example.com", site.base)).await.unwrap();
+    assert!(page.contains("Recipient: jim@example.com"), "a filter that can be removed");
+    let account = get(&format!("{}/account?id=both", site.base)).await.unwrap();
+    assert!(account.contains("<dt>In the daily mail of</dt><dd>jim@example.com</dd>"), "{account}");
+    let csv = get(&format!("{}/connections.csv?recipient=jim%40example.com", site.base)).await.unwrap();
+    let lines: Vec<&str> = csv.lines().collect();
+    assert!(lines[0].contains("\"notify\",\"digest\",\"language\""), "{csv}");
+    assert!(lines[1].contains("\"jane@example.com\",\"jim@example.com\",\"de\""), "{csv}");
+    assert!(lines[2].contains("\"\",\"jim@example.com\",\"\""), "{csv}");
+}
+
+#[test]
+fn the_day_of_a_deadline_is_that_of_its_readers() {
+    let yaml = accounts(&[
+        ("berlin", "jane@example.com", ""),
+        ("new-york", "max@example.com", ""),
+        ("elsewhere", "stranger@example.com", ""),
+    ]);
+    let inventory = configuration(&(yaml + PEOPLE)).inventory(|_| true);
+    // The night in which clocks are put forward in New York.
+    let deadline = Expiry::At(Timestamp::parse("2027-03-14T23:30:00Z").unwrap());
+    let statuses = [ExpiryStatus { deadline, ..ExpiryStatus::default() }; 3];
+    let rules = [ScheduleRule { networks: Vec::new(), uses: Vec::new(), notices: vec![Notice::Today] }];
+    let now = Timestamp::parse("2027-03-10T00:00:00Z").unwrap();
+    let period = Period { now, days: 10, offset: parse_offset("+09:00").unwrap() };
+    let plan = plan_mails(&rules, &inventory, &statuses, &period);
+    let days: Vec<String> =
+        plan.mails.iter().map(|mail| format!("{} {}", mail.recipients.join(","), mail.at)).collect();
+    assert_eq!(
+        days,
+        [
+            "max@example.com 2027-03-14T04:00:00Z",
+            "stranger@example.com 2027-03-14T15:00:00Z",
+            "jane@example.com 2027-03-14T23:00:00Z",
+        ]
+    );
 }

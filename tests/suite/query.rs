@@ -12,6 +12,7 @@ fn an_address_and_its_query_are_the_same() {
         "",
         "q=acme+%26+sons",
         "network=facebook&network=x&reason=password_changed&state=disconnected&state=degraded&use=paid",
+        "recipient=jane%40example.com&recipient=ops%40example.com&team=web",
         "team=mark+eting&team=web&region=%C3%BC&expires_within=10d&per_page=50&page=3",
     ] {
         let query = parsed(raw).unwrap_or_else(|p| unreachable!("{p:?}"));
@@ -46,4 +47,5 @@ fn every_problem_is_told() {
     }
     assert!(parsed(&"team=a&".repeat(100 + 1)).is_err(), "bounded");
     assert!(parsed(&format!("q={}", "a".repeat(200 + 1))).is_err());
+    assert!(parsed(&format!("recipient={}", "a".repeat(254 + 1))).is_err());
 }

@@ -376,7 +376,14 @@ fn accounts_without_mails_are_counted() {
     let plan = plan_mails(&rules, &inventory, &statuses, &period("2027-01-20T12:00:00Z", 30, "+00:00"));
     assert_eq!(
         plan.skipped,
-        SkippedAccounts { invalid: 1, no_deadline: 1, unknown_deadline: 1, no_rule: 1, opted_out: 0 }
+        SkippedAccounts {
+            invalid: 1,
+            no_deadline: 1,
+            unknown_deadline: 1,
+            no_rule: 1,
+            opted_out: 0,
+            digest: 0,
+        }
     );
     let closing = "1 mail within 30 days, about 1 account; 1 invalid; 1 without a deadline; 1 with an \
                    unknown deadline; 1 that no rule of the schedule matches";
