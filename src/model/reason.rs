@@ -157,11 +157,19 @@ reasons! {
         short: "permission expired",
         meaning: "The permission to use the account has run out: networks grant it for a limited time.",
         fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
-        steps: Steps::connector(&[
-            "Reconnect the account. Do not delete it: planned posts would go with it.",
-            "If something is meant to renew this login by itself, it is stuck: tell the operator of this \
-             product.",
-        ]),
+        steps: Steps {
+            connector: &[
+                "Reconnect the account. Do not delete it: planned posts would go with it.",
+                "If something is meant to renew this login by itself, it is stuck: tell the operator of \
+                 this product.",
+            ],
+            operator: &[
+                "If something is meant to renew this login by itself, find out why it is stuck.",
+                "Otherwise ask the person who connected the account to reconnect it. It must not be \
+                 deleted: planned posts would go with it.",
+            ],
+            ..Steps::NONE
+        },
     }
     TokenInvalid = "token_invalid" {
         short: "login no longer accepted",
@@ -170,18 +178,17 @@ reasons! {
         steps: Steps::connector(&[
             "Log in at the network itself and deal with any notice that it shows.",
             "Reconnect the account. Do not delete it: planned posts would go with it.",
-            "If this comes back again and again, remove this product from the list of connected apps at the \
-             network, then connect from scratch.",
+            "If this comes back again and again, remove this product from the list of connected apps at \
+             the network, then connect from scratch.",
         ]),
     }
     PasswordChanged = "password_changed" {
         short: "password changed",
-        meaning: "The password of the person who connected was changed, or the network ended the session for \
-         security.",
+        meaning: "The password was changed, or the network ended the session for security.",
         fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
         steps: Steps::connector(&[
             "Log in at the network with the new password.",
-            "Reconnect the account; everything behind the same login comes back together.",
+            "Reconnect the account. Everything behind the same login comes back together.",
         ]),
     }
     AccessRevoked = "access_revoked" {
@@ -189,47 +196,49 @@ reasons! {
         meaning: "The access of this product was removed at the network.",
         fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
         steps: Steps::connector(&[
-            "Ask the person who connected whether the removal was meant. Everything behind the same login \
-             stops with it.",
+            "Check whether this product was removed on purpose: the settings at the network list the apps \
+             with access. Everything behind the same login stops with it.",
             "If it was not, reconnect the account and accept every permission.",
         ]),
     }
     SecurityCheckpoint = "security_checkpoint" {
         short: "security check needed",
-        meaning: "The network holds the login back until the person has completed a security check (after an \
-         unfamiliar login or reported content, say).",
+        meaning: "The network holds the login back until a security check is completed, after an \
+         unfamiliar login or reported content for example.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
         steps: Steps::connector(&[
             "Log in at the network itself, in a browser, and complete the security check.",
+            "If the security check itself fails, report that to the network.",
             "Reconnect the account if it does not recover by itself.",
         ]),
     }
     TwoFactorRequired = "two_factor_required" {
         short: "two-factor authentication needed",
-        meaning: "The page or business demands two-factor authentication and the person who connected has \
-         none.",
+        meaning: "The page or business demands two-factor authentication, and this login has none.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
-        steps: Steps::connector(&["Switch on two-factor authentication at the network.", "Then reconnect \
-         the account."]),
+        steps: Steps::connector(&[
+            "Switch on two-factor authentication at the network.",
+            "Then reconnect the account.",
+        ]),
     }
     ReauthRequired = "reauth_required" {
         short: "fresh login needed",
-        meaning: "The rules of the person's organization demand a fresh login.",
+        meaning: "The rules of the organization demand a fresh login.",
         fixed_by: Connector, reconnecting: Helps, needs_new_token: true,
         steps: Steps::connector(&[
             "Reconnect the account.",
-            "If this returns regularly, ask the organization's administrator to exempt the app from session \
-             control.",
+            "If this returns regularly, ask the organization's administrator to exempt the app from \
+             session control.",
         ]),
     }
     DataAccessExpired = "data_access_expired" {
         short: "data access expired",
-        meaning: "The access to data has run out: the person has not confirmed it for 90 days. The login \
+        meaning: "The access to data has run out, because it has not been confirmed for 90 days. The login \
          itself lives on.",
         fixed_by: Connector, reconnecting: Helps, needs_new_token: false,
         steps: Steps::connector(&[
-            "Reconnect the account: the person's fresh consent starts a new period.",
-            "Next time, reconnect ahead of the deadline: nothing stops then.",
+            "Reconnect the account: a fresh consent starts a new period.",
+            "Next time, reconnect ahead of the deadline: then nothing stops.",
         ]),
     }
     AccountUnconfirmed = "account_unconfirmed" {
@@ -237,17 +246,19 @@ reasons! {
         meaning: "The account is not confirmed at the network (e-mail, phone or business verification is \
          open).",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
-        steps: Steps::connector(&["Log in at the network and complete the confirmation.", "Reconnect the \
-         account if it does \
-         not recover by itself."]),
+        steps: Steps::connector(&[
+            "Log in at the network and complete the confirmation.",
+            "Reconnect the account if it does not recover by itself.",
+        ]),
     }
     AccountLocked = "account_locked" {
         short: "account locked",
         meaning: "The network has locked the account until its owner unlocks it, or while it reviews it.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
-        steps: Steps::connector(&["Log in at the network and unlock the account.", "Reconnect the account \
-         if it does not \
-         recover by itself."]),
+        steps: Steps::connector(&[
+            "Log in at the network and unlock the account.",
+            "Reconnect the account if it does not recover by itself.",
+        ]),
     }
     AccountSuspended = "account_suspended" {
         short: "account suspended",
@@ -255,7 +266,8 @@ reasons! {
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
         steps: Steps::connector(&[
             "Appeal at the network first: reconnecting does not help before the suspension ends.",
-            "Reconnect the account afterwards. Do not delete it meanwhile: planned posts would go with it.",
+            "Reconnect the account afterwards. Do not delete it meanwhile: planned posts would go with \
+             it.",
         ]),
     }
     AccountRestricted = "account_restricted" {
@@ -263,89 +275,145 @@ reasons! {
         meaning: "The network has restricted what the account may do.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
         steps: Steps::connector(&[
-            "Log in at the network and look for the restriction and its end.",
-            "Reconnect the account afterwards if it does not recover by itself.",
+            "Log in at the network and see what is restricted, and until when.",
+            "Then reconnect the account if it has not recovered by itself.",
         ]),
     }
     AccountDeactivated = "account_deactivated" {
         short: "account deactivated",
         meaning: "The account was deactivated or deleted at the network.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
-        steps: Steps::connector(&["Reactivate the account at the network if it is still wanted.",
-         "Reconnect it, or remove it \
-         from this product."]),
+        steps: Steps::connector(&[
+            "Reactivate the account at the network if it is still wanted.",
+            "Reconnect it, or remove it from this product.",
+        ]),
     }
     AdminPolicyBlocked = "admin_policy_blocked" {
         short: "blocked by the organization",
-        meaning: "An administrator of the person's organization does not allow this product.",
+        meaning: "An administrator of the organization does not allow this product.",
         fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false,
-        steps: Steps::connector(&["Ask the organization's administrator to allow the app.", "Then reconnect \
-         the account."]),
+        steps: Steps {
+            connector: &[
+                "Ask the administrator of your organization to allow the app of this product.",
+                "Then reconnect the account.",
+            ],
+            admin: &[
+                "Allow the app of this product in the settings of the organization.",
+                "Then ask the person who connected the account to reconnect it.",
+            ],
+            ..Steps::NONE
+        },
     }
     NotAdmin = "not_admin" {
         short: "not an admin any more",
-        meaning: "The person who connected is no longer an admin of the page, or lacks the two-factor \
-         authentication that it demands.",
+        meaning: "This login is no longer an admin of the page, or lacks the two-factor authentication \
+         that the page demands.",
         fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false,
-        steps: Steps::connector(&[
-            "Ask an admin of the page to give the person who connected access again. If that person has \
-             left, another admin of the page connects the account.",
-            "Check that the person has two-factor authentication switched on: the network answers both cases \
-             alike.",
-            "Then reconnect the account.",
-        ]),
+        steps: Steps {
+            connector: &[
+                "Ask an admin of the page to give you access again. If you no longer look after the page, \
+                 let another admin of the page connect the account.",
+                "Check that two-factor authentication is switched on for your login: the network answers \
+                 both cases alike.",
+                "Then reconnect the account.",
+            ],
+            admin: &[
+                "Give the person who connected the account access to the page again. If that person has \
+                 left, let another admin of the page connect the account.",
+                "Ask that person to check that two-factor authentication is switched on: the network \
+                 answers both cases alike.",
+                "Then ask the person who connected the account to reconnect it.",
+            ],
+            ..Steps::NONE
+        },
     }
     MissingRole = "missing_role" {
         short: "role missing",
-        meaning: "The role of the person who connected does not cover what this product does with the \
+        meaning: "The role of this login at the page does not cover what this product does with the \
          account.",
         fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false,
-        steps: Steps::connector(&[
-            "First ask an admin of the page for the missing role.",
-            "Then refresh the connection; reconnecting before the role is given changes nothing.",
-        ]),
+        steps: Steps {
+            connector: &[
+                "Ask an admin of the page for the missing role.",
+                "Then refresh the connection; reconnecting before the role is given changes nothing.",
+            ],
+            admin: &[
+                "Give the person who connected the account the missing role at the page.",
+                "Then ask the person who connected the account to refresh the connection; reconnecting \
+                 before the role is given changes nothing.",
+            ],
+            ..Steps::NONE
+        },
     }
     MissingPermission = "missing_permission" {
         short: "permission missing",
         meaning: "A permission that this product needs was not granted, was taken back, or is new.",
         fixed_by: Connector, reconnecting: Helps, needs_new_token: false,
-        steps: Steps::connector(&["Reconnect the account. Tick every permission and every page."]),
+        steps: Steps::connector(&[
+            "Reconnect the account. Tick every permission and every page.",
+        ]),
     }
     MissingRoleAndPermission = "missing_role_and_permission" {
         short: "role and permission missing",
         meaning: "Both the role at the page and a permission for this product are missing.",
         fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false,
-        steps: Steps::connector(&[
-            "First ask an admin of the page for the missing role.",
-            "Then reconnect the account. Tick every permission and every page.",
-        ]),
+        steps: Steps {
+            connector: &[
+                "Ask an admin of the page for the missing role.",
+                "Then reconnect the account. Tick every permission and every page.",
+            ],
+            admin: &[
+                "Give the person who connected the account the missing role at the page.",
+                "Then ask the person who connected the account to reconnect it, and to tick every \
+                 permission and every page.",
+            ],
+            ..Steps::NONE
+        },
     }
     PageRestricted = "page_restricted" {
         short: "page restricted",
         meaning: "The page is unpublished, or restricted by country or age.",
         fixed_by: PageAdmin, reconnecting: DoesNotHelp, needs_new_token: false,
-        steps: Steps::connector(&[
-            "Publish the page, or lift its country and age restrictions, in its settings.",
-            "Nothing needs to be reconnected: the connection recovers by itself.",
-        ]),
+        steps: Steps {
+            connector: &[
+                "Publish the page, or lift its restrictions by country and age, in its settings.",
+                "If you are not allowed to do that, ask an admin of the page.",
+                "Nothing needs to be reconnected: the connection recovers by itself.",
+            ],
+            admin: &[
+                "Publish the page, or lift its restrictions by country and age, in its settings.",
+                "Nothing needs to be reconnected: the connection recovers by itself.",
+            ],
+            ..Steps::NONE
+        },
     }
     PageUnavailable = "page_unavailable" {
         short: "page not found",
         meaning: "The page, channel or location does not exist any more, or cannot be reached through this \
          login.",
         fixed_by: PageAdmin, reconnecting: HelpsAfterSteps, needs_new_token: false,
-        steps: Steps::connector(&[
-            "Check at the network whether the page still exists and who owns it.",
-            "Connect the right page, or remove the account from this product.",
-        ]),
+        steps: Steps {
+            connector: &[
+                "Check at the network whether the page still exists and who owns it.",
+                "If you cannot see it, ask an admin of the page.",
+                "Connect the right page, or remove the account from this product.",
+            ],
+            admin: &[
+                "Check at the network whether the page still exists and who owns it.",
+                "If it exists, give the person who connected the account access to it, and have the \
+                 account reconnected.",
+                "If it does not, connect the right page, or remove the account from this product.",
+            ],
+            ..Steps::NONE
+        },
     }
     UnsupportedAccountType = "unsupported_account_type" {
         short: "account type not supported",
         meaning: "The network does not open this type of account to products like this one.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: false,
         steps: Steps::connector(&[
-            "Switch the account to a business or professional type if the network offers that, and reconnect \
-             it.",
+            "Switch the account to a business or professional type if the network offers that, and \
+             reconnect it.",
             "Otherwise remove it from this product.",
         ]),
     }
@@ -353,25 +421,40 @@ reasons! {
         short: "wrong kind of login",
         meaning: "The stored login is of another kind than this account needs.",
         fixed_by: Operator, reconnecting: HelpsAfterSteps, needs_new_token: true,
-        steps: Steps::connector(&["Ask the operator of this product to check which token is stored for this \
-         account.",
-         "Reconnect the account."]),
+        steps: Steps {
+            connector: &[
+                "Tell the operator of this product that the stored login is of another kind than this \
+                 account needs.",
+                "When the operator has corrected that, reconnect the account.",
+            ],
+            admin: &[
+                "Tell the operator of this product that the stored login is of another kind than this \
+                 account needs.",
+                "When the operator has corrected that, ask the person who connected the account to \
+                 reconnect it.",
+            ],
+            operator: &[
+                "Check which token is stored for this account.",
+                "Then ask the person who connected the account to reconnect it.",
+            ],
+        },
     }
     WrongAccount = "wrong_account" {
         short: "wrong account",
         meaning: "The login works, but belongs to another account than the configured one.",
         fixed_by: Connector, reconnecting: HelpsAfterSteps, needs_new_token: true,
-        steps: Steps::connector(&["Log in at the network with the right account.", "Reconnect, and check \
-         the account's name \
-         while doing so."]),
+        steps: Steps::connector(&[
+            "Log in at the network with the right account.",
+            "Reconnect, and check the account's name while doing so.",
+        ]),
     }
     PublishingAuthorizationRequired = "publishing_authorization_required" {
         short: "publishing authorization needed",
-        meaning: "The network lets nobody publish on the page before the person has confirmed identity and \
-         country (Page Publishing Authorization).",
+        meaning: "The network lets nobody publish on the page before identity and country are confirmed \
+         (Page Publishing Authorization).",
         fixed_by: Connector, reconnecting: DoesNotHelp, needs_new_token: false,
         steps: Steps::connector(&[
-            "Log in at the network as the person who connected, open the page, and complete the \
+            "Log in at the network with the login that was connected, open the page, and complete the \
              authorization that its notice asks for.",
             "Nothing needs to be reconnected: publishing works again afterwards.",
         ]),

@@ -84,14 +84,14 @@ fn steps(reason: Reason) -> Steps {
              stuck: tell the operator of this product (a removed app password stops it, too).",
         ]),
         Reason::AccessRevoked => Steps::connector(&[
-            "Ask the person who connected whether the removal was meant: Bluesky → Settings → Privacy \
-             and security → App passwords lists the apps with access.",
+            "Check whether this product was removed on purpose: Bluesky → Settings → Privacy and security \
+             → App passwords lists the apps with access.",
             "If it was not, make a new app password and reconnect the account with it.",
         ]),
         Reason::MissingPermission => Steps::connector(&[
-            "Make a new app password under Bluesky → Settings → Privacy and security → App passwords.",
-            "Tick \"Allow access to your direct messages\" if the inbox is needed, and reconnect the \
-             account with it.",
+            "Make a new app password under Bluesky → Settings → Privacy and security → App passwords. Tick \
+             \"Allow access to your direct messages\" if the inbox is needed.",
+            "Reconnect the account with it.",
         ]),
         Reason::AccountDeactivated => Steps::connector(&[
             "If the account is still wanted, log in at Bluesky and choose \"Reactivate my account\".",

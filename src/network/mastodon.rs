@@ -79,8 +79,8 @@ static DESCRIPTION: Description = Description {
 fn steps(reason: Reason) -> Steps {
     match reason {
         Reason::AccessRevoked => Steps::connector(&[
-            "Ask the person who connected whether the removal was meant: the server → Preferences → \
-             Account → Authorized apps lists the apps with access.",
+            "Check whether this product was removed on purpose: on the server, Preferences → Account → \
+             Authorized apps lists the apps with access.",
             "If it was not, reconnect the account and accept every permission.",
         ]),
         Reason::TokenInvalid => Steps::connector(&[
@@ -94,8 +94,7 @@ fn steps(reason: Reason) -> Steps {
             "Reconnect the account once the appeal is granted; before that it does not help.",
         ]),
         Reason::AccountUnconfirmed => Steps::connector(&[
-            "Open the confirmation mail of the server, or have it sent again under Preferences → \
-             Account.",
+            "Open the confirmation mail of the server, or have it sent again under Preferences → Account.",
             "On servers that approve new members, wait for the moderators.",
             "Reconnect the account if it does not recover by itself.",
         ]),

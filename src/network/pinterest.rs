@@ -82,30 +82,39 @@ static DESCRIPTION: Description = Description {
 fn steps(reason: Reason) -> Steps {
     match reason {
         Reason::AccessRevoked => Steps::connector(&[
-            "Ask the person who connected whether the removal was meant: Pinterest → Settings → \
-             Security → Connected apps lists the apps with access.",
+            "Check whether this product was removed on purpose: Pinterest → Settings → Security → \
+             Connected apps lists the apps with access.",
             "If it was not, reconnect the account and accept every permission.",
         ]),
         Reason::AccountLocked => Steps::connector(&[
             "Pinterest is reviewing the account. Open the business hub (pinterest.com/business/hub) and \
              follow the notice there.",
-            "Wait for the end of the review; reconnect the account if it does not recover by itself.",
+            "Wait for the end of the review.",
+            "Then reconnect the account if it has not recovered by itself.",
         ]),
         Reason::AccountSuspended => Steps::connector(&[
-            "Pinterest has disapproved the account. Open the business hub (pinterest.com/business/hub) \
-             and appeal.",
+            "Pinterest has disapproved the account. Open the business hub (pinterest.com/business/hub) and \
+             appeal.",
             "Reconnect the account once the appeal is granted; before that it does not help.",
         ]),
         Reason::UnsupportedAccountType => Steps::connector(&[
-            "Switch to a business account: Settings → Account management → Convert to a business \
-             account.",
+            "Switch to a business account: Settings → Account management → Convert to a business account.",
             "Reconnect the account: analytics and ads are for business accounts only.",
         ]),
-        Reason::MissingRole => Steps::connector(&[
-            "First ask an owner or admin of the business to give the person who connected access: \
-             Business Access → Employees (or Partners) → Ad accounts.",
-            "Then refresh the connection; reconnecting before the role is given changes nothing.",
-        ]),
+        Reason::MissingRole => Steps {
+            connector: &[
+                "Ask an owner or admin of the business to give you access: Business Access → Employees (or \
+                 Partners) → Ad accounts.",
+                "Then refresh the connection; reconnecting before the role is given changes nothing.",
+            ],
+            admin: &[
+                "Give the person who connected the account access to the business: Business Access → \
+                 Employees (or Partners) → Ad accounts.",
+                "Then ask the person who connected the account to refresh the connection; reconnecting \
+                 before the role is given changes nothing.",
+            ],
+            ..Steps::NONE
+        },
         _ => Steps::NONE,
     }
 }

@@ -101,14 +101,14 @@ static DESCRIPTION: Description = Description {
 fn steps(reason: Reason) -> Steps {
     match reason {
         Reason::AccessRevoked => Steps::connector(&[
-            "Ask the person who connected whether the removal was meant: TikTok app → Settings and privacy → \
+            "Check whether this product was removed on purpose: TikTok app → Settings and privacy → \
              Security & permissions → Apps and services permissions lists the apps with access.",
             "If it was not, log in at tiktok.com to see that the account is not banned, then reconnect it \
              and accept every permission.",
         ]),
         Reason::TokenInvalid => Steps::connector(&[
-            "Log in at tiktok.com with the connected account and deal with any notice: TikTok answers alike \
-             for removed access, a banned account and a lapsed login.",
+            "Log in at tiktok.com with the connected account and deal with any notice: TikTok answers \
+             alike for removed access, a banned account and a lapsed login.",
             "Reconnect the account.",
         ]),
         Reason::TokenExpired => Steps::connector(&[
@@ -118,7 +118,7 @@ fn steps(reason: Reason) -> Steps {
         ]),
         Reason::MissingPermission => Steps::connector(&[
             "Reconnect the account and leave every switch on TikTok's permission page on: each can be \
-               switched off there.",
+             switched off there.",
         ]),
         Reason::AccountRestricted => Steps::connector(&[
             "Open the TikTok app: Settings and privacy → Support → Account check (or the notice in the \
@@ -129,14 +129,23 @@ fn steps(reason: Reason) -> Steps {
             "Open the TikTok app and appeal from the notice about the ban.",
             "Reconnect the account once it is restored.",
         ]),
-        Reason::MissingRole => Steps::connector(&[
-            "First ask an admin of the advertiser account to give the person who connected access: TikTok \
-             Business Center → Users → Members.",
-            "Then refresh the connection; reconnecting before the role is given changes nothing.",
-        ]),
+        Reason::MissingRole => Steps {
+            connector: &[
+                "Ask an admin of the advertiser account to give you access: TikTok Business Center → Users \
+                 → Members.",
+                "Then refresh the connection; reconnecting before the role is given changes nothing.",
+            ],
+            admin: &[
+                "Give the person who connected the account access to the advertiser account: TikTok \
+                 Business Center → Users → Members.",
+                "Then ask the person who connected the account to refresh the connection; reconnecting \
+                 before the role is given changes nothing.",
+            ],
+            ..Steps::NONE
+        },
         Reason::WrongAccount => Steps::connector(&[
             "Log out at tiktok.com, log in with the right account, and reconnect: TikTok connects \
-               whichever account the browser is logged in to.",
+             whichever account the browser is logged in to.",
         ]),
         _ => Steps::NONE,
     }

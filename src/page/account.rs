@@ -6,10 +6,11 @@ use super::list::uncertainty;
 use super::words::{and, counted, distance, instant, words};
 use super::{MAX_OTHERS, Site, account_address, badge, frame, kind, reconnect};
 use crate::api::{Connection, ConnectionState, Listing};
-use crate::model::{Capability, Cause, Expiry, FixedBy, Reason, Timestamp, format_duration};
+use crate::model::{Capability, Cause, Expiry, FixedBy, Language, Reason, Timestamp, format_duration};
 use crate::network::advice;
 use crate::scheduler::planned;
 use crate::state::Report;
+use crate::wording::Catalogue;
 
 pub fn account(site: &Site<'_>, listing: &Listing, index: usize, now: Timestamp) -> Option<String> {
     let connection = listing.connection(index)?;
@@ -100,7 +101,11 @@ fn steps(listing: &Listing, connection: &Connection<'_>, now: Timestamp) -> Mark
                 }
                 ol { @for step in advice(*reason, network, info.fixed_by.reader()) { li { (step) } } }
             }
-            (reconnect(listing, std::slice::from_ref(connection), now))
+            @let button = reconnect(listing, std::slice::from_ref(connection), now);
+            @if !button.0.is_empty() {
+                p { (Catalogue::of(Language::En).sentence("mail.before_reconnecting")) }
+                (button)
+            }
         }
     }
 }

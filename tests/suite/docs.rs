@@ -8,11 +8,13 @@ use std::path::Path;
 use prometheus::proto::MetricType;
 use token_exporter::exposition::{FAMILIES, SMALL_FAMILIES};
 use token_exporter::model::{
-    AppProblem, Capability, Cause, EventResult, FixedBy, Reader, Reason, ReportResult, Steps, format_duration,
+    AppProblem, Capability, Cause, EventResult, FixedBy, Language, Reader, Reason, ReportResult, Steps,
+    format_duration,
 };
-use token_exporter::network::{AppNeed, NetworkId, Rights, Style, advice};
+use token_exporter::network::{AppNeed, NetworkId, Rights, Style, advice, is_passed_on};
 use token_exporter::simulator::{Expect, Fixtures, load_fixtures};
 use token_exporter::telemetry::Metrics;
+use token_exporter::wording::Catalogue;
 
 use crate::golden::{assert_golden, assert_golden_part};
 use crate::reading::can_be_probed;
@@ -83,16 +85,20 @@ fn reasons_page(fixtures: &[Fixtures]) -> String {
     out.push_str(
         "# Reasons: why a connection does not work, and what to do\n\nEach reason is the value of the label \
          `reason` of `connection_valid` and `connection_capability_available`, and has its own section \
-         here, to which alerts link. Steps are in order. Where a network has steps of its own, they take \
-         the place of the general ones.\n\nWhat holds for all of them:\n\n- Do not delete an account that \
-         has to be reconnected: planned posts would go with it. Reconnecting keeps its name and its \
-         posts.\n- Everything behind the same login (pages, groups, Instagram accounts) breaks and comes \
-         back together.\n- Some reasons want a step at the network *before* reconnecting: a role from an \
-         admin of the page, a security check, an appeal. Reconnecting earlier changes nothing.\n- Tick \
-         every page and every permission while reconnecting; what is left out is missing afterwards.\n- \
-         Reconnecting ahead of a deadline is allowed, starts a new period and refreshes the permissions.\n- \
-         It matters who connected (`connected_by`): before that person leaves, let somebody else connect \
-         the account.\n\n## Not working\n\nWhat an account is used for is listed in its `needs`. \
+         here, to which alerts link. Steps are in order, and addressed to the person who connected the \
+         account; an admin of the page and the operator pass them on where they have no steps of their \
+         own. Where a network has steps of its own, they take the place of the general ones.\n\nWhat \
+         holds for all of them:\n\n- Do not delete an account that has to be reconnected: planned posts \
+         would go with it. Reconnecting keeps its name and its posts.\n- Everything behind the same login \
+         (pages, groups, Instagram accounts) breaks and comes back together.\n- Some reasons want a step at the network *before* reconnecting: a role from an \
+         admin of the page, a security check, an appeal. Reconnecting earlier changes nothing.\n- ",
+    );
+    out.push_str(Catalogue::of(Language::En).sentence("mail.before_reconnecting"));
+    out.push_str(
+        "\n- Tick every page and every permission while reconnecting; what is left out is missing \
+         afterwards.\n- Reconnecting ahead of a deadline is allowed, starts a new period and refreshes the \
+         permissions.\n- It matters who connected (`connected_by`): before that person leaves, let \
+         somebody else connect the account.\n\n## Not working\n\nWhat an account is used for is listed in its `needs`. \
          `connection_capability_available` shows which of that does not work: all of it while the \
          connection is invalid, a part of it while it is degraded.\n\n| capability | not working |\n|---|---|\n",
     );
@@ -496,6 +502,32 @@ fn every_reason_comes_with_advice_for_people() {
 }
 
 #[test]
+fn advice_speaks_to_its_reader() {
+    // "Your connections" is the name of a menu.
+    let names_reader = |step: &str| {
+        step.split(|c: char| !c.is_alphabetic()).any(|word| ["you", "your", "You"].contains(&word))
+    };
+    for reason in Reason::ALL.iter().filter(|reason| **reason != Reason::Ok) {
+        for network in NetworkId::all() {
+            for step in advice(*reason, network, Reader::Connector) {
+                assert!(!step.contains("person who connected"), "{reason} at {network}: {step}");
+            }
+            for reader in [Reader::Admin, Reader::Operator] {
+                for step in advice(*reason, network, reader) {
+                    let quoted = step.contains('"');
+                    let passed_on = is_passed_on(*reason, network, reader);
+                    // The operator passes on what a page's admin is asked for.
+                    let asked = passed_on && reason.info().fixed_by == FixedBy::PageAdmin;
+                    assert!(asked || quoted || !names_reader(step), "{reason} at {network}: {step}");
+                    let operator = step.contains("operator of this product");
+                    assert!(reader != Reader::Operator || !operator, "{reason} at {network}: {step}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn advice_keeps_what_was_promised() {
     let text = |reason, name: &str| {
         advice(reason, NetworkId::from_name(name).expect("a network"), Reader::Connector).join(" ")
@@ -507,12 +539,19 @@ fn advice_keeps_what_was_promised() {
         );
         assert!(text(Reason::TokenExpired, network).contains("stuck"), "{network}: a refresher can be stuck");
         assert!(text(Reason::Ok, network).contains("ahead of time"), "{network}");
-        let both = text(Reason::MissingRoleAndPermission, network).to_lowercase();
-        assert!(both.find("ask") < both.find("reconnect"), "{network}: the role first");
+        for (reader, role) in [(Reader::Connector, "ask"), (Reader::Admin, "give")] {
+            let network = NetworkId::from_name(network).expect("a network");
+            let both = advice(Reason::MissingRoleAndPermission, network, reader).join(" ").to_lowercase();
+            assert!(both.find(role) < both.find("reconnect"), "{network}: the role first");
+        }
         assert!(
             text(Reason::AccountSuspended, network).to_lowercase().contains("appeal"),
             "{network}: appeal first"
         );
+    }
+    for network in NetworkId::all().map(NetworkId::name) {
+        let checkpoint = text(Reason::SecurityCheckpoint, network);
+        assert!(checkpoint.contains("check itself fails, report"), "{network}: a check that fails");
     }
     for network in ["facebook", "instagram", "threads"] {
         let checkpoint = text(Reason::SecurityCheckpoint, network);

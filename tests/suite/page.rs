@@ -208,7 +208,7 @@ async fn the_worst_comes_first_and_a_login_stays_together() {
         "2 of 9 connections are disconnected",
         "Login john 2 accounts reconnect together",
         "Jöhn Roe",
-        "Password changed. The password of the person who connected was changed",
+        "Password changed. The password was changed",
         "Not working: publishing (scheduled posts).",
         "Partly working",
         "Missing role",

@@ -79,42 +79,62 @@ static DESCRIPTION: Description = Description {
 
 fn steps(reason: Reason) -> Steps {
     match reason {
-        Reason::MissingRole => Steps::connector(&[
-            "Check on Google that the business profile still exists.",
-            "Ask an owner to add the person who connected as owner or manager: Business Profile → three-dot \
-             menu → Business Profile settings → People and access.",
-            "If somebody else claims the business, request ownership at business.google.com.",
-            "Then refresh the connection; reconnecting before the role is given changes nothing.",
-        ]),
-        Reason::NotAdmin => Steps::connector(&[
-            "Check with which Google account the connection was made: it manages no business profile.",
-            "Ask an owner to add it under People and access, or reconnect with the account that manages the \
-             profile.",
-        ]),
+        Reason::MissingRole => Steps {
+            connector: &[
+                "Check on Google that the business profile still exists.",
+                "Ask an owner to add you as owner or manager: Business Profile → three-dot menu → Business \
+                 Profile settings → People and access.",
+                "If somebody else claims the business, request ownership at business.google.com.",
+                "Then refresh the connection; reconnecting before the role is given changes nothing.",
+            ],
+            admin: &[
+                "Check on Google that the business profile still exists.",
+                "Add the person who connected the account as owner or manager: Business Profile → \
+                 three-dot menu → Business Profile settings → People and access.",
+                "If somebody else claims the business, request ownership at business.google.com.",
+                "Then ask the person who connected the account to refresh the connection; reconnecting \
+                 before the role is given changes nothing.",
+            ],
+            ..Steps::NONE
+        },
+        Reason::NotAdmin => Steps {
+            connector: &[
+                "Check which Google account you connected: it manages no business profile.",
+                "Ask an owner to add it under People and access, or reconnect with the account that \
+                 manages the profile.",
+            ],
+            admin: &[
+                "Ask the person who connected the account which Google account was used: it manages no \
+                 business profile.",
+                "Add that Google account under People and access, or let somebody who manages the profile \
+                 connect it.",
+            ],
+            ..Steps::NONE
+        },
         Reason::AccountSuspended => Steps::connector(&[
             "Open the business profile with an owner's login: the notice there names the guideline.",
-            "Bring the profile in line with it, then ask for reinstatement with the Business Profile appeals \
-             tool.",
+            "Bring the profile in line with it, then ask for reinstatement with the Business Profile \
+             appeals tool.",
         ]),
         Reason::AccountLocked => Steps::connector(&[
-            "Google is reviewing the business profile. Wait; it usually takes a few days. Do not edit the \
-               profile meanwhile.",
+            "Google is reviewing the business profile. Wait: this usually takes a few days. Do not edit \
+             the profile meanwhile.",
         ]),
         Reason::AccountUnconfirmed => Steps::connector(&[
             "Open the business profile with an owner's login and choose \"Get verified\"; finish a \
-               verification that is already under way.",
+             verification that is already under way.",
         ]),
         Reason::AccessRevoked => Steps::connector(&[
-            "Ask the person who connected whether the removal was meant: Google Account → Security → Your \
+            "Check whether this product was removed on purpose: Google Account → Security → Your \
              connections to third-party apps & services lists the apps with access.",
-            "If it was not, reconnect the location and accept every permission.",
+            "If it was not, reconnect the account and accept every permission.",
         ]),
         Reason::MissingPermission => Steps::connector(&[
-            "Reconnect the location and tick \"See, edit, create, and delete your Google business \
-               listings\" on Google's page.",
+            "Reconnect the account and tick \"See, edit, create, and delete your Google business \
+             listings\" on Google's page.",
         ]),
         Reason::ReauthRequired => Steps::connector(&[
-            "Reconnect the location.",
+            "Reconnect the account.",
             "If this returns regularly, ask the Google Workspace administrator to exempt the app from \
              session control (Admin console → Security → Google Cloud session control).",
         ]),

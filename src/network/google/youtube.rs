@@ -75,52 +75,85 @@ static DESCRIPTION: Description = Description {
 fn steps(reason: Reason) -> Steps {
     match reason {
         Reason::AccessRevoked => Steps::connector(&[
-            "Ask the person who connected whether the removal was meant: Google Account → Security → Your \
+            "Check whether this product was removed on purpose: Google Account → Security → Your \
              connections to third-party apps & services lists the apps with access.",
-            "If it was not, reconnect the channel and tick every permission on Google's page.",
+            "If it was not, reconnect the account and tick every permission on Google's page.",
         ]),
-        Reason::TokenInvalid => Steps::connector(&[
-            "Log in at youtube.com with the Google account that was connected and deal with any notice.",
-            "Reconnect the channel. Do not delete it: planned posts would go with it.",
-            "If all channels fail within 7 days of connecting, the operator's Google project is still in \
-             testing and must be published.",
-        ]),
+        Reason::TokenInvalid => Steps {
+            connector: &[
+                "Log in at youtube.com with the Google account that was connected and deal with any \
+                 notice.",
+                "Reconnect the account. Do not delete it: planned posts would go with it.",
+                "If all channels fail within 7 days of connecting, tell the operator of this product: its \
+                 Google project is still in testing and must be published.",
+            ],
+            operator: &[
+                "If all channels fail within 7 days of connecting, publish the Google project of the app: \
+                 it is still in testing.",
+                "Otherwise ask the person who connected the account to log in at youtube.com with the \
+                 connected Google account, to deal with any notice, and to reconnect.",
+            ],
+            ..Steps::NONE
+        },
         Reason::MissingPermission => Steps::connector(&[
-            "Reconnect the channel and tick every box on Google's consent page: each permission can be \
-               left out there.",
+            "Reconnect the account and tick every box on Google's consent page: each permission can be \
+             left out there.",
         ]),
-        Reason::PageUnavailable => Steps::connector(&[
-            "Open youtube.com with the connected Google account and check that it has a channel; create one \
-             if it has not.",
-            "Reconnect, and choose the channel (not the person) when Google asks which account to use.",
-        ]),
+        Reason::PageUnavailable => Steps {
+            connector: &[
+                "Open youtube.com with the connected Google account and check that it has a channel; \
+                 create one if it has not.",
+                "Reconnect, and choose the channel (not the person) when Google asks which account to \
+                 use.",
+            ],
+            admin: &[
+                "Ask the person who connected the account to open youtube.com with the connected Google \
+                 account, and to check that it has a channel or to create one.",
+                "Then ask that person to reconnect, and to choose the channel (not the person) when Google \
+                 asks which account to use.",
+            ],
+            ..Steps::NONE
+        },
         Reason::WrongAccount => Steps::connector(&[
             "Reconnect, and choose the right channel when Google asks which account or brand account to \
-               use: one login opens one channel.",
+             use: one login opens one channel.",
         ]),
-        Reason::MissingRole => Steps::connector(&[
-            "Let the owner or a manager of the brand account connect the channel: roles given in YouTube \
-               Studio do not count for other products.",
-        ]),
+        Reason::MissingRole => Steps {
+            connector: &[
+                "Let the owner or a manager of the brand account connect the channel: roles given in \
+                 YouTube Studio do not count for other products.",
+            ],
+            admin: &["Let the owner or a manager of the brand account connect the channel: roles given in \
+                 YouTube Studio do not count for other products."],
+            ..Steps::NONE
+        },
         Reason::AccountSuspended => Steps::connector(&[
             "Open youtube.com or studio.youtube.com with the connected account: the notice there leads to \
              the appeal.",
-            "Reconnect the channel once it is restored.",
+            "Reconnect the account once it is restored.",
         ]),
         Reason::AccountRestricted => Steps::connector(&[
             "Log in at youtube.com, complete the set-up of the channel that YouTube asks for, and lift any \
-               restriction shown in YouTube Studio.",
+             restriction shown in YouTube Studio.",
         ]),
         Reason::ReauthRequired => Steps::connector(&[
-            "Reconnect the channel.",
+            "Reconnect the account.",
             "If this returns regularly, ask the Google Workspace administrator to exempt the app from \
              session control (Admin console → Security → Google Cloud session control).",
         ]),
-        Reason::AdminPolicyBlocked => Steps::connector(&[
-            "Ask the Google Workspace administrator to trust the app (Admin console → Security → API \
-             controls) and to switch YouTube on for this person.",
-            "Reconnect the channel.",
-        ]),
+        Reason::AdminPolicyBlocked => Steps {
+            connector: &[
+                "Ask the Google Workspace administrator to trust the app (Admin console → Security → API \
+                 controls) and to switch YouTube on for you.",
+                "Then reconnect the account.",
+            ],
+            admin: &[
+                "In Google Workspace, trust the app (Admin console → Security → API controls) and switch \
+                 YouTube on for the person who connected the account.",
+                "Then ask the person who connected the account to reconnect it.",
+            ],
+            ..Steps::NONE
+        },
         _ => Steps::NONE,
     }
 }

@@ -136,38 +136,76 @@ fn steps(reason: Reason) -> Steps {
         Reason::TokenExpired => Steps::connector(&[
             "Reconnect the account. Do not delete it: planned posts would go with it.",
             "LinkedIn grants access for a limited time (often 60 days, at most a year) and then needs a \
-             fresh consent. If something is meant to renew it before the year is over, it is stuck: \
-             tell the operator of this product.",
+             fresh consent. If something is meant to renew it before the year is over, it is stuck: tell \
+             the operator of this product.",
         ]),
         Reason::AccessRevoked => Steps::connector(&[
-            "Ask the person who connected whether the removal was meant: LinkedIn → Me → Settings & \
-             Privacy → Data privacy → Other applications → Permitted Services lists the apps with \
-             access.",
+            "Check whether this product was removed on purpose: LinkedIn → Me → Settings & Privacy → Data \
+             privacy → Other applications → Permitted Services lists the apps with access.",
             "If it was not, reconnect the account and accept every permission.",
         ]),
-        Reason::NotAdmin => Steps::connector(&[
-            "Ask a super admin of the LinkedIn page to add the person who connected again: Page → \
-             Settings → Manage admins → Page admins → Add admin. If that person has left, another super \
-             admin connects the page.",
-            "Then reconnect the account.",
-        ]),
-        Reason::MissingRole => Steps::connector(&[
-            "First ask a super admin of the LinkedIn page for a stronger role: Page → Settings → Manage \
-             admins. Super admin covers everything; Content admin covers posts and comments; Analyst \
-             covers statistics only.",
-            "Then refresh the connection; reconnecting before the role is given changes nothing.",
-        ]),
-        Reason::MissingRoleAndPermission => Steps::connector(&[
-            "First ask a super admin of the LinkedIn page for the role: Page → Settings → Manage admins.",
-            "Then reconnect the account and accept every permission that LinkedIn shows.",
-        ]),
-        Reason::MissingPermission => Steps::connector(&[
-            "Reconnect the account and accept every permission that LinkedIn shows.",
-            "If that changes nothing, ask the operator whether LinkedIn has approved the app for the \
-             product that grants it (Community Management, Advertising).",
-        ]),
+        Reason::NotAdmin => Steps {
+            connector: &[
+                "Ask a super admin of the LinkedIn page to add you again: Page → Settings → Manage admins \
+                 → Page admins → Add admin. If you no longer look after the page, let another super admin \
+                 connect it.",
+                "Then reconnect the account.",
+            ],
+            admin: &[
+                "Add the person who connected the account to the LinkedIn page again: Page → Settings → \
+                 Manage admins → Page admins → Add admin. If that person has left, let another super admin \
+                 connect the page.",
+                "Then ask the person who connected the account to reconnect it.",
+            ],
+            ..Steps::NONE
+        },
+        Reason::MissingRole => Steps {
+            connector: &[
+                "Ask a super admin of the LinkedIn page for a stronger role: Page → Settings → Manage \
+                 admins. Super admin covers everything; Content admin covers posts and comments; Analyst \
+                 covers statistics only.",
+                "Then refresh the connection; reconnecting before the role is given changes nothing.",
+            ],
+            admin: &[
+                "Give the person who connected the account a stronger role at the LinkedIn page: Page → \
+                 Settings → Manage admins. Super admin covers everything; Content admin covers posts and \
+                 comments; Analyst covers statistics only.",
+                "Then ask the person who connected the account to refresh the connection; reconnecting \
+                 before the role is given changes nothing.",
+            ],
+            ..Steps::NONE
+        },
+        Reason::MissingRoleAndPermission => Steps {
+            connector: &[
+                "Ask a super admin of the LinkedIn page for the missing role: Page → Settings → Manage \
+                 admins.",
+                "Then reconnect the account and accept every permission that LinkedIn shows.",
+            ],
+            admin: &[
+                "Give the person who connected the account the missing role at the LinkedIn page: Page → \
+                 Settings → Manage admins.",
+                "Then ask the person who connected the account to reconnect it, and to accept every \
+                 permission.",
+            ],
+            ..Steps::NONE
+        },
+        Reason::MissingPermission => Steps {
+            connector: &[
+                "Reconnect the account and accept every permission that LinkedIn shows.",
+                "If that changes nothing, ask the operator of this product whether LinkedIn has approved \
+                 the app for the product that grants it (Community Management, Advertising).",
+            ],
+            operator: &[
+                "Ask the person who connected the account to reconnect it, and to accept every \
+                 permission.",
+                "If that changes nothing, check whether LinkedIn has approved the app for the product that \
+                 grants the permission (Community Management, Advertising).",
+            ],
+            ..Steps::NONE
+        },
         Reason::AccountRestricted => Steps::connector(&[
-            "Log in at linkedin.com: a restricted profile sees a notice and is asked to verify its identity.",
+            "Log in at linkedin.com: a restricted profile sees a notice and is asked to verify its \
+             identity.",
             "Reconnect the account when the restriction has ended, or let another admin of the page \
              connect it.",
         ]),

@@ -211,32 +211,35 @@ static DESCRIPTION: Description = Description {
 fn steps(reason: Reason) -> Steps {
     match reason {
         Reason::AccessRevoked => Steps::connector(&[
-            "Ask the person who connected whether the removal was meant: Facebook → Settings & privacy → \
-             Settings → Business Integrations lists the apps with access. All pages and Instagram accounts \
-             behind the same login stop with it.",
+            "Check whether this product was removed on purpose: Facebook → Settings & privacy → Settings → \
+             Business Integrations lists the apps with access. All pages and Instagram accounts behind the \
+             same login stop with it.",
             "If it was not, reconnect the account. Tick every page and accept every permission.",
         ]),
         Reason::PasswordChanged => Steps::connector(&[
-            "Log in at facebook.com with the new password. If Facebook ended the session by itself, look for \
-             a security notice there.",
-            "Reconnect the account; pages and Instagram accounts of the same login come back together.",
+            "Log in at facebook.com with the new password. If Facebook ended the session by itself, look \
+             for a security notice there.",
+            "Reconnect the account. Pages and Instagram accounts of the same login come back together.",
         ]),
         Reason::SecurityCheckpoint => Steps::connector(&[
             "Clear the browser's cookies for Facebook.",
             "Log in at www.facebook.com in that browser and complete every security check that is shown \
              (identity, two-factor authentication, reported content).",
+            "If the security check itself fails, report that to the network.",
             "Wait 24 hours: connecting earlier can start the check anew.",
             "Then reconnect the account if it has not recovered by itself.",
         ]),
         Reason::PublishingAuthorizationRequired => Steps::connector(&[
-            "Log in at www.facebook.com as the person who connected, switch to the page, and follow the \
-             notice about Page Publishing Authorization: it asks for two-factor authentication and for a \
-             confirmation of the country.",
-            "Publish again when Facebook has confirmed it, which can take days. Reconnecting is not needed.",
+            "Log in at www.facebook.com with the login that was connected, switch to the page, and follow \
+             the notice about Page Publishing Authorization: it asks for two-factor authentication and for \
+             a confirmation of the country.",
+            "Publish again when Facebook has confirmed it, which can take days. Reconnecting is not \
+             needed.",
         ]),
         Reason::DataAccessExpired => Steps::connector(&[
-            "Reconnect the account: Facebook withholds data when the person has not confirmed the app for 90 \
-             days, even though the login itself lives on.",
+            "Reconnect the account: Meta withholds data when the app has not been confirmed for 90 days, \
+             even though the login itself lives on.",
+            "Next time, reconnect ahead of the deadline: then nothing stops.",
         ]),
         Reason::AccountUnconfirmed => Steps::connector(&[
             "Log in at facebook.com and confirm the e-mail address or phone number (Settings & privacy → \
@@ -246,55 +249,110 @@ fn steps(reason: Reason) -> Steps {
         Reason::AccountLocked => Steps::connector(&[
             "Log in at facebook.com and open Support Inbox (Help & support) and Account Status: they show \
              the restriction and its end.",
-            "Complete what is asked there. Reconnect the account if it does not recover by itself.",
+            "Complete what is asked there.",
+            "Reconnect the account if it does not recover by itself.",
         ]),
-        Reason::NotAdmin => Steps::connector(&[
-            "Ask an admin of the page to give the person who connected Facebook access or task access again: \
-             Page → Settings → Page setup → Page access, or Meta Business Suite → Settings → People. If that \
-             person has left, another admin connects the page.",
-            "Check that the person has two-factor authentication switched on (Accounts Centre → Password and \
-             security): some pages demand it, and Facebook answers both cases alike.",
-            "Then reconnect the account.",
-        ]),
-        Reason::MissingRole => Steps::connector(&[
-            "First ask an admin of the page for the missing task: Content to publish, Messages and Community \
-             activity for the inbox, Insights for analytics, Ads for advertising (Page → Settings → Page \
-             setup → Page access, or Meta Business Suite → Settings → People).",
-            "Then refresh the connection; reconnecting before the task is given changes nothing.",
-        ]),
+        Reason::NotAdmin => Steps {
+            connector: &[
+                "Ask an admin of the page to give you Facebook access or task access again: Page → \
+                 Settings → Page setup → Page access, or Meta Business Suite → Settings → People. If you \
+                 no longer look after the page, let another admin connect it.",
+                "Check that two-factor authentication is switched on for your login (Accounts Centre → \
+                 Password and security): some pages demand it, and Meta answers both cases alike.",
+                "Then reconnect the account.",
+            ],
+            admin: &[
+                "Give the person who connected the account Facebook access or task access to the page \
+                 again: Page → Settings → Page setup → Page access, or Meta Business Suite → Settings → \
+                 People. If that person has left, let another admin connect the page.",
+                "Ask that person to check that two-factor authentication is switched on (Accounts Centre → \
+                 Password and security): some pages demand it, and Meta answers both cases alike.",
+                "Then ask the person who connected the account to reconnect it.",
+            ],
+            ..Steps::NONE
+        },
+        Reason::MissingRole => Steps {
+            connector: &[
+                "Ask an admin of the page for the missing task: Content to publish, Messages and Community \
+                 activity for the inbox, Insights for analytics, Ads for advertising (Page → Settings → \
+                 Page setup → Page access, or Meta Business Suite → Settings → People).",
+                "Then refresh the connection; reconnecting before the role is given changes nothing.",
+            ],
+            admin: &[
+                "Give the person who connected the account the missing task at the page: Content to \
+                 publish, Messages and Community activity for the inbox, Insights for analytics, Ads for \
+                 advertising (Page → Settings → Page setup → Page access, or Meta Business Suite → \
+                 Settings → People).",
+                "Then ask the person who connected the account to refresh the connection; reconnecting \
+                 before the role is given changes nothing.",
+            ],
+            ..Steps::NONE
+        },
         Reason::MissingPermission => Steps::connector(&[
-            "Reconnect the account. In Facebook's dialog choose \"Edit settings\", tick every page and leave \
-             every permission on.",
-            "If the same person connected other pages lately: the last dialog decides for all of them, so \
-             tick those pages, too.",
+            "Reconnect the account. In Facebook's dialog, choose \"Edit settings\", tick every page and \
+             leave every permission on.",
+            "If the same login connected other pages lately, tick those pages, too: the last dialog \
+             decides for all of them.",
             "If this comes back, remove this product under Settings & privacy → Settings → Business \
              Integrations and connect from scratch.",
         ]),
-        Reason::MissingRoleAndPermission => Steps::connector(&[
-            "First ask an admin of the page for the missing task (Page → Settings → Page setup → Page \
-             access, or Meta Business Suite → Settings → People).",
-            "Then reconnect the account, tick every page and leave every permission on.",
-        ]),
-        Reason::PageRestricted => Steps::connector(&[
-            "Publish the page, or lift its restrictions by country and age: Page → Settings → Privacy → Page \
-             and tagging / Followers and public content.",
-            "Nothing needs to be reconnected: the connection recovers by itself.",
-        ]),
-        Reason::PageUnavailable => Steps::connector(&[
-            "Check at facebook.com whether the page still exists, was merged, or was moved to another \
-             business portfolio.",
-            "Connect the right page, or remove the account from this product.",
-        ]),
+        Reason::MissingRoleAndPermission => Steps {
+            connector: &[
+                "Ask an admin of the page for the missing task (Page → Settings → Page setup → Page \
+                 access, or Meta Business Suite → Settings → People).",
+                "Then reconnect the account. Tick every permission and every page.",
+            ],
+            admin: &[
+                "Give the person who connected the account the missing task at the page (Page → Settings → \
+                 Page setup → Page access, or Meta Business Suite → Settings → People).",
+                "Then ask the person who connected the account to reconnect it, and to tick every \
+                 permission and every page.",
+            ],
+            ..Steps::NONE
+        },
+        Reason::PageRestricted => Steps {
+            connector: &[
+                "Publish the page, or lift its restrictions by country and age: Page → Settings → Privacy \
+                 → Page and tagging / Followers and public content.",
+                "If you are not allowed to do that, ask an admin of the page.",
+                "Nothing needs to be reconnected: the connection recovers by itself.",
+            ],
+            admin: &[
+                "Publish the page, or lift its restrictions by country and age: Page → Settings → Privacy \
+                 → Page and tagging / Followers and public content.",
+                "Nothing needs to be reconnected: the connection recovers by itself.",
+            ],
+            ..Steps::NONE
+        },
+        Reason::PageUnavailable => Steps {
+            connector: &[
+                "Check at facebook.com whether the page still exists, was merged, or was moved to another \
+                 business portfolio.",
+                "If you cannot see it, ask an admin of the page.",
+                "Connect the right page, or remove the account from this product.",
+            ],
+            admin: &[
+                "Check at facebook.com whether the page still exists, was merged, or was moved to another \
+                 business portfolio.",
+                "If it exists, give the person who connected the account access to it, and have the \
+                 account reconnected.",
+                "If it does not, connect the right page, or remove the account from this product.",
+            ],
+            ..Steps::NONE
+        },
         Reason::UnsupportedAccountType => Steps::connector(&[
             "Facebook has closed its API for groups (April 2024) and for posting to profiles: no \
              reconnecting helps.",
             "Remove the account from this product and post there by hand, or use a page instead.",
         ]),
-        Reason::WrongTokenType => Steps::connector(&[
-            "Ask the operator of this product which token is stored: a person's or a page's token is needed, \
-             not the app's, and a page's token serves that page only.",
-            "Reconnect the account.",
-        ]),
+        Reason::WrongTokenType => Steps {
+            operator: &[
+                "Check which token is stored: a person's or a page's token is needed, not the app's, and a \
+                 page's token serves that page only.",
+                "Then ask the person who connected the account to reconnect it.",
+            ],
+            ..Steps::NONE
+        },
         _ => Steps::NONE,
     }
 }

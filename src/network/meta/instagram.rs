@@ -153,76 +153,119 @@ static DESCRIPTION: Description = Description {
 fn steps(reason: Reason) -> Steps {
     match reason {
         Reason::AccessRevoked => Steps::connector(&[
-            "Ask the person who connected whether the removal was meant. Apps are listed in Facebook → \
-             Settings & privacy → Settings → Business Integrations, and in Instagram → Settings → Website \
-             permissions → Apps and websites.",
+            "Check whether this product was removed on purpose: Facebook → Settings & privacy → Settings → \
+             Business Integrations, and Instagram → Settings → Website permissions → Apps and websites, \
+             list the apps with access.",
             "If it was not, reconnect the account. Tick the account and its page, and accept every \
              permission.",
         ]),
         Reason::PasswordChanged => Steps::connector(&[
             "Log in with the new password at Facebook, or at Instagram if the account is connected with \
              Instagram's own login.",
-            "Reconnect the account; everything that hangs on the same login comes back together.",
+            "Reconnect the account. Everything behind the same login comes back together.",
         ]),
         Reason::SecurityCheckpoint => Steps::connector(&[
             "Clear the browser's cookies for Facebook and Instagram.",
-            "Log in at www.instagram.com and at www.facebook.com in that browser and complete every security \
-             check that is shown.",
+            "Log in at www.instagram.com and at www.facebook.com in that browser and complete every \
+             security check that is shown.",
+            "If the security check itself fails, report that to the network.",
             "Wait 24 hours: connecting earlier can start the check anew.",
             "Then reconnect the account if it has not recovered by itself.",
         ]),
         Reason::PublishingAuthorizationRequired => Steps::connector(&[
-            "Log in at www.facebook.com as the person who connected, switch to the linked page, and follow \
-             the notice about Page Publishing Authorization: it asks for two-factor authentication and for a \
-             confirmation of the country.",
-            "Publish again when Facebook has confirmed it, which can take days. Reconnecting is not needed.",
+            "Log in at www.facebook.com with the login that was connected, switch to the linked page, and \
+             follow the notice about Page Publishing Authorization: it asks for two-factor authentication \
+             and for a confirmation of the country.",
+            "Publish again when Facebook has confirmed it, which can take days. Reconnecting is not \
+             needed.",
         ]),
         Reason::DataAccessExpired => Steps::connector(&[
-            "Reconnect the account: Meta withholds data when the person has not confirmed the app for 90 \
-               days, even though the login itself lives on.",
+            "Reconnect the account: Meta withholds data when the app has not been confirmed for 90 days, \
+             even though the login itself lives on.",
+            "Next time, reconnect ahead of the deadline: then nothing stops.",
         ]),
         Reason::AccountUnconfirmed => Steps::connector(&[
-            "Log in in the Instagram app and at facebook.com, and confirm the e-mail address or phone number \
-             that is asked for.",
+            "Log in to the Instagram app and at facebook.com, and confirm the e-mail address or phone \
+             number that is asked for.",
             "Reconnect the account if it does not recover by itself.",
         ]),
         Reason::AccountLocked => Steps::connector(&[
             "Open the Instagram app, log in, and follow what it shows; Settings → Account status names the \
              restriction and its end.",
-            "Reconnect the account afterwards if it does not recover by itself.",
+            "Then reconnect the account if it has not recovered by itself.",
         ]),
-        Reason::NotAdmin => Steps::connector(&[
-            "Ask an admin of the linked Facebook page to give the person who connected access again: Page → \
-             Settings → Page setup → Page access, or Meta Business Suite → Settings → People. If that person \
-             has left, another admin connects the account.",
-            "Check that the person has two-factor authentication switched on (Accounts Centre → Password and \
-             security): Meta answers both cases alike.",
-            "Then reconnect the account.",
-        ]),
-        Reason::MissingRole => Steps::connector(&[
-            "First ask an admin of the linked Facebook page for the missing task: Content to publish, \
-             Messages and Community activity for the inbox, Insights for analytics, Ads for advertising \
-             (Meta Business Suite → Settings → People).",
-            "Then refresh the connection; reconnecting before the task is given changes nothing.",
-        ]),
+        Reason::NotAdmin => Steps {
+            connector: &[
+                "Ask an admin of the linked Facebook page to give you access again: Page → Settings → Page \
+                 setup → Page access, or Meta Business Suite → Settings → People. If you no longer look \
+                 after the page, let another admin connect the account.",
+                "Check that two-factor authentication is switched on for your login (Accounts Centre → \
+                 Password and security): some pages demand it, and Meta answers both cases alike.",
+                "Then reconnect the account.",
+            ],
+            admin: &[
+                "Give the person who connected the account access to the linked Facebook page again: Page \
+                 → Settings → Page setup → Page access, or Meta Business Suite → Settings → People. If \
+                 that person has left, let another admin connect the account.",
+                "Ask that person to check that two-factor authentication is switched on (Accounts Centre → \
+                 Password and security): some pages demand it, and Meta answers both cases alike.",
+                "Then ask the person who connected the account to reconnect it.",
+            ],
+            ..Steps::NONE
+        },
+        Reason::MissingRole => Steps {
+            connector: &[
+                "Ask an admin of the linked Facebook page for the missing task: Content to publish, \
+                 Messages and Community activity for the inbox, Insights for analytics, Ads for \
+                 advertising (Meta Business Suite → Settings → People).",
+                "Then refresh the connection; reconnecting before the role is given changes nothing.",
+            ],
+            admin: &[
+                "Give the person who connected the account the missing task at the linked Facebook page: \
+                 Content to publish, Messages and Community activity for the inbox, Insights for \
+                 analytics, Ads for advertising (Meta Business Suite → Settings → People).",
+                "Then ask the person who connected the account to refresh the connection; reconnecting \
+                 before the role is given changes nothing.",
+            ],
+            ..Steps::NONE
+        },
         Reason::MissingPermission => Steps::connector(&[
             "Reconnect the account. Tick the Instagram account and its Facebook page, and leave every \
              permission on.",
-            "For the inbox also switch on Instagram app → Settings → Messages and story replies → Message \
+            "For the inbox, also switch on Instagram app → Settings → Messages and story replies → Message \
              controls → Connected tools → Allow access to messages.",
-            "If the product is still being tested: accept the tester's invitation in Instagram → Settings → \
-             Website permissions → Apps and websites → Tester invites.",
+            "If the product is still being tested, accept the tester's invitation in Instagram → Settings \
+             → Website permissions → Apps and websites → Tester invites.",
         ]),
-        Reason::MissingRoleAndPermission => Steps::connector(&[
-            "First ask an admin of the linked Facebook page for the missing task (Meta Business Suite → \
-             Settings → People).",
-            "Then reconnect the account, tick it and its page, and leave every permission on.",
-        ]),
-        Reason::PageUnavailable => Steps::connector(&[
-            "Check in the Instagram app whether the account still exists, and in Meta Business Suite whether \
-             it is still linked to its Facebook page.",
-            "Link it again, or remove the account from this product; then reconnect.",
-        ]),
+        Reason::MissingRoleAndPermission => Steps {
+            connector: &[
+                "Ask an admin of the linked Facebook page for the missing task (Meta Business Suite → \
+                 Settings → People).",
+                "Then reconnect the account, tick it and its page, and leave every permission on.",
+            ],
+            admin: &[
+                "Give the person who connected the account the missing task at the linked Facebook page \
+                 (Meta Business Suite → Settings → People).",
+                "Then ask the person who connected the account to reconnect it, and to tick every \
+                 permission and every page.",
+            ],
+            ..Steps::NONE
+        },
+        Reason::PageUnavailable => Steps {
+            connector: &[
+                "Check in the Instagram app whether the account still exists, and in Meta Business Suite \
+                 whether it is still linked to its Facebook page.",
+                "If the link is missing, link the account again and reconnect it. If the account no longer \
+                 exists, remove it from this product.",
+            ],
+            admin: &[
+                "Check in the Instagram app whether the account still exists, and in Meta Business Suite \
+                 whether it is still linked to its Facebook page.",
+                "If the link is missing, link the account again, and ask the person who connected the \
+                 account to reconnect it. If the account no longer exists, remove it from this product.",
+            ],
+            ..Steps::NONE
+        },
         Reason::UnsupportedAccountType => Steps::connector(&[
             "In the Instagram app: Settings → Account type and tools → Switch to professional account. \
              Business and creator accounts both work.",
@@ -230,14 +273,17 @@ fn steps(reason: Reason) -> Steps {
              Business Suite → Settings → Business assets → Instagram accounts.",
             "Reconnect the account.",
         ]),
-        Reason::WrongTokenType => Steps::connector(&[
-            "Ask the operator of this product which token is stored, and which API is configured: tokens of \
-             Facebook (EAA…) and of Instagram's own login (IG…) do not work in each other's place.",
-            "Reconnect the account.",
-        ]),
+        Reason::WrongTokenType => Steps {
+            operator: &[
+                "Check which token is stored and which API is configured: tokens of Facebook (EAA…) and of \
+                 Instagram's own login (IG…) do not work in each other's place.",
+                "Then ask the person who connected the account to reconnect it.",
+            ],
+            ..Steps::NONE
+        },
         Reason::WrongAccount => Steps::connector(&[
-            "Log in at Instagram with the right account; switching accounts in the app is not enough for the \
-             browser.",
+            "Log in at Instagram with the right account; switching accounts in the app is not enough for \
+             the browser.",
             "Reconnect, and check the name that Instagram shows while doing so.",
         ]),
         _ => Steps::NONE,

@@ -119,30 +119,32 @@ static DESCRIPTION: Description = Description {
 fn steps(reason: Reason) -> Steps {
     match reason {
         Reason::AccessRevoked => Steps::connector(&[
-            "Ask the person who connected whether the removal was meant: Threads → Settings → Account → \
-             Website permissions lists the apps with access.",
+            "Check whether this product was removed on purpose: Threads → Settings → Account → Website \
+             permissions lists the apps with access.",
             "If it was not, reconnect the account and accept every permission.",
         ]),
         Reason::TokenExpired => Steps::connector(&[
             "Reconnect the account. Do not delete it: planned posts would go with it.",
-            "Threads grants access for 60 days at a time; if something is meant to renew it, it is stuck: \
+            "Threads grants access for 60 days at a time. If something is meant to renew it, it is stuck: \
              tell the operator of this product.",
-            "For private profiles permissions end after 90 days whatever renews the token.",
+            "For private profiles, permissions end after 90 days whatever renews the token.",
         ]),
         Reason::SecurityCheckpoint => Steps::connector(&[
             "Clear the browser's cookies for Threads and Instagram.",
             "Log in at www.threads.com and www.instagram.com in that browser and complete every security \
              check that is shown.",
+            "If the security check itself fails, report that to the network.",
             "Wait 24 hours: connecting earlier can start the check anew.",
             "Then reconnect the account if it has not recovered by itself.",
         ]),
         Reason::AccountUnconfirmed => Steps::connector(&[
-            "Log in in the Instagram app and confirm the e-mail address or phone number that is asked for.",
+            "Log in to the Instagram app and confirm the e-mail address or phone number that is asked \
+             for.",
             "Reconnect the account if it does not recover by itself.",
         ]),
         Reason::MissingPermission => Steps::connector(&[
             "Reconnect the account and leave every permission on.",
-            "If the product is still being tested: accept the invitation in Threads → Settings → Account → \
+            "If the product is still being tested, accept the invitation in Threads → Settings → Account → \
              Website permissions → Invites.",
         ]),
         Reason::WrongAccount => Steps::connector(&[

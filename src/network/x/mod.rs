@@ -95,40 +95,49 @@ static DESCRIPTION: Description = Description {
 fn steps(reason: Reason) -> Steps {
     match reason {
         Reason::AccountLocked => Steps::connector(&[
-            "Log in at x.com as the account itself and unlock it: X asks for a code by phone or e-mail, \
-             or for a puzzle.",
-            "Wait until the account can post at x.com again; the connection usually recovers by itself.",
-            "Reconnect the account if it does not.",
+            "Log in at x.com as the account itself and unlock it: X asks for a code by phone or e-mail, or \
+             sets a puzzle.",
+            "Wait until the account can post at x.com again: the connection then usually recovers by \
+             itself.",
+            "Reconnect the account if it does not recover by itself.",
         ]),
         Reason::AccountSuspended => Steps::connector(&[
             "Log in at x.com as the account itself and read the notice.",
-            "Appeal first: help.x.com → Contact Us → Locked and suspended accounts. Reconnecting does \
-             not help before the suspension ends.",
-            "Reconnect the account afterwards.",
+            "Appeal first: help.x.com → Contact Us → Locked and suspended accounts. Reconnecting does not \
+             help before the suspension ends.",
+            "Reconnect the account once it is restored.",
         ]),
         Reason::AccessRevoked => Steps::connector(&[
-            "Ask whoever has the login whether the removal was meant: X → More → Settings and privacy → \
-             Security and account access → Apps and sessions → Connected apps lists the apps with \
-             access.",
+            "Check whether this product was removed on purpose: X → More → Settings and privacy → Security \
+             and account access → Apps and sessions → Connected apps lists the apps with access.",
             "If it was not, reconnect the account while logged in at x.com as the right account.",
         ]),
         Reason::AccountRestricted => Steps::connector(&[
-            "X takes recent posts for automated ones. Log in at x.com as the account itself and deal \
-             with any notice.",
+            "X takes recent posts for automated ones. Log in at x.com as the account itself and deal with \
+             any notice.",
             "Post once by hand, pause planned posts for a day, and vary their text.",
             "Reconnecting is not needed.",
         ]),
         Reason::AccountDeactivated => Steps::connector(&[
-            "Log in at x.com within 30 days of the deactivation to bring the account back, if it is \
-             still wanted.",
+            "Log in at x.com within 30 days of the deactivation to bring the account back, if it is still \
+             wanted.",
             "Reconnect it, or remove it from this product.",
         ]),
-        Reason::MissingPermission => Steps::connector(&[
-            "Reconnect the account and accept everything that X shows.",
-            "If that changes nothing, ask the operator to raise the app's permissions in X's developer \
-             console → User authentication settings (Read and write, and Direct message for the inbox), \
-             and reconnect again: older logins keep their old level.",
-        ]),
+        Reason::MissingPermission => Steps {
+            connector: &[
+                "Reconnect the account and accept everything that X shows.",
+                "If that changes nothing, ask the operator of this product to raise the app's permissions \
+                 at X, and reconnect again: older logins keep their old level.",
+            ],
+            operator: &[
+                "Ask the person who connected the account to reconnect it, and to accept everything that X \
+                 shows.",
+                "If that changes nothing, raise the app's permissions in X's developer console → User \
+                 authentication settings (Read and write, and Direct message for the inbox), and have the \
+                 account reconnected again: older logins keep their old level.",
+            ],
+            ..Steps::NONE
+        },
         _ => Steps::NONE,
     }
 }
