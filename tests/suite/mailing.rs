@@ -298,7 +298,7 @@ fn check(mails: &[Mail], places: &Places) {
             ">1. Log in at facebook.com with the new password.",
         ),
         (
-            "\n2. Reconnect the account; pages and Instagram accounts of the same login come back together.",
+            "\n2. Reconnect the account. Pages and Instagram accounts of the same login come back together.",
             "",
         ),
         (
