@@ -5,10 +5,12 @@
 //! its name and its advice, and nothing of probing.
 
 mod alertmanager;
+mod mail;
 mod rules;
 mod schedule;
 mod template;
 
 pub use alertmanager::{MailSettings, alertmanager};
+pub use mail::mail_templates;
 pub use rules::{Options, RUNBOOKS, longest_gap, rules};
 pub use schedule::{DAY, EXPIRED, Window, windows};

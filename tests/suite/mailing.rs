@@ -225,30 +225,32 @@ fn check(mails: &[Mail], places: &Places) {
         *count.entry((&mail.to, mail.subject.split(" – ").next().unwrap_or_default())).or_default() += 1;
     }
     let date = places.deadline.utc().format("%A %-d %B %Y, %H:%M UTC");
+    let (short, time) =
+        (places.deadline.utc().format("%a %-d %b %H:%M"), places.deadline.utc().format("%H:%M UTC"));
     let mut expected: Vec<(String, String, usize)> = vec![
-        ("ann@example.com".to_owned(), "Also of Ann (Facebook) disconnected: password changed".to_owned(), 1),
-        (
-            "blaise@example.com".to_owned(),
-            "The blocked account (X) working only in part, no publish: account restricted".to_owned(),
-            1,
-        ),
+        ("ann@example.com".to_owned(), "Disconnected: Also of Ann on Facebook".to_owned(), 1),
+        ("blaise@example.com".to_owned(), "Working only in part: The blocked account on X".to_owned(), 1),
         (
             "jane@example.com,joe@example.com".to_owned(),
-            "40 accounts (Facebook) disconnected: password changed".to_owned(),
+            "Disconnected: 40 accounts of Jane Doe's Facebook login".to_owned(),
             1,
         ),
-        ("rita@example.com".to_owned(), format!("The renewed account (Mastodon): reconnect by {date}"), 1),
+        ("rita@example.com".to_owned(), format!("Reconnect by {short}: The renewed account on Mastodon"), 1),
         (
             "rita@example.com".to_owned(),
-            format!("The renewed account (Mastodon): reconnect today, {date}"),
+            format!("Reconnect today by {time}: The renewed account on Mastodon"),
             1,
         ),
     ];
     for (to, name) in
         [("operator@localhost", "unnamed"), ("sue@example.com", "also-soon"), ("sue@example.com", "soon")]
     {
-        expected.push((to.to_owned(), format!("The {name} account (Mastodon): reconnect by {date}"), 2));
-        expected.push((to.to_owned(), format!("The {name} account (Mastodon): reconnect today, {date}"), 1));
+        expected.push((to.to_owned(), format!("Reconnect by {short}: The {name} account on Mastodon"), 2));
+        expected.push((
+            to.to_owned(),
+            format!("Reconnect today by {time}: The {name} account on Mastodon"),
+            1,
+        ));
     }
     expected.sort();
     let found: Vec<(String, String, usize)> =
@@ -258,7 +260,9 @@ fn check(mails: &[Mail], places: &Places) {
     // Notices come when they are due, not before.
     let mut by_time: Vec<Timestamp> = mails
         .iter()
-        .filter(|m| m.subject.starts_with("The soon account (Mastodon): reconnect by"))
+        .filter(|m| {
+            m.subject.starts_with("Reconnect by") && m.subject.contains(": The soon account on Mastodon")
+        })
         .map(|m| m.at)
         .collect();
     by_time.sort_unstable();
@@ -273,7 +277,7 @@ fn check(mails: &[Mail], places: &Places) {
             .find(|m| m.to == to && m.subject.contains(subject))
             .unwrap_or_else(|| panic!("a mail to {to}: {subject}"))
     };
-    let jane = find("jane@example.com,joe@example.com", "disconnected");
+    let jane = find("jane@example.com,joe@example.com", "Disconnected");
     for i in (0..PAGES).filter(|i| *i != 7) {
         let name = format!("Store {i:02} of ACME");
         assert!(
@@ -293,8 +297,8 @@ fn check(mails: &[Mail], places: &Places) {
             "</b> publishing (scheduled posts), inbox (messages and comments)<",
         ),
         (
-            "To be done by Jane Doe, who connected the account:\n1. Log in at facebook.com with the new \
-             password.",
+            "Jane Doe connected this login. Ask Jane Doe to do the following. If Jane Doe cannot, \
+             somebody else with access can reconnect.\n1. Log in at facebook.com with the new password.",
             ">1. Log in at facebook.com with the new password.",
         ),
         (
@@ -305,16 +309,18 @@ fn check(mails: &[Mail], places: &Places) {
             "Reconnect: https://app.example.com/reconnect?login=jane&from=mail\n",
             "href=\"https://app.example.com/reconnect?login=jane&amp;from=mail\"",
         ),
-        ("Connected by: Jane Doe\n", "<b>Connected by:</b> Jane Doe"),
     ] {
         let html = if html.is_empty() { text.trim() } else { html };
         assert!(jane.text.contains(text), "{text}: {}", jane.text);
         assert!(jane.html.contains(html), "{html}: {}", jane.html);
     }
-    let sue = find("sue@example.com", "The soon account (Mastodon): reconnect by");
+    assert!(
+        jane.text.matches("\nReconnect: ").count() == 1 && jane.html.matches(">Reconnect</a>").count() == 1
+    );
+    let sue = find("sue@example.com", &format!("Reconnect by {short}: The soon account on Mastodon"));
     for part in [
         format!("Deadline: {date} (a moment left)"),
-        "Stops working then: publishing (scheduled posts)\n".to_owned(),
+        "Will stop working: publishing (scheduled posts)\n".to_owned(),
         "Sue Sommer".to_owned(),
     ] {
         assert!(sue.text.contains(&part), "{part}: {}", sue.text);
@@ -395,15 +401,14 @@ async fn outages(programs: Option<&Path>) {
     }
     let mut expected = BTreeMap::new();
     for (outage, deadline) in deadlines.iter().enumerate() {
-        let date = deadline.utc().format("%A %-d %B %Y, %H:%M UTC");
+        let (date, time) = (deadline.utc().format("%a %-d %b %H:%M"), deadline.utc().format("%H:%M UTC"));
         for (name, what, times) in [
-            ("lost", "disconnected: account suspended".to_owned(), 1),
-            ("back", "disconnected: account suspended".to_owned(), 1),
-            ("ends", format!("reconnect by {date}"), 2),
-            ("ends", format!("reconnect today, {date}"), 1),
+            ("lost", "Disconnected".to_owned(), 1),
+            ("back", "Disconnected".to_owned(), 1),
+            ("ends", format!("Reconnect by {date}"), 2),
+            ("ends", format!("Reconnect today by {time}"), 1),
         ] {
-            let separator = if name == "ends" { ":" } else { "" };
-            let subject = format!("The {name}-{outage} account (Mastodon){separator} {what}");
+            let subject = format!("{what}: The {name}-{outage} account on Mastodon");
             expected.insert((format!("{name}-{outage}@example.com"), subject), times);
         }
     }

@@ -45,6 +45,7 @@ mod kills;
 mod kubernetes;
 mod listing;
 mod logs;
+mod mail_data;
 mod mail_templates;
 mod mailing;
 mod meta;
