@@ -60,15 +60,13 @@ fn numbered(out: &mut String, steps: &[&str]) {
 }
 
 /// The steps of each reader who has steps of their own.
-fn for_readers<'a>(out: &mut String, own: Steps, steps: impl Fn(Reader) -> &'a [&'a str]) {
-    let readers = Reader::ALL.iter().filter(|r| **r == Reader::Connector || !own.list(**r).is_empty());
-    let readers: Vec<Reader> = readers.copied().collect();
-    for reader in &readers {
-        if readers.len() > 1 {
+fn for_readers(out: &mut String, own: Steps) {
+    for reader in Reader::ALL.iter().filter(|reader| !own.list(**reader).is_empty()) {
+        if own != Steps::connector(own.connector) {
             let who = FixedBy::ALL.iter().find(|who| who.reader() == *reader).expect("a reader");
             let _ = writeln!(out, "For {}:\n", who.text());
         }
-        numbered(out, steps(*reader));
+        numbered(out, own.list(*reader));
     }
 }
 
@@ -127,12 +125,12 @@ fn reasons_page(fixtures: &[Fixtures]) -> String {
                 if at.is_empty() { "no network".to_owned() } else { at.join(", ") }
             );
         }
-        for_readers(&mut out, info.steps, |reader| info.steps.read_by(reader));
+        for_readers(&mut out, info.steps);
         for network in NetworkId::all() {
             let own = (network.description().steps)(*reason);
             if own != Steps::NONE {
                 let _ = write!(out, "### {reason} at {}\n\n", network.description().title);
-                for_readers(&mut out, own, |reader| advice(*reason, network, reader));
+                for_readers(&mut out, own);
             }
         }
     }
