@@ -55,6 +55,8 @@ fn offered(site: &Site, about: &str) -> Option<bool> {
         (links == 1).then(|| page.contains(URGENT))
     });
     assert_eq!(offers[0], offers[1], "the list and the account agree: {about}");
+    let before = account(site, "a").contains("Before you reconnect, log out of all other accounts");
+    assert_eq!(before, offers[1].is_some(), "what comes before reconnecting: {about}");
     offers[0]
 }
 
