@@ -4,8 +4,8 @@
 //! - `[[mail.deadline; date: $date]]`: a sentence; an action takes the place of each placeholder.
 //! - `[["mail.deadline"]]`: a sentence as a string within an action.
 //! - `[[> part]]`: another file of the layout.
-//! - `[[date $date]]`: an expression that puts an English text of an alert into the language.
-//! - `[[reasons]]`: a list of the program as a chain of conditions.
+//! - `[[date $date]]`: an action that puts an English text of an alert into the language.
+//! - `[[reasons]]`: a list of the program as a chain of conditions, and others of this kind.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ use crate::wording::Catalogue;
 const SHARED: &str = include_str!("templates/mail/shared.tmpl");
 
 /// The files of the layout that hold templates, one set for each language.
-const TEMPLATES: [&str; 4] = ["subject", "text", "html", "steps"];
+const TEMPLATES: [&str; 5] = ["subject", "text", "html", "steps", "words"];
 
 fn part(name: &str) -> &'static str {
     match name {
@@ -38,6 +38,7 @@ fn part(name: &str) -> &'static str {
         "style" => include_str!("templates/mail/style.tmpl"),
         "subject" => include_str!("templates/mail/subject.tmpl"),
         "text" => include_str!("templates/mail/text.tmpl"),
+        "words" => include_str!("templates/mail/words.tmpl"),
         "text_rows" => include_str!("templates/mail/text_rows.tmpl"),
         _ => "",
     }
@@ -100,13 +101,18 @@ impl Mail {
             "pointless" => labels(|reason| reason.info().reconnecting == Reconnecting::DoesNotHelp),
             "by_operator" => labels(|reason| reason.info().fixed_by == FixedBy::Operator),
             "key" => key(argument),
-            "kind" => self.kind(argument),
-            "stops" => self.stops(argument),
-            "left" => self.left(argument),
-            "span" => self.span(argument),
-            "date" => self.date(argument, "mail.date", false),
-            "date_day" => self.date(argument, "mail.date_day", false),
-            "date_short" => self.date(argument, "mail.date_short", true),
+            "kind" | "stops" | "left" | "span" | "date" | "date_day" | "date_short" => {
+                format!("template \"token_exporter.{}.{name}\" {argument}", self.language.code())
+            }
+            "translated" => match argument {
+                "kind" => self.kind("."),
+                "stops" => self.stops("."),
+                "left" => self.left("."),
+                "span" => self.span("."),
+                "date_day" => self.date(".", "mail.date_day", false),
+                "date_short" => self.date(".", "mail.date_short", true),
+                _ => self.date(".", "mail.date", false),
+            },
             "clock" => replaced(argument, &[("^.*, (\\d+:\\d+ UTC\\S*)$", "$1")]),
             "sortable" => sortable(argument),
             _ => self.sentence(marker),
@@ -272,7 +278,7 @@ impl Mail {
         for (full, key) in lists {
             let names = english.sentence(full).split(' ').zip(self.words.sentence(key).split(' '));
             let changed = names.filter(|(english, own)| english != own);
-            pairs.extend(changed.map(|(english, own)| (format!("\\b{english}\\b"), own.to_owned())));
+            pairs.extend(changed.map(|(english, own)| (english.to_owned(), own.to_owned())));
         }
         let pairs: Vec<(&str, &str)> = pairs.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect();
         replaced(expression, &pairs)

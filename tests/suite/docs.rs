@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use prometheus::proto::MetricType;
+use token_exporter::alerting::mail_templates;
 use token_exporter::exposition::{FAMILIES, SMALL_FAMILIES};
 use token_exporter::model::{
     AppProblem, Capability, Cause, EventResult, FixedBy, Language, Reader, Reason, ReportResult, Steps,
@@ -441,13 +442,9 @@ fn the_lists_name_every_network() {
     );
     assert_golden_part("../README.md", "(docs/status-page.svg)\n\n", "\n\n```mermaid", &wrapped(&list));
 
-    let mut titles = String::new();
-    for description in NetworkId::all().map(NetworkId::description) {
-        let word = if titles.is_empty() { "if" } else { "else if" };
-        let _ = writeln!(titles, "{{{{- {word} eq . \"{}\" }}}}{}", description.name, description.title);
+    for (name, text) in mail_templates() {
+        assert_golden(&format!("../alerts/templates/{name}"), &text);
     }
-    let template = "../alerts/templates/token_exporter.tmpl";
-    assert_golden_part(template, "\"token_exporter.network\" -}}\n", "{{- else }}{{ . }}", &titles);
 }
 
 #[test]

@@ -101,7 +101,8 @@ pub(crate) fn data(alertname: &str, alerts: &[Alert]) -> Value {
 }
 
 /// What an Alertmanager configuration defines in front of a template.
-pub(crate) const SETTINGS: &str = "{{ define \"token_exporter.page\" }}https://exporter.example.com/{{ . }}{{ \
+pub(crate) const SETTINGS: &str = "{{ define \"token_exporter.page\" }}https://exporter.example.com/{{ . }}\
+                                   {{ \
                                    end }}\
                         {{ define \"token_exporter.unsubscribe\" }}https://app.example.com/mails?address={{ \
                         .GroupLabels.notify | urlquery }}{{ end }}{{ define \"token_exporter.operator\" \

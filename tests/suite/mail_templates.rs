@@ -139,14 +139,15 @@ fn in_language(mut data: Value, language: Language) -> Value {
 }
 
 #[test]
-fn the_shipped_templates_are_made_from_the_layout_and_the_catalogues() {
-    let made = mail_templates();
-    for (name, text) in &made {
-        assert_golden(&format!("../alerts/templates/{name}"), text);
-    }
-    let folder = std::fs::read_dir(root().join("alerts/templates")).expect("the templates");
-    assert_eq!(folder.count(), made.len(), "a file that nothing makes");
+fn nothing_but_the_made_templates_is_shipped() {
+    let mut made: Vec<String> = mail_templates().into_iter().map(|(name, _)| name).collect();
     assert_eq!(made.len(), Language::ALL.len() + 1);
+    let folder = std::fs::read_dir(root().join("alerts/templates")).expect("the templates");
+    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.expect("a file").file_name().into_string();
+    let mut shipped: Vec<String> = folder.map(|entry| name(entry).expect("a name")).collect();
+    made.sort_unstable();
+    shipped.sort_unstable();
+    assert_eq!(shipped, made);
 }
 
 #[test]

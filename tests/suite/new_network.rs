@@ -126,7 +126,7 @@ fn one_file_one_folder_and_one_line_are_a_network() {
         ("docs/openapi.yaml", "mastodon, fotogram, oauth2]"),
         ("README.md", "Mastodon, Fotogram, and any OAuth 2.0 provider"),
         ("config.example.yaml", "mastodon fotogram oauth2"),
-        ("alerts/templates/token_exporter.tmpl", r#"{{- else if eq . "fotogram" }}Fotogram"#),
+        ("alerts/templates/token_exporter.en.tmpl", r#"if eq $label "fotogram" }}{{ $network = "Fotogram""#),
     ] {
         let text = std::fs::read_to_string(copied.join(file)).expect("a file").replace('\n', " ");
         assert!(text.contains(known), "{file} does not know {known}");
