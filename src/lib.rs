@@ -1,7 +1,7 @@
 //! token_exporter tells which social-media connection is about to expire or has broken, why, and
 //! what to do.
 //!
-//! The library has twenty-one rooms. A room may use those before it and must not use those after it.
+//! The library has twenty-two rooms. A room may use those before it and must not use those after it.
 //! In this order, they tell the story of one probe:
 //!
 //! - [`model`]: the words that all rooms share: reasons, causes, capabilities, times and secrets.
@@ -23,6 +23,7 @@
 //! - [`page`]: the same lists as pages for people.
 //! - [`server`]: the HTTP server and its access control.
 //! - [`simulator`]: stands in for all networks, for the demo and for tests.
+//! - [`digest`]: one mail a day for each person who wants that.
 //! - [`daemon`]: runs all of this together, and reloads.
 //! - [`cli`]: the command line.
 
@@ -45,5 +46,6 @@ pub mod api;
 pub mod page;
 pub mod server;
 pub mod simulator;
+pub mod digest;
 pub mod daemon;
 pub mod cli;

@@ -6,6 +6,7 @@
 mod check;
 mod classify;
 mod demo;
+mod digest;
 mod generate;
 mod healthcheck;
 mod init;
@@ -56,6 +57,9 @@ enum Command {
     Check(check::Check),
     /// List the mails to come: when, to whom and about which accounts; probes every account once
     Schedule(schedule::Schedule),
+    /// Write one mail for each person who wants one a day: what does not work, what ends soon and what
+    /// is back; exit code 0 done or nothing to do, 1 some mails could not be sent, 2 could not run
+    Digest(digest::DigestCommand),
     /// Tell what an answer of a network means; reads the body from standard input
     Classify(classify::Classify),
     /// Print Prometheus rules or an Alertmanager configuration made from the schedule
@@ -79,6 +83,7 @@ impl Cli {
             Some(Command::Demo(demo)) => demo.run(),
             Some(Command::Check(check)) => check.run(),
             Some(Command::Schedule(schedule)) => schedule.run(),
+            Some(Command::Digest(digest)) => digest.run(),
             Some(Command::Classify(classify)) => classify.run(),
             Some(Command::Generate(generate)) => generate.run(),
             Some(Command::Init(init)) => init.run(),

@@ -42,14 +42,53 @@ pub fn load_keeping(paths: &[PathBuf], known: Known<'_>) -> Result<Config, Probl
     read(paths, Some(known))
 }
 
-fn read(paths: &[PathBuf], known: Option<Known<'_>>) -> Result<Config, Problems> {
+/// Reads the files named by `paths`, but no accounts and credentials.
+///
+/// # Errors
+/// All problems of what is read.
+pub fn load_settings(paths: &[PathBuf]) -> Result<Config, Problems> {
     let findings = Findings::default();
+    let files = once_each(paths);
+    let mut validator = Validator::new(&findings, Config::start(None), None);
+    let main: Vec<SourceFile<'_>> = files.iter().map(|path| validator.file(path, None)).collect();
+    let documents = documents(&main, &findings, &mut validator);
+    validator.main(&documents);
+    let Validator { config, complete, .. } = validator;
+    drop(documents);
+    let (problems, _) = findings.into_problems(&files, complete);
+    if problems.list.is_empty() { Ok(config) } else { Err(problems) }
+}
+
+fn once_each(paths: &[PathBuf]) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = Vec::new();
     for path in paths {
         if !files.contains(path) {
             files.push(path.clone());
         }
     }
+    files
+}
+
+/// Parses the main files, apart from their long lists.
+fn documents<'f>(
+    main: &[SourceFile<'f>],
+    findings: &'f Findings,
+    validator: &mut Validator<'_>,
+) -> Vec<Document<'f>> {
+    let mut documents = Vec::new();
+    for file in main.iter().copied() {
+        let Some(text) = text_of(file, validator) else { continue };
+        match yaml::parse(&text, &[CREDENTIALS, ACCOUNTS], &mut |_| {}) {
+            Ok(root) => documents.push(Document { file, root, findings }),
+            Err(e) => validator.broken(file, e.at, e.message),
+        }
+    }
+    documents
+}
+
+fn read(paths: &[PathBuf], known: Option<Known<'_>>) -> Result<Config, Problems> {
+    let findings = Findings::default();
+    let mut files = once_each(paths);
     let last = match known {
         Some(Known::Last(last)) => Some(last),
         Some(Known::Stored(_)) | None => None,
@@ -57,14 +96,7 @@ fn read(paths: &[PathBuf], known: Option<Known<'_>>) -> Result<Config, Problems>
     let stored = OnceCell::new();
     let mut validator = Validator::new(&findings, Config::start(last), last);
     let main: Vec<SourceFile<'_>> = files.iter().map(|path| validator.file(path, None)).collect();
-    let mut documents = Vec::new();
-    for file in main.iter().copied() {
-        let Some(text) = text_of(file, &mut validator) else { continue };
-        match yaml::parse(&text, &[CREDENTIALS, ACCOUNTS], &mut |_| {}) {
-            Ok(root) => documents.push(Document { file, root, findings: &findings }),
-            Err(e) => validator.broken(file, e.at, e.message),
-        }
-    }
+    let documents = documents(&main, &findings, &mut validator);
     validator.main(&documents);
     if let Some(Known::Stored(folder)) = known {
         let (inventory, sources) = stored.get_or_init(|| stored::read(folder, &validator));

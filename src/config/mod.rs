@@ -47,7 +47,7 @@ pub use field::why_unreadable;
 pub use findings::{Position, Problem, Problems};
 pub use keys::{keys, row_keys};
 pub use listing::refresh;
-pub use load::{load, load_keeping};
+pub use load::{load, load_keeping, load_settings};
 pub use mails::{ADDRESS, DigestSettings, SmtpSettings};
 pub use quoting::looks_secret;
 pub use reporters::ReporterSettings;

@@ -19,7 +19,7 @@ const MIDNIGHT: u16 = 24 * 60;
 const DIGEST_FROM: u16 = 8 * 60;
 
 /// Somebody who receives mails.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Person {
     pub mail: String,
     /// As in `connected_by`.

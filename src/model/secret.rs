@@ -2,8 +2,8 @@
 //!
 //! A [`Secret`] prints as `[REDACTED]`, is wiped when dropped, and can be combined into other
 //! secrets without leaving this type. Its text comes out through [`Secret::reveal`] alone, which
-//! only the HTTP client and the signing of its requests call (a test reads the sources for other
-//! callers).
+//! only the code that sends requests and mails, and that signs requests, calls (a test reads the
+//! sources for other callers).
 
 use std::fmt;
 use std::hash::BuildHasher;

@@ -5,50 +5,36 @@
 //! configured.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::StatusCode;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
-use reqwest::{Certificate, Client, Proxy, RequestBuilder, Response};
-use secrecy::zeroize::Zeroizing;
+use http::header::{ACCEPT, AUTHORIZATION, ETAG, HeaderValue, IF_NONE_MATCH};
+use reqwest::{Client, RequestBuilder};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use url::Url;
 
+use super::http_reader::{HttpReader, before, body, unanswered};
 use super::listing::Listing;
 use super::retry::Failed;
-use super::token::{Fingerprint, read_pem, text};
-use crate::config::{HttpAuthorization, HttpConnection, HttpSettings, OAuth2Settings};
-use crate::inventory::SecretSource;
-use crate::model::{Secret, Timestamp, format_duration, percent_encode};
-use crate::network::{Answer, Reset, parse};
-use crate::transport::{client_builder, failure, identity, sensitive};
+use crate::config::HttpSettings;
+use crate::model::format_duration;
 
 /// Maximum size of a page after decompression.
 const MAX_PAGE_BYTES: usize = 64 << 20;
 /// Maximum size of all pages together.
 const MAX_LIST_BYTES: usize = 512 << 20;
 const MAX_PAGES: usize = 10_000;
-/// Maximum size of the answer of an OAuth 2.0 token endpoint.
-const MAX_TOKEN_BYTES: usize = 64 << 10;
-
-const CONNECT_TIME: Duration = Duration::from_secs(10);
-/// How long an answer may pause.
-const SILENCE: Duration = Duration::from_secs(60);
 /// Maximum duration of an attempt, if the refresh interval is longer.
 const MAX_TIME: Duration = Duration::from_secs(600);
 
 /// A list of accounts at a URL. It keeps no page between refreshes.
 pub struct HttpSource {
-    settings: HttpSettings,
+    reader: HttpReader,
     interval: Duration,
-    /// The client, and the files of its settings. Reading the system's certificates takes time.
-    client: Option<([Option<Fingerprint>; 3], Client)>,
     /// The `ETag` of the list that was accepted last, and of the one that was read last.
     accepted: Option<HeaderValue>,
     offered: Option<HeaderValue>,
-    /// The access token of OAuth 2.0, and until when it is used.
-    token: Option<(Secret, Instant)>,
 }
 
 pub enum HttpAnswer {
@@ -59,7 +45,7 @@ pub enum HttpAnswer {
 
 impl HttpSource {
     pub fn new(settings: HttpSettings, interval: Duration) -> Self {
-        Self { settings, interval, client: None, accepted: None, offered: None, token: None }
+        Self { reader: HttpReader::new(settings), interval, accepted: None, offered: None }
     }
 
     /// Reads the whole list. Secrets and files of TLS are read again each time.
@@ -74,7 +60,7 @@ impl HttpSource {
         });
         if answer.is_err() {
             // It may have been revoked.
-            self.token = None;
+            self.reader.forget_token();
         }
         answer
     }
@@ -85,9 +71,9 @@ impl HttpSource {
     }
 
     async fn pages(&mut self) -> Result<HttpAnswer, Failed> {
-        let client = self.client().await?;
-        let authorization = self.authorization().await?;
-        let first = &self.settings.url;
+        let client = self.reader.client().await?;
+        let authorization = self.reader.authorization().await?;
+        let first = self.reader.url();
         let (mut url, mut seen) = (first.clone(), HashSet::new());
         let (mut pages, mut room) = (Vec::new(), MAX_LIST_BYTES);
         loop {
@@ -99,7 +85,7 @@ impl HttpSource {
                 if known.is_some() && response.status() == StatusCode::NOT_MODIFIED {
                     return Ok(None);
                 }
-                self.check(&response)?;
+                self.reader.check(&response)?;
                 let tag = response.headers_mut().remove(ETAG);
                 let page = body(response, room.min(MAX_PAGE_BYTES)).await?;
                 let next = next_page(&page)?.map(|next| next_url(&url, &next)).transpose()?;
@@ -127,21 +113,6 @@ impl HttpSource {
         }
     }
 
-    /// The same client as before, unless its files have changed.
-    async fn client(&mut self) -> Result<Client, Failed> {
-        let connection = &self.settings.connection;
-        let identity = connection.identity.as_ref();
-        let files =
-            [connection.ca_file.as_ref(), identity.map(|(file, _)| file), identity.map(|(_, key)| key)];
-        let files = files.map(|path| Fingerprint::of(path?));
-        if let Some((_, client)) = self.client.as_ref().filter(|(known, _)| *known == files) {
-            return Ok(client.clone());
-        }
-        let client = new_client(connection).await?;
-        self.client = Some((files, client.clone()));
-        Ok(client)
-    }
-
     fn request(
         &self,
         client: &Client,
@@ -161,139 +132,10 @@ impl HttpSource {
         }
         request
     }
-
-    /// Whether an answer can hold a page.
-    fn check(&self, response: &Response) -> Result<(), Failed> {
-        let oauth2 = matches!(self.settings.authorization, HttpAuthorization::OAuth2(_));
-        let status = response.status();
-        if status == StatusCode::UNAUTHORIZED && oauth2 {
-            // The next attempt fetches another token.
-            return Err(Failed::temporary(shown(status)));
-        }
-        refused(response)?;
-        let content = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let kind = content.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-        if kind.eq_ignore_ascii_case("application/json") {
-            return Ok(());
-        }
-        Err(Failed::lasting("the answer has another Content-Type than application/json"))
-    }
-
-    /// The value of `Authorization`.
-    async fn authorization(&mut self) -> Result<Option<HeaderValue>, Failed> {
-        let value = match &self.settings.authorization {
-            HttpAuthorization::None => return Ok(None),
-            HttpAuthorization::Credentials { scheme, credentials } => {
-                secret(credentials).await?.prefixed(&format!("{scheme} "))
-            }
-            HttpAuthorization::Basic { username, password } => secret(password).await?.basic(username),
-            HttpAuthorization::OAuth2(settings) => {
-                if self.token.as_ref().is_none_or(|(_, until)| *until <= Instant::now()) {
-                    let fetched = fetch_token(settings).await;
-                    self.token = Some(fetched.map_err(|failed| before("token_url", failed))?);
-                }
-                let Some((token, _)) = &self.token else { return Ok(None) };
-                token.prefixed("Bearer ")
-            }
-        };
-        sensitive(&value).map(Some).map_err(|failure| Failed::lasting(failure.error))
-    }
-}
-
-fn before(what: &str, mut failed: Failed) -> Failed {
-    failed.error.0.insert_str(0, &format!("{what}: "));
-    failed
 }
 
 fn on_page(number: usize, failed: Failed) -> Failed {
     if number == 1 { failed } else { before(&format!("page {number}"), failed) }
-}
-
-fn unanswered(error: &reqwest::Error) -> Failed {
-    Failed::temporary(failure(error).error)
-}
-
-async fn secret(source: &SecretSource) -> Result<Secret, Failed> {
-    source.read_line().await.map_err(|error| Failed::lasting(format!("{}: {error}", source.place())))
-}
-
-async fn new_client(connection: &HttpConnection) -> Result<Client, Failed> {
-    let mut builder = client_builder(CONNECT_TIME).read_timeout(SILENCE);
-    if let Some(path) = &connection.ca_file {
-        let certificates = read_pem(path).await.map_err(Failed::lasting)?.certificates();
-        let trusted: Vec<Certificate> = certificates
-            .into_iter()
-            .flatten()
-            .filter_map(|certificate| Certificate::from_der(&certificate).ok())
-            .collect();
-        if trusted.is_empty() {
-            return Err(Failed::lasting("ca_file holds no certificate, or a damaged one"));
-        }
-        builder = builder.tls_certs_only(trusted);
-    }
-    if let Some((certificate, key)) = &connection.identity {
-        let (certificate, key) = (read_pem(certificate).await, read_pem(key).await);
-        let (certificate, key) = (certificate.map_err(Failed::lasting)?, key.map_err(Failed::lasting)?);
-        let damaged = || Failed::lasting("cert_file holds no certificate, or key_file no key");
-        builder = builder.identity(identity(&certificate, &key).ok_or_else(damaged)?);
-    }
-    let unusable = |e: reqwest::Error| Failed::lasting(format!("TLS or proxy: {}", failure(&e).error));
-    builder = match &connection.proxy_url {
-        Some(url) => builder.proxy(Proxy::all(url.clone()).map_err(unusable)?),
-        None => builder.no_proxy(),
-    };
-    builder.build().map_err(unusable)
-}
-
-fn shown(status: StatusCode) -> String {
-    format!("HTTP {} {}", status.as_u16(), status.canonical_reason().unwrap_or_default())
-        .trim_end()
-        .to_owned()
-}
-
-/// An error, unless the status is 200.
-fn refused(response: &Response) -> Result<(), Failed> {
-    let status = response.status();
-    if status == StatusCode::OK {
-        return Ok(());
-    }
-    let busy = [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status);
-    if busy || status.is_server_error() {
-        return Err(Failed {
-            retry: Some(retry_after(response.headers())),
-            ..Failed::temporary(shown(status))
-        });
-    }
-    let hint = if status.is_redirection() { "; redirects are not followed" } else { "" };
-    Err(Failed::lasting(format!("{}{hint}", shown(status))))
-}
-
-fn retry_after(headers: &HeaderMap) -> Duration {
-    let seconds = match parse::retry_after(&Answer::new(None, headers.clone(), &[])) {
-        Some(Reset::After(seconds)) => i64::from(seconds),
-        Some(Reset::At(at)) => at.since(Timestamp::now()),
-        None => 0,
-    };
-    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
-}
-
-async fn body(mut response: Response, most: usize) -> Result<Zeroizing<String>, Failed> {
-    let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
-    let mut bytes = Zeroizing::new(Vec::with_capacity(announced.unwrap_or(0).min(most)));
-    while let Some(chunk) = response.chunk().await.map_err(|e| unanswered(&e))? {
-        let length = bytes.len() + chunk.len();
-        if length > most {
-            return Err(Failed::lasting(format!("the answer has more than {most} bytes")));
-        }
-        if length > bytes.capacity() {
-            // A vector that grows by itself leaves copies of tokens behind.
-            let mut larger = Zeroizing::new(Vec::with_capacity((2 * length).min(most)));
-            larger.extend_from_slice(&bytes);
-            bytes = larger;
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    text(bytes).map_err(|error| Failed::temporary(error.to_string()))
 }
 
 /// What is read of a page here: that it is whole, and what follows.
@@ -339,33 +181,4 @@ fn next_url(current: &Url, next: &str) -> Result<Url, Failed> {
     }
     url.set_fragment(None);
     Ok(url)
-}
-
-/// The answer of a token endpoint (RFC 6749, section 5.1).
-#[derive(Deserialize)]
-struct TokenAnswer {
-    access_token: String,
-    expires_in: Option<u64>,
-}
-
-/// An access token, and until when it is used.
-async fn fetch_token(settings: &OAuth2Settings) -> Result<(Secret, Instant), Failed> {
-    let client = new_client(&settings.connection).await?;
-    let client_id = percent_encode(&settings.client_id);
-    let basic = secret(&settings.client_secret).await?.percent_encoded().basic(&client_id);
-    let mut form = vec![("grant_type", "client_credentials".to_owned())];
-    if !settings.scopes.is_empty() {
-        form.push(("scope", settings.scopes.join(" ")));
-    }
-    let request = client.post(settings.token_url.clone()).header(ACCEPT, "application/json").form(&form);
-    let basic = sensitive(&basic).map_err(|failure| Failed::lasting(failure.error))?;
-    let asked = Instant::now();
-    let response = request.header(AUTHORIZATION, basic).send().await.map_err(|e| unanswered(&e))?;
-    refused(&response)?;
-    let body = body(response, MAX_TOKEN_BYTES).await?;
-    let answer: Result<TokenAnswer, _> = serde_json::from_str(&body);
-    let answer = answer.map_err(|_| Failed::lasting("the answer has no access_token"))?;
-    // Renewed a minute early, and never kept if the end is unknown.
-    let life = Duration::from_secs(answer.expires_in.unwrap_or(0).saturating_sub(60).min(86_400));
-    Ok((Secret::new(answer.access_token), asked + life))
 }

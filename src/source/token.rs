@@ -226,7 +226,10 @@ fn read_file_now(path: &Path, most: usize) -> Result<(Zeroizing<String>, Option<
 }
 
 /// The text of a file in PEM form: certificates, or a key.
-pub(super) async fn read_pem(path: &Path) -> Result<Secret, String> {
+///
+/// # Errors
+/// Why it cannot be read.
+pub async fn read_pem(path: &Path) -> Result<Secret, String> {
     let read = read_file(path, MAX_PEM_BYTES).await.map_err(|error| match error {
         Unreadable::TooLong => "longer than 1 MiB: not a certificate".to_owned(),
         error => error.to_string(),

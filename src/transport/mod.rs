@@ -1,5 +1,5 @@
 //! Sends calls to networks: the only HTTP client, protection of private networks, OAuth 1.0a
-//! signatures and rate limits.
+//! signatures and rate limits; and mails to an SMTP server.
 //!
 //! Must not know what an answer means for a token.
 
@@ -7,6 +7,7 @@ mod client;
 mod guard;
 mod limiter;
 mod oauth1;
+mod smtp;
 
 pub use client::{
     Client, Failure, MAX_BODY_BYTES, client_builder, failure, identity, is_loopback, sensitive,
@@ -14,3 +15,4 @@ pub use client::{
 pub use guard::{PublicOnly, check, is_public};
 pub use limiter::Limiter;
 pub use oauth1::authorization;
+pub use smtp::{NotSent, SmtpConnection, SmtpServer};

@@ -48,6 +48,7 @@ fn help_is_as_before() {
         ("help-serve", vec!["serve", "--help"]),
         ("help-check", vec!["check", "--help"]),
         ("help-schedule", vec!["schedule", "--help"]),
+        ("help-digest", vec!["digest", "--help"]),
         ("help-classify", vec!["classify", "--help"]),
         ("help-demo", vec!["demo", "--help"]),
         ("help-generate-rules", vec!["generate", "rules", "--help"]),

@@ -233,7 +233,7 @@ fn whole(example: &str) -> String {
 #[test]
 fn the_examples_of_the_guides_are_right() {
     let folder = std::fs::read_dir("docs/sources").unwrap().map(|entry| entry.unwrap().path());
-    let guides = folder.chain(["docs/oauth2.md", "docs/sources.md"].map(Into::into));
+    let guides = folder.chain(["docs/digest.md", "docs/oauth2.md", "docs/sources.md"].map(Into::into));
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("config.yaml");
     let mut checked = 0;

@@ -54,6 +54,46 @@ fn systemd_takes_the_unit_without_a_word() {
     );
 }
 
+/// The unit of digests, whose timer starts it.
+#[test]
+fn the_timer_sends_digests_every_hour() {
+    let service = read("deploy/systemd/token_exporter-digest.service");
+    let timer = read("deploy/systemd/token_exporter-digest.timer");
+    let line = |text: &str, key: &str| {
+        let found = text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+        found.trim_start_matches('=').to_owned()
+    };
+    assert_eq!(line(&service, "Type"), "oneshot");
+    assert_eq!(line(&timer, "OnCalendar"), "hourly");
+    // Units that share a state directory must share a user, which dynamic users do not.
+    let directory = line(&service, "StateDirectory");
+    assert_ne!(directory, line(&read("deploy/systemd/token_exporter.service"), "StateDirectory"));
+    let command = line(&service, "ExecStart");
+    assert!(command.ends_with(&format!("--storage.path=%S/{directory}")), "{command}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let installed = "ExecStart=/usr/local/bin/token_exporter ";
+    assert!(service.contains(installed));
+    let service = service.replace(installed, &format!("ExecStart={PROGRAM} "));
+    let files = [("token_exporter-digest.service", service), ("token_exporter-digest.timer", timer)];
+    let paths = files.map(|(name, text)| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path
+    });
+    let Some(output) = tool(Command::new("systemd-analyze").arg("verify").args(&paths)) else { return };
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let security = ["security", "--offline=true", "--no-pager"];
+    let Some(output) = tool(Command::new("systemd-analyze").args(security).arg(&paths[0])) else { return };
+    let text = String::from_utf8_lossy(&output.stdout);
+    let level =
+        text.lines().find_map(|line| line.split_once(".service: ")?.1.split(' ').next()?.parse::<f64>().ok());
+    assert!(level.is_some_and(|level| level <= 1.5), "{level:?}: {text}");
+}
+
 #[test]
 fn the_unit_leaves_little_to_attack() {
     let (_folder, path) = unit();
@@ -89,6 +129,15 @@ fn what_is_installed_is_called_with_flags_that_exist() {
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
     for flag in flags {
         assert!(help.contains(flag), "{flag} is no flag of the program");
+    }
+    let digest = read("deploy/systemd/token_exporter-digest.service");
+    let help = Command::new(PROGRAM).args(["digest", "--help"]).output().expect("the program");
+    let help = String::from_utf8_lossy(&help.stdout).into_owned();
+    let command = digest.lines().find(|line| line.starts_with("ExecStart=")).expect("a command");
+    let flags: Vec<&str> = command.split([' ', '=']).filter(|word| word.starts_with("--")).collect();
+    assert_eq!(flags.len(), 3, "{flags:?}");
+    for flag in flags {
+        assert!(help.contains(flag), "{flag} is no flag of digest");
     }
 }
 

@@ -19,6 +19,9 @@ fn folder(name: &str) -> PathBuf {
 const COMPONENTS: [&str; 3] =
     ["components/external-secrets", "components/secrets-store-csi", "components/vault-agent"];
 
+/// The job that sends digests.
+const DIGEST: &str = "components/digest";
+
 fn read(path: &Path) -> Value {
     let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     serde_yaml::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
@@ -56,7 +59,7 @@ fn the_rules_are_the_shipped_ones() {
 
 #[test]
 fn every_file_is_named_and_every_named_file_is_there() {
-    for name in ["base", "example"].into_iter().chain(COMPONENTS) {
+    for name in ["base", "example", DIGEST].into_iter().chain(COMPONENTS) {
         let kustomization = read(&folder(name).join("kustomization.yaml"));
         let mut named: BTreeSet<String> =
             texts(&kustomization["resources"]).into_iter().map(str::to_owned).collect();
@@ -335,17 +338,61 @@ fn the_components_bring_the_files_that_the_configuration_names() {
 }
 
 #[test]
+fn the_job_of_digests_fits_the_exporter() {
+    let job = read(&folder(DIGEST).join("cronjob.yaml"));
+    assert_eq!(job["spec"]["concurrencyPolicy"], "Forbid");
+    assert_eq!(job["spec"]["schedule"], "5 * * * *", "every hour");
+    let pod = &job["spec"]["jobTemplate"]["spec"]["template"];
+    let (pod, labels) = (&pod["spec"], &pod["metadata"]["labels"]);
+    let (set, own) = (base("statefulset.yaml"), &pod["containers"][0]);
+    let exporter = &set["spec"]["template"]["spec"];
+    for key in ["securityContext", "serviceAccountName", "automountServiceAccountToken"] {
+        assert_eq!(pod[key], exporter[key], "{key}");
+    }
+    assert_eq!(own["securityContext"], container(&set)["securityContext"]);
+    assert_eq!(own["image"], container(&set)["image"]);
+    let arguments = texts(&own["args"]);
+    Cli::try_parse_from(["token_exporter"].into_iter().chain(arguments.iter().copied())).expect("arguments");
+    let value =
+        |flag: &str| arguments.iter().find_map(|argument| argument.strip_prefix(flag)).expect("a flag");
+    let mounts = own["volumeMounts"].as_sequence().expect("mounts");
+    let volumes: Vec<&Value> =
+        pod["volumes"].as_sequence().expect("volumes").iter().map(|v| &v["name"]).collect();
+    assert!(mounts.iter().all(|mount| volumes.contains(&&mount["name"])));
+    let mounted = |path: &str, writable: bool| {
+        mounts.iter().any(|mount| {
+            mount["mountPath"].as_str().is_some_and(|at| Path::new(path).starts_with(at))
+                && mount["readOnly"].as_bool().unwrap_or(false) != writable
+        })
+    };
+    assert!(mounted(value("--config.file="), false) && mounted(value("--storage.path="), true));
+    assert_eq!(pod["volumes"][0], exporter["volumes"][0], "the same configuration");
+    let claim = read(&folder(DIGEST).join("persistentvolumeclaim.yaml"));
+    assert_eq!(pod["volumes"][2]["persistentVolumeClaim"]["claimName"], claim["metadata"]["name"]);
+    let policies = std::fs::read_to_string(folder(DIGEST).join("networkpolicy.yaml")).expect("readable");
+    let policies: Vec<Value> =
+        policies.split("---\n").map(|text| serde_yaml::from_str(text).expect("YAML")).collect();
+    assert_eq!(&policies[0]["spec"]["podSelector"]["matchLabels"], labels);
+    assert_eq!(&policies[1]["spec"]["ingress"][0]["from"][0]["podSelector"]["matchLabels"], labels);
+    let exporters = &set["spec"]["template"]["metadata"]["labels"];
+    assert_eq!(&policies[1]["spec"]["podSelector"]["matchLabels"], exporters);
+    assert_eq!(&policies[0]["spec"]["egress"][0]["to"][0]["podSelector"]["matchLabels"], exporters);
+}
+
+#[test]
 fn the_resources_are_valid_by_the_published_schemas() {
     let kustomization = read(&folder("base").join("kustomization.yaml"));
     let mut files: Vec<PathBuf> =
         texts(&kustomization["resources"]).into_iter().map(|f| folder("base").join(f)).collect();
     files.push(folder("example").join("namespace.yaml"));
     files.push(folder(COMPONENTS[2]).join("networkpolicy.yaml"));
+    let digest = read(&folder(DIGEST).join("kustomization.yaml"));
+    files.extend(texts(&digest["resources"]).into_iter().map(|f| folder(DIGEST).join(f)));
     let said = validate(&files);
     assert_eq!(
         said.matches(" passed for resource ").count(),
-        files.len() - 2,
-        "all but the operator's two: {said}"
+        files.len() - 2 + 1,
+        "all but the operator's two, and two policies in one file: {said}"
     );
     // The check itself must be able to fail.
     let folder = tempfile::tempdir().expect("a folder");

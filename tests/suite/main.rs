@@ -25,6 +25,7 @@ mod dashboards_live;
 mod dashboards_panels;
 mod dashboards_replay;
 mod delays;
+mod digest;
 mod deploy;
 mod docs;
 mod envelopes;

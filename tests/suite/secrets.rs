@@ -331,6 +331,7 @@ fn secrets_are_revealed_where_requests_are_made_and_nowhere_else() {
         "source/sql/postgres.rs",
         "transport/client.rs",
         "transport/oauth1.rs",
+        "transport/smtp.rs",
     ];
     assert_eq!(found, expected);
 }
