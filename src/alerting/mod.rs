@@ -6,9 +6,11 @@
 
 mod alertmanager;
 mod mail;
+mod moments;
 mod rules;
 mod schedule;
 mod template;
+mod times;
 
 pub use alertmanager::{MailSettings, alertmanager};
 pub use mail::mail_templates;

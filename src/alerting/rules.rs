@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::schedule::{Accounts, DAY, EXPIRED, LONGEST, Window, evaluation_interval, windows};
+use super::moments::{self, now};
+use super::schedule::{Accounts, DAY, EXPIRED, LONGEST, Window, evaluation_interval, moment, windows};
 use super::template::fill;
+use super::times::{day_record, down_for, on_this_day, readable, zoned};
 use crate::config::{Config, Notice, ScheduleRule};
 use crate::model::{AppProblem, Capability, FixedBy, Reason, Use, format_duration};
 use crate::network::{NetworkId, advice};
@@ -15,10 +17,16 @@ const EXPIRING: &str = include_str!("templates/expiring.rules.yml.tmpl");
 const LONG_KNOWN: &str = include_str!("templates/long_known.rules.yml.tmpl");
 const WINDOW: &str = include_str!("templates/window.promql.tmpl");
 
+/// The labels that identify an account.
+const IDENTITY: &str = "account, network";
+/// The time zones of readers, also during an outage of the exporter.
+const TIME_ZONE_OFFSET: &str = "connection_time_zone_offset_seconds\nor \
+     last_over_time(connection_time_zone_offset_seconds[6h]) unless on (job, instance) up == 1";
+
 /// What the rules depend on besides the schedule.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The offset from UTC of the calendar that [`Notice::Today`] follows, in seconds to the east.
+    /// The offset from UTC, in seconds to the east, of people without a time zone.
     pub utc_offset: i64,
     /// The URL of the runbooks' folder, with its last slash.
     pub runbooks: String,
@@ -60,14 +68,30 @@ pub fn rules(schedule: &[ScheduleRule], options: &Options) -> String {
     let notified = windows.iter().flat_map(|(_, accounts)| accounts).copied().collect();
     let shortest_lifetime = windows.iter().map(|(w, _)| w.shortest_lifetime()).min().unwrap_or(DAY);
     let or_today = windows.iter().find(|(w, _)| w.notice == Notice::Today).map(|(_, accounts)| {
-        format!("or ({} and on (account, network) {})", on_this_day(options), selector(accounts))
+        format!("or ({} and on (account, network) {})", on_this_day(), selector(accounts))
     });
+    let day = or_today.as_ref().map_or_else(String::new, |_| day_record(options));
     let capabilities = Capability::ALL.iter().map(|c| (c.label(), c.stops()));
     let problems = AppProblem::ALL.iter().map(|p| (p.label(), p.meaning()));
     fill(
         RULES,
         &[
             ("INTERVAL", &format_duration(evaluation_interval(schedule))),
+            ("TIME_ZONE_OFFSET", TIME_ZONE_OFFSET),
+            ("DAY", &day),
+            ("MOMENTS", &moments::records(moment(schedule))),
+            ("OR_SAME_LOSS", &moments::or_same_loss("connection:planned_use_mailed")),
+            ("OR_SAME_URGENT_LOSS", &moments::or_same_loss("connection:urgent_loss")),
+            ("ZONED_LOSS", &zoned(&now("connection:lost_timestamp_seconds"), IDENTITY)),
+            ("ZONED_USE", &zoned(&now("connection:planned_use_at_risk_timestamp_seconds"), IDENTITY)),
+            ("ZONED_RECOVERY", &zoned(&now("connection:recovered_timestamp_seconds"), IDENTITY)),
+            ("ZONED_DEGRADED", &zoned(&now("connection:degraded"), "account, network, capability")),
+            ("MOMENT_OF_LOSS", &moments::label("loss")),
+            ("MOMENT_OF_USE", &moments::label("use")),
+            ("MOMENT_OF_RECOVERY", &moments::label("recovery")),
+            ("SINCE", &escaped(&readable("$value", options))),
+            ("DOWN_SINCE", &escaped(&readable("$labels.down_since", options))),
+            ("DOWN_FOR", &escaped(&down_for())),
             ("LONG_KNOWN", &if is_long { fill(LONG_KNOWN, &[("LONGEST", &longest)]) } else { String::new() }),
             ("OR_TODAY", &or_today.unwrap_or_default()),
             ("NOTIFIED", &selector(&notified)),
@@ -200,40 +224,25 @@ fn by_value<'a>(label: &str, texts: impl Iterator<Item = (&'a str, &'a str)>) ->
     texts.map(text).collect()
 }
 
-/// A time in the calendar of [`Options::utc_offset`], of a number in a template.
-fn local_time(number: &str, options: &Options) -> String {
-    match options.utc_offset {
-        0 => format!("(toTime {number})"),
-        offset => format!("((toTime {number}).Add {offset}000000000)"),
-    }
-}
-
-fn utc_offset(options: &Options) -> String {
-    let sign = if options.utc_offset < 0 { '-' } else { '+' };
-    match options.utc_offset.unsigned_abs() {
-        0 => String::new(),
-        seconds => format!("{sign}{:02}:{:02}", seconds / 3600, seconds % 3600 / 60),
-    }
-}
-
 /// When the account is next used, if that is known.
 fn next_use(options: &Options) -> String {
     format!(
         "{{{{ range query (printf \"last_over_time(connection:next_use_timestamp_seconds\
          {{account=%q,network=%q}}[500ms]) > time()\" $labels.account $labels.network) }}}}\
-         {{{{ {}.Format \"Monday 2 January 2006, 15:04\" }}}} UTC{}{{{{ end }}}}",
-        local_time("(value .)", options),
-        utc_offset(options)
+         {}{{{{ end }}}}",
+        readable("(value .)", options)
     )
 }
 
 /// The alerts for the notices of the schedule, one for each notice.
 fn expiring(windows: &[(Window, Accounts)], options: &Options) -> String {
-    let (local_time, utc_offset) = (local_time("$value", options), utc_offset(options));
+    let deadline = escaped(&readable("$value", options));
     let alerts = windows.chunk_by(|(a, _), (b, _)| a.notice == b.notice).filter_map(|same| {
         let (first, _) = same.first()?;
         let exprs: Vec<String> =
-            same.iter().map(|(window, accounts)| expiring_accounts(window, accounts, options)).collect();
+            same.iter().map(|(window, accounts)| expiring_accounts(window, accounts)).collect();
+        let record =
+            format!("connection:notice_deadline_timestamp_seconds{{notice=\"{}\"}}", first.notice.label());
         Some(fill(
             EXPIRING,
             &[
@@ -241,8 +250,8 @@ fn expiring(windows: &[(Window, Accounts)], options: &Options) -> String {
                 ("SEVERITY", first.severity()),
                 ("NOTICE", &first.notice.label()),
                 ("BY", if first.notice == Notice::Today { "today," } else { "by" }),
-                ("LOCAL_TIME", &local_time),
-                ("UTC_OFFSET", &utc_offset),
+                ("ZONED", &zoned(&now(&record), IDENTITY)),
+                ("DEADLINE", &deadline),
                 ("NEXT_USE", &escaped(&next_use(options))),
                 ("NEEDED_CAPABILITIES", &escaped(&needed_capabilities())),
                 ("ALL_CAPABILITIES", &all_capabilities()),
@@ -255,8 +264,8 @@ fn expiring(windows: &[(Window, Accounts)], options: &Options) -> String {
 }
 
 /// The accounts whose deadline lies in a window.
-fn expiring_accounts(window: &Window, accounts: &Accounts, options: &Options) -> String {
-    let today = on_this_day(options);
+fn expiring_accounts(window: &Window, accounts: &Accounts) -> String {
+    let today = on_this_day();
     let deadline = match (window.notice, window.until) {
         (Notice::Today, _) => today.clone(),
         (Notice::Before(_), 0) => {
@@ -287,16 +296,6 @@ fn expiring_accounts(window: &Window, accounts: &Accounts, options: &Options) ->
             ("UNLESS_NEW_TODAY", if window.before_today { &unless_new_today } else { "" }),
         ],
     )
-}
-
-/// Deadlines on the present calendar day.
-fn on_this_day(options: &Options) -> String {
-    let midnight = match options.utc_offset {
-        0 => format!("time() - time() % {DAY}"),
-        offset if offset < 0 => format!("time() - (time() - {}) % {DAY}", offset.abs()),
-        offset => format!("time() - (time() + {offset}) % {DAY}"),
-    };
-    format!("connection:expiry_timestamp_seconds >= {midnight} < {midnight} + {DAY}")
 }
 
 fn selector(accounts: &Accounts) -> String {

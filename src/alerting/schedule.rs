@@ -139,3 +139,8 @@ pub(super) fn evaluation_interval(schedule: &[ScheduleRule]) -> Duration {
 pub(super) fn group_wait(schedule: &[ScheduleRule]) -> Duration {
     Duration::from_secs((narrowest(schedule) / 8).clamp(1, 120))
 }
+
+/// How long the events of a list of recipients are one moment after its first.
+pub(super) fn moment(schedule: &[ScheduleRule]) -> Duration {
+    Duration::from_secs((narrowest(schedule) / 5).clamp(1, 300))
+}

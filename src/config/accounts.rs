@@ -19,9 +19,10 @@ const MAX_LABEL_NAME: usize = 64;
 pub(super) const MAX_STATE: usize = 64;
 
 /// Labels that metrics and alerts have already, or that Prometheus and Alertmanager set.
-const RESERVED_LABELS: [&[&str]; 4] = [
+const RESERVED_LABELS: [&[&str]; 5] = [
     &["account", "network", "reason", "capability", "scope", "clock", "bucket"],
     &["notice", "since", "news", "meaning", "fixed_by", "advice", "cause", "severity"],
+    &["moment", "urgent", "down_since", "utc_offset"],
     &["alertname", "alertstate", "job", "instance", "le", "quantile"],
     INFO_LABELS,
 ];

@@ -332,7 +332,12 @@ fn an_alert_says_when_and_for_how_long() {
     std::fs::write(&path, rules(&default_schedule(), &options)).expect("written");
     let network = NetworkId::from_name("x").expect("a network");
     let deadline = 3 * DAY + 20 * 3600;
-    let series = account(network, Use::Owned, deadline, 4 * 48);
+    let mut series = account(network, Use::Owned, deadline, 4 * 48);
+    // The time zone of the reader comes before that of the options.
+    let mut elsewhere = account(network, Use::Paid, deadline, 4 * 48);
+    let zone = "connection_time_zone_offset_seconds{account=\"x-paid\",network=\"x\",time_zone=\"America/Caracas\"}";
+    elsewhere.push(json!({"series": zone, "values": "-14400x192"}));
+    series.extend(elsewhere);
     // As in the annotations, by a query that gets the alert's name.
     let told = |minute: u64, notice: &str, left: &str| {
         let today = notice == "today";
