@@ -5,14 +5,17 @@
 //! its name and its advice, and nothing of probing.
 
 mod alertmanager;
+mod hours;
 mod mail;
 mod moments;
+mod receivers;
 mod rules;
 mod schedule;
 mod template;
 mod times;
 
-pub use alertmanager::{MailSettings, alertmanager};
 pub use mail::mail_templates;
+pub use alertmanager::{Grouping, MailSettings, alertmanager};
+pub use receivers::Kind as Receiver;
 pub use rules::{Options, RUNBOOKS, longest_gap, rules};
 pub use schedule::{DAY, EXPIRED, Window, windows};

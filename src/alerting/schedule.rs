@@ -144,3 +144,8 @@ pub(super) fn group_wait(schedule: &[ScheduleRule]) -> Duration {
 pub(super) fn moment(schedule: &[ScheduleRule]) -> Duration {
     Duration::from_secs((narrowest(schedule) / 5).clamp(1, 300))
 }
+
+/// How soon Alertmanager tries again to send what was held back until working hours.
+pub(super) fn held_interval(schedule: &[ScheduleRule]) -> Duration {
+    Duration::from_secs((narrowest(schedule) / 10).clamp(1, 900))
+}

@@ -33,14 +33,13 @@ pub(super) fn readable(number: &str, options: &Options) -> String {
 
 /// How long a connection has not worked, of the value and the labels of a recovery.
 pub(super) fn down_for() -> String {
-    let number = |unit: &str| format!("{{{{ printf \"%.0f\" $down.{unit} }}}}");
+    let unit = |name: &str| format!("{{{{ printf \"%.0f\" $down.{name} }}}}");
+    let (minutes, hours) = (unit("Minutes"), unit("Hours"));
+    let days = "{{ query (printf \"%f / 24\" $down.Hours) | first | value | printf \"%.0f\" }}";
+    let down = "{{ $down := (toTime $value).Sub (toTime $labels.down_since) }}";
     format!(
-        "{{{{ $down := (toTime $value).Sub (toTime $labels.down_since) }}}}{{{{ if lt $down.Seconds 90.0 }}}}1 \
-         minute{{{{ else if lt $down.Hours 2.0 }}}}{} minutes{{{{ else if lt $down.Hours 48.0 }}}}{} hours\
-         {{{{ else }}}}{{{{ query (printf \"%f / 24\" $down.Hours) | first | value | printf \"%.0f\" }}}} \
-         days{{{{ end }}}}",
-        number("Minutes"),
-        number("Hours")
+        "{down}{{{{ if lt $down.Seconds 90.0 }}}}1 minute{{{{ else if lt $down.Hours 2.0 }}}}{minutes} \
+         minutes{{{{ else if lt $down.Hours 48.0 }}}}{hours} hours{{{{ else }}}}{days} days{{{{ end }}}}"
     )
 }
 

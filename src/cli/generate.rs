@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use chrono::FixedOffset;
-use clap::{Args, Subcommand};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::options::{CONFIG_FILE, load, utc_offset};
 use super::print;
 use crate::alerting;
-use crate::config::{Config, default_schedule};
+use crate::config::{Config, ScheduleRule, SmtpSettings, default_schedule};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Generate {
@@ -48,15 +49,41 @@ pub(super) struct Rules {
 pub(super) struct Alertmanager {
     #[command(flatten)]
     config: ScheduleFiles,
-    /// Mail server as HOST:PORT
-    #[arg(long, value_name = "ADDRESS", default_value = "localhost:25")]
-    smtp_smarthost: String,
-    /// Sender of the mails
-    #[arg(long, value_name = "ADDRESS", default_value = "token-exporter@localhost")]
-    smtp_from: String,
+    /// Mail server as HOST:PORT [default: that of the configuration, or localhost:25]
+    #[arg(long, value_name = "ADDRESS")]
+    smtp_smarthost: Option<String>,
+    /// Sender of the mails [default: that of the configuration, or token-exporter@localhost]
+    #[arg(long, value_name = "ADDRESS")]
+    smtp_from: Option<String>,
     /// Webhook that receives pages
     #[arg(long, value_name = "URL", default_value = "http://localhost:9095/page")]
     pager_url: url::Url,
+    /// URL of the status page, to which mails link [default: that of the configuration]
+    #[arg(long, value_name = "URL")]
+    page_url: Option<url::Url>,
+    /// What one mail about losses is for: a login, or all that a list of recipients loses within minutes
+    #[arg(long, value_name = "WHAT", default_value = "credential")]
+    group_mails_by: Grouping,
+    /// Mail recoveries, too
+    #[arg(long)]
+    mail_recoveries: bool,
+    /// What takes the place of mails (slack, msteams, telegram, webhook) or of the pager (pagerduty,
+    /// opsgenie); may be given several times
+    #[arg(long = "receiver", value_name = "KIND")]
+    #[arg(value_parser = receiver_kinds())]
+    receivers: Vec<alerting::Receiver>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Grouping {
+    Credential,
+    Person,
+}
+
+fn receiver_kinds() -> impl TypedValueParser<Value = alerting::Receiver> {
+    let kinds = alerting::Receiver::ALL;
+    PossibleValuesParser::new(kinds.map(alerting::Receiver::label))
+        .map(move |label| kinds.into_iter().find(|kind| kind.label() == label).unwrap_or(kinds[0]))
 }
 
 impl Generate {
@@ -73,22 +100,55 @@ impl Generate {
                 };
                 alerting::rules(&config.map_or_else(default_schedule, |config| config.schedule), &options)
             }
-            Self::Alertmanager(alertmanager) => {
-                let (schedule, operators) = match alertmanager.config.load()? {
-                    Some(config) => (config.schedule, config.global.notify),
-                    None => (default_schedule(), Vec::new()),
-                };
-                let settings = alerting::MailSettings {
-                    smarthost: alertmanager.smtp_smarthost,
-                    from: alertmanager.smtp_from,
-                    operators,
-                    pager: alertmanager.pager_url.to_string(),
-                };
+            Self::Alertmanager(arguments) => {
+                let config = arguments.config.load()?;
+                let (schedule, settings) = arguments.settings(config);
                 alerting::alertmanager(&schedule, &settings)
             }
         };
         print(&text)?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Alertmanager {
+    /// The schedule, and what the options and the configuration say.
+    fn settings(self, config: Option<Config>) -> (Vec<ScheduleRule>, alerting::MailSettings) {
+        let (schedule, operators, smtp, digest, people) = match config {
+            Some(config) => {
+                (config.schedule, config.global.notify, config.smtp, Some(config.digest), config.people)
+            }
+            None => (default_schedule(), Vec::new(), None, None, Vec::new()),
+        };
+        let configured = |value: fn(&SmtpSettings) -> String, usual: &str| {
+            smtp.as_ref().map_or_else(|| usual.to_owned(), value)
+        };
+        let page_url = self.page_url.or_else(|| digest?.page_url).map(|mut url| {
+            if !url.path().ends_with('/') {
+                url.set_path(&format!("{}/", url.path()));
+            }
+            url.to_string()
+        });
+        let settings = alerting::MailSettings {
+            smarthost: self
+                .smtp_smarthost
+                .unwrap_or_else(|| configured(SmtpSettings::smarthost, "localhost:25")),
+            from: self
+                .smtp_from
+                .unwrap_or_else(|| configured(|smtp| smtp.from.clone(), "token-exporter@localhost")),
+            smtp,
+            operators,
+            pager: self.pager_url.to_string(),
+            page_url,
+            people,
+            grouping: match self.group_mails_by {
+                Grouping::Credential => alerting::Grouping::Credential,
+                Grouping::Person => alerting::Grouping::Person,
+            },
+            recoveries: self.mail_recoveries,
+            receivers: self.receivers,
+        };
+        (schedule, settings)
     }
 }
 

@@ -64,7 +64,10 @@ fn rules_read_only_what_their_evaluation_has_written() {
     let rules: Vec<&str> = text.split("\n      - ").collect();
     for series in "info latest_verdict verdict capability_lost state_change_timestamp_seconds invalid \
                    lost_timestamp_seconds degraded operator_cause next_use_timestamp_seconds \
-                   planned_use_at_risk_timestamp_seconds planned_use_mailed"
+                   planned_use_at_risk_timestamp_seconds planned_use_mailed urgent_loss labelled_loss \
+                   labelled_use labelled_recovery labelled_degraded recovered_timestamp_seconds \
+                   down_since_timestamp_seconds time_zone_offset_seconds notice_deadline_timestamp_seconds \
+                   new_event_timestamp_seconds event_timestamp_seconds moment_timestamp_seconds"
         .split(' ')
     {
         let name = format!("connection:{series}");
@@ -335,19 +338,17 @@ fn an_alert_says_when_and_for_how_long() {
     let mut series = account(network, Use::Owned, deadline, 4 * 48);
     // The time zone of the reader comes before that of the options.
     let mut elsewhere = account(network, Use::Paid, deadline, 4 * 48);
-    let zone = "connection_time_zone_offset_seconds{account=\"x-paid\",network=\"x\",time_zone=\"America/Caracas\"}";
+    let zone = "connection_time_zone_offset_seconds{account=\"x-paid\",network=\"x\",\
+                time_zone=\"America/Caracas\"}";
     elsewhere.push(json!({"series": zone, "values": "-14400x192"}));
     series.extend(elsewhere);
     // As in the annotations, by a query that gets the alert's name.
     let told = |minute: u64, notice: &str, left: &str| {
         let today = notice == "today";
-        let deadline = "Monday 5 January 1970, 05:30 UTC+09:30";
-        json!({
-            "eval_time": format!("{minute}m"),
-            "alertname": "ConnectionExpiring",
-            "exp_alerts": [{
+        let alert = |purpose: &str, deadline: &str| {
+            json!({
                 "exp_labels": {
-                    "account": "x-owned", "network": "x", "use": "owned", "credential": "c",
+                    "account": format!("x-{purpose}"), "network": "x", "use": purpose, "credential": "c",
                     "notify": "a@b.example", "notice": notice,
                     "severity": if today { "critical" } else { "warning" },
                 },
@@ -369,7 +370,15 @@ fn an_alert_says_when_and_for_how_long() {
                     "next_use": "",
                     "runbook_url": format!("{RUNBOOKS}ConnectionExpiring.md"),
                 },
-            }],
+            })
+        };
+        json!({
+            "eval_time": format!("{minute}m"),
+            "alertname": "ConnectionExpiring",
+            "exp_alerts": [
+                alert("owned", "Monday 5 January 1970, 05:30 UTC+09:30"),
+                alert("paid", "Sunday 4 January 1970, 16:00 UTC-04:00"),
+            ],
         })
     };
     let minute = |before: u64| (deadline - before) / 60;
@@ -442,8 +451,8 @@ fn a_setting_that_looks_like_a_placeholder_stays_as_it_is() {
     let mail = MailSettings {
         smarthost: "localhost:25".to_owned(),
         from: "x@SMARTHOST@y".to_owned(),
-        operators: Vec::new(),
         pager: "http://localhost/@FROM@".to_owned(),
+        ..MailSettings::default()
     };
     let text = alertmanager(&default_schedule(), &mail);
     assert!(text.contains("\n  smtp_from: 'x@SMARTHOST@y'\n") && text.contains("'http://localhost/@FROM@'"));
