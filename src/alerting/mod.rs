@@ -14,8 +14,8 @@ mod schedule;
 mod template;
 mod times;
 
-pub use mail::mail_templates;
 pub use alertmanager::{Grouping, MailSettings, alertmanager};
+pub use mail::mail_templates;
 pub use receivers::Kind as Receiver;
 pub use rules::{Options, RUNBOOKS, longest_gap, rules};
 pub use schedule::{DAY, EXPIRED, Window, windows};

@@ -80,9 +80,13 @@ pub(super) fn pager(mail: &MailSettings) -> String {
 }
 
 fn messages(mail: &MailSettings, kinds: &[Kind]) -> String {
-    let page = define("page", mail.page_url.as_deref().unwrap_or_default());
     let texts = MESSAGES.iter().filter(|(kind, _)| kinds.contains(kind));
-    texts.map(|(_, text)| fill(text, &[("PAGE", &quoted(&page))])).collect()
+    texts.map(|(_, text)| fill(text, &[("PAGE", &quoted(&page(mail)))])).collect()
+}
+
+/// The URL of the status page; the template's argument is a query for it.
+fn page(mail: &MailSettings) -> String {
+    mail.page_url.as_ref().map_or_else(String::new, |url| define("page", &format!("{url}{{{{ . }}}}")))
 }
 
 fn email(mail: &MailSettings, to: &str) -> String {
@@ -90,11 +94,7 @@ fn email(mail: &MailSettings, to: &str) -> String {
         mail.tls_files().iter().map(|(key, path)| format!("{key}: '{}'", quoted(path))).collect();
     let tls = if tls.is_empty() { tls.concat() } else { format!("tls_config: {{{}}}", tls.join(", ")) };
     let unsubscribe = define("unsubscribe", &mail.unsubscribe());
-    let all = ["page", "operator"].map(|name| match name {
-        "page" => define(name, mail.page_url.as_deref().unwrap_or_default()),
-        _ => define(name, mail.operator()),
-    });
-    let all = format!("{}{unsubscribe}", all.concat());
+    let all = format!("{}{}{unsubscribe}", page(mail), define("operator", mail.operator()));
     fill(
         EMAIL,
         &[
@@ -109,8 +109,5 @@ fn email(mail: &MailSettings, to: &str) -> String {
 
 /// Replaces a setting of the templates; they have empty ones.
 fn define(name: &str, value: &str) -> String {
-    if value.is_empty() {
-        return String::new();
-    }
     format!("{{{{ define \"token_exporter.{name}\" }}}}{value}{{{{ end }}}}")
 }
