@@ -13,8 +13,6 @@ pub enum FixedBy {
 }
 
 impl FixedBy {
-    pub const ALL: &'static [Self] = &[Self::Connector, Self::PageAdmin, Self::Operator];
-
     pub fn text(self) -> &'static str {
         match self {
             Self::Connector => "the person who connected the account",

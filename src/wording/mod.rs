@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use crate::model::{Capability, FixedBy, Language, Reader, Reason, Steps};
+use crate::model::{Capability, Language, Reader, Reason, Steps};
 use crate::network::NetworkId;
 
 /// The words of one language.
@@ -82,7 +82,6 @@ impl Catalogue {
 pub fn texts() -> Vec<&'static str> {
     let mut texts: Vec<&'static str> = Vec::new();
     texts.extend(Capability::ALL.iter().map(|capability| capability.stops()));
-    texts.extend(FixedBy::ALL.iter().map(|who| who.text()));
     let reasons = || Reason::ALL.iter().map(|reason| reason.info());
     texts.extend(reasons().map(|info| info.short));
     texts.extend(reasons().map(|info| info.meaning));

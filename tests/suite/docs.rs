@@ -64,7 +64,10 @@ fn numbered(out: &mut String, steps: &[&str]) {
 fn for_readers(out: &mut String, own: Steps) {
     for reader in Reader::ALL.iter().filter(|reader| !own.list(**reader).is_empty()) {
         if own != Steps::connector(own.connector) {
-            let who = FixedBy::ALL.iter().find(|who| who.reader() == *reader).expect("a reader");
+            let who = [FixedBy::Connector, FixedBy::PageAdmin, FixedBy::Operator]
+                .into_iter()
+                .find(|who| who.reader() == *reader)
+                .expect("a reader");
             let _ = writeln!(out, "For {}:\n", who.text());
         }
         numbered(out, own.list(*reader));
