@@ -140,10 +140,17 @@ impl Query {
                 add(&mut self.states, ConnectionState::from_label(value), all)?;
             }
             "use" => add(&mut self.uses, Use::from_label(value), Use::ALL.iter().map(|u| u.label()))?,
-            "recipient" if value.len() > MAX_ADDRESS => {
-                return Err(format!("a mail address of at most {MAX_ADDRESS} characters"));
+            "recipient" => {
+                // The label `notify` is a list.
+                let addresses = || value.split(',').map(str::trim).filter(|address| !address.is_empty());
+                let known = self.recipients.len() + addresses().count();
+                if known > MAX_VALUES || addresses().any(|address| address.len() > MAX_ADDRESS) {
+                    return Err(format!(
+                        "at most {MAX_VALUES} mail addresses of at most {MAX_ADDRESS} characters"
+                    ));
+                }
+                self.recipients.extend(addresses().map(str::to_owned));
             }
-            "recipient" => self.recipients.push(value.trim().to_owned()),
             "expires_within" => {
                 let given = parse_duration(value).filter(|_| self.expires_within.is_none());
                 self.expires_within = Some(given.ok_or("a single duration such as 10d, 12h or 30m")?);

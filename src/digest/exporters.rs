@@ -1,6 +1,7 @@
 //! Asks the running exporters about the connections of one person.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::Deserialize;
@@ -8,11 +9,15 @@ use url::Url;
 
 use crate::config::HttpSettings;
 use crate::model::percent_encode;
-use crate::source::HttpReader;
+use crate::source::{Failed, HttpReader};
 
 /// Maximum number of connections that are read of an exporter at once.
 const MAX_ROWS: usize = 1000;
 const MAX_BYTES: usize = 64 << 20;
+/// How often an exporter is asked that is busy, or does not answer.
+const MAX_ATTEMPTS: u32 = 3;
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
 
 /// One exporter, or all shards.
 pub struct Exporters(Vec<HttpReader>);
@@ -82,9 +87,17 @@ impl Exporters {
 }
 
 async fn ask(exporter: &mut HttpReader, url: Url) -> anyhow::Result<Option<String>> {
-    let answer = exporter.get(url, MAX_BYTES).await;
-    let answer = answer.with_context(|| format!("{} cannot be asked", exporter.url()))?;
-    Ok(answer.map(|text| text.to_string()))
+    let mut attempts = 1;
+    loop {
+        match exporter.get(url.clone(), MAX_BYTES).await {
+            Ok(answer) => return Ok(answer.map(|text| text.to_string())),
+            Err(Failed { retry: Some(delay), .. }) if attempts < MAX_ATTEMPTS => {
+                tokio::time::sleep(delay.clamp(RETRY_DELAY, MAX_RETRY_DELAY)).await;
+            }
+            Err(error) => return Err(error).with_context(|| format!("{} cannot be asked", exporter.url())),
+        }
+        attempts += 1;
+    }
 }
 
 /// serde_json quotes what it has found, which may be long.

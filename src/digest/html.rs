@@ -31,7 +31,7 @@ impl Letter {
                     div style=(COLUMN) {
                         p { (self.greeting) }
                         p { (self.intro) }
-                        @for chapter in &self.sections { (section(chapter)) }
+                        @for chapter in &self.sections { (section(chapter, self.colon)) }
                         @if let Some((text, url)) = &self.page { p { a href=(url) { (text) } } }
                         div style=(FOOTER) {
                             @for text in &self.footer { p style=(LINE) { (text) } }
@@ -47,21 +47,21 @@ impl Letter {
     }
 }
 
-fn section(chapter: &Chapter) -> Markup {
+fn section(chapter: &Chapter, colon: &str) -> Markup {
     html! {
         h2 style=(TITLE) { (chapter.title) }
-        @for login in &chapter.logins { (one_login(login)) }
+        @for login in &chapter.logins { (one_login(login, colon)) }
         @for text in chapter.more.iter().chain(&chapter.hint) { p style=(LINE) { (text) } }
     }
 }
 
-fn one_login(login: &LoginText) -> Markup {
+fn one_login(login: &LoginText, colon: &str) -> Markup {
     html! {
         div style=(LOGIN) {
             h3 style=(LOGIN_TITLE) { (login.title) }
             @for part in &login.parts {
                 ul style=(LIST) { @for account in &part.accounts { li { (account) } } }
-                @for (label, text) in &part.facts { p style=(LINE) { b { (label) ":" } " " (text) } }
+                @for (label, text) in &part.facts { p style=(LINE) { b { (label) (colon) } " " (text) } }
                 @for advice in &part.advice {
                     p style=(LINE) { (advice.lead) }
                     @if !advice.steps.is_empty() {

@@ -28,6 +28,8 @@ pub struct Links {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
     pub language: &'static str,
+    /// What stands between a label and its text.
+    pub(super) colon: &'static str,
     pub to: String,
     pub name: Option<String>,
     pub subject: String,
@@ -127,6 +129,7 @@ impl Writer<'_> {
         let sections = self.report.sections.iter().map(|known| self.chapter(known)).collect();
         Letter {
             language,
+            colon: words.sentence("mail.colon"),
             to: person.mail.clone(),
             name: person.name.clone(),
             subject: words.say("digest.subject", &[("news", &news.join(words.sentence("digest.separator")))]),

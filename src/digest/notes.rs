@@ -54,7 +54,10 @@ impl Sending {
 impl Note {
     /// Whether the mail of a day needs no further attempt.
     pub fn is_done(&self, day: NaiveDate) -> bool {
-        self.sent == Some(day.to_string()) || self.unclear(day) >= MAX_UNCLEAR
+        let sent: Option<NaiveDate> = self.sent.as_ref().and_then(|sent| sent.parse().ok());
+        // A day ahead, if the person is in another time zone since. Further ahead, the clock was wrong.
+        let ahead = sent.map(|sent| (sent - day).num_days());
+        ahead.is_some_and(|days| (0..=1).contains(&days)) || self.unclear(day) >= MAX_UNCLEAR
     }
 
     fn unclear(&self, day: NaiveDate) -> u32 {

@@ -84,9 +84,10 @@ impl Digest {
             let envelope = Envelope { from, day: day.date, at: now };
             let result = async {
                 let encoded = encode(&letter, &envelope)?;
+                let announced = outbox.announce(&address(mail)?).await?;
                 let begun = note.begin(day.date, report.told);
                 notes.write(mail, &begun)?;
-                match outbox.send(&address(mail)?, &encoded).await {
+                match outbox.deliver(announced, &encoded).await {
                     Ok(()) => notes.write(mail, &begun.accepted()),
                     Err(error) if error.unclear => Err(error).context("perhaps sent"),
                     Err(error) => {
@@ -121,13 +122,19 @@ struct Outbox<'s> {
 }
 
 impl Outbox<'_> {
-    async fn send(&mut self, to: &Address, mail: &[u8]) -> Result<(), NotSent> {
+    /// A connection on which the text of a mail may follow. If this fails, nothing was sent.
+    async fn announce(&mut self, to: &Address) -> Result<SmtpConnection, NotSent> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        connection.send(&self.from, to, mail).await?;
-        self.connection = Some(connection);
+        connection.announce(&self.from, to).await?;
+        Ok(connection)
+    }
+
+    async fn deliver(&mut self, mut announced: SmtpConnection, mail: &[u8]) -> Result<(), NotSent> {
+        announced.deliver(mail).await?;
+        self.connection = Some(announced);
         Ok(())
     }
 

@@ -11,13 +11,13 @@ impl Letter {
         for chapter in &self.sections {
             // Writing to a text does not fail.
             let _ = write!(out, "\n\n{}\n", chapter.title.to_uppercase());
-            chapter.logins.iter().for_each(|login| write_login(&mut out, login));
+            chapter.logins.iter().for_each(|login| write_login(&mut out, login, self.colon));
             for text in chapter.more.iter().chain(&chapter.hint) {
                 let _ = writeln!(out, "\n{text}");
             }
         }
         if let Some((text, url)) = &self.page {
-            let _ = write!(out, "\n\n{text}:\n{url}\n");
+            let _ = write!(out, "\n\n{text}{}\n{url}\n", self.colon);
         }
         // What mail programs take for a signature.
         out.push_str("\n-- \n");
@@ -25,20 +25,20 @@ impl Letter {
             let _ = writeln!(out, "{text}");
         }
         if let Some((text, url)) = &self.stop {
-            let _ = writeln!(out, "{text}: {url}");
+            let _ = writeln!(out, "{text}{} {url}", self.colon);
         }
         out
     }
 }
 
-fn write_login(out: &mut String, login: &LoginText) {
+fn write_login(out: &mut String, login: &LoginText, colon: &str) {
     let _ = writeln!(out, "\n{}", login.title);
     for part in &login.parts {
         for account in &part.accounts {
             let _ = writeln!(out, "- {account}");
         }
         for (label, text) in &part.facts {
-            let _ = writeln!(out, "{label}: {text}");
+            let _ = writeln!(out, "{label}{colon} {text}");
         }
         for advice in &part.advice {
             let _ = writeln!(out, "{}", advice.lead);
@@ -48,6 +48,6 @@ fn write_login(out: &mut String, login: &LoginText) {
         }
     }
     if let Some((text, url)) = &login.reconnect {
-        let _ = writeln!(out, "{text}: {url}");
+        let _ = writeln!(out, "{text}{colon} {url}");
     }
 }

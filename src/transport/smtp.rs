@@ -128,21 +128,29 @@ fn described(error: &lettre::transport::smtp::Error) -> String {
 }
 
 impl SmtpConnection {
-    /// Sends a mail with its headers to one recipient. The connection can be used again if that
-    /// succeeds.
+    /// Announces a mail to one recipient, up to where its text follows. The server has accepted
+    /// nothing then.
     ///
     /// # Errors
-    /// If it was refused, or if nobody knows whether it was accepted.
-    pub async fn send(&mut self, from: &Address, to: &Address, mail: &[u8]) -> Result<(), NotSent> {
+    /// If the server refuses the sender or the recipient, or does not answer.
+    pub async fn announce(&mut self, from: &Address, to: &Address) -> Result<(), NotSent> {
         let announced = async {
             self.0.command(Mail::new(Some(from.clone()), vec![])).await?;
             self.0.command(Rcpt::new(to.clone(), vec![])).await?;
             self.0.command(Data).await
         };
         match timeout(3 * COMMAND_TIME, announced).await {
-            Ok(answer) => answer.map_err(|error| refused(described(&error)))?,
-            Err(_) => return Err(refused("the server does not answer")),
-        };
+            Ok(answer) => answer.map(drop).map_err(|error| refused(described(&error))),
+            Err(_) => Err(refused("the server does not answer")),
+        }
+    }
+
+    /// Sends the mail that was announced, with its headers. The connection can be used again if that
+    /// succeeds.
+    ///
+    /// # Errors
+    /// If it was refused, or if nobody knows whether it was accepted.
+    pub async fn deliver(&mut self, mail: &[u8]) -> Result<(), NotSent> {
         match timeout(MAIL_TIME, self.0.message(mail)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(NotSent { error: described(&error), unclear: error.status().is_none() }),

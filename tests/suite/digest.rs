@@ -315,6 +315,8 @@ enum Behaviour {
     Refuse(&'static str),
     /// Refuses the mail itself with this answer.
     RefuseMail(&'static str),
+    /// Never answers to the recipient.
+    Stall,
     /// Closes the connection after the mail.
     HangUp,
     /// Never answers to the mail.
@@ -359,6 +361,15 @@ impl MailServer {
         self
     }
 
+    fn next_behaviour(&self) -> Behaviour {
+        let mut behaviours = self.behaviours.lock().unwrap();
+        let next = behaviours.front().copied().unwrap_or(Behaviour::Accept);
+        if behaviours.len() > 1 {
+            behaviours.pop_front();
+        }
+        next
+    }
+
     /// Whether TLS is to begin; none if the connection has ended.
     async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
@@ -388,14 +399,13 @@ impl MailServer {
                 }
                 "AUTH" => format!("535 no: {command}, sim-smtp-password is wrong"),
                 "RCPT" => {
-                    let mut behaviours = self.behaviours.lock().unwrap();
-                    let next = behaviours.front().copied().unwrap_or(Behaviour::Accept);
-                    if behaviours.len() > 1 {
-                        behaviours.pop_front();
-                    }
-                    behaviour = next;
+                    behaviour = self.next_behaviour();
                     match behaviour {
                         Behaviour::Refuse(answer) => answer.to_owned(),
+                        Behaviour::Stall => {
+                            std::future::pending::<()>().await;
+                            return None;
+                        }
                         _ => "250 ok".to_owned(),
                     }
                 }
@@ -558,6 +568,38 @@ async fn mails_come_on_working_days_within_hours_in_the_persons_zone() {
             "2027-01-25T08:14:00Z utc@example.com",
         ]
     );
+}
+
+#[tokio::test]
+async fn a_day_stays_one_if_the_time_zone_changes() {
+    let person = |zone: &str| {
+        let days = "days: [mon, tue, wed, thu, fri, sat, sun], hours: 00:00-24:00";
+        format!("{{mail: jane@example.com, mails: daily, time_zone: {zone}, {days}}}")
+    };
+    let mut scene = Scene::new(&person("Asia/Tokyo"), &[Behaviour::Accept]).await;
+    assert_eq!(scene.sends("2027-01-20T09:00:00Z").await, (1, 0));
+    assert_eq!(scene.sends("2027-01-20T15:30:00Z").await, (2, 0), "half past midnight in Tokyo");
+    // It is the 20th in Los Angeles, of which there was a mail.
+    let zone = Some("America/Los_Angeles".parse().unwrap());
+    scene.config.people[0].time_zone = zone;
+    assert_eq!(scene.sends("2027-01-20T16:00:00Z").await, (2, 0));
+    assert_eq!(scene.sends("2027-01-21T16:00:00Z").await, (2, 0), "nor of the 21st");
+    assert_eq!(scene.sends("2027-01-22T16:00:00Z").await, (3, 0));
+    assert_eq!(scene.sends("2026-12-01T16:00:00Z").await, (4, 0), "the clock was wrong");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_not_a_mail() {
+    // Killed before the text of the mail: certainly not sent, however often.
+    let scene =
+        Scene::new(PEOPLE, &[Behaviour::Stall, Behaviour::Stall, Behaviour::Stall, Behaviour::Accept]).await;
+    for hour in 9..12 {
+        let time = format!("2027-01-20T{hour:02}:00:00Z");
+        let killed = tokio::time::timeout(Duration::from_millis(500), scene.send(&time)).await;
+        assert!(killed.is_err());
+    }
+    assert_eq!(scene.sends("2027-01-20T12:00:00Z").await, (1, 0));
+    assert_eq!(scene.sends("2027-01-20T13:00:00Z").await, (1, 0));
 }
 
 #[tokio::test]

@@ -20,6 +20,8 @@ fn an_address_and_its_query_are_the_same() {
     }
     let query = parsed("network=twitter&network=x&q=&team=").unwrap_or_default();
     assert_eq!(query.address(1), "network=x", "aliases, repetitions and empty fields");
+    let query = parsed("recipient=a@example.com,+b@example.com,").unwrap_or_default();
+    assert_eq!(query.address(1), "recipient=a%40example.com&recipient=b%40example.com", "a list");
     let query = parsed("q=a&network=x&team=b&page=4").unwrap_or_default();
     assert_eq!(query.address_without(1), "q=a&team=b", "and it begins anew");
 }
@@ -48,4 +50,5 @@ fn every_problem_is_told() {
     assert!(parsed(&"team=a&".repeat(100 + 1)).is_err(), "bounded");
     assert!(parsed(&format!("q={}", "a".repeat(200 + 1))).is_err());
     assert!(parsed(&format!("recipient={}", "a".repeat(254 + 1))).is_err());
+    assert!(parsed(&format!("recipient={}", "a,".repeat(100 + 1))).is_err());
 }
