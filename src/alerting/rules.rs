@@ -252,6 +252,7 @@ fn expiring(windows: &[(Window, Accounts)], options: &Options) -> String {
                 ("BY", if first.notice == Notice::Today { "today," } else { "by" }),
                 ("ZONED", &zoned(&now(&record), IDENTITY)),
                 ("DEADLINE", &deadline),
+                ("NEXT_NOTICE", &escaped(&next_notice(same))),
                 ("NEXT_USE", &escaped(&next_use(options))),
                 ("NEEDED_CAPABILITIES", &escaped(&needed_capabilities())),
                 ("ALL_CAPABILITIES", &all_capabilities()),
@@ -261,6 +262,32 @@ fn expiring(windows: &[(Window, Accounts)], options: &Options) -> String {
         ))
     });
     alerts.collect()
+}
+
+/// The notice that follows that of some windows, which differ in their accounts; "none" if none does.
+fn next_notice(windows: &[(Window, Accounts)]) -> String {
+    let mut following: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (window, accounts) in windows {
+        let next = match window.until {
+            0 if window.before_today => Notice::Today.label(),
+            0 => "none".to_owned(),
+            until => format_duration(Duration::from_secs(until)),
+        };
+        let of = NetworkId::all().flat_map(|network| {
+            let uses =
+                Use::ALL.iter().filter(move |purpose| accounts.contains(&(network.index(), **purpose)));
+            uses.map(move |purpose| format!("{} {}", network.name(), purpose.label()))
+        });
+        following.entry(next).or_default().extend(of);
+    }
+    let mut following: Vec<(String, Vec<String>)> = following.into_iter().collect();
+    following.sort_by_key(|(_, accounts)| accounts.len());
+    let Some((most, _)) = following.pop() else { return String::new() };
+    let of = "(printf \"%s %s\" $labels.network $labels.use)";
+    following.iter().rev().fold(most, |otherwise, (next, accounts)| {
+        let accounts = accounts.join("|");
+        format!("{{{{ if match \"^({accounts})$\" {of} }}}}{next}{{{{ else }}}}{otherwise}{{{{ end }}}}")
+    })
 }
 
 /// The accounts whose deadline lies in a window.

@@ -345,6 +345,13 @@ fn an_alert_says_when_and_for_how_long() {
     // As in the annotations, by a query that gets the alert's name.
     let told = |minute: u64, notice: &str, left: &str| {
         let today = notice == "today";
+        let next = if today {
+            "none"
+        } else if notice == "1d" {
+            "today"
+        } else {
+            "1d"
+        };
         let alert = |purpose: &str, deadline: &str| {
             json!({
                 "exp_labels": {
@@ -367,6 +374,7 @@ fn an_alert_says_when_and_for_how_long() {
                     "reconnect_url": "",
                     "deadline": deadline,
                     "left": left,
+                    "next_notice": next,
                     "next_use": "",
                     "runbook_url": format!("{RUNBOOKS}ConnectionExpiring.md"),
                 },

@@ -15,12 +15,12 @@ static ANNOTATIONS: LazyLock<BTreeMap<String, Vec<String>>> = LazyLock::new(|| {
     let options = Options { grafana: Some("https://grafana.example.com".to_owned()), ..Options::default() };
     let rules: serde_yaml::Value =
         serde_yaml::from_str(&rules(&default_schedule(), &options)).expect("the rules");
-    let mut annotations = BTreeMap::new();
+    let mut annotations: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for group in rules["groups"].as_sequence().expect("groups") {
         for rule in group["rules"].as_sequence().expect("rules") {
             if let (Some(alert), Some(names)) = (rule["alert"].as_str(), rule["annotations"].as_mapping()) {
                 let names = names.keys().map(|name| name.as_str().expect("a name").to_owned());
-                annotations.insert(alert.to_owned(), names.collect());
+                annotations.entry(alert.to_owned()).or_default().extend(names);
             }
         }
     }
@@ -68,12 +68,14 @@ impl Alert {
     }
 }
 
-/// What the templates get about alerts of one group. Only the annotations that the rules make.
+/// What the templates get about alerts of one group. They have no annotation that the rules do not make.
 pub(crate) fn data(alertname: &str, alerts: &[Alert]) -> Value {
     let known = ANNOTATIONS.get(alertname).unwrap_or_else(|| panic!("no rule {alertname}"));
     let mut alerts = alerts.to_vec();
     for alert in &mut alerts {
-        alert.annotations.retain(|name, _| known.contains(name));
+        for name in alert.annotations.keys() {
+            assert!(known.contains(name), "{alertname}: no rule makes the annotation {name}");
+        }
         alert.labels.insert("alertname".to_owned(), alertname.into());
     }
     let common = |which: fn(&Alert) -> &Map<String, Value>| -> Map<String, Value> {

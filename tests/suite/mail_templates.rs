@@ -20,9 +20,13 @@ fn lost(account: &str, name: &str, reason: &str) -> Alert {
     Alert::of(account, name).with("reason", reason).says("since", "Monday 30 November 2026, 20:24 UTC")
 }
 
+fn store(i: usize) -> Alert {
+    Alert::of(&format!("store-{i:03}"), &format!("Store {i}"))
+}
+
 fn stores(number: usize) -> Vec<Alert> {
-    let store = |i: usize| lost(&format!("store-{i:03}"), &format!("Store {i}"), "password_changed");
-    (0..number).map(store).collect()
+    let since = "Monday 30 November 2026, 20:24 UTC";
+    (0..number).map(|i| store(i).with("reason", "password_changed").says("since", since)).collect()
 }
 
 /// A notice about Jane's two pages.
@@ -30,7 +34,12 @@ fn notice(notice: &str, left: &str) -> Vec<Alert> {
     let severity = if notice == "today" { "critical" } else { "info" };
     let page = |(account, name)| {
         let page = Alert::of(account, name).with("notice", notice).with("severity", severity);
-        page.says("deadline", DEADLINE).says("left", left)
+        let next = match notice {
+            "10d" => "5d",
+            "1d" => "today",
+            _ => "none",
+        };
+        page.says("deadline", DEADLINE).says("left", left).says("next_notice", next)
     };
     [("acme", "ACME on Facebook"), ("acme-jobs", "ACME Jobs")].map(page).to_vec()
 }
@@ -57,23 +66,22 @@ fn logins() -> Vec<Alert> {
 }
 
 fn recovered() -> Vec<Alert> {
-    let down = |alert: Alert| {
-        let alert = alert.with("reason", "").with("severity", "info");
-        let until = "Tuesday 1 December 2026, 08:10 UTC";
-        alert
+    let down = |i| {
+        store(i)
+            .with("severity", "info")
             .says("down_since", "Monday 30 November 2026, 20:24 UTC")
-            .says("down_until", until)
+            .says("down_until", "Tuesday 1 December 2026, 08:10 UTC")
             .says("down_for", "12 hours")
     };
-    stores(2).into_iter().map(down).collect()
+    (0..2).map(down).collect()
 }
 
 fn unverified() -> Vec<Alert> {
-    let unverified = |(i, alert): (usize, Alert)| {
-        let alert = alert.with("reason", "").with("notify", "").with("cause", "clock_skew");
+    let unverified = |i| {
+        let alert = store(i).with("notify", "").with("cause", "clock_skew");
         alert.with("credential", &format!("login-{i}")).says("advice", "Set the clock.")
     };
-    stores(52).into_iter().enumerate().map(unverified).collect()
+    (0..52).map(unverified).collect()
 }
 
 /// Each kind of mail, by the name of its golden file.
@@ -86,8 +94,8 @@ fn mails() -> Vec<(&'static str, Value)> {
         lost("p2", "P2", "missing_permission").with("network", "instagram").with("kind", "business"),
         lost("p3", "P3", "missing_role"),
     ];
-    let degraded =
-        one("missing_permission").with("capability", "inbox").says("stops", "inbox (messages and comments)");
+    let degraded = Alert::of("acme", "ACME on Facebook").with("reason", "missing_permission");
+    let degraded = degraded.with("capability", "inbox").says("stops", "inbox (messages and comments)");
     let problem = Alert { labels: serde_json::Map::new(), annotations: serde_json::Map::new() };
     let problem = problem
         .with("severity", "critical")
@@ -347,7 +355,8 @@ fn characters_that_reorder_text_are_written_out() {
         "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
     let (raw, escaped) = (format!("Acme{bidi}gro"), escape_bidi(&format!("Acme{bidi}gro")).into_owned());
     let alert = |name: &str, person: &str| {
-        let alert = lost(name, name, "not_admin").with("connected_by", person).with("credential", &raw);
+        let alert = Alert::of(name, name).with("reason", "not_admin").with("connected_by", person);
+        let alert = alert.with("credential", &raw);
         alert
             .says("summary", &raw)
             .says("description", &format!("{raw} is lost."))
@@ -390,7 +399,7 @@ fn a_subject_says_what_and_how_bad() {
             "Disconnected: 5 accounts of Jane Doe's Facebook login – password changed; \
              next post Tue 1 Dec 09:00",
         ),
-        ("loss_logins", "Disconnected: 5 accounts of 3 logins – next post Tue 1 Dec 09:00"),
+        ("loss_logins", "Disconnected: 5 accounts of 3 logins – several reasons; next post Tue 1 Dec 09:00"),
         ("planned_post", "The post of Tue 1 Dec 09:00 will fail: ACME on Facebook – access removed"),
         ("degraded", "Working only in part: ACME on Facebook – no inbox, permission missing"),
         ("notice_1d", "Reconnect by Sunday 31 January: ACME on Facebook – 1 day left"),
