@@ -403,6 +403,34 @@ fn an_alert_says_when_and_for_how_long() {
 }
 
 #[test]
+fn three_hundred_logins_that_are_lost_within_a_minute_are_one_moment() {
+    let series: Vec<Value> = (0..300)
+        .flat_map(|i| {
+            let minute = 3 + i % 2;
+            let identity = format!("account=\"a-{i}\",network=\"x\",job=\"t\",instance=\"i\"");
+            let constant = |name: &str, labels: &str, values: String| {
+                json!({"series": format!("{name}{{{identity}{labels}}}"), "values": values})
+            };
+            let info = format!(",use=\"owned\",credential=\"c-{i}\",notify=\"a@b.example\"");
+            let (valid, since) = ("connection_valid", "connection_state_change_timestamp_seconds");
+            [
+                constant("connection_info", &info, "1x9".to_owned()),
+                constant(valid, ",reason=\"ok\"", format!("1x{} stale", minute - 1)),
+                constant(valid, ",reason=\"account_locked\"", format!("_x{minute} 0x5")),
+                constant(since, "", format!("0x{} {}x5", minute - 1, minute * 60 - i % 60)),
+            ]
+        })
+        .collect();
+    let check = json!({
+        "expr": "count by (moment) (ALERTS{alertname=\"ConnectionLost\",alertstate=\"firing\"})",
+        "eval_time": "6m",
+        "exp_samples": [{"labels": "{moment=\"1970-01-01 00:03:00 +0000 UTC\"}", "value": 300}],
+    });
+    let test = json!({"interval": "1m", "input_series": series, "promql_expr_test": [check]});
+    promtool_test(&shipped(), "1m", &[test]);
+}
+
+#[test]
 fn today_follows_the_offset() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("rules.yml");

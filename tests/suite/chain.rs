@@ -20,7 +20,7 @@ pub(crate) const LONG: Duration = Duration::from_secs(90);
 
 /// A received mail: time, recipients and text.
 #[derive(Clone, Debug)]
-struct Received {
+pub(crate) struct Received {
     at: Timestamp,
     to: Vec<String>,
     raw: String,
@@ -33,11 +33,13 @@ pub(crate) struct Mail {
     /// The recipients in the SMTP envelope.
     pub(crate) to: String,
     pub(crate) subject: String,
+    /// The header `List-Unsubscribe`.
+    pub(crate) unsubscribe: String,
     pub(crate) text: String,
     pub(crate) html: String,
 }
 
-type Mails = Arc<Mutex<Vec<Received>>>;
+pub(crate) type Mails = Arc<Mutex<Vec<Received>>>;
 
 /// Receives the mails of one connection. It implements only the part of SMTP that Alertmanager
 /// uses.
@@ -70,7 +72,7 @@ async fn serve_mail(stream: TcpStream, mails: Mails) -> std::io::Result<()> {
 }
 
 /// Starts a mail server on loopback. Returns its address and its mails.
-async fn mail_server() -> (String, Mails) {
+pub(crate) async fn mail_server() -> (String, Mails) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let address = listener.local_addr().expect("an address").to_string();
     let mails = Mails::default();
@@ -84,14 +86,14 @@ async fn mail_server() -> (String, Mails) {
 }
 
 /// Parses mails with Python's mail parser.
-fn read(mails: &[Received]) -> Vec<Mail> {
+pub(crate) fn read(mails: &[Received]) -> Vec<Mail> {
     const READER: &str = "import sys, json, email, email.policy\nfor raw in json.load(sys.stdin):\n\x20   m \
                           = email.message_from_bytes(raw.encode(), policy=email.policy.default)\n\x20   \
                           assert not m.defects, m.defects\n\x20   parts = {k: m.get_body((k,)) for k in \
                           ('plain', 'html')}\n\x20   kinds = sorted(p.get_content_type() for p in \
                           m.walk())\n\x20   assert kinds == ['multipart/alternative', 'text/html', \
                           'text/plain'], kinds\n\x20   print(json.dumps([m['subject'], m['to'], \
-                          parts['plain'].get_content(), parts['html'].get_content()]))\n";
+                          m['list-unsubscribe'], parts['plain'].get_content(), parts['html'].get_content()]))\n";
     let mut python = Command::new("python3")
         .args(["-c", READER])
         .stdin(Stdio::piped())
@@ -109,9 +111,11 @@ fn read(mails: &[Received]) -> Vec<Mail> {
     assert!(output.status.success(), "a mail cannot be read");
     let lines = String::from_utf8(output.stdout).expect("text");
     let read = mails.iter().zip(lines.lines()).map(|(received, line)| {
-        let [subject, to, text, html]: [String; 4] = serde_json::from_str(line).expect("four texts");
+        let [subject, to, unsubscribe, text, html]: [String; 5] =
+            serde_json::from_str(line).expect("five texts");
         assert_eq!(to.replace(' ', ""), received.to.join(","), "the head names who got it");
-        Mail { at: received.at, to: received.to.join(","), subject, text: text.replace("\r\n", "\n"), html }
+        let text = text.replace("\r\n", "\n");
+        Mail { at: received.at, to: received.to.join(","), subject, unsubscribe, text, html }
     });
     let read: Vec<Mail> = read.collect();
     assert_eq!(read.len(), mails.len());
@@ -182,17 +186,21 @@ pub(crate) fn newer() -> Option<PathBuf> {
     std::env::var_os("NEWER_PROMETHEUS").filter(|folder| !folder.is_empty()).map(PathBuf::from)
 }
 
-/// All programs of a run, and the mails that have arrived.
+/// What mails are grouped by: one Alertmanager groups them by login, as shipped, another by person.
+pub(crate) const BY_CREDENTIAL: usize = 0;
+pub(crate) const BY_PERSON: usize = 1;
+
+/// All programs of a run, and the mails that have arrived. Two Alertmanagers get the same alerts.
 pub(crate) struct Chain {
     pub(crate) networks: Arc<Simulator>,
     pub(crate) exporter: Program,
     pub(crate) prometheus: Program,
-    pub(crate) alertmanager: Program,
+    pub(crate) alertmanagers: [Program; 2],
     pub(crate) on_exporter: String,
     on_prometheus: String,
-    on_alertmanager: String,
+    on_alertmanagers: [String; 2],
     folder: tempfile::TempDir,
-    mails: Mails,
+    mails: [Mails; 2],
 }
 
 impl Chain {
@@ -205,21 +213,29 @@ impl Chain {
         config: &str,
     ) -> Self {
         let program = |name: &str| programs.map_or_else(|| PathBuf::from(name), |folder| folder.join(name));
-        let (smarthost, mails) = mail_server().await;
         let path = |name: &str| folder.path().join(name).display().to_string();
         std::fs::write(path("config.yaml"), config).expect("written");
         std::fs::write(path("rules.yml"), generate(&["rules", "--config.file", &path("config.yaml")]))
             .expect("written");
         let templates =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts/templates/*.tmpl").display().to_string();
-        let alertmanager =
-            ["alertmanager", "--smtp-smarthost", &smarthost, "--config.file", &path("config.yaml")];
-        let alertmanager = generate(&alertmanager).replace("templates/*.tmpl", &templates);
-        std::fs::write(path("alertmanager.yml"), alertmanager).expect("written");
-        let [on_exporter, on_prometheus, on_alertmanager] = [free_address(), free_address(), free_address()];
+        let servers = [mail_server().await, mail_server().await];
+        for (grouping, (smarthost, _)) in servers.iter().enumerate() {
+            let mut arguments = vec!["alertmanager", "--smtp-smarthost", smarthost];
+            let file = path("config.yaml");
+            arguments.extend(["--config.file", &file]);
+            if grouping == BY_PERSON {
+                arguments.extend(["--group-mails-by", "person", "--mail-recoveries"]);
+            }
+            let configuration = generate(&arguments).replace("templates/*.tmpl", &templates);
+            std::fs::write(path(&format!("alertmanager-{grouping}.yml")), configuration).expect("written");
+        }
+        let mails = servers.map(|(_, mails)| mails);
+        let [on_exporter, on_prometheus] = [free_address(), free_address()];
+        let on_alertmanagers = [free_address(), free_address()];
         let scraped = format!(
             "global: {{scrape_interval: 1s}}\nrule_files: [rules.yml]\nalerting: {{alertmanagers: \
-             [{{static_configs: [{{targets: [\"{on_alertmanager}\"]}}]}}]}}\nscrape_configs: [{{job_name: \
+             [{{static_configs: [{{targets: {on_alertmanagers:?}}}]}}]}}\nscrape_configs: [{{job_name: \
              token_exporter, static_configs: [{{targets: [\"{on_exporter}\"]}}]}}]\n"
         );
         std::fs::write(path("prometheus.yml"), scraped).expect("written");
@@ -245,24 +261,27 @@ impl Chain {
                 ("rules.alert.resend-delay", "5s"),
             ]),
         );
-        let alertmanager = Program::start(
-            program("prometheus-alertmanager"),
-            arguments(&[
-                ("config.file", &path("alertmanager.yml")),
-                ("storage.path", &path("sent")),
-                ("data.maintenance-interval", "1s"),
-                ("web.listen-address", &on_alertmanager),
-                ("cluster.listen-address", ""),
-            ]),
-        );
+        let alertmanagers = [BY_CREDENTIAL, BY_PERSON].map(|grouping| {
+            let mut list = vec![
+                ("config.file", path(&format!("alertmanager-{grouping}.yml"))),
+                ("storage.path", path(&format!("sent-{grouping}"))),
+                ("data.maintenance-interval", "1s".to_owned()),
+                ("web.listen-address", on_alertmanagers[grouping].clone()),
+                ("cluster.listen-address", String::new()),
+            ];
+            // Newer versions can wait for all alerts before they send mails; see alerts/README.md.
+            list.extend(programs.map(|_| ("dispatch.start-delay", "10s".to_owned())));
+            let list: Vec<(&str, &str)> = list.iter().map(|(flag, value)| (*flag, value.as_str())).collect();
+            Program::start(program("prometheus-alertmanager"), arguments(&list))
+        });
         let chain = Self {
             networks,
             exporter,
             prometheus,
-            alertmanager,
+            alertmanagers,
             on_exporter,
             on_prometheus,
-            on_alertmanager,
+            on_alertmanagers,
             folder,
             mails,
         };
@@ -272,7 +291,9 @@ impl Chain {
 
     pub(crate) async fn ready(&self) {
         ready(&self.on_prometheus).await;
-        ready(&self.on_alertmanager).await;
+        for address in &self.on_alertmanagers {
+            ready(address).await;
+        }
     }
 
     /// Waits until the exporter shows so many series with this beginning and end.
@@ -295,30 +316,43 @@ impl Chain {
         .await;
     }
 
-    /// Waits until so many mails to these recipients have arrived.
+    /// Waits until so many mails to these recipients have arrived, with both groupings.
     pub(crate) async fn mailed(&self, to: &str, count: usize) {
-        let arrived = || self.mails.lock().expect("mails").iter().filter(|m| m.to.join(",") == to).count();
-        eventually(to, LONG, async || (arrived() >= count).then_some(())).await;
+        self.mailed_by([BY_CREDENTIAL, BY_PERSON], to, count).await;
     }
 
-    /// Waits until Alertmanager has so many alerts with these labels.
+    /// Waits until so many mails to these recipients have arrived, with some groupings.
+    pub(crate) async fn mailed_by<const N: usize>(&self, groupings: [usize; N], to: &str, count: usize) {
+        for grouping in groupings {
+            let mails = &self.mails[grouping];
+            let arrived = || mails.lock().expect("mails").iter().filter(|m| m.to.join(",") == to).count();
+            let what = format!("{count} mails to {to}, grouping {grouping}");
+            eventually(&what, LONG, async || (arrived() >= count).then_some(())).await;
+        }
+    }
+
+    /// Waits until both Alertmanagers have so many alerts with these labels.
     pub(crate) async fn alerting(&self, labels: &[(&str, &str)], count: usize) {
         let what = format!("{count} alerts with {labels:?}");
-        eventually(&what, LONG, async || alerts(&self.on_alertmanager, labels).await.filter(|n| *n == count))
-            .await;
+        for address in &self.on_alertmanagers {
+            eventually(&what, LONG, async || alerts(address, labels).await.filter(|n| *n == count)).await;
+        }
     }
 
-    /// Waits until what Alertmanager has sent until now is on its disk.
+    /// Waits until what the Alertmanagers have sent until now is on their disks.
     pub(crate) async fn noted(&self) {
-        let (sent, log) = (SystemTime::now(), self.folder.path().join("sent/nflog"));
-        let noted = async || std::fs::metadata(&log).and_then(|m| m.modified()).ok().filter(|at| *at > sent);
-        eventually("Alertmanager notes what it has sent", LONG, noted).await;
+        let sent = SystemTime::now();
+        for grouping in [BY_CREDENTIAL, BY_PERSON] {
+            let log = self.folder.path().join(format!("sent-{grouping}/nflog"));
+            let noted =
+                async || std::fs::metadata(&log).and_then(|m| m.modified()).ok().filter(|at| *at > sent);
+            eventually("Alertmanager notes what it has sent", LONG, noted).await;
+        }
     }
 
-    /// Ends all programs, and returns the mails.
-    pub(crate) fn end(self) -> Vec<Mail> {
-        drop((self.exporter, self.prometheus, self.alertmanager));
-        let mails = self.mails.lock().expect("mails");
-        read(&mails)
+    /// Ends all programs, and returns the mails of each grouping.
+    pub(crate) fn end(self) -> [Vec<Mail>; 2] {
+        drop((self.exporter, self.prometheus, self.alertmanagers));
+        self.mails.map(|mails| read(&mails.lock().expect("mails")))
     }
 }

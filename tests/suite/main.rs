@@ -70,6 +70,7 @@ mod readme;
 mod reports;
 mod requests;
 mod rooms;
+mod routes;
 mod scaling;
 mod runbooks;
 mod schedule;
