@@ -82,7 +82,6 @@ impl Mail {
 
     fn value(&self, marker: &str) -> String {
         let (name, argument) = marker.split_once(' ').unwrap_or((marker, ""));
-        let who = |reader| self.steps(reader);
         match name {
             "lang" => self.language.code().to_owned(),
             ">" => part(argument).trim_end().to_owned(),
@@ -93,11 +92,11 @@ impl Mail {
                 let unknown = "template \"token_exporter.plain\" (or .Annotations.description \"\")";
                 self.by_reason(|reason| reason.info().meaning, ".Labels.reason", unknown)
             }
-            "steps" => match argument {
-                "admin" => who(Reader::Admin),
-                "operator" => who(Reader::Operator),
-                _ => who(Reader::Connector),
-            },
+            "steps" => self.steps(match argument {
+                "admin" => Reader::Admin,
+                "operator" => Reader::Operator,
+                _ => Reader::Connector,
+            }),
             "pointless" => labels(|reason| reason.info().reconnecting == Reconnecting::DoesNotHelp),
             "by_operator" => labels(|reason| reason.info().fixed_by == FixedBy::Operator),
             "key" => key(argument),
@@ -105,13 +104,13 @@ impl Mail {
                 format!("template \"token_exporter.{}.{name}\" {argument}", self.language.code())
             }
             "translated" => match argument {
-                "kind" => self.kind("."),
-                "stops" => self.stops("."),
-                "left" => self.left("."),
-                "span" => self.span("."),
-                "date_day" => self.date(".", "mail.date_day", false),
-                "date_short" => self.date(".", "mail.date_short", true),
-                _ => self.date(".", "mail.date", false),
+                "kind" => self.kind(),
+                "stops" => self.stops(),
+                "left" => self.left(),
+                "span" => self.span(),
+                "date_day" => self.date("mail.date_day", false),
+                "date_short" => self.date("mail.date_short", true),
+                _ => self.date("mail.date", false),
             },
             "clock" => replaced(argument, &[("^.*, (\\d+:\\d+ UTC\\S*)$", "$1")]),
             "sortable" => sortable(argument),
@@ -201,7 +200,7 @@ impl Mail {
         format!("{{{{- if {test} -}}}}\n{own}{general}{{{{- end -}}}}")
     }
 
-    fn kind(&self, expression: &str) -> String {
+    fn kind(&self) -> String {
         let kinds = [
             ("page", "mail.kind_page"),
             ("group", "mail.kind_group"),
@@ -215,28 +214,23 @@ impl Mail {
         let kinds = kinds.map(|(kind, key)| (format!("^{kind}$"), self.words.sentence(key)));
         let changed = kinds.iter().filter(|(kind, name)| kind.trim_matches(['^', '$']) != *name);
         let pairs: Vec<(&str, &str)> = changed.map(|(kind, name)| (kind.as_str(), *name)).collect();
-        replaced(expression, &pairs)
+        replaced(".", &pairs)
     }
 
-    fn stops(&self, expression: &str) -> String {
+    fn stops(&self) -> String {
         let pairs = Capability::ALL.iter().map(|capability| {
             let english = capability.stops();
             (escaped(english), self.words.text(english))
         });
         let pairs: Vec<(String, &str)> = pairs.filter(|(english, own)| *english != escaped(own)).collect();
         let pairs: Vec<(&str, &str)> = pairs.iter().map(|(english, own)| (english.as_str(), *own)).collect();
-        replaced(expression, &pairs)
+        replaced(".", &pairs)
     }
 
-    /// A sentence with a group of a regular expression in the place of each placeholder.
-    fn groups(&self, key: &str, groups: &[(&str, &str)]) -> String {
-        self.words.say(key, groups)
-    }
-
-    fn left(&self, expression: &str) -> String {
+    fn left(&self) -> String {
         let number = &[("number", "${1}")];
         let [days, hours, minutes] =
-            ["mail.left_days", "mail.left_hours", "mail.left_minutes"].map(|key| self.groups(key, number));
+            ["mail.left_days", "mail.left_hours", "mail.left_minutes"].map(|key| self.words.say(key, number));
         let pairs = [
             ("^1 day left$", self.words.sentence("mail.left_day")),
             ("^(\\d+) days left$", &days),
@@ -244,14 +238,14 @@ impl Mail {
             ("^(\\d+) minutes left$", &minutes),
             ("^a moment left$", self.words.sentence("mail.left_moment")),
         ];
-        replaced(expression, if self.language == Language::En { &[] } else { &pairs })
+        replaced(".", if self.language == Language::En { &[] } else { &pairs })
     }
 
-    /// A duration such as `10d`.
-    fn span(&self, expression: &str) -> String {
+    /// Of a duration such as `10d` or `10 days`.
+    fn span(&self) -> String {
         let number = &[("number", "${1}")];
         let [days, hours, minutes] =
-            ["mail.days", "mail.hours", "mail.minutes"].map(|key| self.groups(key, number));
+            ["mail.days", "mail.hours", "mail.minutes"].map(|key| self.words.say(key, number));
         let pairs = [
             ("^1(?:d| day)$", self.words.sentence("mail.day")),
             ("^(\\d+)(?:d| days)$", &days),
@@ -260,14 +254,14 @@ impl Mail {
             ("^1(?:m| minute)$", self.words.sentence("mail.minute")),
             ("^(\\d+)(?:m| minutes)$", &minutes),
         ];
-        replaced(expression, &pairs)
+        replaced(".", &pairs)
     }
 
-    /// A date such as `Sunday 31 January 2027, 14:00 UTC`.
-    fn date(&self, expression: &str, key: &str, is_short: bool) -> String {
+    /// Of a date such as `Sunday 31 January 2027, 14:00 UTC`.
+    fn date(&self, key: &str, is_short: bool) -> String {
         let groups = [("weekday", "${1}"), ("day", "${2}"), ("month", "${3}"), ("year", "${4}")];
         let time = if is_short { "${5}" } else { "${5} ${6}" };
-        let date = self.groups(key, &[&groups[..], &[("time", time)]].concat());
+        let date = self.words.say(key, &[&groups[..], &[("time", time)]].concat());
         let english = Catalogue::of(Language::En);
         let mut pairs = vec![("^(\\S+) (\\d+) (\\S+) (\\d+), (\\d+:\\d+) (UTC\\S*)$".to_owned(), date)];
         let lists = if is_short {
@@ -281,7 +275,7 @@ impl Mail {
             pairs.extend(changed.map(|(english, own)| (english.to_owned(), own.to_owned())));
         }
         let pairs: Vec<(&str, &str)> = pairs.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect();
-        replaced(expression, &pairs)
+        replaced(".", &pairs)
     }
 }
 

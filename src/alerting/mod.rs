@@ -1,7 +1,8 @@
 //! Configuration for Prometheus and Alertmanager, made from the schedule: [`rules()`] writes the
 //! alerting rules, [`alertmanager()`] the routes that send each alert to the right person.
+//! [`mail_templates()`] writes the mails in all languages.
 //!
-//! Both follow the [`Window`]s that the schedule opens before a deadline. Knows no network beyond
+//! Rules and routes follow the [`Window`]s that the schedule opens before a deadline. Knows no network beyond
 //! its name and its advice, and nothing of probing.
 
 mod alertmanager;

@@ -1,14 +1,13 @@
 //! Alerts as the rules make them, and the mails that Alertmanager renders from them.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
-use token_exporter::alerting::{Options, rules};
+use token_exporter::alerting::{Options, mail_templates, rules};
 use token_exporter::config::default_schedule;
-
-use crate::alerts::root;
 
 /// The annotations of each alert, by the rules.
 static ANNOTATIONS: LazyLock<BTreeMap<String, Vec<String>>> = LazyLock::new(|| {
@@ -25,6 +24,17 @@ static ANNOTATIONS: LazyLock<BTreeMap<String, Vec<String>>> = LazyLock::new(|| {
         }
     }
     annotations
+});
+
+/// A folder with the templates. They are shipped as they are made: a golden test compares them.
+static TEMPLATES: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mail-templates-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    for (name, text) in mail_templates() {
+        std::fs::write(folder.join(name), text).expect("written");
+    }
+    folder
 });
 
 #[derive(Clone)]
@@ -117,7 +127,7 @@ pub(crate) fn render_text(text: &str, kind: &str, data: &Value) -> String {
     std::fs::write(&path, data.to_string()).expect("written");
     let output = Command::new("amtool")
         .args(["template", "render", "--template.glob"])
-        .arg(root().join("alerts/templates/*.tmpl"))
+        .arg(TEMPLATES.join("*.tmpl"))
         .arg(format!("--template.text={text}"))
         .args(["--template.type", kind])
         .arg(format!("--template.data={}", path.display()))
