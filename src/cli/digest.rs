@@ -46,8 +46,10 @@ impl DigestCommand {
             let notes = folder.map(Notes::read_only);
             let mut digest = digest(&config, self.to.as_deref());
             let letters = digest.letters(notes.as_ref(), Timestamp::now()).await?;
-            if letters.is_empty() {
-                eprintln!("nothing to tell to {} people", digest.people.len());
+            if digest.people.is_empty() {
+                eprintln!("nobody wants one mail a day: none of the people has mails: daily");
+            } else if letters.is_empty() {
+                eprintln!("there is nothing to tell");
             }
             print(&letters.iter().map(shown).collect::<Vec<_>>().join("\n"))?;
             Ok(ExitCode::SUCCESS)

@@ -28,6 +28,7 @@ pub struct SmtpServer {
     /// How this program calls itself.
     pub hello: String,
     pub auth: Option<(String, Secret)>,
+    /// Whether encryption begins with STARTTLS. Without it, the server's certificate does not matter.
     pub require_tls: bool,
     /// The only authorities to trust, in PEM form; without it, those of the system.
     pub authorities: Option<Secret>,
@@ -69,12 +70,12 @@ impl SmtpServer {
         let connection =
             AsyncSmtpConnection::connect_tokio1(address, Some(COMMAND_TIME), &hello, tls, None).await;
         let mut connection = connection.map_err(|error| refused(described(&error)))?;
-        if !implicit && connection.can_starttls() {
+        if !implicit && self.require_tls {
+            if !connection.can_starttls() {
+                return Err(refused("the server offers no STARTTLS, and require_tls is true"));
+            }
             let upgraded = connection.starttls(self.tls()?, &hello).await;
             upgraded.map_err(|error| refused(described(&error)))?;
-        }
-        if !connection.is_encrypted() && self.require_tls {
-            return Err(refused("the server offers no STARTTLS, and require_tls is true"));
         }
         if let Some((name, password)) = &self.auth {
             let credentials = Credentials::new(name.clone(), password.reveal().to_owned());

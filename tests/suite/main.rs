@@ -26,6 +26,7 @@ mod dashboards_panels;
 mod dashboards_replay;
 mod delays;
 mod digest;
+mod digest_sending;
 mod deploy;
 mod docs;
 mod envelopes;
