@@ -51,7 +51,12 @@ fn section(chapter: &Chapter, colon: &str) -> Markup {
     html! {
         h2 style=(TITLE) { (chapter.title) }
         @for login in &chapter.logins { (one_login(login, colon)) }
-        @for text in chapter.more.iter().chain(&chapter.hint) { p style=(LINE) { (text) } }
+        @match &chapter.more {
+            Some((text, Some(page))) => p style=(LINE) { a href=(page) { (text) } },
+            Some((text, None)) => p style=(LINE) { (text) },
+            None => {},
+        }
+        @if let Some(text) = &chapter.hint { p style=(LINE) { (text) } }
     }
 }
 

@@ -47,8 +47,8 @@ pub struct Letter {
 pub(super) struct Chapter {
     pub(super) title: String,
     pub(super) logins: Vec<LoginText>,
-    /// How many connections are not listed.
-    pub(super) more: Option<String>,
+    /// How many connections are not listed, and where the page shows them.
+    pub(super) more: Option<(String, Option<String>)>,
     pub(super) hint: Option<String>,
 }
 
@@ -107,10 +107,7 @@ impl Writer<'_> {
         let day = times::day(words, person.zone(), self.report.at);
         let news: Vec<String> = self.report.sections.iter().map(|known| self.news(known)).collect();
         let address = percent_encode(&person.mail);
-        let page = links
-            .page
-            .as_ref()
-            .map(|page| (words.sentence("digest.page").to_owned(), format!("{page}?recipient={address}")));
+        let page = links.page.as_ref().map(|page| format!("{page}?recipient={address}"));
         let stop = match (&links.unsubscribe, &links.operator) {
             (Some(url), _) => Some(url.replace(ADDRESS, &address)),
             (None, Some(operator)) => {
@@ -126,7 +123,8 @@ impl Writer<'_> {
         if let Some(operator) = &links.operator {
             footer.push(words.say("digest.operator", &[("address", operator)]));
         }
-        let sections = self.report.sections.iter().map(|known| self.chapter(known)).collect();
+        let sections =
+            self.report.sections.iter().map(|known| self.chapter(known, page.as_deref())).collect();
         Letter {
             language,
             colon: words.sentence("mail.colon"),
@@ -139,7 +137,7 @@ impl Writer<'_> {
             },
             intro: words.say("digest.intro", &[("day", &day)]),
             sections,
-            page,
+            page: page.map(|url| (words.sentence("digest.page").to_owned(), url)),
             footer,
             stop: stop.map(|url| (words.sentence("mail.stop_link").to_owned(), url)),
         }
@@ -160,12 +158,13 @@ impl Writer<'_> {
         self.words.say(key, &[("number", &known.total.to_string())])
     }
 
-    fn chapter(&mut self, known: &Known) -> Chapter {
-        let title = match known.section {
-            Section::Broken => "digest.broken",
-            Section::Ending => "digest.ending",
-            Section::Degraded => "digest.degraded",
-            Section::Back => "digest.back",
+    /// `page` shows all connections of the person.
+    fn chapter(&mut self, known: &Known, page: Option<&str>) -> Chapter {
+        let (title, filter) = match known.section {
+            Section::Broken => ("digest.broken", "&state=disconnected"),
+            Section::Ending => ("digest.ending", "&expires_within=14d"),
+            Section::Degraded => ("digest.degraded", "&state=degraded"),
+            Section::Back => ("digest.back", ""),
         };
         let more = known.total.saturating_sub(known.listed());
         let logins: Vec<LoginText> =
@@ -182,7 +181,10 @@ impl Writer<'_> {
         Chapter {
             title: self.words.sentence(title).to_owned(),
             logins,
-            more: (more > 0).then(|| self.words.say("mail.and_more", &[("number", &more.to_string())])),
+            more: (more > 0).then(|| {
+                let text = self.words.say("mail.and_more", &[("number", &more.to_string())]);
+                (text, page.map(|page| format!("{page}{filter}")))
+            }),
             hint: hint.map(|key| self.words.sentence(key).to_owned()),
         }
     }

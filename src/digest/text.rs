@@ -12,7 +12,11 @@ impl Letter {
             // Writing to a text does not fail.
             let _ = write!(out, "\n\n{}\n", chapter.title.to_uppercase());
             chapter.logins.iter().for_each(|login| write_login(&mut out, login, self.colon));
-            for text in chapter.more.iter().chain(&chapter.hint) {
+            if let Some((text, page)) = &chapter.more {
+                let page = page.as_ref().map(|page| format!("{} {page}", self.colon)).unwrap_or_default();
+                let _ = writeln!(out, "\n{text}{page}");
+            }
+            if let Some(text) = &chapter.hint {
                 let _ = writeln!(out, "\n{text}");
             }
         }

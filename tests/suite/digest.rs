@@ -205,7 +205,10 @@ async fn a_login_is_shown_once_and_lists_are_short() {
     let text = letter.text();
     assert_eq!(letter.subject, "Social-media connections: 300 not working");
     assert_eq!(text.matches("\n- Page").count(), 50, "{text}");
-    assert!(text.contains("\nand 250 more\n"), "{text}");
+    let page = "https://exporter.example.com/?recipient=jane%40example.com";
+    assert!(text.contains(&format!("\nand 250 more: {page}&state=disconnected\n")), "{text}");
+    let link = format!("<a href=\"{page}&amp;state=disconnected\">and 250 more</a>");
+    assert!(letter.html().contains(&link), "{}", letter.html());
     assert_eq!(text.matches("\nReconnect: ").count(), 2, "{text}");
     assert_eq!(text.matches("1. Log in at facebook.com").count(), 1, "{text}");
     assert_eq!(letter.html().matches("<li>Page").count(), 50);
