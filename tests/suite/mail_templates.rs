@@ -208,9 +208,8 @@ fn every_reason_is_told_to_each_reader() {
         let text = format!(
             "{{{{ range .Alerts }}}}=== {{{{ .Labels.reason }}}}: {{{{ template \"token_exporter.en.reason\" \
              .Labels.reason }}}}\n{{{{ template \"token_exporter.en.meaning\" . }}}}\n{{{{ template \
-             \"token_exporter.en.steps\" (printf \"text {name} facebook %s Jane Doe\" .Labels.reason) }}}}\n\n\
-             {{{{ \
-             end }}}}"
+             \"token_exporter.en.steps\" (printf \"text {name} facebook %s Jane Doe\" .Labels.reason) }}}}\n\
+             \n{{{{ end }}}}"
         );
         let said = render_text(&text, "text", &data);
         let asks = said.to_lowercase().contains("ask the person who connected");
