@@ -13,6 +13,7 @@ use crate::model::format_duration;
 
 const CONFIGURATION: &str = include_str!("templates/alertmanager.yml.tmpl");
 const SHORT_NOTICE: &str = include_str!("templates/short_notice.route.yml.tmpl");
+const MOMENT_USES: &str = include_str!("templates/moment_uses.route.yml.tmpl");
 const RECOVERIES: &str = include_str!("templates/recoveries.route.yml.tmpl");
 
 /// Where Alertmanager reads the password of the mail server if the exporter has it from elsewhere
@@ -72,6 +73,10 @@ pub fn alertmanager(schedule: &[ScheduleRule], mail: &MailSettings) -> String {
         true => fill(RECOVERIES, &[("LOSSES", losses), ("WAIT", &wait)]),
         false => "# Recoveries are mailed with --mail-recoveries.".to_owned(),
     };
+    let uses = match mail.grouping {
+        Grouping::Credential => String::new(),
+        Grouping::Person => fill(MOMENT_USES, &[("LOSSES", losses), ("WAIT", &wait)]),
+    };
     fill(
         CONFIGURATION,
         &[
@@ -86,6 +91,7 @@ pub fn alertmanager(schedule: &[ScheduleRule], mail: &MailSettings) -> String {
             ("TIME_INTERVALS", &time_intervals),
             ("WORKING_HOURS", &working_hours),
             ("SHORT_NOTICES", &short_notices(schedule)),
+            ("MOMENT_USES", &uses),
             ("RECOVERIES", &recoveries),
             ("READERS", &receivers::readers(mail, &operators)),
             ("PAGER", &receivers::pager(mail)),

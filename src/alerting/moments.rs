@@ -8,28 +8,39 @@ use crate::model::format_duration;
 
 const RECORDS: &str = include_str!("templates/moment.rules.yml.tmpl");
 
-/// Events that are mailed once: their name, and the series with their accounts and times.
-const EVENTS: [(&str, &str, &str); 3] = [
-    ("loss", "losses", "connection:lost_timestamp_seconds"),
-    ("use", "planned posts that will fail", "connection:planned_use_at_risk_timestamp_seconds"),
-    ("recovery", "recoveries", "connection:recovered_timestamp_seconds"),
-];
+/// The accounts of losses, with the time of the loss.
+const LOSSES: [&str; 2] =
+    ["connection:lost_timestamp_seconds", "connection:planned_use_at_risk_timestamp_seconds"];
 
-/// The records of the moments of all events.
-pub(super) fn records(moment: Duration) -> String {
-    let record = |(event, what, series): &(&str, &str, &str)| {
+/// The records of the moments of losses and of recoveries.
+pub(super) fn records(moment: Duration, interval: Duration) -> String {
+    let record = |event: &str, what: &str, events: &str| {
+        let new = now(&format!("connection:new_event_timestamp_seconds{{event=\"{event}\"}}"));
+        let open = format!(
+            "max by (notify) (last_over_time(connection:moment_timestamp_seconds{{event=\"{event}\"}}[6h])) > \
+             time() - {}",
+            (moment + interval).as_secs()
+        );
         fill(
             RECORDS,
             &[
                 ("EVENT", event),
                 ("WHAT", what),
-                ("EVENTS", &now(series)),
+                ("EVENTS", events),
+                ("NEW", &new),
+                ("OPEN", &open),
                 ("MOMENT", &format_duration(moment)),
                 ("MOMENT_SECONDS", &moment.as_secs().to_string()),
             ],
         )
     };
-    EVENTS.iter().map(record).collect()
+    let recoveries = now("connection:recovered_timestamp_seconds");
+    record("loss", "losses", &losses()) + &record("recovery", "recoveries", &recoveries)
+}
+
+/// Also those that are too old to be mailed, if a post of them will fail.
+fn losses() -> String {
+    LOSSES.map(now).join("\nor on (account, network) ")
 }
 
 /// A query with the label `moment`.
@@ -42,11 +53,10 @@ pub(super) fn label(event: &str) -> String {
 
 /// The accounts of losses that a record with their times knows already.
 pub(super) fn or_same_loss(record: &str) -> String {
+    let losses = losses().replace('\n', "\n    ");
     format!(
-        "or on (account, network) (\n  max by (account, network) (\n    {}\n    or on (account, network) \
-         {}\n  )\n  == on (account, network) last_over_time({record}[6h])\n)",
-        now("connection:lost_timestamp_seconds"),
-        now("connection:planned_use_at_risk_timestamp_seconds")
+        "or on (account, network) (\n  max by (account, network) (\n    {losses}\n  )\n  == on (account, \
+         network) last_over_time({record}[6h])\n)"
     )
 }
 

@@ -424,7 +424,7 @@ fn three_hundred_logins_that_are_lost_within_a_minute_are_one_moment() {
     let check = json!({
         "expr": "count by (moment) (ALERTS{alertname=\"ConnectionLost\",alertstate=\"firing\"})",
         "eval_time": "6m",
-        "exp_samples": [{"labels": "{moment=\"1970-01-01 00:03:00 +0000 UTC\"}", "value": 300}],
+        "exp_samples": [{"labels": "{moment=\"1970-01-01 00:02:02 +0000 UTC\"}", "value": 300}],
     });
     let test = json!({"interval": "1m", "input_series": series, "promql_expr_test": [check]});
     promtool_test(&shipped(), "1m", &[test]);
