@@ -16,11 +16,9 @@ const LOSSES: [&str; 2] =
 pub(super) fn records(moment: Duration, interval: Duration) -> String {
     let record = |event: &str, what: &str, events: &str| {
         let new = now(&format!("connection:new_event_timestamp_seconds{{event=\"{event}\"}}"));
-        let open = format!(
-            "max by (notify) (last_over_time(connection:moment_timestamp_seconds{{event=\"{event}\"}}[6h])) > \
-             time() - {}",
-            (moment + interval).as_secs()
-        );
+        let moments = format!("connection:moment_timestamp_seconds{{event=\"{event}\"}}");
+        let open = (moment + interval).as_secs();
+        let open = format!("max by (notify) (last_over_time({moments}[6h])) > time() - {open}");
         fill(
             RECORDS,
             &[
