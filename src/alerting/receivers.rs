@@ -12,6 +12,9 @@ const MESSAGES: [(Kind, &str); 6] = [
     (Kind::Pagerduty, include_str!("templates/pagerduty.receiver.yml.tmpl")),
     (Kind::Opsgenie, include_str!("templates/opsgenie.receiver.yml.tmpl")),
 ];
+/// As Slack wants it: `<!channel>` in a name would notify everybody in the channel.
+const ESCAPED: &str =
+    r#"{{ . | reReplaceAll "&" "&amp;" | reReplaceAll "<" "&lt;" | reReplaceAll ">" "&gt;" }}"#;
 const PAGER: &str = include_str!("templates/pager.receiver.yml.tmpl");
 
 /// What takes the place of mails or of the pager.
@@ -81,7 +84,8 @@ pub(super) fn pager(mail: &MailSettings) -> String {
 
 fn messages(mail: &MailSettings, kinds: &[Kind]) -> String {
     let texts = MESSAGES.iter().filter(|(kind, _)| kinds.contains(kind));
-    texts.map(|(_, text)| fill(text, &[("PAGE", &quoted(&page(mail)))])).collect()
+    let escaped = define("escaped", ESCAPED);
+    texts.map(|(_, text)| fill(text, &[("PAGE", &quoted(&page(mail))), ("ESCAPED", &escaped)])).collect()
 }
 
 /// The URL of the status page; the template's argument is a query for it.
