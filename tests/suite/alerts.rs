@@ -19,7 +19,7 @@ pub(crate) fn root() -> PathBuf {
 
 /// Runs a program of Prometheus or Alertmanager in the installed version, and in the newer one if
 /// there is one. Returns its output.
-fn tool(program: &str, arguments: &[&str], file: &Path) -> String {
+pub(crate) fn tool(program: &str, arguments: &[&str], file: &Path) -> String {
     let newer = newer().map(|folder| folder.join(program));
     let texts = std::iter::once(PathBuf::from(program)).chain(newer).map(|program| {
         let output = Command::new(&program)

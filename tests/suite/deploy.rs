@@ -19,7 +19,7 @@ fn read(path: &str) -> String {
 }
 
 /// A tool's output; none, with a message, if it is not installed.
-fn tool(command: &mut Command) -> Option<Output> {
+pub(crate) fn tool(command: &mut Command) -> Option<Output> {
     match command.output() {
         Ok(output) => Some(output),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

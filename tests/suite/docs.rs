@@ -599,6 +599,7 @@ fn the_guides_name_only_what_exists() {
         "CONTRIBUTING.md",
         "SECURITY.md",
         "docs/ARCHITECTURE.md",
+        "docs/collectors.md",
         "docs/operations.md",
         "docs/scaling.md",
         "deploy/kubernetes/README.md",

@@ -12,6 +12,7 @@ mod arbitrary;
 mod browser;
 mod chain;
 mod cli;
+mod collectors;
 mod config;
 mod config_values;
 mod conclude;
