@@ -164,6 +164,6 @@ impl<'a> Connection<'a> {
     pub fn scopes(&self) -> impl Iterator<Item = (&'static str, bool)> + use<'a> {
         let granted = self.account_state.scopes;
         let required = self.account.required_scopes().iter().enumerate();
-        required.filter_map(move |(i, scope)| Some((*scope, granted? >> i & 1 == 1)))
+        required.filter_map(move |(i, scope)| Some((*scope, granted?.contains(i))))
     }
 }

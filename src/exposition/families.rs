@@ -203,7 +203,7 @@ pub static FAMILIES: &[Family] = &[
             for (i, scope) in account.view()?.required_scopes().iter().enumerate() {
                 out.begin(account);
                 out.label(",scope=\"", scope);
-                out.end(i64::from(granted >> i & 1));
+                out.end(i64::from(granted.contains(i)));
             }
             Some(())
         },

@@ -314,9 +314,9 @@ fn classified(
             .unwrap_or_default(),
         ..ResolvedApp::default()
     };
-    let granted = state.scopes.map(|bits| {
+    let granted = state.scopes.map(|granted| {
         let required = account.required_scopes().iter().enumerate();
-        required.filter(|(i, _)| bits >> i & 1 == 1).map(|(_, scope)| (*scope).to_owned()).collect()
+        required.filter(|(i, _)| granted.contains(*i)).map(|(_, scope)| (*scope).to_owned()).collect()
     });
     let scopes = credential.scopes().map(<[String]>::to_vec).or(granted);
     let tokens = Tokens { access: Secret::new(""), secret: None, refresh: None, scopes };

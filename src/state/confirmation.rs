@@ -5,6 +5,8 @@
 //!   least half a minute later, confirms it.
 //! - While the app is to blame, ambiguous refusals do not count at all.
 
+use std::num::NonZeroU32;
+
 use crate::model::{AppProblem, Cause, Reason, Timestamp};
 use crate::network::{Certainty, Finding, Verdict};
 
@@ -26,8 +28,27 @@ pub struct AccountState {
     pub trouble: Option<Cause>,
     /// Indexed by [`crate::model::Capability`]; none if the capability is not needed or not known.
     pub capabilities: [Option<Reason>; 4],
-    /// One bit for each scope that the account's needs require; none while unknown.
-    pub scopes: Option<u32>,
+    /// None while unknown.
+    pub scopes: Option<GrantedScopes>,
+}
+
+/// Whether each of the scopes that an account's needs require is granted, for the first 31 of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GrantedScopes(NonZeroU32);
+
+impl GrantedScopes {
+    /// Whether a scope is granted, by its index among those that are required.
+    pub fn contains(self, index: usize) -> bool {
+        index < 31 && self.0.get() >> (index + 1) & 1 == 1
+    }
+}
+
+impl FromIterator<bool> for GrantedScopes {
+    fn from_iter<I: IntoIterator<Item = bool>>(granted: I) -> Self {
+        let scopes = granted.into_iter().take(31).zip(1..);
+        // The lowest bit is always set, so that an unknown value takes no memory of its own.
+        Self(scopes.fold(NonZeroU32::MIN, |bits, (granted, i)| bits | (u32::from(granted) << i)))
+    }
 }
 
 /// Applies a finding to an account. With `app_to_blame`, an ambiguous refusal is undetermined.
@@ -70,8 +91,7 @@ fn settle(state: &mut AccountState, verdict: Reason, finding: &Finding, now: Tim
         state.capabilities[*capability as usize] = Some(if ambiguous { verdict } else { *reason });
     }
     if !finding.scopes.is_empty() {
-        let scopes = finding.scopes.iter().take(32).enumerate();
-        state.scopes = Some(scopes.fold(0, |bits, (i, (_, granted))| bits | (u32::from(*granted) << i)));
+        state.scopes = Some(finding.scopes.iter().map(|(_, granted)| *granted).collect());
     }
 }
 

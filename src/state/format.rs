@@ -327,9 +327,9 @@ impl HeardLine<'_> {
 
 impl<'a> AccountLine<'a> {
     fn new(view: AccountView<'a>, state: &AccountState) -> Self {
-        let scopes = state.scopes.map(|bits| {
+        let scopes = state.scopes.map(|granted| {
             let required = view.required_scopes().iter().enumerate();
-            required.filter(|(i, _)| bits >> i & 1 == 1).map(|(_, name)| (*name).into()).collect()
+            required.filter(|(i, _)| granted.contains(*i)).map(|(_, name)| (*name).into()).collect()
         });
         let app_problem = state.trouble.and_then(Cause::app_problem).filter(|p| *p != AppProblem::Unknown);
         let known =
@@ -372,8 +372,7 @@ impl<'a> AccountLine<'a> {
                 self.capabilities.get(capability.label()).and_then(reason);
         }
         state.scopes = self.scopes.as_ref().map(|granted| {
-            let required = view.required_scopes().iter().enumerate();
-            required.fold(0, |bits, (i, name)| bits | u32::from(granted.iter().any(|g| g == name)) << i)
+            view.required_scopes().iter().map(|name| granted.iter().any(|g| g == name)).collect()
         });
         state
     }

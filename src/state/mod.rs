@@ -21,7 +21,7 @@ mod writer;
 pub use app_fault::{AppFaultWindow, AppHealth, Evidence, WindowEntry};
 pub use clocks::CompactClocks;
 pub use column::Column;
-pub use confirmation::{AccountState, CONFIRM_AFTER, CONFIRM_WITHIN, apply_finding};
+pub use confirmation::{AccountState, CONFIRM_AFTER, CONFIRM_WITHIN, GrantedScopes, apply_finding};
 pub use files::{begin_journal, restore, write_base};
 pub use format::journal_lines;
 pub use heard::{Block, Heard, Report, ReportEffect};
