@@ -2,7 +2,10 @@
 # Full optimisation and the allocator for production, as in packages and images.
 DIST = --profile dist --features jemalloc
 
-.PHONY: run test lint deny fmt golden bench bench-probing bench-reports soak picture
+# What prints completions and writes manual pages; packages name the program that they contain.
+PROGRAM = cargo run --quiet --release --
+
+.PHONY: run test lint deny fmt golden bench bench-probing bench-reports soak picture man completions crate
 
 run: ## Run the demo; nothing to set up
 	cargo run --release -- demo
@@ -39,6 +42,19 @@ soak: ## Run ten minutes with 100,000 accounts and check that memory stays flat
 
 golden: ## Write the golden files anew; review the difference before you commit it
 	UPDATE_GOLDEN=1 cargo test
+
+man: ## Write the manual pages to target/man
+	$(PROGRAM) man target/man
+
+completions: ## Write completions for bash, zsh and fish to target/completions
+	mkdir -p target/completions
+	$(PROGRAM) completions bash > target/completions/token_exporter.bash
+	$(PROGRAM) completions zsh > target/completions/_token_exporter
+	$(PROGRAM) completions fish > target/completions/token_exporter.fish
+
+# In a folder of its own, because Cargo would take what it builds for builds of this clone.
+crate: ## Build the crate as crates.io gets it, without publishing it
+	cargo publish --dry-run --target-dir target/crate
 
 picture: ## Take the README's picture of the status page; tests/run installs the browser
 	tests/browser/picture

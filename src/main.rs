@@ -3,7 +3,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use token_exporter::cli::{Cli, FAILED};
 use token_exporter::telemetry::flush_log;
 
@@ -12,7 +11,7 @@ use token_exporter::telemetry::flush_log;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let result = Cli::parse().run();
+    let result = Cli::from_command_line().run();
     flush_log();
     result.unwrap_or_else(|error| {
         eprintln!("token_exporter: {error:#}");

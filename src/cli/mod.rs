@@ -5,11 +5,13 @@
 
 mod check;
 mod classify;
+mod completions;
 mod demo;
 mod digest;
 mod generate;
 mod healthcheck;
 mod init;
+mod man;
 mod options;
 mod recipe;
 mod schedule;
@@ -21,7 +23,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -29,6 +31,22 @@ use crate::daemon::signals;
 
 /// Exit code for a program that could not do its work.
 pub const FAILED: u8 = 2;
+
+/// What `--version` prints after the name, in the format of Prometheus' programs.
+const VERSION: &str = concat!(
+    "version ",
+    env!("CARGO_PKG_VERSION"),
+    " (branch: ",
+    env!("BUILD_BRANCH"),
+    ", revision: ",
+    env!("BUILD_REVISION"),
+    ")\n  rust version:     ",
+    env!("BUILD_RUST_VERSION"),
+    "\n  platform:         ",
+    env!("BUILD_TARGET"),
+    "\n  features:         ",
+    env!("BUILD_FEATURES"),
+);
 
 /// Tells which social-media connection is about to expire or has broken, why, and what to do.
 #[derive(Debug, Parser)]
@@ -71,9 +89,21 @@ enum Command {
     Recipe(recipe::Recipe),
     /// Ask a running exporter whether it is healthy; exit code 0 if so, 1 if not
     Healthcheck(healthcheck::Healthcheck),
+    /// Print a script with which a shell completes the commands and options
+    Completions(completions::Completions),
+    /// Write the manual pages: one for the program and one for each command
+    Man(man::Man),
 }
 
 impl Cli {
+    /// Reads the command line. Ends the process if it is wrong, or asks for help or the version.
+    #[must_use]
+    pub fn from_command_line() -> Self {
+        // The name is printed before the version.
+        let command = Self::command().display_name("token_exporter,").version(VERSION);
+        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    }
+
     /// # Errors
     /// When it could not do its work; the exit code is then [`FAILED`].
     pub fn run(self) -> anyhow::Result<ExitCode> {
@@ -89,6 +119,8 @@ impl Cli {
             Some(Command::Init(init)) => init.run(),
             Some(Command::Recipe(recipe)) => recipe.run(),
             Some(Command::Healthcheck(healthcheck)) => Ok(healthcheck.run()),
+            Some(Command::Completions(completions)) => completions.run(),
+            Some(Command::Man(man)) => man.run(),
         }
     }
 }

@@ -55,8 +55,13 @@ impl Metrics {
         );
         let build = opts!(
             "token_exporter_build_info",
-            "A metric with the constant value 1, labelled by version and rustversion.",
-            labels! {"version" => env!("CARGO_PKG_VERSION"), "rustversion" => env!("CARGO_PKG_RUST_VERSION")}
+            "A metric with the constant value 1, labelled by version, revision, branch and rustversion.",
+            labels! {
+                "version" => env!("CARGO_PKG_VERSION"),
+                "revision" => env!("BUILD_REVISION"),
+                "branch" => env!("BUILD_BRANCH"),
+                "rustversion" => env!("BUILD_RUST_VERSION"),
+            }
         );
         register_int_gauge_with_registry!(build, registry)?.set(1);
         #[cfg(target_os = "linux")]

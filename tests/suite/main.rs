@@ -42,6 +42,7 @@ mod heard;
 mod http_source;
 mod http_source_tls;
 mod inhibition;
+mod installed;
 mod inventory;
 mod json_files;
 mod kills;
