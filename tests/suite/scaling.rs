@@ -531,6 +531,7 @@ async fn prometheus_finds_the_accounts_and_asks_for_each() {
         .expect("promtool (tests/run installs it)");
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
+    let begin = Instant::now();
     let child = Command::new("prometheus")
         .arg(format!("--config.file={}", file.display()))
         .arg(format!("--storage.tsdb.path={}", folder.path().join("tsdb").display()))
@@ -560,15 +561,12 @@ async fn prometheus_finds_the_accounts_and_asks_for_each() {
             "one target for each account"
         );
     }
-    // It continues to request probes, but the exporter makes no further calls.
+    // It continues to request probes, but the exporter probes each login once in ten seconds at most.
     let scrapes = async || query("min(count_over_time(connection_valid[1h])) >= 3").await.pop();
     eventually("each was scraped several times", Duration::from_secs(120), scrapes).await;
-    assert_eq!(
-        (asked(&simulator, "debug_token"), asked(&simulator, "me")),
-        (1, 3),
-        "{:?}",
-        simulator.requests()
-    );
+    let most = 1 + begin.elapsed().as_secs() / 10;
+    let (page, logins) = (asked(&simulator, "debug_token"), asked(&simulator, "me"));
+    assert!((1..=most).contains(&page) && (3..=3 * most).contains(&logins), "{:?}", simulator.requests());
     let own = query("token_exporter_total_shards{job=\"token_exporter\"}").await;
     assert_eq!(own.len(), 1, "the exporter's own metrics come from a job of their own");
     assert!(
