@@ -3,7 +3,7 @@
 //!
 //! [`Exporters`] asks the running exporters through their API; a [`Report`] is what one person is told;
 //! a [`Letter`] is that in the person's language, as text and HTML; [`Notes`] keep which mails were
-//! sent, and [`send`] sends each of them once a person and day. Must not know how anything was
+//! sent, and a [`Digest`] sends each of them once a person and day. Must not know how anything was
 //! found out.
 
 mod exporters;

@@ -85,41 +85,43 @@ pub(crate) async fn mail_server() -> (String, Mails) {
     (address, mails)
 }
 
-/// Parses mails with Python's mail parser.
-pub(crate) fn read(mails: &[Received]) -> Vec<Mail> {
-    const READER: &str = "import sys, json, email, email.policy\nfor raw in json.load(sys.stdin):\n\x20   m \
-                          = email.message_from_bytes(raw.encode(), policy=email.policy.default)\n\x20   \
-                          assert not m.defects, m.defects\n\x20   parts = {k: m.get_body((k,)) for k in \
-                          ('plain', 'html')}\n\x20   kinds = sorted(p.get_content_type() for p in \
-                          m.walk())\n\x20   assert kinds == ['multipart/alternative', 'text/html', \
-                          'text/plain'], kinds\n\x20   print(json.dumps([m['subject'], m['to'], \
-                          m['list-unsubscribe'], parts['plain'].get_content(), parts['html'].get_content()]))\n";
+/// Mails as Python's parser reads them: the subject, who they are to, List-Unsubscribe, text and HTML.
+pub(crate) fn parsed(mails: &[&str]) -> Vec<[String; 5]> {
+    const READER: &str = "import sys, json, email, email.policy
+for raw in json.load(sys.stdin):
+    m = email.message_from_bytes(raw.encode(), policy=email.policy.default)
+    assert not m.defects, m.defects
+    kinds = sorted(p.get_content_type() for p in m.walk())
+    assert kinds == ['multipart/alternative', 'text/html', 'text/plain'], kinds
+    parts = [m.get_body((k,)).get_content() for k in ('plain', 'html')]
+    print(json.dumps([m['subject'], m['to'], m['list-unsubscribe'] or '', *parts]))
+";
     let mut python = Command::new("python3")
         .args(["-c", READER])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .expect("python3 (tests/run installs it)");
-    let raw: Vec<&str> = mails.iter().map(|m| m.raw.as_str()).collect();
-    python
-        .stdin
-        .take()
-        .expect("its input")
-        .write_all(Value::from(raw).to_string().as_bytes())
-        .expect("written");
+    let input = Value::from(mails).to_string();
+    python.stdin.take().expect("its input").write_all(input.as_bytes()).expect("written");
     let output = python.wait_with_output().expect("its output");
     assert!(output.status.success(), "a mail cannot be read");
     let lines = String::from_utf8(output.stdout).expect("text");
-    let read = mails.iter().zip(lines.lines()).map(|(received, line)| {
-        let [subject, to, unsubscribe, text, html]: [String; 5] =
-            serde_json::from_str(line).expect("five texts");
-        assert_eq!(to.replace(' ', ""), received.to.join(","), "the head names who got it");
-        let text = text.replace("\r\n", "\n");
-        Mail { at: received.at, to: received.to.join(","), subject, unsubscribe, text, html }
-    });
-    let read: Vec<Mail> = read.collect();
+    let texts = |line: &str| serde_json::from_str::<[String; 5]>(line).expect("five texts");
+    let read: Vec<[String; 5]> =
+        lines.lines().map(|line| texts(line).map(|text| text.replace("\r\n", "\n"))).collect();
     assert_eq!(read.len(), mails.len());
     read
+}
+
+/// Reads mails that were received.
+pub(crate) fn read(mails: &[Received]) -> Vec<Mail> {
+    let raw: Vec<&str> = mails.iter().map(|mail| mail.raw.as_str()).collect();
+    let read = mails.iter().zip(parsed(&raw)).map(|(received, [subject, to, unsubscribe, text, html])| {
+        assert_eq!(to.replace(' ', ""), received.to.join(","), "the head names who got it");
+        Mail { at: received.at, to: received.to.join(","), subject, unsubscribe, text, html }
+    });
+    read.collect()
 }
 
 /// A program that can be killed and restarted.

@@ -16,6 +16,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _,
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+use crate::chain::parsed as parsed_mails;
 use crate::digest::{Answers, at, configuration, exporter, jane, letters, links, lost, news, row};
 use crate::page::{DAY, Site};
 use crate::prometheus::eventually;
@@ -26,32 +27,10 @@ struct Parsed {
     html: String,
 }
 
-/// Mails as Python's parser reads them.
 fn parsed(mails: &[String]) -> Vec<Parsed> {
-    const READER: &str = "import sys, json, email, email.policy
-for raw in json.load(sys.stdin):
-    m = email.message_from_bytes(raw.encode(), policy=email.policy.default)
-    assert not m.defects, m.defects
-    parts = {k: m.get_body((k,)) for k in ('plain', 'html')}
-    print(json.dumps([m['subject'], parts['plain'].get_content(), parts['html'].get_content()]))
-";
-    let mut python = Command::new("python3")
-        .args(["-c", READER])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("python3 (tests/run installs it)");
-    let input = serde_json::to_vec(mails).unwrap();
-    std::io::Write::write_all(&mut python.stdin.take().unwrap(), &input).unwrap();
-    let output = python.wait_with_output().unwrap();
-    assert!(output.status.success(), "a mail cannot be read");
-    let lines = String::from_utf8(output.stdout).unwrap();
-    let read = lines.lines().map(|line| {
-        let texts: [String; 3] = serde_json::from_str(line).unwrap();
-        let [subject, text, html] = texts.map(|text| text.replace("\r\n", "\n"));
-        Parsed { subject, text, html }
-    });
-    read.collect()
+    let raw: Vec<&str> = mails.iter().map(String::as_str).collect();
+    let read = parsed_mails(&raw).into_iter();
+    read.map(|[subject, _, _, text, html]| Parsed { subject, text, html }).collect()
 }
 
 /// What a mail server does with the next mail.

@@ -179,11 +179,7 @@ fn steps(reason: Reason) -> Steps {
             "Publish again when Facebook has confirmed it, which can take days. Reconnecting is not \
              needed.",
         ]),
-        Reason::DataAccessExpired => Steps::connector(&[
-            "Reconnect the account: Meta withholds data when the app has not been confirmed for 90 days, \
-             even though the login itself lives on.",
-            "Next time, reconnect ahead of the deadline: then nothing stops.",
-        ]),
+        Reason::DataAccessExpired => super::DATA_ACCESS_EXPIRED,
         Reason::AccountUnconfirmed => Steps::connector(&[
             "Log in to the Instagram app and at facebook.com, and confirm the e-mail address or phone \
              number that is asked for.",

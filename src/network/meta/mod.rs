@@ -33,7 +33,7 @@ use envelope::GraphError;
 use errors::judge;
 use limits::limits;
 
-use crate::model::{AppProblem, Cause, Expiry, Reason, Secret};
+use crate::model::{AppProblem, Cause, Expiry, Reason, Secret, Steps};
 use crate::network::{
     Answer, Call, CallInfo, Facts, Grant, List, Listed, Question, Reading, Refusal, ResolvedApp, Says,
     Scopes, Seen, parse,
@@ -59,6 +59,13 @@ pub(super) static VERSION_ENDS: &[(&str, &str)] = &[
     ("v24.0", "2028-02-18"),
     ("v25.0", "2028-07-29"),
 ];
+
+/// What to do when the access to data has run out, on Facebook and Instagram.
+const DATA_ACCESS_EXPIRED: Steps = Steps::connector(&[
+    "Reconnect the account: Meta withholds data when the app has not been confirmed for 90 days, even though \
+     the login itself lives on.",
+    "Next time, reconnect ahead of the deadline: then nothing stops.",
+]);
 
 /// The app's own token: `id|secret`.
 pub(super) fn app_token(app: &ResolvedApp) -> Option<Secret> {
